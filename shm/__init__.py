@@ -1,0 +1,1 @@
+"""Shared memory: records, slots, rings, counters, doorbells. Standard library only."""

@@ -1,0 +1,1 @@
+"""Venues: what they speak, one folder each, no sockets and no clocks."""

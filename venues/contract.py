@@ -1,0 +1,455 @@
+"""What every venue offers, and the only words the rest of Tandem knows a venue by.
+
+Two protocol objects per venue, both sans-I/O: bytes and times go in, values and bytes come out.
+``MarketData`` belongs to a feed process and holds no keys. ``Trading`` belongs to the executor
+(and to ``tools``) and is the only place where keys live.
+
+Units: prices in quote currency, sizes in base currency, fees in quote currency, all ``int``
+scaled by 10**8 (``_e8``). ``_unix_ms``/``_unix_ns`` are wall clocks, ``_mono_ns`` is this host's
+monotonic clock. Sizes are unsigned with a ``Side``; positions are signed, long positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+E8 = 100_000_000
+
+
+class Side(IntEnum):
+    """Side of an order. The number is the sign of the position it builds."""
+
+    BUY = 1
+    SELL = -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class TimeInForce(Enum):
+    """How long an order may rest. Tandem takes with IOC or FOK; GTC serves tests and tools."""
+
+    IOC = "IOC"
+    FOK = "FOK"
+    GTC = "GTC"
+
+
+class OrderStatus(Enum):
+    """Where an order stands, in our words. The last three are final."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def is_final(self) -> bool:
+        return self is not OrderStatus.OPEN
+
+
+class Outcome(Enum):
+    """What the answer to a request means for the order it was about."""
+
+    ACCEPTED = "accepted"  # the venue has it; what became of it is told by an OrderUpdate
+    REFUSED = "refused"  # the venue said no: it does not exist and never will
+    IN_DOUBT = "in_doubt"  # no answer, or one that settles nothing: ask by client order id
+
+
+class Instrument(NamedTuple):
+    """One contract on one venue, with its grid. Read from the venue, never from configuration."""
+
+    instrument_id: int  # our small number: index into slots, unique over all venues
+    venue: str
+    symbol: str  # the venue's spelling
+    base: str
+    tick_e8: int  # price step
+    lot_e8: int  # size step
+    min_size_e8: int
+    min_notional_e8: int  # 0 when the venue has none
+    max_size_e8: int  # 0 when the venue states none
+    price_decimals: int  # decimals of price text on the wire
+    size_decimals: int  # decimals of size text on the wire
+    taker_fee_bps: float  # the venue's published rate; accounts may pay less
+    is_trading: bool
+
+
+class TopOfBook(NamedTuple):
+    """Best bid and ask of one instrument as one venue message gave them."""
+
+    instrument_id: int
+    bid_e8: int  # 0 when that side is empty
+    bid_size_e8: int
+    ask_e8: int
+    ask_size_e8: int
+    venue_unix_ns: int  # 0 when the venue sends no time
+    venue_sequence: int  # 0 when the venue sends none
+    is_valid: bool  # False: both sides unusable until the next valid one (gap, crossed, empty side)
+
+
+class Depth(NamedTuple):
+    """Price levels of one instrument, best first, at most what ``shm.records`` holds."""
+
+    instrument_id: int
+    bids: Sequence[tuple[int, int]]  # (price_e8, size_e8)
+    asks: Sequence[tuple[int, int]]
+    venue_unix_ns: int
+    venue_sequence: int
+    is_valid: bool
+
+
+class FaultKind(Enum):
+    """What can be wrong with market data without the connection being down."""
+
+    GAP = "gap"  # a delta is missing
+    CROSSED = "crossed"  # bid above ask (a locked book, bid = ask, is real and no fault)
+    EMPTY_SIDE = "empty_side"
+    REFUSED = "refused"  # the venue refused a subscription
+    UNKNOWN = "unknown"  # a frame or message kind nobody documented
+
+
+class FeedFault(NamedTuple):
+    kind: FaultKind
+    instrument_id: int  # -1 when it concerns the whole connection
+    detail: str
+
+
+class OrderRequest(NamedTuple):
+    """An order as the pair machine wants it. Always a limit: an unbounded order cannot be said."""
+
+    client_order_id: int  # < 2**53, unique for ever, fixed before sending, the key for asking
+    instrument: Instrument
+    side: Side
+    size_e8: int
+    limit_price_e8: int
+    reduce_only: bool
+    time_in_force: TimeInForce
+
+
+class OrderRef(NamedTuple):
+    """Enough to ask a venue about an order: ours always, theirs once the ack has told it."""
+
+    client_order_id: int
+    instrument: Instrument
+    venue_order_id: str = ""
+
+
+class OrderAck(NamedTuple):
+    """The venue's direct answer to create or cancel."""
+
+    client_order_id: int
+    outcome: Outcome
+    venue_order_id: str = ""
+    code: str = ""  # the venue's own code and text, unchanged, for log and operator
+    text: str = ""
+    retry_after_ms: int | None = None  # set on REFUSED when the same request may be made again
+
+
+class OrderUpdate(NamedTuple):
+    """What the venue says an order has become, from its private stream or a query."""
+
+    client_order_id: int  # 0 when the message names only the venue's id
+    venue_order_id: str
+    instrument_id: int  # -1 when the message does not say (Vest cancels)
+    status: OrderStatus
+    size_e8: int | None
+    filled_e8: int | None  # cumulative; None when the venue does not say: query, then positions
+    average_price_e8: int | None
+    fee_e8: int | None  # cumulative, positive = paid
+    reason: str  # the venue's word for a cancel or reject
+    venue_unix_ns: int
+
+
+class Fill(NamedTuple):
+    """One execution, where the venue reports them singly."""
+
+    fill_id: str  # unique per venue: the key against duplicates
+    client_order_id: int  # 0 when unknown
+    venue_order_id: str
+    instrument_id: int
+    side: Side
+    price_e8: int
+    size_e8: int
+    fee_e8: int
+    venue_unix_ns: int
+
+
+class Position(NamedTuple):
+    instrument_id: int
+    size_e8: int  # signed, long positive; 0 = flat
+    entry_price_e8: int
+    mark_price_e8: int  # 0 when unknown
+    liquidation_price_e8: int  # 0 when none or unknown
+
+
+class Account(NamedTuple):
+    """Margin account in quote currency."""
+
+    value_e8: int  # collateral plus unrealised result
+    free_e8: int  # available for new margin
+    maintenance_margin_e8: int
+
+
+class StreamReady(NamedTuple):
+    """The private stream is authenticated and subscribed: from now on it tells everything."""
+
+    recv_mono_ns: int
+
+
+PrivateEvent = OrderAck | OrderUpdate | Fill | Position | Account | StreamReady
+
+
+class HttpRequest(NamedTuple):
+    """A request relative to the venue's REST base URL. Headers hold no Host, no length."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str  # begins with "/", query included, without the base path ("/v1", "/v2")
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class HttpResponse(NamedTuple):
+    status: int
+    headers: Mapping[str, str]  # lower-case names
+    body: bytes
+    now_unix_ms: int  # our wall clock when it had arrived
+
+
+T = TypeVar("T")
+# A conversation with the REST API: yields requests, is sent responses, returns the result. A
+# transport failure is thrown in as TransportError. It raises VenueError when the venue says no.
+Call = Generator[HttpRequest, HttpResponse, T]
+
+
+class SignedOrder(NamedTuple):
+    """An order rendered and signed: nothing is left to do but write it.
+
+    ``wire`` is an ``HttpRequest`` where the venue takes orders over HTTP, and the text of one
+    WebSocket frame for the private socket where it takes them there.
+    """
+
+    request: OrderRequest
+    wire: HttpRequest | bytes
+    valid_until_unix_ms: int  # do not write it later than this
+
+
+class FrameError(Exception):
+    """A frame is not as documented. Nothing of it was used. The session resubscribes."""
+
+    def __init__(self, venue: str, detail: str, frame: bytes) -> None:
+        super().__init__(venue, detail, frame[:200])
+        self.venue = venue
+        self.detail = detail
+        self.frame = frame[:200]
+
+    def __str__(self) -> str:
+        return f"{self.venue}: {self.detail}; frame begins {self.frame!r}"
+
+
+class VenueError(Exception):
+    """The venue refused a call, with its own code and text.
+
+    ``retry_after_ms`` is None where repeating cannot help.
+    """
+
+    def __init__(
+        self, venue: str, code: str, text: str, *, status: int = 0, retry_after_ms: int | None = None
+    ) -> None:
+        super().__init__(venue, code, text)
+        self.venue = venue
+        self.code = code
+        self.text = text
+        self.status = status
+        self.retry_after_ms = retry_after_ms
+
+    def __str__(self) -> str:
+        return f"{self.venue} refused: {self.code} {self.text} (HTTP {self.status})"
+
+
+class TransportError(Exception):
+    """No usable answer came back: what the request did at the venue is unknown."""
+
+
+class OffGrid(ValueError):
+    """An order the venue would refuse for its numbers; refused here before it is signed."""
+
+    def __init__(self, instrument: Instrument, field: str, value_e8: int, rule: str) -> None:
+        super().__init__(instrument.venue, instrument.symbol, field, value_e8, rule)
+        self.instrument = instrument
+        self.field = field
+        self.value_e8 = value_e8
+        self.rule = rule
+
+    def __str__(self) -> str:
+        where = f"{self.instrument.venue} {self.instrument.symbol}"
+        return f"{where}: {self.field} {self.value_e8 / E8:.8f} {self.rule}"
+
+
+class MarketData(Protocol):
+    """One venue's public market data over one WebSocket.
+
+    Opens no socket, sets no timer, reads no clock: the session that owns the socket does. After
+    ``connected`` and after every ``receive``/``tick`` the session sends what ``take_frames``
+    hands over and publishes what the other ``take_`` methods hand over.
+    """
+
+    venue: str
+    url: str  # complete, query included
+
+    def connected(self, now_mono_ns: int) -> None:
+        """A new connection stands: forget all books, queue the subscriptions."""
+
+    def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
+        """Take one frame. Raises FrameError if it is not as documented; never anything else."""
+
+    def tick(self, now_mono_ns: int) -> None:
+        """Queue application-level pings that are due. Called at least once a second."""
+
+    def take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first."""
+
+    def take_tops(self) -> list[TopOfBook]:
+        """Tops of book gathered since the last call, oldest first."""
+
+    def take_depths(self) -> list[Depth]:
+        """The newest depth of each instrument that changed since the last call."""
+
+    def take_faults(self) -> list[FeedFault]:
+        """What was wrong. The protocol has already queued the frames that mend it."""
+
+
+class Trading(Protocol):
+    """One account on one venue: REST conversations, order rendering, and the private stream.
+
+    Holds the keys and tokens. ``repr`` and exceptions never show them.
+    """
+
+    venue: str
+    create_transport: Literal["http", "ws"]
+    taker_time_in_force: TimeInForce  # how this venue is taken from safely
+
+    # --- REST conversations (see Call) ---
+    def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
+        """Grids of the wanted symbols (symbol -> instrument_id). VenueError if one is unknown."""
+
+    def login(self, now_unix_ms: int) -> Call[None]:
+        """From keys to a usable session: registration, onboarding, tokens, listen key."""
+
+    def renew(self, now_unix_ms: int) -> Call[None]:
+        """Renew what expires. Due at ``renew_due_unix_ms``."""
+
+    @property
+    def renew_due_unix_ms(self) -> int: ...
+
+    def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
+        """The order by our id. None: the venue does not know it *now*; it may still appear."""
+
+    def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
+        """Every open order of the account on the known instruments."""
+
+    def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
+        """Positions on the known instruments; flat ones may be left out."""
+
+    def query_account(self, now_unix_ms: int) -> Call[Account]: ...
+
+    def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
+        """ACCEPTED means queued: the truth follows on the stream or by query."""
+
+    # --- orders ---
+    def sign_create(self, request: OrderRequest, now_unix_ms: int) -> SignedOrder:
+        """Check the grid, render, sign. Raises OffGrid."""
+
+    def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
+        """The answer to a create sent over HTTP."""
+
+    # --- private stream ---
+    def stream_url(self) -> str:
+        """Complete URL; valid after ``login``. Holds a token on some venues: never log it."""
+
+    def stream_connected(self, now_mono_ns: int) -> None:
+        """A new private connection stands: queue authentication and subscriptions."""
+
+    def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
+        """Take one private frame. Raises FrameError; never anything else."""
+
+    def stream_tick(self, now_mono_ns: int) -> None: ...
+
+    def stream_take_frames(self) -> list[bytes]: ...
+
+    def stream_take_events(self) -> list[PrivateEvent]:
+        """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHosts:
+    """Where a venue lives. Plain http/ws is accepted for loopback hosts alone."""
+
+    rest_url: str  # with base path, without trailing slash: "https://api.prod.paradex.trade/v1"
+    public_ws_url: str
+    private_ws_url: str
+
+
+def parse_e8(text: str) -> int:
+    """Return a decimal text scaled by 10**8, digit by digit; no binary float on the way.
+
+    Accepts an optional sign, digits, and an optional fraction; digits past the eighth must be
+    zero. Raises ValueError for anything else, exponents, blanks and NaN included.
+    """
+    negative = text.startswith("-")
+    whole, dot, fraction = (text[1:] if negative else text).partition(".")
+    if (
+        not whole.isascii()
+        or not whole.isdigit()
+        or (dot and not (fraction.isascii() and fraction.isdigit()))
+    ):
+        raise ValueError(f"{text[:40]!r} is not a plain decimal number")
+    if len(whole) > 12:
+        raise ValueError(f"{text[:40]!r} does not fit 64 bits at eight decimals")
+    if len(fraction) > 8:
+        if fraction[8:].strip("0"):
+            raise ValueError(f"{text[:40]!r} has more than eight decimals")
+        fraction = fraction[:8]
+    value = int(whole) * E8 + int(fraction.ljust(8, "0") or "0")
+    return -value if negative else value
+
+
+def format_e8(value_e8: int, decimals: int) -> str:
+    """Return ``value_e8`` as text with exactly ``decimals`` decimals (0 to 8).
+
+    Raises ValueError when that would drop a digit: rounding is the caller's decision.
+    """
+    sign = "-" if value_e8 < 0 else ""
+    whole, fraction = divmod(abs(value_e8), E8)
+    digits = f"{fraction:08d}"
+    if digits[decimals:].strip("0"):
+        raise ValueError(f"{value_e8} e8 has more than {decimals} decimals")
+    return f"{sign}{whole}.{digits[:decimals]}" if decimals else f"{sign}{whole}"
+
+
+def check_grid(request: OrderRequest) -> None:
+    """Raise OffGrid unless price, size, minimum and maximum fit the instrument.
+
+    A reduce-only order is exempt from the minimum notional: it may close a remainder.
+    """
+    instrument = request.instrument
+    size_e8, price_e8 = request.size_e8, request.limit_price_e8
+    if price_e8 <= 0 or price_e8 % instrument.tick_e8:
+        raise OffGrid(
+            instrument, "price", price_e8, f"is not a multiple of the tick {instrument.tick_e8 / E8:.8f}"
+        )
+    if size_e8 <= 0 or size_e8 % instrument.lot_e8:
+        raise OffGrid(
+            instrument, "size", size_e8, f"is not a multiple of the lot {instrument.lot_e8 / E8:.8f}"
+        )
+    if size_e8 < instrument.min_size_e8:
+        raise OffGrid(instrument, "size", size_e8, f"is below the minimum {instrument.min_size_e8 / E8:.8f}")
+    if instrument.max_size_e8 and size_e8 > instrument.max_size_e8:
+        raise OffGrid(instrument, "size", size_e8, f"is above the maximum {instrument.max_size_e8 / E8:.8f}")
+    notional_e8 = size_e8 * price_e8 // E8
+    if notional_e8 < instrument.min_notional_e8 and not request.reduce_only:
+        raise OffGrid(
+            instrument, "notional", notional_e8, f"is below the minimum {instrument.min_notional_e8 / E8:.2f}"
+        )
