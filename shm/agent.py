@@ -1,0 +1,88 @@
+"""The duty cycle: one role, one thread, one loop, written once.
+
+Time is read once per turn and handed down, which is also what lets a test drive an agent.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from shm.doorbell import Doorbell
+
+
+class Agent(Protocol):
+    """A process's role. ``do_work`` returns how much it did; 0 lets the loop rest."""
+
+    def do_work(self, now_mono_ns: int) -> int: ...
+
+    def has_work(self) -> bool:
+        """A cheap look, taken once more before sleeping."""
+
+    def on_idle(self, now_mono_ns: int) -> None:
+        """Slow chores: called when nothing was waiting."""
+
+    def on_close(self) -> None: ...
+
+
+Idle = Callable[[Agent], None]
+
+
+def spin(agent: Agent) -> None:
+    """Do not rest: lowest latency, one core to itself."""
+
+
+def yield_core(agent: Agent) -> None:
+    """Let a neighbour run first. Costs about 50 µs of latency where the kernel sleeps on it."""
+    os.sched_yield()
+
+
+def park(doorbell: Doorbell, max_park_ms: float = 10.0) -> Idle:
+    """Sleep until rung; ``max_park_ms`` bounds a lost wake-up and keeps the heartbeat alive."""
+
+    def rest(agent: Agent) -> None:
+        doorbell.announce_sleep()
+        if agent.has_work():
+            doorbell.awake()
+            return
+        doorbell.wait(max_park_ms)
+
+    return rest
+
+
+def idle_strategy(name: str, doorbell: Doorbell) -> Idle:
+    """Waiting strategy by its name in the configuration: spin, yield or park."""
+    return {"spin": spin, "yield": yield_core}.get(name) or park(doorbell)
+
+
+def run_agent(
+    agent: Agent,
+    *,
+    clock_mono_ns: Callable[[], int],
+    idle: Idle,
+    beat: Callable[[int], None],
+    is_stopping: Callable[[], bool],
+) -> None:
+    """Drive the agent until told to stop; ``on_close`` runs however the loop ends."""
+    try:
+        while not is_stopping():
+            now_mono_ns = clock_mono_ns()
+            beat(now_mono_ns)  # the supervisor replaces what stops beating
+            if not agent.do_work(now_mono_ns):
+                agent.on_idle(now_mono_ns)
+                idle(agent)
+    finally:
+        agent.on_close()
+
+
+def quiet_garbage_collector() -> None:
+    """Keep the collector out of a hot loop: freeze what start-up made, collect only by hand.
+
+    A full collection with a long-lived heap stops a process for tens of milliseconds; a hot
+    loop that makes no reference cycles does not need one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()

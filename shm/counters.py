@@ -1,0 +1,141 @@
+"""Counters: one word each, one writing process, read by anyone at any time.
+
+A table carries its own names, so a tool prints it without knowing who wrote it. A histogram is a
+run of words: count, sum, maximum, then log-linear buckets (eight per power of two from 256 ns to
+about 137 s, so a percentile is off by at most one eighth).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from shm.segment import Segment, SegmentError
+
+KIND_COUNTERS = 4
+_SUB_BITS = 3
+_SUB = 1 << _SUB_BITS
+_LOWEST_BITS = 8  # everything up to 256 ns shares the first bucket
+_HIGHEST_BITS = 37
+_BUCKETS = (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1
+_COUNT, _SUM, _MAX, _FIRST_BUCKET = 0, 1, 2, 3
+HISTOGRAM_WORDS = _FIRST_BUCKET + _BUCKETS
+
+
+class CounterTable:
+    """Named words of one process. ``add``/``set`` by its owner only."""
+
+    def __init__(self, segment: Segment) -> None:
+        counters, histograms, names_size = segment.geometry
+        self._segment = segment
+        names = json.loads(bytes(segment.data[:names_size]).rstrip(b"\0"))
+        self.names: tuple[str, ...] = tuple(names["counters"])
+        self.histogram_names: tuple[str, ...] = tuple(names["histograms"])
+        assert (len(self.names), len(self.histogram_names)) == (counters, histograms)
+        base = names_size >> 3
+        self._words = segment.words[base : base + counters]
+        self._index = {name: place for place, name in enumerate(self.names)}
+        first = base + counters
+        self._histograms = {
+            name: Histogram(segment.words[start : start + HISTOGRAM_WORDS])
+            for place, name in enumerate(self.histogram_names)
+            for start in (first + place * HISTOGRAM_WORDS,)
+        }
+
+    @classmethod
+    def create(cls, path: Path, counters: Sequence[str], histograms: Sequence[str] = ()) -> None:
+        names = json.dumps({"counters": list(counters), "histograms": list(histograms)}).encode()
+        names += b"\0" * (-len(names) % 64)
+        body_size = len(names) + 8 * (len(counters) + len(histograms) * HISTOGRAM_WORDS)
+        Segment.create(path, KIND_COUNTERS, (len(counters), len(histograms), len(names)), body_size)
+        segment = Segment.attach(path, KIND_COUNTERS)
+        segment.data[: len(names)] = names
+        segment.close()
+
+    @classmethod
+    def attach(cls, path: Path, *, writer: bool = False, readonly: bool = False) -> CounterTable:
+        return cls(Segment.attach(path, KIND_COUNTERS, writer=writer, readonly=readonly))
+
+    def index(self, name: str) -> int:
+        """Place of a counter, for ``add``/``set``/``get`` on a hot path. SegmentError if unknown."""
+        try:
+            return self._index[name]
+        except KeyError:
+            raise SegmentError(f"{self._segment.path} has no counter {name!r}") from None
+
+    def add(self, index: int, amount: int = 1) -> None:
+        self._words[index] += amount
+
+    def set(self, index: int, value: int) -> None:
+        self._words[index] = value
+
+    def get(self, index: int) -> int:
+        return self._words[index]
+
+    def histogram(self, name: str) -> Histogram:
+        return self._histograms[name]
+
+    def snapshot(self) -> dict[str, int]:
+        return dict(zip(self.names, self._words.tolist(), strict=True))
+
+    def close(self) -> None:
+        for histogram in self._histograms.values():
+            histogram.release()
+        self._words.release()
+        self._segment.close()
+
+
+class Histogram:
+    """A latency histogram over shared words; recording allocates nothing that stays."""
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self._words = words
+
+    def record(self, value_ns: int) -> None:
+        """Count one duration. A negative one (clocks crossed) counts as 0."""
+        value_ns = max(value_ns, 0)
+        words = self._words
+        words[_COUNT] += 1
+        words[_SUM] += value_ns
+        if value_ns > words[_MAX]:
+            words[_MAX] = value_ns
+        words[_FIRST_BUCKET + _bucket(value_ns)] += 1
+
+    @property
+    def count(self) -> int:
+        return self._words[_COUNT]
+
+    @property
+    def max_ns(self) -> int:
+        return self._words[_MAX]
+
+    def percentile_ns(self, percent: float) -> int:
+        """Upper bound of the bucket that holds the percentile; 0 when nothing was recorded."""
+        total = self._words[_COUNT]
+        wanted = max(1, -(-total * percent // 100))
+        seen = 0
+        for bucket in range(_BUCKETS):
+            seen += self._words[_FIRST_BUCKET + bucket]
+            if total and seen >= wanted:
+                return min(_upper_bound_ns(bucket), self._words[_MAX])
+        return self._words[_MAX]
+
+    def release(self) -> None:
+        self._words.release()
+
+
+def _bucket(value_ns: int) -> int:
+    bits = value_ns.bit_length() - 1
+    if bits < _LOWEST_BITS:
+        return 0
+    if bits >= _HIGHEST_BITS:
+        return _BUCKETS - 1
+    return min(_BUCKETS - 1, 1 + (bits - _LOWEST_BITS) * _SUB + (value_ns >> bits - _SUB_BITS) - _SUB)
+
+
+def _upper_bound_ns(bucket: int) -> int:
+    if bucket == 0:
+        return 1 << _LOWEST_BITS
+    octave, sub = divmod(bucket - 1, _SUB)
+    return (_SUB + sub + 1) << octave + _LOWEST_BITS - _SUB_BITS

@@ -1,0 +1,142 @@
+"""Where everything lies in one running instance's memory directory.
+
+Created and removed by the supervisor alone (directory 0700, files 0600); every other process is
+given the directory and attaches to what it needs. ``plan.json`` says what was created.
+
+    quotes.<venue>     broadcast ring   feed -> detector, recorder, monitor
+    tops.<venue>       quote slots      feed -> executor, monitor         index: instrument_id
+    depth.<venue>      depth slots      feed -> detector, executor        index: instrument_id
+    signals            queue ring       detector -> executor
+    pairs              view slots       executor -> detector, monitor     index: pair_id
+    machines           byte slots       executor -> its own successor     index: 2 * pair_id + n % 2
+    events.<process>   queue ring       process -> persistence
+    counters.<process> counter table    process -> supervisor, tools
+    doorbells          doorbell words   one per sleeping process
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from shm.broadcast import BroadcastReader, BroadcastWriter
+from shm.counters import CounterTable
+from shm.doorbell import Doorbell
+from shm.queue import QueueReader, QueueWriter
+from shm.records import (
+    DEPTH_CAPACITY,
+    PAIR_VIEW,
+    QUOTE,
+    PairView,
+    Quote,
+)
+from shm.segment import SegmentError
+from shm.slot import RecordSlots, SlotTable
+
+MACHINE_CAPACITY = 16_384  # bytes of one serialised pair machine
+_PLAN = "plan.json"
+DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What one instance's memory holds. ``event_sources`` are the processes that emit events."""
+
+    venues: tuple[str, ...]
+    instrument_count: int
+    pair_count: int
+    ring_cells: int  # power of two
+    signal_queue_bytes: int  # power of two
+    event_queue_bytes: int  # power of two
+    event_sources: tuple[str, ...]
+
+
+class Memory:
+    """Opens the parts of an instance's memory. Attach as a writer only what the process owns.
+
+    ``bell_fds`` maps a sleeping process's name to its inherited eventfd; a process that was given
+    none (a tool) can look at everything and wake nobody.
+    """
+
+    def __init__(self, directory: Path, bell_fds: Mapping[str, int] | None = None) -> None:
+        self.directory = directory
+        self._bell_fds = dict(bell_fds or {})
+        try:
+            plan = json.loads((directory / _PLAN).read_text())
+        except FileNotFoundError as error:
+            raise SegmentError(f"{directory} holds no running instance (no {_PLAN})") from error
+        tuples = {name: tuple(value) for name, value in plan.items() if isinstance(value, list)}
+        self.plan = MemoryPlan(**{**plan, **tuples})
+
+    @staticmethod
+    def create(
+        directory: Path, plan: MemoryPlan, counters: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+    ) -> None:
+        """Create the directory and everything in it. ``counters``: process -> (counters, histograms)."""
+        directory.mkdir(mode=0o700)
+        for venue in plan.venues:
+            BroadcastWriter.create(directory / f"quotes.{venue}", cells=plan.ring_cells, struct=QUOTE)
+            SlotTable.create(directory / f"tops.{venue}", count=plan.instrument_count, capacity=QUOTE.size)
+            SlotTable.create(
+                directory / f"depth.{venue}", count=plan.instrument_count, capacity=DEPTH_CAPACITY
+            )
+        QueueWriter.create(directory / "signals", capacity=plan.signal_queue_bytes)
+        SlotTable.create(directory / "pairs", count=plan.pair_count, capacity=PAIR_VIEW.size)
+        SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
+        for process in plan.event_sources:
+            QueueWriter.create(directory / f"events.{process}", capacity=plan.event_queue_bytes)
+        for process, (names, histograms) in counters.items():
+            CounterTable.create(directory / f"counters.{process}", names, histograms)
+        Doorbell.create_table(directory / "doorbells", len(DOORBELLS))
+        # Last, and by rename: a directory with a plan is complete.
+        (directory / "plan.tmp").write_text(json.dumps(asdict(plan)))
+        os.rename(directory / "plan.tmp", directory / _PLAN)
+
+    @staticmethod
+    def remove(directory: Path) -> None:
+        shutil.rmtree(directory)
+
+    def quotes_writer(self, venue: str) -> BroadcastWriter:
+        return BroadcastWriter.attach(self.directory / f"quotes.{venue}", QUOTE)
+
+    def quotes_reader(self, venue: str, *, readonly: bool = False) -> BroadcastReader:
+        return BroadcastReader.attach(self.directory / f"quotes.{venue}", QUOTE, readonly=readonly)
+
+    def tops(self, venue: str, *, writer: bool = False) -> RecordSlots[Quote]:
+        return RecordSlots(self._slots(f"tops.{venue}", writer), QUOTE, Quote)
+
+    def depth(self, venue: str, *, writer: bool = False) -> SlotTable:
+        return self._slots(f"depth.{venue}", writer)
+
+    def pairs(self, *, writer: bool = False) -> RecordSlots[PairView]:
+        return RecordSlots(self._slots("pairs", writer), PAIR_VIEW, PairView)
+
+    def machines(self, *, writer: bool = False) -> SlotTable:
+        return self._slots("machines", writer)
+
+    def signals_writer(self) -> QueueWriter:
+        return QueueWriter.attach(self.directory / "signals")
+
+    def signals_reader(self) -> QueueReader:
+        return QueueReader.attach(self.directory / "signals")
+
+    def events_writer(self, process: str) -> QueueWriter:
+        return QueueWriter.attach(self.directory / f"events.{process}")
+
+    def events_reader(self, process: str) -> QueueReader:
+        return QueueReader.attach(self.directory / f"events.{process}")
+
+    def counters(self, process: str, *, writer: bool = False) -> CounterTable:
+        return CounterTable.attach(self.directory / f"counters.{process}", writer=writer, readonly=not writer)
+
+    def doorbell(self, process: str) -> Doorbell:
+        """The bell of a sleeping process, to ring or, in that process, to wait on."""
+        table = Doorbell.attach_table(self.directory / "doorbells")
+        return Doorbell(table, DOORBELLS.index(process), self._bell_fds.get(process, -1))
+
+    def _slots(self, name: str, writer: bool) -> SlotTable:
+        return SlotTable.attach(self.directory / name, writer=writer, readonly=not writer)

@@ -1,0 +1,113 @@
+"""Every counter, histogram and gate by name, with a sentence each, for writer and reader alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Gate(StrEnum):
+    """The detector's gates in the order they are asked; the first to say no is counted.
+
+    Per pair, the counters ``gate.<pair>.<gate>`` plus ``signals.<pair>`` sum to
+    ``evaluations.<pair>``: "why is it not trading?" always has an exact answer.
+    """
+
+    FEED_ALIVE = "feed_alive"  # a feed says its venue is silent or gone
+    QUOTE_VALID = "quote_valid"  # a leg has no usable top of book
+    QUOTE_AGE = "quote_age"  # a leg's quote is older than max_quote_age_ms
+    LEG_SKEW = "leg_skew"  # the legs' quotes are further apart than max_leg_skew_ms
+    ABSURD = "absurd"  # the gap is too good to be true
+    EDGE = "edge"  # below the threshold, or does not pay for fees and slippage
+    CONFIRMATION = "confirmation"  # not yet enough consecutive quotes
+    SIZE = "size"  # too little at the touch and behind it
+    PAIR_STATE = "pair_state"  # the executor is busy with the pair, or all layers are open
+    RISK_STATE = "risk_state"  # entries are stopped: risk, pause, kill, reconciliation
+    MAINTENANCE = "maintenance"  # a venue's maintenance window
+    COOL_DOWN = "cool_down"  # too soon after the last trade
+
+
+FEED_COUNTERS = {
+    "heartbeat_mono_ns": "last turn of the loop; the supervisor replaces what stops beating",
+    "connected": "1 while the venue is connected and its data is fresh; 0 flags every quote stale",
+    "last_data_mono_ns": "when the last frame with data arrived",
+    "frames_total": "frames received",
+    "quotes_total": "quotes published",
+    "depths_total": "depth books published",
+    "gaps_total": "missing deltas noticed",
+    "crossed_total": "books refused because bid was above ask",
+    "bad_frames_total": "frames that were not as documented",
+    "faults_total": "other faults the protocol reported",
+    "reconnects_total": "connections replaced",
+    "events_refused_total": "events that did not fit the queue to persistence",
+}
+FEED_HISTOGRAMS = {"recv_to_publish": "frame received to quote published"}
+
+
+def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
+    """Names of the detector's counters."""
+    return (
+        "heartbeat_mono_ns",
+        "quotes_total",
+        "overtaken_total",
+        "signals_refused_total",
+        "events_refused_total",
+        *(
+            name
+            for pair in pair_names
+            for name in (
+                f"evaluations.{pair}",
+                f"signals.{pair}",
+                *(f"gate.{pair}.{gate}" for gate in Gate),
+            )
+        ),
+    )
+
+
+DETECTOR_HISTOGRAMS = {
+    "publish_to_seen": "quote published to seen by the detector",
+    "seen_to_decided": "quote seen to decision, for quotes that became signals",
+}
+
+EXECUTOR_COUNTERS = {
+    "heartbeat_mono_ns": "last turn of the housekeeping timer",
+    "ready": "1 when both venues are logged in, reconciled and their streams stand",
+    "signals_total": "signals read",
+    "signals_expired_total": "signals refused for their age",
+    "signals_refused_total": "signals refused by a gate before the wire",
+    "orders_sent_total": "orders whose bytes were written",
+    "orders_rejected_total": "orders a venue refused",
+    "orders_in_doubt": "orders whose outcome is unknown now",
+    "template_hits_total": "orders taken from an armed template",
+    "template_misses_total": "orders signed on the spot",
+    "trades_opened_total": "pairs hedged",
+    "trades_closed_total": "pairs closed",
+    "legs_closed_total": "surviving legs closed after the other failed",
+    "events_refused_total": "events that did not fit the queue to persistence",
+}
+EXECUTOR_HISTOGRAMS = {
+    "decided_to_seen": "signal decided by the detector to seen by the executor",
+    "seen_to_first_sent": "signal seen to the first leg's bytes written",
+    "seen_to_both_sent": "signal seen to both legs' bytes written",
+    "recv_to_both_sent": "frame received by the feed to both legs' bytes written",
+    "leg_gap": "first leg written to second leg written",
+    "sent_to_acked": "order written to the venue's answer",
+    "sent_to_filled": "order written to its fill",
+    "naked": "time a pair's legs differed",
+}
+
+PERSISTENCE_COUNTERS = {
+    "heartbeat_mono_ns": "last turn of the loop",
+    "events_total": "events read from the queues",
+    "journal_bytes_total": "bytes appended to the journal",
+    "stored_total": "events committed to the database",
+    "backlog": "events journalled and not yet in the database",
+    "database_up": "1 while the database answers",
+}
+SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}
+SUPERVISOR_COUNTERS = {
+    "stopping": "1 from the moment a stop was asked for: no new entries",
+    "entries_paused": "1 while the operator has paused entries",
+    "restarts_total": "processes restarted",
+    "events_refused_total": "events that did not fit the queue to persistence",
+}
