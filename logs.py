@@ -1,0 +1,177 @@
+"""One JSON object per line: structlog set-up, the catalogue of event names, redaction.
+
+Every process writes its lines to stdout in one ``write`` each, so lines of different processes
+never interleave, and pushes the same bytes into its queue to persistence: what the log says and
+what the database holds is one thing. The detector, which must not touch a file descriptor, only
+pushes; persistence prints its lines for it.
+
+Secrets are kept out by construction: values are numbers, booleans, text and plain containers of
+them, any other object is shown as its type's name alone; and a process that has read a secret
+registers it, after which no line of that process can contain it whatever field it came in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+import structlog
+
+# Stable names; an operator's jq lines depend on them. A sentence each, shown by the docs.
+EVENTS: Final[Mapping[str, str]] = {
+    # life of the instance
+    "starting": "the supervisor begins: version, mode, pairs, thresholds",
+    "settings_loaded": "what was loaded: pairs, thresholds, pinning, waiting strategies, sizes",
+    "instruments_loaded": "grids and fees as the venues publish them, and the pairs' common lots",
+    "process_started": "a process runs its loop",
+    "process_state": "the supervisor's view of a process changed",
+    "process_stderr": "a process wrote this to its standard error",
+    "pin_refused": "the kernel did not allow a process on its core",
+    "running": "everything is up: trading may begin",
+    "config_error": "the configuration or the environment does not allow a start; says the remedy",
+    "shutdown_started": "a stop was asked for; what happens next",
+    "shutdown_step": "one step of the shutdown is done",
+    "shutdown_done": "nothing is left running; what remains open",
+    "process_stopped": "a process ended its loop",
+    # market data
+    "feed_connected": "connected to a venue's public WebSocket and subscribed",
+    "feed_disconnected": "the connection ended; when the next attempt comes",
+    "feed_live": "first valid quote of every instrument since the connection",
+    "quote_stale": "no data within the limit: quotes are flagged and the connection replaced",
+    "book_invalid": "a gap, a crossed book or an empty side: quotes flagged, subscription renewed",
+    "frame_refused": "a frame that is not as documented",
+    # decisions
+    "signal": "the detector found an entry or an exit",
+    "signal_refused": "the executor refused a signal; gate, value, limit",
+    "refusals": "counts of refusals by gate since the last such line",
+    "quotes_overtaken": "the detector missed quotes and resumed at the newest",
+    # orders
+    "venue_ready": "logged in, streams stand, positions read",
+    "venue_lost": "a venue's private stream or session is down: no entries until it is back",
+    "intent_written": "orders are journalled and about to leave",
+    "leg_sent": "an order's bytes were written",
+    "leg_acked": "the venue accepted an order",
+    "leg_rejected": "the venue or our own check refused an order",
+    "leg_filled": "an order filled, wholly or in part",
+    "leg_cancelled": "an order ended with size left",
+    "leg_unknown": "no answer in time: the order is in doubt and will be asked for",
+    "leg_resolved": "the venue's answer ended the doubt",
+    "order_retry": "a leg known dead is tried again; attempt and limit",
+    "leg_auto_close": "the surviving leg is closed because the other could not be completed",
+    "naked_start": "the legs differ by more than a lot",
+    "naked_end": "the legs agree again; how long and how much",
+    "trade_opened": "both legs filled: the pair is hedged",
+    "trade_closed": "both legs closed: result in quote currency",
+    "slippage": "detected, sent and filled spread of a trade with the time of every stage",
+    "pair_state": "a pair changed its phase",
+    "halted": "a pair needs the operator; exact exposure",
+    "reconcile_diff": "a venue holds something the journal does not explain",
+    "positions_restored": "positions of an earlier life adopted",
+    "breaker_opened": "too many failures in a row: no entries for a while",
+    "breaker_closed": "entries are allowed again",
+    "latency": "percentiles of every stage since start",
+    # persistence
+    "database_ready": "the database answers and its tables are up to date",
+    "database_away": "the database does not answer: events are kept in the journal",
+    "database_back": "the database answers again; how many events were waiting",
+    "journal_full": "the journal reached its limit",
+    "events_lost": "events did not fit a queue and were only printed",
+    # simulator
+    "simulator_ready": "both venues listen; ports and market",
+    "log_dropped": "a line could not be rendered; its event name",
+}
+
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+Log = structlog.typing.FilteringBoundLogger
+
+_secrets: list[str] = []
+
+
+def register_secret(value: str) -> None:
+    """From now on this process replaces ``value`` by ``***`` wherever it appears in a line."""
+    if value and value not in _secrets:
+        _secrets.append(value)
+        _secrets.sort(key=len, reverse=True)
+
+
+def make_log(
+    process: str,
+    *,
+    run_id: str,
+    level: str = "info",
+    to_queue: Callable[[bytes], bool] | None = None,
+    to_stdout: bool = True,
+) -> Log:
+    """Return the process's logger.
+
+    ``log.info("event", field=…)`` returns True unless the line had to go to persistence and its
+    queue was full. The event name must be in ``EVENTS``.
+    """
+    writer = _LineWriter(to_queue, to_stdout)
+    logger = structlog.wrap_logger(
+        writer,
+        processors=[structlog.processors.add_log_level, _stamp, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        cache_logger_on_first_use=True,
+    )
+    bound: Log = logger.bind(proc=process, pid=os.getpid(), run_id=run_id)
+    return bound
+
+
+class _LineWriter:
+    def __init__(self, to_queue: Callable[[bytes], bool] | None, to_stdout: bool) -> None:
+        self._to_queue = to_queue
+        self._to_stdout = to_stdout
+
+    def msg(self, line: bytes) -> bool:
+        if self._to_stdout:
+            print_line(line)
+        return self._to_queue is None or self._to_queue(line)
+
+    debug = info = warning = error = critical = msg
+
+
+def print_line(line: bytes) -> None:
+    """Write one line to stdout in one system call, so that processes never share a line."""
+    data = line + b"\n"
+    while data:
+        # A pipe may take less than everything when its reader is slow; the rest follows.
+        data = data[os.write(1, data) :]
+
+
+def _stamp(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    name = event.pop("event")
+    assert name in EVENTS, f"event {name!r} is not in logs.EVENTS"
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    head = {"ts": now, "level": event.pop("level"), "event": name, "proc": event.pop("proc")}
+    return {**head, **event, "mono_ns": time.monotonic_ns()}
+
+
+def _render(_: object, __: str, event: MutableMapping[str, Any]) -> bytes:
+    line = orjson.dumps({key: _plain(value) for key, value in event.items()})
+    for secret in _secrets:
+        if secret.encode() in line:
+            line = line.replace(secret.encode(), b"***")
+    return line
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, text and containers of them; of anything else only its type's name."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value.value if isinstance(value, Enum) else value
+        case Enum():
+            return _plain(value.value)
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+        case Exception():
+            return str(value)
+        case _:
+            return f"<{type(value).__name__}>"

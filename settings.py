@@ -1,0 +1,430 @@
+"""config.yaml and .env into frozen, validated settings.
+
+Everything wrong is reported at once, each problem with its key (``pairs[0].legs.vest``), the value
+and what is allowed. Unknown and duplicate keys are errors. Quantities are decimal strings, so no
+amount of money passes through a binary float; every other unit is in the key's name.
+
+Secrets never live here: they come from the environment or ``.env`` through ``read_secrets``, and
+only the process that needs one calls it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+E8 = 100_000_000
+PROJECT = Path(__file__).resolve().parent
+# A venue is a folder under venues/; nothing else has to be told that it exists.
+KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
+PROCESSES = ("feed", "detector", "executor", "persistence", "simulator")
+
+
+class Problem(NamedTuple):
+    """One thing wrong with the configuration."""
+
+    key: str  # "pairs[0].legs.vest"; "" for the file as a whole
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        shown = f" is {self.value}" if self.value else ""
+        return f"{self.key or 'configuration'}{shown}: {self.allowed}"
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used. ``problems`` names every reason."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        super().__init__(source, problems)
+        self.source = source
+        self.problems = problems
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{self.source}: {count} problem{'s' if count > 1 else ''}{lines}"
+
+
+def _decimal_e8(value: object) -> int:
+    """A decimal string as an integer scaled by 10**8."""
+    if not isinstance(value, str):
+        raise ValueError(
+            'must be a quoted decimal, for example "0.01" (a bare number would be a binary float)'
+        )
+    try:
+        scaled = Decimal(value).scaleb(8)
+    except InvalidOperation:
+        raise ValueError('must be a decimal such as "0.01"') from None
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError("must be finite with at most eight decimals")
+    if not 0 <= scaled < 2**62:
+        raise ValueError("must be at least 0 and fit 64 bits at eight decimals")
+    return int(scaled)
+
+
+# In the file a quoted decimal under the plain name ("size_base"), in code an int scaled by 10**8.
+DecimalE8 = Annotated[int, BeforeValidator(_decimal_e8)]
+Bps = Annotated[float, Field(ge=-1_000, le=10_000)]
+PositiveBps = Annotated[float, Field(ge=0, le=10_000)]
+Milliseconds = Annotated[float, Field(gt=0, le=86_400_000)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
+    )
+
+
+class Leg(NamedTuple):
+    venue: str
+    symbol: str
+
+
+class MaintenanceWindow(Section):
+    """A weekly window in UTC in which nothing is opened."""
+
+    days: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?$")]
+    utc: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class VenueSettings(Section):
+    """One venue. Empty URLs mean the venue's production hosts, or the simulator in mode sim."""
+
+    rest_url: str = ""
+    public_ws_url: str = ""
+    private_ws_url: str = ""
+    taker_fee_bps: Literal["auto"] | PositiveBps = "auto"
+    stale_after_ms: Milliseconds = 5_000
+    public_encoding: Literal["default", "json"] = "default"
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+
+    @field_validator("maintenance", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("rest_url", "public_ws_url", "private_ws_url")
+    @classmethod
+    def _secure(cls, value: str) -> str:
+        loopback = r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?(/|$)"
+        if value and not re.match(rf"^(https|wss)://|^(http|ws)://{loopback}", value):
+            raise ValueError("must begin with https:// or wss:// (plain http and ws for loopback hosts only)")
+        return value.rstrip("/")
+
+
+class StrategySettings(Section):
+    """When to open and close. Spreads are in bps of the price bought at, before fees."""
+
+    entry_bps: Bps
+    exit_bps: Bps
+    entry_max_bps: Bps | None = None
+    layers: Annotated[int, Field(ge=1, le=5)] = 1
+    confirm_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
+    exit_confirm_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
+    min_net_edge_bps: Bps = 0.0
+    expected_slippage_bps: PositiveBps = 0.0
+    max_edge_bps: PositiveBps = 150.0
+    max_quote_age_ms: Milliseconds = 3_000
+    max_leg_skew_ms: Milliseconds = 3_000
+    min_liquidity_ratio: Annotated[float, Field(ge=1, le=1_000)] = 1.0
+    cooldown_ms: Annotated[float, Field(ge=0, le=86_400_000)] = 1_000
+    max_hold_s: Annotated[float, Field(gt=0, le=31_536_000)] = 14_400
+    signal_ttl_ms: Milliseconds = 50
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        if self.entry_bps <= self.exit_bps:
+            raise ValueError(f"entry_bps {self.entry_bps:g} must be above exit_bps {self.exit_bps:g}")
+        if self.entry_max_bps is not None and self.entry_max_bps < self.entry_bps:
+            raise ValueError(
+                f"entry_max_bps {self.entry_max_bps:g} must not be below entry_bps {self.entry_bps:g}"
+            )
+        if self.layers > 1 and self.entry_max_bps in (None, self.entry_bps):
+            raise ValueError("layers above 1 need entry_max_bps above entry_bps to space their triggers")
+        return self
+
+
+class PairSettings(Section):
+    """One instrument on two venues, or two instruments on one."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")]
+    base: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
+    legs: tuple[Leg, Leg]
+    size_base_e8: Annotated[DecimalE8, Field(alias="size_base", gt=0)]
+    strategy: StrategySettings
+
+    @field_validator("legs", mode="before")
+    @classmethod
+    def _two_legs(cls, value: object) -> object:
+        if isinstance(value, dict):
+            legs = [Leg(str(venue), symbol) for venue, symbol in value.items()]
+        elif isinstance(value, list) and all(isinstance(item, str) and ":" in item for item in value):
+            legs = [Leg(*item.split(":", 1)) for item in value]
+        else:
+            raise ValueError(
+                'must be {vest: "BTC-PERP", paradex: "BTC-USD-PERP"} or ["venue:SYMBOL", "venue:SYMBOL"]'
+            )
+        if len(legs) != 2:
+            raise ValueError(f"must name exactly two legs, not {len(legs)}")
+        if legs[0] == legs[1]:
+            raise ValueError("the two legs must differ: a pair cannot trade against itself")
+        for leg in legs:
+            if leg.venue not in KNOWN_VENUES:
+                raise ValueError(f"venue {leg.venue!r} is unknown; known are {', '.join(KNOWN_VENUES)}")
+            if not isinstance(leg.symbol, str) or not re.match(r"^[\x21-\x7e]{1,31}$", leg.symbol):
+                raise ValueError(f"symbol of {leg.venue} must be 1 to 31 printable characters")
+        return tuple(legs)
+
+
+class ExecutionSettings(Section):
+    """How orders are sent and mended."""
+
+    price_band_bps: Annotated[float, Field(gt=0, le=1_000)] = 5.0
+    widen_bps: PositiveBps = 5.0
+    max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+    retry_delay_ms: Milliseconds = 100
+    reply_timeout_ms: Milliseconds = 800
+    query_interval_ms: Milliseconds = 250
+    max_naked_ms: Milliseconds = 1_500
+    on_single_leg: Literal["auto", "complete", "unwind"] = "auto"
+    rearm_bps: Annotated[float, Field(gt=0, le=100)] = 1.0
+    reconcile_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+
+
+class RiskSettings(Section):
+    """Limits checked immediately before the bytes leave. Amounts in quote currency unless named."""
+
+    max_order_notional_quote_e8: Annotated[DecimalE8, Field(alias="max_order_notional_quote")]
+    max_position_notional_quote_e8: Annotated[DecimalE8, Field(alias="max_position_notional_quote")]
+    max_daily_loss_quote_e8: Annotated[DecimalE8, Field(alias="max_daily_loss_quote")]
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 120
+    max_consecutive_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
+    breaker_pause_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
+    price_collar_bps: PositiveBps = 200.0
+
+
+class PersistenceSettings(Section):
+    """Where trades are kept. Without DATABASE_URL an embedded PostgreSQL under ``var_dir`` serves."""
+
+    var_dir: str = "var"
+    batch_events: Annotated[int, Field(ge=1, le=100_000)] = 500
+    journal_max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 1_024
+
+
+class RuntimeSettings(Section):
+    """Processes, cores and memory."""
+
+    memory_dir: str = "/dev/shm"
+    pin: Mapping[str, Annotated[int, Field(ge=0, le=4_095)]] = {}
+    idle: Mapping[str, Literal["spin", "yield", "park"]] = {}
+    ring_cells: Annotated[int, Field(ge=16, le=1 << 20)] = 4_096
+    event_queue_kib: Annotated[int, Field(ge=64, le=1 << 20)] = 4_096
+    heartbeat_timeout_ms: Milliseconds = 5_000
+    shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 15.0
+    on_shutdown: Literal["keep", "flatten"] = "keep"
+
+    @field_validator("pin", "idle")
+    @classmethod
+    def _known_processes(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        allowed = {*PROCESSES, "supervisor", *(f"feed-{venue}" for venue in KNOWN_VENUES)}
+        unknown = sorted(set(value) - allowed)
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no process; allowed are {', '.join(sorted(allowed))}")
+        return value
+
+    @field_validator("ring_cells", "event_queue_kib")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"must be a power of two, for example {1 << value.bit_length()}")
+        return value
+
+
+class SimulatorSettings(Section):
+    """The venues of mode sim."""
+
+    ports: Mapping[str, Port] = {"vest": 8701, "paradex": 8702}
+    source: Literal["recorded", "synthetic"] = "recorded"
+    seed: Annotated[int, Field(ge=0)] = 7
+    speed: Annotated[float, Field(gt=0, le=100)] = 1.0
+    start_s: Annotated[float, Field(ge=0)] = 0.0
+    taker_fee_bps: PositiveBps = 0.1
+    ack_latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 3.0
+    collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
+
+
+class Settings(Section):
+    """The whole configuration, resolved."""
+
+    version: Literal[1]
+    mode: Literal["sim", "paper", "live"]
+    bot_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
+    venues: Mapping[str, VenueSettings] = {}
+    pairs: Annotated[tuple[PairSettings, ...], Field(min_length=1, max_length=64)]
+    execution: ExecutionSettings = ExecutionSettings()
+    risk: RiskSettings
+    persistence: PersistenceSettings = PersistenceSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    simulator: SimulatorSettings = SimulatorSettings()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("venues")
+    @classmethod
+    def _known_venues(cls, value: Mapping[str, VenueSettings]) -> Mapping[str, VenueSettings]:
+        unknown = sorted(set(value) - set(KNOWN_VENUES))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is unknown; known are {', '.join(KNOWN_VENUES)}")
+        return value
+
+    @field_validator("pairs")
+    @classmethod
+    def _distinct(cls, value: tuple[PairSettings, ...]) -> tuple[PairSettings, ...]:
+        seen: dict[object, str] = {}
+        for pair in value:
+            if pair.id in seen:
+                raise ValueError(f"two pairs have the id {pair.id!r}; ids must differ")
+            for leg in pair.legs:
+                if leg in seen:
+                    raise ValueError(
+                        f"{leg.venue}:{leg.symbol} is a leg of both {seen[leg]!r} and {pair.id!r}"
+                    )
+                seen[leg] = pair.id
+            seen[pair.id] = pair.id
+        return value
+
+    @property
+    def venue_names(self) -> tuple[str, ...]:
+        """Venues that the pairs use, sorted."""
+        return tuple(sorted({leg.venue for pair in self.pairs for leg in pair.legs}))
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """Every leg in order of its instrument_id: pair i has instruments 2i and 2i + 1."""
+        return tuple(leg for pair in self.pairs for leg in pair.legs)
+
+    def instrument_ids(self, venue: str) -> dict[str, int]:
+        """Symbol -> instrument_id of one venue's legs."""
+        return {leg.symbol: number for number, leg in enumerate(self.legs) if leg.venue == venue}
+
+    def venue(self, name: str) -> VenueSettings:
+        return self.venues.get(name) or VenueSettings()
+
+    def idle_strategy(self, process: str) -> str:
+        """spin, yield or park. ``feed`` speaks for every feed that is not named itself."""
+        idle = self.runtime.idle
+        return idle.get(process) or idle.get(process.partition("-")[0]) or "park"
+
+    def pinned_core(self, process: str) -> int | None:
+        pin = self.runtime.pin
+        return pin.get(process, pin.get(process.partition("-")[0]))
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate a configuration file. Raises SettingsError with every problem found."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = Problem("", "", f"cannot be read ({reason}); give another with --config FILE")
+        raise SettingsError(str(path), [problem]) from error
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise SettingsError(str(path), [Problem("", "", f"is not valid YAML: {error}")]) from error
+    return parse_settings(raw, str(path))
+
+
+def parse_settings(raw: object, source: str) -> Settings:
+    """Validate an already parsed configuration: a mapping of sections."""
+    if not isinstance(raw, dict):
+        raise SettingsError(
+            source, [Problem("", "", "must be a mapping of sections; see the shipped config.yaml")]
+        )
+    try:
+        return Settings.model_validate(_with_strategy_defaults(raw))
+    except ValidationError as error:
+        raise SettingsError(source, [_problem(item) for item in error.errors()]) from None
+
+
+def _with_strategy_defaults(raw: dict[str, Any]) -> dict[str, Any]:
+    """Give each pair the shared ``strategy`` section, overridden by the pair's own."""
+    shared = raw.get("strategy") or {}
+    pairs = raw.get("pairs")
+    if not isinstance(shared, dict) or not isinstance(pairs, list):
+        return raw
+    merged = [
+        {**pair, "strategy": {**shared, **own}}
+        if isinstance(pair, dict) and isinstance(own := pair.get("strategy") or {}, dict)
+        else pair
+        for pair in pairs
+    ]
+    return {key: value for key, value in raw.items() if key != "strategy"} | {"pairs": merged}
+
+
+def _problem(item: Any) -> Problem:
+    """One pydantic error as our sentence: key, value, what is allowed."""
+    key = ""
+    for part in item["loc"]:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    kind, message, value = item["type"], item["msg"], item.get("input")
+    if kind == "extra_forbidden":
+        return Problem(key, "", "unknown key; remove it or correct its spelling")
+    if kind == "missing":
+        return Problem(key, "", "is missing and has no default")
+    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else repr(value)[:80]
+    if isinstance(value, float) and not math.isfinite(value):
+        message = "must be a finite number"
+    return Problem(key, shown, message.removeprefix("Value error, "))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice; plain YAML would keep the last one silently."""
+
+
+def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        key = str(key_node.value)
+        if key in seen:
+            line = key_node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice (line {line})")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+
+
+def read_secrets(names: tuple[str, ...], env_file: Path | None = None) -> dict[str, str]:
+    """Secrets by name from the environment, else from ``.env``; absent ones are left out.
+
+    Call it only in the process that needs them. Values go nowhere else: children are started
+    with the names removed from their environment (see ``SECRET_NAMES`` in the supervisor).
+    """
+    from_file = dotenv_values(env_file or PROJECT / ".env")
+    found = {name: os.environ.get(name) or from_file.get(name) for name in names}
+    return {name: value for name, value in found.items() if value}
