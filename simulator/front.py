@@ -1,0 +1,41 @@
+"""What every venue's front is to the process that runs it: a web application around one exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from aiohttp import web
+
+from simulator.exchange import Exchange
+from simulator.faults import FaultPlan
+from venues.contract import E8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontSettings:
+    """What every front can be told. A venue's own settings are a subclass in its folder."""
+
+    starting_collateral_e8: int = 100_000 * E8
+    ack_latency_ms: float = 0.0  # from the request's arrival to the answer
+    execution_latency_ms: float = 0.0  # from acceptance to risk and matching
+
+
+class Front(Protocol):
+    """A venue's wire: REST and WebSocket on one port. Owns no matching, no market, no port."""
+
+    venue: str
+    exchange: Exchange
+    faults: FaultPlan
+
+    def app(self) -> web.Application:
+        """The application to serve; called once, before ``start``."""
+
+    async def start(self) -> None:
+        """Begin what runs by itself (pushes, pings, renewals). Called once the port is bound."""
+
+    async def stop(self) -> None:
+        """End it and close every socket. Called before the port is released."""
+
+    async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
+        """Close the clients' sockets with this close code, as a venue that restarts does."""
