@@ -1,0 +1,145 @@
+"""What every process does first: arguments, memory, log, core, signals.
+
+The supervisor writes ``launch.json`` into the memory directory; every process is started as
+``python -m <package> --memory DIR --bells detector=5,executor=6 [--venue NAME]`` and so works with
+exactly the settings the supervisor validated. It holds no secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from logs import Log, make_log
+from settings import Settings, parse_settings
+from shm.counters import CounterTable
+from shm.memory import Memory
+from shm.queue import QueueWriter
+from venues.contract import Instrument
+
+_LAUNCH = "launch.json"
+_PR_SET_PDEATHSIG = 1
+EXIT_UNUSABLE = 2  # configuration or environment: restarting cannot help, the supervisor stops
+
+
+@dataclass(slots=True)
+class Stop:
+    """Counts SIGTERMs: 1 asks to finish, more ask to hurry."""
+
+    requests: int = 0
+
+    def is_set(self) -> bool:
+        return self.requests > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process's start: everything it needs, resolved."""
+
+    process: str  # "feed-vest", "detector", …
+    venue: str  # "" unless the process serves one venue
+    settings: Settings
+    run_id: str
+    epoch: int  # this process's life: grows with every start, part of client order ids
+    instruments: tuple[Instrument, ...]  # by instrument_id
+    memory: Memory
+    counters: CounterTable
+    events: QueueWriter | None
+    log: Log
+    stop: Stop = field(default_factory=Stop)
+
+
+def write_launch(
+    directory: Path, raw_settings: dict[str, Any], run_id: str, instruments: Sequence[Instrument]
+) -> None:
+    """Write what processes start from. ``raw_settings`` is the parsed, already validated file."""
+    content = {
+        "settings": raw_settings,
+        "run_id": run_id,
+        "instruments": [list(item) for item in instruments],
+    }
+    path = directory / _LAUNCH
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content))
+
+
+def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: bool = True) -> Launch:
+    """Parse the command line and attach. ``package`` is the process's kind: "feed", "detector", …"""
+    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=__doc__)
+    parser.add_argument("--memory", type=Path, required=True, help="memory directory of the running instance")
+    parser.add_argument("--bells", default="", help="inherited doorbells: name=fd,name=fd")
+    parser.add_argument("--venue", default="", help="the venue this process serves")
+    parser.add_argument("--epoch", type=int, default=0, help="life of this process, from the supervisor")
+    arguments = parser.parse_args(argv)
+    process = f"{package}-{arguments.venue}" if arguments.venue else package
+    stop = Stop()
+    _listen_for_signals(stop)
+    bells = dict(item.split("=") for item in arguments.bells.split(",") if item)
+    memory = Memory(arguments.memory, {name: int(fd) for name, fd in bells.items()})
+    content = json.loads((arguments.memory / _LAUNCH).read_text())
+    settings = parse_settings(content["settings"], "launch.json")
+    events = memory.events_writer(process) if process in memory.plan.event_sources else None
+    log = make_log(
+        process,
+        run_id=content["run_id"],
+        level=settings.log_level,
+        to_queue=events.push if events else None,
+        to_stdout=log_to_stdout,
+    )
+    _pin(settings.pinned_core(process), log)
+    return Launch(
+        process=process,
+        venue=arguments.venue,
+        settings=settings,
+        run_id=content["run_id"],
+        epoch=arguments.epoch,
+        instruments=tuple(Instrument(*item) for item in content["instruments"]),
+        memory=memory,
+        counters=memory.counters(process, writer=True),
+        events=events,
+        log=log,
+        stop=stop,
+    )
+
+
+def refuse(message: str) -> NoReturn:
+    """End a process that cannot boot: its own error on the last line, exit code 2."""
+    sys.stderr.write(message.rstrip() + "\n")
+    sys.stderr.flush()
+    raise SystemExit(EXIT_UNUSABLE)
+
+
+def _listen_for_signals(stop: Stop) -> None:
+    # Ctrl-C reaches the whole terminal group; the supervisor alone answers it, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def request(_signum: int, _frame: object) -> None:
+        stop.requests += 1
+
+    signal.signal(signal.SIGTERM, request)
+    # A supervisor killed -9 must not leave orphans trading: the kernel then sends us SIGTERM.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        stop.requests += 1
+
+
+def _pin(core: int | None, log: Log) -> None:
+    if core is None:
+        return
+    try:
+        os.sched_setaffinity(0, {core})
+    except OSError as error:
+        log.warning(
+            "pin_refused",
+            core=core,
+            detail=f"{error.strerror}; cores allowed here: {sorted(os.sched_getaffinity(0))}. "
+            "The process runs unpinned; correct runtime.pin",
+        )
