@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from logs import Log, make_log
-from settings import Settings, parse_settings
+from settings import PROJECT, Settings, parse_settings
 from shm.counters import CounterTable
 from shm.memory import Memory
 from shm.queue import QueueWriter
@@ -50,6 +50,7 @@ class Launch:
     run_id: str
     epoch: int  # this process's life: grows with every start, part of client order ids
     instruments: tuple[Instrument, ...]  # by instrument_id
+    env_file: Path  # for settings.read_secrets, in the processes that need one
     memory: Memory
     counters: CounterTable
     events: QueueWriter | None
@@ -58,7 +59,11 @@ class Launch:
 
 
 def write_launch(
-    directory: Path, raw_settings: dict[str, Any], run_id: str, instruments: Sequence[Instrument]
+    directory: Path,
+    raw_settings: dict[str, Any],
+    run_id: str,
+    instruments: Sequence[Instrument],
+    env_file: Path = PROJECT / ".env",
 ) -> None:
     """Write what processes start from. ``raw_settings`` is the parsed, already validated file."""
     content = {
@@ -102,6 +107,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         run_id=content["run_id"],
         epoch=arguments.epoch,
         instruments=tuple(Instrument(*item) for item in content["instruments"]),
+        env_file=Path(content["env_file"]),
         memory=memory,
         counters=memory.counters(process, writer=True),
         events=events,

@@ -207,6 +207,7 @@ class ExecutionSettings(Section):
     max_naked_ms: Milliseconds = 1_500
     on_single_leg: Literal["auto", "complete", "unwind"] = "auto"
     rearm_bps: Annotated[float, Field(gt=0, le=100)] = 1.0
+    http_connections: Annotated[int, Field(ge=1, le=16)] = 2
     reconcile_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 10.0
 
 
@@ -279,7 +280,7 @@ class Settings(Section):
     mode: Literal["sim", "paper", "live"]
     bot_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
     venues: Mapping[str, VenueSettings] = {}
-    pairs: Annotated[tuple[PairSettings, ...], Field(min_length=1, max_length=64)]
+    pairs: tuple[PairSettings, ...]
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings
     persistence: PersistenceSettings = PersistenceSettings()
@@ -303,6 +304,8 @@ class Settings(Section):
     @field_validator("pairs")
     @classmethod
     def _distinct(cls, value: tuple[PairSettings, ...]) -> tuple[PairSettings, ...]:
+        if not 1 <= len(value) <= 64:  # six bits of a client order id name the pair
+            raise ValueError(f"must be 1 to 64 pairs, not {len(value)}")
         seen: dict[object, str] = {}
         for pair in value:
             if pair.id in seen:
@@ -343,8 +346,8 @@ class Settings(Section):
         return pin.get(process, pin.get(process.partition("-")[0]))
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and validate a configuration file. Raises SettingsError with every problem found."""
+def load_raw(path: Path) -> Any:
+    """Parse a configuration file, not yet validated. Raises SettingsError if it is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -352,10 +355,9 @@ def load_settings(path: Path) -> Settings:
         problem = Problem("", "", f"cannot be read ({reason}); give another with --config FILE")
         raise SettingsError(str(path), [problem]) from error
     try:
-        raw = yaml.load(text, Loader=_StrictLoader)
+        return yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise SettingsError(str(path), [Problem("", "", f"is not valid YAML: {error}")]) from error
-    return parse_settings(raw, str(path))
 
 
 def parse_settings(raw: object, source: str) -> Settings:
