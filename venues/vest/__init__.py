@@ -1,0 +1,26 @@
+"""Vest Markets: perpetuals, API v2 (signed REST orders, JSON over WebSocket) and v3 market data."""
+
+from venues.vest.codes import CloseAction, close_action
+from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
+from venues.vest.instruments import fetch_instruments
+from venues.vest.market_data import VestMarketData
+from venues.vest.trading import VestCredentials, VestTrading
+
+MarketData = VestMarketData
+Trading = VestTrading
+Credentials = VestCredentials
+
+__all__ = [
+    "DEVELOPMENT_HOSTS",
+    "PRODUCTION_HOSTS",
+    "V3_HOSTS",
+    "CloseAction",
+    "Credentials",
+    "MarketData",
+    "Trading",
+    "VestCredentials",
+    "VestMarketData",
+    "VestTrading",
+    "close_action",
+    "fetch_instruments",
+]

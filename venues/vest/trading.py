@@ -1,0 +1,422 @@
+"""One Vest v2 account: keys and session, REST conversations, order rendering, private stream.
+
+The client order id travels as the order's ``nonce``; ``time`` is the moment of signing. A fresh
+signing key is approved by the primary key for a week, so the key that owns the money signs nothing
+but that approval. Source: Vest API v2 documentation; what it leaves open is in ``doubts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import urlencode
+
+import msgspec
+
+from venues.contract import (
+    Account,
+    Call,
+    HttpRequest,
+    HttpResponse,
+    Instrument,
+    OrderAck,
+    OrderRef,
+    OrderRequest,
+    OrderUpdate,
+    Outcome,
+    Position,
+    PrivateEvent,
+    Side,
+    SignedOrder,
+    TimeInForce,
+    TransportError,
+    VenueError,
+    VenueHosts,
+    check_grid,
+    format_e8,
+    parse_e8,
+)
+from venues.vest import instruments
+from venues.vest.answers import VENUE, acknowledge, read
+from venues.vest.codes import DUPLICATE, INVALID_LISTEN_KEY
+from venues.vest.doubts import (
+    IOC_ORDER_TYPE,
+    LISTEN_KEY_RENEW_MS,
+    NETWORK_TYPE,
+    ORDERS_PAGE_ROWS,
+    REGISTRATION_RENEW_BEFORE_MS,
+    REGISTRATION_VALID_MS,
+    ROUTING_PARAMETER,
+    SEND_MARGIN_MS,
+)
+from venues.vest.hosts import verifying_contract, with_query
+from venues.vest.private_stream import PrivateStream
+from venues.vest.signing import Signer, encode_cancel, encode_order, proof_digest, sign_fields
+from venues.vest.wire import (
+    AccountRow,
+    Leverage,
+    ListenKey,
+    OrderRow,
+    PositionRow,
+    Registration,
+    order_update,
+    report_e8,
+)
+
+_JSON: Final = (("Content-Type", "application/json"),)
+
+_registration_decoder = msgspec.json.Decoder(Registration)
+_listen_key_decoder = msgspec.json.Decoder(ListenKey)
+_account_decoder = msgspec.json.Decoder(AccountRow)
+_orders_decoder = msgspec.json.Decoder(list[OrderRow])
+_leverage_decoder = msgspec.json.Decoder(Leverage)
+
+
+@dataclass(frozen=True, slots=True)
+class VestCredentials:
+    """Private keys as hex. ``repr`` shows neither.
+
+    ``primary_private_key`` owns the account. ``signing_private_key`` is its delegate; left empty, a
+    fresh one is made in memory, which needs no keeping: every login approves its key anew.
+    """
+
+    primary_private_key: str = field(repr=False)
+    signing_private_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What registration gave. The API key is a secret."""
+
+    api_key: str = field(repr=False)
+    account_group: int
+    expires_unix_ms: int
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (("xrestservermm", f"restserver{self.account_group}"), ("X-API-KEY", self.api_key))
+
+
+class VestTrading:
+    """One account on Vest. See ``contract.Trading``.
+
+    ``recv_window_ms`` is how long after signing the venue may still accept a request.
+    Raises ValueError for keys that are none, without showing them.
+    """
+
+    venue: str = VENUE
+    create_transport: Literal["http", "ws"] = "http"
+    # Documented, and all or nothing: Vest's CANCELLED events do not tell how much was filled.
+    taker_time_in_force = TimeInForce.FOK
+
+    def __init__(
+        self, hosts: VenueHosts, credentials: VestCredentials, *, recv_window_ms: int = 5_000
+    ) -> None:
+        if not credentials.primary_private_key:
+            raise ValueError("vest: the primary private key is missing: set it in the environment or .env")
+        if recv_window_ms <= SEND_MARGIN_MS:
+            raise ValueError(f"vest: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
+        self._hosts = hosts
+        self._primary = Signer(credentials.primary_private_key, name="primary private key")
+        self._signer = Signer(credentials.signing_private_key, name="signing private key")
+        self._recv_window_ms = recv_window_ms
+        self._maybe_session: _Session | None = None
+        self._listen_key = ""
+        self._renew_due_unix_ms = 0
+        self._instruments: dict[str, int] = {}
+        self._stream = PrivateStream(self._instruments)
+
+    def __repr__(self) -> str:
+        return f"VestTrading(primary={self._primary.address}, signing={self._signer.address})"
+
+    # --- session ---
+
+    def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
+        found = yield from instruments.fetch_instruments(wanted)
+        self._instruments.update(wanted)
+        return found
+
+    def login(self, now_unix_ms: int) -> Call[None]:
+        """Have the primary key approve the signing key, then obtain a listen key."""
+        yield from self._register(now_unix_ms)
+        yield from self._obtain_listen_key(now_unix_ms)
+
+    def _register(self, now_unix_ms: int) -> Call[None]:
+        expiry_unix_ms = now_unix_ms + REGISTRATION_VALID_MS
+        digest = proof_digest(
+            contract=verifying_contract(self._hosts),
+            approved_signer=self._signer.address,
+            expiry_unix_ms=expiry_unix_ms,
+        )
+        body = msgspec.json.encode(
+            {
+                "signingAddr": self._signer.address,
+                "primaryAddr": self._primary.address,
+                "signature": self._primary.sign_digest(digest),
+                "expiryTime": expiry_unix_ms,
+                "networkType": NETWORK_TYPE,
+            }
+        )
+        response = yield HttpRequest("POST", "/register", instruments.PUBLIC_HEADERS + _JSON, body)
+        granted = read(response, _registration_decoder, "POST /register")
+        # Group 0 is the usual one and as good as any other.
+        self._maybe_session = _Session(granted.api_key, granted.acc_group, expiry_unix_ms)
+
+    def _obtain_listen_key(self, now_unix_ms: int) -> Call[None]:
+        """POST returns the key that is active, if any, with its hour begun anew."""
+        response = yield self._request("POST", "/account/listenKey", b"{}")
+        self._keep_listen_key(response, now_unix_ms)
+
+    def _keep_listen_key(self, response: HttpResponse, now_unix_ms: int) -> None:
+        self._listen_key = read(response, _listen_key_decoder, "the listen key request").listen_key
+        self._renew_due_unix_ms = now_unix_ms + LISTEN_KEY_RENEW_MS
+
+    def renew(self, now_unix_ms: int) -> Call[None]:
+        """Extend the listen key, and the registration in its last day.
+
+        A listen key that has expired is replaced: the private stream must then be reconnected,
+        and the venue closes the old one (4004, 4005) by itself.
+        """
+        if now_unix_ms > self._session.expires_unix_ms - REGISTRATION_RENEW_BEFORE_MS:
+            yield from self._register(now_unix_ms)
+        response = yield self._request("PUT", "/account/listenKey", b"{}")
+        try:
+            self._keep_listen_key(response, now_unix_ms)
+        except VenueError as error:
+            if error.code != str(INVALID_LISTEN_KEY):
+                raise
+            yield from self._obtain_listen_key(now_unix_ms)
+
+    @property
+    def renew_due_unix_ms(self) -> int:
+        return self._renew_due_unix_ms
+
+    @property
+    def _session(self) -> _Session:
+        if self._maybe_session is None:
+            raise RuntimeError("vest: login has not been completed: drive login() first")
+        return self._maybe_session
+
+    def _request(
+        self, method: Literal["GET", "POST", "PUT", "DELETE"], path: str, body: bytes = b""
+    ) -> HttpRequest:
+        """A private request; one with a body says that it is JSON."""
+        headers = self._session.headers
+        return HttpRequest(method, path, headers + _JSON if body else headers, body)
+
+    # --- reading ---
+
+    def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
+        """The order by the venue's id where we have it, else by nonce. None: not known *now*."""
+        wanted = {"id": ref.venue_order_id} if ref.venue_order_id else {"nonce": str(ref.client_order_id)}
+        rows = yield from self._fetch_orders(wanted, now_unix_ms)
+        matching = [
+            row
+            for row in rows
+            if _is_order(row, ref)
+            # A rejected double is not the order it doubled.
+            and not (row.status == "REJECTED" and row.code == DUPLICATE)
+        ]
+        if not matching:
+            return None
+        if len(matching) > 1:
+            raise VenueError(
+                VENUE, "ambiguous", f"{len(matching)} orders have the nonce {ref.client_order_id}"
+            )
+        return _update(matching[0], ref.instrument.instrument_id)
+
+    def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
+        """Every open order on the known instruments.
+
+        NEW is asked before PARTIALLY_FILLED, so an order that moves on between the two answers is
+        seen twice, not missed; the later row counts.
+        """
+        known = self._known_instruments
+        by_id: dict[str, OrderUpdate] = {}
+        for status in ("NEW", "PARTIALLY_FILLED"):
+            for row in (yield from self._fetch_every_order({"status": status}, now_unix_ms)):
+                if row.status == status and row.symbol is not None and row.symbol in known:
+                    by_id[row.id] = _update(row, known[row.symbol])
+        return list(by_id.values())
+
+    def _fetch_every_order(self, wanted: Mapping[str, str], now_unix_ms: int) -> Call[list[OrderRow]]:
+        """All rows, page by page: a page is the newest 1000 up to ``endTime``."""
+        rows: dict[str, OrderRow] = {}
+        page_end: dict[str, str] = {}
+        while True:
+            page = yield from self._fetch_orders(
+                {**wanted, **page_end, "limit": str(ORDERS_PAGE_ROWS)}, now_unix_ms
+            )
+            is_news = any(row.id not in rows for row in page)
+            rows |= {row.id: row for row in page}
+            if len(page) < ORDERS_PAGE_ROWS or not is_news:
+                return list(rows.values())
+            # The end is taken as inclusive, so rows of the same millisecond are met again, not lost.
+            page_end = {"endTime": str(min(row.post_time or now_unix_ms for row in page))}
+
+    def _fetch_orders(self, wanted: Mapping[str, str], now_unix_ms: int) -> Call[list[OrderRow]]:
+        query = urlencode({**wanted, "time": now_unix_ms})
+        response = yield self._request("GET", f"/orders?{query}")
+        return read(response, _orders_decoder, "GET /orders")
+
+    def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
+        known = self._known_instruments
+        account = yield from self._fetch_account(now_unix_ms)
+        return [_position(row, known[row.symbol]) for row in account.positions if row.symbol in known]
+
+    def query_account(self, now_unix_ms: int) -> Call[Account]:
+        row = yield from self._fetch_account(now_unix_ms)
+        try:
+            return Account(
+                value_e8=report_e8(row.total_account_value) or 0,
+                free_e8=report_e8(row.withdrawable) or 0,
+                maintenance_margin_e8=report_e8(row.total_maint_margin) or 0,
+            )
+        except ValueError as error:
+            raise TransportError(f"{VENUE}: GET /account: {error}") from None
+
+    def _fetch_account(self, now_unix_ms: int) -> Call[AccountRow]:
+        response = yield self._request("GET", f"/account?time={now_unix_ms}")
+        return read(response, _account_decoder, "GET /account")
+
+    @property
+    def _known_instruments(self) -> Mapping[str, int]:
+        if not self._instruments:
+            raise RuntimeError("vest: no instruments are known: drive fetch_instruments() first")
+        return self._instruments
+
+    # --- acting ---
+
+    def set_leverage(self, instrument: Instrument, leverage: int, now_unix_ms: int) -> Call[int]:
+        """Set the leverage of one symbol and return what the venue made of it.
+
+        The one private call that is not signed. Some symbols need it once before trading.
+        """
+        body = msgspec.json.encode({"time": now_unix_ms, "symbol": instrument.symbol, "value": leverage})
+        response = yield self._request("POST", "/account/leverage", body)
+        return read(response, _leverage_decoder, "POST /account/leverage").value
+
+    def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
+        """Cancel by the venue's id, looked up by nonce first where we have none.
+
+        IN_DOUBT when no usable answer came, and when the venue does not know the nonce (yet).
+        VenueError when the venue refuses to look the order up.
+        """
+        try:
+            venue_order_id = ref.venue_order_id
+            if not venue_order_id:
+                order = yield from self.query_order(ref, now_unix_ms)
+                if order is None:
+                    text = f"no order has the nonce {ref.client_order_id}"
+                    return OrderAck(ref.client_order_id, Outcome.IN_DOUBT, text=text)
+                venue_order_id = order.venue_order_id
+            response = yield self._request(
+                "POST", "/orders/cancel", self._render_cancel(venue_order_id, now_unix_ms)
+            )
+        except TransportError as error:
+            return OrderAck(ref.client_order_id, Outcome.IN_DOUBT, ref.venue_order_id, text=str(error))
+        return acknowledge(ref.client_order_id, response)._replace(venue_order_id=venue_order_id)
+
+    def _render_cancel(self, venue_order_id: str, now_unix_ms: int) -> bytes:
+        encoded = encode_cancel(time_ms=now_unix_ms, nonce=now_unix_ms, venue_order_id=venue_order_id)
+        order = {"time": now_unix_ms, "nonce": now_unix_ms, "id": venue_order_id}
+        return self._render_signed(order, encoded)
+
+    def _render_signed(self, order: Mapping[str, object], encoded: bytes) -> bytes:
+        signature = sign_fields(self._signer, encoded)
+        return msgspec.json.encode(
+            {"order": order, "recvWindow": self._recv_window_ms, "signature": signature}
+        )
+
+    def sign_create(self, request: OrderRequest, now_unix_ms: int) -> SignedOrder:
+        """Check the grid, render, sign. Raises OffGrid. The signed texts are the sent texts."""
+        check_grid(request)
+        instrument = request.instrument
+        is_ioc = request.time_in_force is TimeInForce.IOC
+        order_type = IOC_ORDER_TYPE if is_ioc else "LIMIT"
+        size = format_e8(request.size_e8, instrument.size_decimals)
+        limit_price = format_e8(request.limit_price_e8, instrument.price_decimals)
+        is_buy = request.side is Side.BUY
+        encoded = encode_order(
+            time_ms=now_unix_ms,
+            nonce=request.client_order_id,
+            order_type=order_type,
+            symbol=instrument.symbol,
+            is_buy=is_buy,
+            size=size,
+            limit_price=limit_price,
+            reduce_only=request.reduce_only,
+        )
+        order: dict[str, object] = {
+            "time": now_unix_ms,
+            "nonce": request.client_order_id,
+            "symbol": instrument.symbol,
+            "isBuy": is_buy,
+            "size": size,
+            "orderType": order_type,
+            "limitPrice": limit_price,
+            "reduceOnly": request.reduce_only,
+        }
+        if not is_ioc:
+            order["timeInForce"] = request.time_in_force.value
+        return SignedOrder(
+            request=request,
+            wire=self._request("POST", "/orders", self._render_signed(order, encoded)),
+            valid_until_unix_ms=now_unix_ms + self._recv_window_ms - SEND_MARGIN_MS,
+        )
+
+    def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
+        return acknowledge(request.client_order_id, response)
+
+    # --- private stream ---
+
+    def stream_url(self) -> str:
+        """Complete URL with the listen key: never log it. RuntimeError before ``login``."""
+        routing = {ROUTING_PARAMETER: f"restserver{self._session.account_group}"}
+        return with_query(
+            self._hosts.private_ws_url, {"version": "1.0", **routing, "listenKey": self._listen_key}
+        )
+
+    def stream_connected(self, now_mono_ns: int) -> None:
+        self._stream.connected(now_mono_ns)
+
+    def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
+        """Take one private frame, text or binary alike. Raises FrameError."""
+        self._stream.receive(frame, recv_mono_ns)
+
+    def stream_tick(self, now_mono_ns: int) -> None:
+        self._stream.tick(now_mono_ns)
+
+    def stream_take_frames(self) -> list[bytes]:
+        return self._stream.take_frames()
+
+    def stream_take_events(self) -> list[PrivateEvent]:
+        return self._stream.take_events()
+
+
+def _is_order(row: OrderRow, ref: OrderRef) -> bool:
+    if ref.venue_order_id:
+        return row.id == ref.venue_order_id
+    return row.nonce == ref.client_order_id and row.symbol in (ref.instrument.symbol, None)
+
+
+def _update(row: OrderRow, instrument_id: int) -> OrderUpdate:
+    try:
+        return order_update(row, instrument_id)
+    except ValueError as error:
+        raise TransportError(f"{VENUE}: GET /orders: {error}") from None
+
+
+def _position(row: PositionRow, instrument_id: int) -> Position:
+    try:
+        size_e8 = parse_e8(row.size)
+        return Position(
+            instrument_id=instrument_id,
+            size_e8=size_e8 if row.is_long else -size_e8,
+            entry_price_e8=report_e8(row.entry_price) or 0,
+            mark_price_e8=report_e8(row.mark_price) or 0,
+            liquidation_price_e8=report_e8(row.liq_price) or 0,
+        )
+    except ValueError as error:
+        raise TransportError(f"{VENUE}: GET /account: {error}") from None

@@ -1,0 +1,168 @@
+"""Shapes of Vest's JSON, and the reading of its decimals.
+
+Decimals travel as text, integers and times (milliseconds) as numbers. Unknown members are ignored:
+the live service adds some. Source: Vest API v2 documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from venues.contract import Fill, OrderStatus, OrderUpdate, Side, parse_e8
+from venues.vest.codes import DELETED_BY_LIQUIDATION, describe
+
+_NS_PER_MS: Final = 1_000_000
+
+STATUSES: Final = {
+    "NEW": OrderStatus.OPEN,
+    "PARTIALLY_FILLED": OrderStatus.OPEN,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELLED": OrderStatus.CANCELLED,
+    "REJECTED": OrderStatus.REJECTED,
+}
+
+
+class OrderRow(msgspec.Struct, kw_only=True, rename="camel"):
+    """A row of ``GET /orders``, and the ``args`` of a private ORDER event.
+
+    CANCELLED and REJECTED events carry id, status, code, post time and nonce alone.
+    """
+
+    id: str
+    status: str
+    nonce: int | None = None
+    symbol: str | None = None
+    is_buy: bool | None = None
+    size: str | None = None
+    code: int | None = None
+    last_filled_size: str | None = None
+    last_filled_price: str | None = None
+    last_filled_time: int | None = None
+    avg_filled_price: str | None = None
+    fees: str | None = None
+    post_time: int | None = None
+
+
+class PositionRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    is_long: bool
+    size: str
+    entry_price: str | None = None
+    mark_price: str | None = None
+    liq_price: str | None = None
+
+
+class AccountRow(msgspec.Struct, rename="camel"):
+    """``GET /account``: the account and, there being no endpoint of their own, its positions."""
+
+    total_account_value: str
+    withdrawable: str
+    total_maint_margin: str
+    positions: list[PositionRow]
+
+
+class SymbolRow(msgspec.Struct, kw_only=True, rename="camel"):
+    symbol: str
+    base: str
+    size_decimals: int
+    price_decimals: int
+    taker_fee: str
+    trading_status: str | None = None
+
+
+class ExchangeInfo(msgspec.Struct):
+    symbols: list[SymbolRow]
+
+
+class Registration(msgspec.Struct, rename="camel"):
+    api_key: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$")]  # travels as a header
+    acc_group: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class ListenKey(msgspec.Struct, rename="camel"):
+    listen_key: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Leverage(msgspec.Struct):
+    symbol: str
+    value: int
+
+
+def report_e8(text: str | None) -> int | None:
+    """Return an average, mark or money figure in e8, digits past the eighth cut off.
+
+    For figures Vest computes: they may have more decimals than we keep. Sizes and order prices
+    never do and go through ``parse_e8``, which refuses to lose a digit.
+    """
+    if text is None:
+        return None
+    whole, dot, fraction = text.partition(".")
+    if len(fraction) > 8 and fraction.isascii() and fraction.isdigit():
+        fraction = fraction[:8]
+    return parse_e8(f"{whole}{dot}{fraction}")
+
+
+def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
+    """Return what a row or event says an order has become.
+
+    Raises ValueError for a status nobody documented and for figures that are not decimals.
+    """
+    status = STATUSES.get(row.status)
+    if status is None:
+        raise ValueError(f"order status {row.status[:40]!r} is not documented")
+    size_e8 = parse_e8(row.size) if row.size is not None else None
+    unix_ms = row.last_filled_time or row.post_time or 0
+    return OrderUpdate(
+        client_order_id=row.nonce or 0,
+        venue_order_id=row.id,
+        instrument_id=instrument_id,
+        status=status,
+        size_e8=size_e8,
+        filled_e8=_filled_e8(row, size_e8),
+        average_price_e8=report_e8(row.avg_filled_price),
+        fee_e8=report_e8(row.fees),
+        reason=describe(row.code) if row.code is not None else "",
+        venue_unix_ns=unix_ms * _NS_PER_MS,
+    )
+
+
+def _filled_e8(row: OrderRow, size_e8: int | None) -> int | None:
+    """The cumulative filled size where the status settles it, else None: Vest does not say."""
+    if row.status == "FILLED":
+        return size_e8
+    if row.status == "NEW":
+        return 0
+    if row.status == "REJECTED" and row.code != DELETED_BY_LIQUIDATION:
+        return 0  # a liquidation may delete an order that had been filled in part
+    return None
+
+
+def last_fill(row: OrderRow, instrument_id: int, *, fee_before_e8: int) -> Fill | None:
+    """Return the execution an order event reports as its last, or None where it reports none.
+
+    ``fee_before_e8`` is what earlier executions of the order cost: Vest tells fees in sum.
+    """
+    if (
+        row.status not in ("FILLED", "PARTIALLY_FILLED")
+        or row.last_filled_size is None
+        or row.last_filled_price is None
+        or row.last_filled_time is None
+        or row.is_buy is None
+    ):
+        return None
+    size_e8 = parse_e8(row.last_filled_size)
+    price_e8 = report_e8(row.last_filled_price) or 0
+    fees_e8 = report_e8(row.fees) or 0
+    return Fill(
+        fill_id=f"{row.id}:{row.last_filled_time}:{size_e8}:{price_e8}:{fees_e8}",
+        client_order_id=row.nonce or 0,
+        venue_order_id=row.id,
+        instrument_id=instrument_id,
+        side=Side.BUY if row.is_buy else Side.SELL,
+        price_e8=price_e8,
+        size_e8=size_e8,
+        fee_e8=fees_e8 - fee_before_e8,
+        venue_unix_ns=row.last_filled_time * _NS_PER_MS,
+    )
