@@ -1,0 +1,288 @@
+"""What goes into the pair machine and what comes out of it, and nothing else.
+
+The process around the machine turns what it hears into **events**, calls ``machine.step`` and
+carries out the **commands**, in order. Commands of one step form one batch: the process writes the
+new state into shared memory *before* it carries out the first of them, then writes every ``Send``
+of the batch before it waits for anything.
+
+The machine is four names: ``machine.step(rules, state, event) -> (state, commands)``,
+``state.new_state(rules, epoch, held=None)`` for a first start, ``state.dump``/``state.load`` for the
+journal (then ``Restarted`` comes first), ``machine.due_mono_ns(rules, state)`` for the next ``Tick``. An
+armed order is signed for ``state.next_client_order_id(rules, state, leg)``: a ``Send`` with that id may
+take it, any other id means the armed order is spent.
+
+Every event begins with ``at``: our clock and both legs' prices when the event was taken up. The
+machine has no other source of time or price. Leg 0 is the pair's first instrument, leg 1 its
+second. Prices are quote currency, sizes base currency, both scaled by 10**8 (``_e8``); order sizes
+are unsigned with a ``Side``, positions signed. ``_mono_ns`` is this host's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Literal, NamedTuple
+
+from shm.records import PairView
+from venues.contract import OrderStatus, Outcome, Side
+
+# ----------------------------------------------------------------------------------------- events
+
+
+class LegMarket(NamedTuple):
+    """What one leg's book offers now. Levels are optional; without them the touch is taken to hold.
+
+    ``bids`` and ``asks``: (price_e8, size_e8), best first, as in ``shm.records.DepthBook``.
+    """
+
+    is_valid: bool  # fresh, two-sided, not crossed; when False the prices are not looked at
+    bid_e8: int = 0
+    ask_e8: int = 0
+    bids: tuple[tuple[int, int], ...] = ()
+    asks: tuple[tuple[int, int], ...] = ()
+
+
+NO_MARKET = LegMarket(is_valid=False)
+
+
+class At(NamedTuple):
+    """When an event was taken up, and what both legs could be traded at then."""
+
+    now_mono_ns: int
+    markets: tuple[LegMarket, LegMarket] = (NO_MARKET, NO_MARKET)
+
+
+class Enter(NamedTuple):
+    """Open one layer: the detector's signal, after the executor's own gates let it pass."""
+
+    at: At
+    signal_id: int
+    direction: int  # +1 buys leg 0 and sells leg 1; -1 the reverse
+    layer: int
+    size_e8: int  # on the pair's common lot
+    prices_e8: tuple[int, int]  # the touch the detector saw on each leg
+    spread_bps: float  # entry spread that triggered
+
+
+class Exit(NamedTuple):
+    """Close both legs of whatever the pair holds."""
+
+    at: At
+    signal_id: int  # 0 when not the detector asked
+    reason: str  # "signal", "max_hold", "operator"
+
+
+class Acked(NamedTuple):
+    """The answer to a ``Send``, or to a ``Cancel``.
+
+    IN_DOUBT as soon as the transport knows that no usable answer will come (connection lost,
+    5xx, unreadable body). Silence needs no event: the machine keeps its own reply timeout.
+    """
+
+    at: At
+    client_order_id: int
+    outcome: Outcome
+    venue_order_id: str = ""
+    code: str = ""
+    text: str = ""
+    retry_after_ms: int | None = None
+    is_cancel: bool = False  # the answer to a Cancel; never changes what the order itself is
+
+
+class OrderTold(NamedTuple):
+    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``."""
+
+    at: At
+    client_order_id: int
+    status: OrderStatus
+    filled_e8: int | None  # cumulative; None when the venue does not say
+    average_price_e8: int | None = None
+    fee_e8: int | None = None  # cumulative, positive = paid
+    reason: str = ""
+    venue_order_id: str = ""
+
+
+class FillTold(NamedTuple):
+    """One execution from the private stream. May come twice, late, or before the ack."""
+
+    at: At
+    leg: int
+    client_order_id: int  # 0 when the venue does not say: not taken for ours, positions are read
+    fill_id: str
+    price_e8: int
+    size_e8: int
+    fee_e8: int
+
+
+class QueryAnswered(NamedTuple):
+    """The answer to a ``Query``. A query that failed is no answer: the machine asks again itself."""
+
+    at: At
+    client_order_id: int
+    asked_mono_ns: int  # when the request left
+    told: OrderTold | None  # None: the venue does not know the order *now*
+
+
+class PositionRead(NamedTuple):
+    """One leg's position as the venue answered a ``ReadPositions``. A flat leg is told as 0.
+
+    Positions pushed by a private stream do not belong here: nothing says how old they are.
+    """
+
+    at: At
+    leg: int
+    size_e8: int  # signed
+    asked_mono_ns: int  # when the request left: reads asked before the last change count nothing
+
+
+class SendFailed(NamedTuple):
+    """A ``Send`` certainly did not leave: refused by a gate, off the grid, or no byte written."""
+
+    at: At
+    client_order_id: int
+    reason: str
+
+
+class Tick(NamedTuple):
+    """Time passes. Due at ``machine.due_mono_ns(state)`` at the latest; more often does no harm."""
+
+    at: At
+
+
+class Restarted(NamedTuple):
+    """The first event after ``load``: whatever was under way when the last life ended is in doubt.
+
+    epoch: number of this executor life, larger than that of every life before, below 2**29.
+    """
+
+    at: At
+    epoch: int
+
+
+class StreamLost(NamedTuple):
+    """The private stream of a leg's venue is down: nothing will be told, nothing is opened."""
+
+    at: At
+    leg: int
+
+
+class StreamBack(NamedTuple):
+    """The private stream stands again; what was missed meanwhile is asked for."""
+
+    at: At
+    leg: int
+
+
+class FlattenRequested(NamedTuple):
+    """Close everything, in any phase, and open nothing until ``OperatorResumed``."""
+
+    at: At
+    reason: str
+
+
+class EntriesStopped(NamedTuple):
+    """Open nothing from now on (shutdown, pause, breaker, kill latch). Exits and repairs go on."""
+
+    at: At
+    reason: str
+
+
+class EntriesAllowed(NamedTuple):
+    """Takes back ``EntriesStopped``."""
+
+    at: At
+
+
+class OperatorResumed(NamedTuple):
+    """The operator looked at a HALTED pair and lets it go on.
+
+    adopt: take what the venues hold for ours, where the halt was an unexplained position.
+    """
+
+    at: At
+    adopt: bool = False
+
+
+Event = (
+    Enter
+    | Exit
+    | Acked
+    | OrderTold
+    | FillTold
+    | QueryAnswered
+    | PositionRead
+    | SendFailed
+    | Tick
+    | Restarted
+    | StreamLost
+    | StreamBack
+    | FlattenRequested
+    | EntriesStopped
+    | EntriesAllowed
+    | OperatorResumed
+)
+
+# --------------------------------------------------------------------------------------- commands
+
+
+class Purpose(IntEnum):
+    """Why an order is sent; also its class in the venue's rate budget."""
+
+    ENTRY = 0
+    COMPLETE = 1  # bring the shorter leg up to the longer one
+    UNWIND = 2  # bring the longer leg down to the shorter one; always reduce-only
+    EXIT = 3  # close a leg; always reduce-only
+
+
+class Send(NamedTuple):
+    """Write this order now. Sends of one batch leave together."""
+
+    client_order_id: int  # never used before and never again
+    leg: int
+    side: Side
+    size_e8: int
+    limit_price_e8: int  # the worst price allowed: an armed order may be tighter, never wider
+    reduce_only: bool
+    purpose: Purpose
+    attempt: int  # 0 for the first try, then the number of the retry
+
+
+class Cancel(NamedTuple):
+    """Ask the venue to cancel an order that should have ended by itself."""
+
+    client_order_id: int
+    leg: int
+    venue_order_id: str  # "" when the venue has not told it
+
+
+class Query(NamedTuple):
+    """Ask the venue what became of an order."""
+
+    client_order_id: int
+    leg: int
+    venue_order_id: str
+
+
+class ReadPositions(NamedTuple):
+    """Ask both venues for the pair's positions; answer with one ``PositionRead`` per leg."""
+
+
+class Log(NamedTuple):
+    """One line for ``logs``: event is in ``logs.EVENTS``, fields are plain values.
+
+    Every line has ``pair`` and ``trade_id`` (0 without one); a line about one order also ``leg``,
+    ``venue``, ``symbol``, ``client_order_id``, ``side`` ("BUY", "SELL"), ``purpose``, ``attempt``.
+    """
+
+    level: Literal["debug", "info", "warning", "error"]
+    event: str
+    fields: Mapping[str, Any]
+
+
+class Publish(NamedTuple):
+    """The pair changed as others see it. The process adds its own gates to ``entries_allowed``."""
+
+    view: PairView
+
+
+Command = Send | Cancel | Query | ReadPositions | Log | Publish
