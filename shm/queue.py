@@ -119,3 +119,13 @@ class QueueReader(_Queue):
     def commit(self) -> None:
         """Give the space of everything polled so far back to the writer."""
         self._words[_HEAD] = self._cursor
+
+    @property
+    def cursor(self) -> int:
+        """Bytes polled so far: the place to ``resume_at`` for who has kept everything until here."""
+        return self._cursor
+
+    def resume_at(self, cursor: int) -> None:
+        """Poll on from a ``cursor`` noted by an earlier reader, if it is ahead of what was committed."""
+        if self._words[_HEAD] <= cursor <= self._words[_TAIL]:
+            self._cursor = cursor
