@@ -27,7 +27,7 @@ EVENTS: Final[Mapping[str, str]] = {
     # life of the instance
     "starting": "the supervisor begins: version, mode, pairs, thresholds",
     "settings_loaded": "what was loaded: pairs, thresholds, pinning, waiting strategies, sizes",
-    "instruments_loaded": "grids and fees as the venues publish them, and the pairs' common lots",
+    "instrument_loaded": "one instrument's grid and fee as its venue publishes them",
     "process_started": "a process runs its loop",
     "process_state": "the supervisor's view of a process changed",
     "process_stderr": "a process wrote this to its standard error",
@@ -80,6 +80,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "database_away": "the database does not answer: events are kept in the journal",
     "database_back": "the database answers again; how many events were waiting",
     "journal_full": "the journal reached its limit",
+    "event_unstorable": "the database refused one event for its content; the journal keeps it",
     "events_lost": "events did not fit a queue and were only printed",
     # simulator
     "simulator_ready": "both venues listen; ports and market",

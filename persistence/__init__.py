@@ -1,0 +1,1 @@
+"""What happened, kept: queues → journal file → PostgreSQL. Nobody waits for it."""

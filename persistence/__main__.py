@@ -1,0 +1,5 @@
+"""``python -m persistence``: started by the supervisor."""
+
+from persistence.process import main
+
+main()

@@ -1,0 +1,661 @@
+"""The one command: config → memory → processes → watch → stop.
+
+    python supervisor.py [--config FILE] [--check] [--live] [--clean]
+
+Exit codes: 0 stopped as asked · 1 a process could not be kept alive · 2 the configuration or the
+environment does not allow a start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any, Final
+
+import yaml
+
+from launch import EXIT_UNUSABLE, write_launch
+from logs import Log, make_log
+from persistence.server import stop_server
+from settings import (
+    KNOWN_VENUES,
+    PROJECT,
+    Problem,
+    Settings,
+    SettingsError,
+    load_raw,
+    parse_settings,
+    read_secrets,
+)
+from shm import names
+from shm.counters import CounterTable
+from shm.memory import DOORBELLS, Memory, MemoryPlan
+from shm.segment import SegmentError
+from tools.preflight import load_instruments
+from venues.registry import secrets_of
+
+VERSION: Final = "0.1.0"
+_BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
+_STEADY_S = 10.0  # a process that lived this long did not die young
+_BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
+_TURN_S = 0.1
+_KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
+
+
+class ProcessState(Enum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    FATAL = "fatal"
+
+
+# STARTING becomes RUNNING with the first heartbeat. A death leads to BACKOFF and back to STARTING;
+# too many quick deaths, or exit code 2 (it says itself that restarting cannot help), to FATAL,
+# which stops the whole. EXITED is a death that was asked for.
+STEPS: Final[Mapping[ProcessState, Set[ProcessState]]] = {
+    ProcessState.STOPPED: {ProcessState.STARTING},
+    ProcessState.STARTING: {
+        ProcessState.RUNNING,
+        ProcessState.BACKOFF,
+        ProcessState.STOPPING,
+        ProcessState.FATAL,
+    },
+    ProcessState.RUNNING: {ProcessState.BACKOFF, ProcessState.STOPPING, ProcessState.FATAL},
+    ProcessState.BACKOFF: {ProcessState.STARTING, ProcessState.STOPPING},
+    ProcessState.STOPPING: {ProcessState.EXITED},
+    ProcessState.EXITED: set(),
+    ProcessState.FATAL: set(),
+}
+assert set(STEPS) == set(ProcessState)
+
+
+@dataclass(slots=True)
+class Child:
+    """One process as the supervisor sees it."""
+
+    name: str
+    command: Sequence[str]
+    secrets: frozenset[str]  # environment names this process alone may see
+    counters: CounterTable
+    bell_fds: tuple[int, ...] = ()
+    state: ProcessState = ProcessState.STOPPED
+    process: subprocess.Popen[bytes] | None = None
+    started_mono_s: float = 0.0
+    retry_mono_s: float = 0.0
+    quick_deaths: int = 0
+    epoch: int = 0
+    last_stderr: str = ""
+    stderr: IO[bytes] | None = None
+    partial: bytes = b""
+    heartbeat: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heartbeat = self.counters.index("heartbeat_mono_ns")
+
+    def heartbeat_age_s(self) -> float:
+        """Seconds since the last beat of this life; since its start when it has not beaten."""
+        beat_s = self.counters.get(self.heartbeat) / 1e9
+        return time.monotonic() - max(beat_s, self.started_mono_s)
+
+    def has_beaten(self) -> bool:
+        return self.counters.get(self.heartbeat) / 1e9 > self.started_mono_s
+
+
+class Fatal(Exception):
+    """The whole must stop: ``exit_code`` and a last line for the operator."""
+
+    def __init__(self, exit_code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
+
+
+class Supervisor:
+    """Starts children in order, replaces the dead and the silent, stops them in order."""
+
+    def __init__(self, settings: Settings, log: Log, counters: CounterTable) -> None:
+        self._settings = settings
+        self._log = log
+        self._counters = counters
+        self._children: list[Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._stop_requests = 0
+        self._epoch = _epoch_now()
+
+    # --- signals: the handler only counts; the loop acts ---
+    def listen_for_signals(self) -> None:
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer)
+        self._selector.register(reader, selectors.EVENT_READ, None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._count_stop)
+
+    def _count_stop(self, _signum: int, _frame: object) -> None:
+        self._stop_requests += 1
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._stop_requests > 0
+
+    # --- one child ---
+    def start(self, child: Child) -> None:
+        """Start a child and remember it. Its standard error is ours to log."""
+        if child not in self._children:
+            self._children.append(child)
+        self._epoch += 1
+        child.epoch = self._epoch
+        child.started_mono_s = time.monotonic()
+        child.last_stderr = ""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in all_secret_names() or name in child.secrets
+        }
+        child.process = subprocess.Popen(
+            [*child.command, "--epoch", str(child.epoch)],
+            cwd=PROJECT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=child.bell_fds,
+            process_group=0,  # Ctrl-C is the supervisor's to answer, in order
+        )
+        assert child.process.stderr is not None
+        child.stderr = child.process.stderr
+        os.set_blocking(child.stderr.fileno(), False)
+        self._selector.register(child.stderr, selectors.EVENT_READ, child)
+        self._enter(child, ProcessState.STARTING, pid=child.process.pid)
+
+    def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
+        assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"
+        previous, child.state = child.state, state
+        level = self._log.warning if state in (ProcessState.BACKOFF, ProcessState.FATAL) else self._log.info
+        level("process_state", process=child.name, state=state, was=previous, **fields)
+
+    def _reap(self, child: Child) -> None:
+        """Deal with a child that has ended."""
+        assert child.process is not None
+        code = child.process.returncode
+        self._drain_stderr(child)
+        assert child.stderr is not None
+        self._selector.unregister(child.stderr)
+        child.stderr.close()
+        child.process = None
+        if child.state is ProcessState.STOPPING:
+            self._enter(child, ProcessState.EXITED, exit_code=code)
+            return
+        lived_s = time.monotonic() - child.started_mono_s
+        child.quick_deaths = child.quick_deaths + 1 if lived_s < _STEADY_S else 1
+        if code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S):
+            self._enter(child, ProcessState.FATAL, exit_code=code, detail=child.last_stderr)
+            why = child.last_stderr or f"ended with exit code {code}"
+            exit_code = EXIT_UNUSABLE if code == EXIT_UNUSABLE else 1
+            raise Fatal(exit_code, f"{child.name}: {why}")
+        delay_s = _BACKOFF_S[child.quick_deaths - 1]
+        child.retry_mono_s = time.monotonic() + delay_s
+        self._counters.add(self._counters.index("restarts_total"))
+        self._enter(
+            child,
+            ProcessState.BACKOFF,
+            exit_code=code,
+            lived_s=round(lived_s, 3),
+            retry_in_s=delay_s,
+            detail=child.last_stderr,
+        )
+
+    def _drain_stderr(self, child: Child) -> None:
+        assert child.stderr is not None
+        data = child.stderr.read()
+        *lines, child.partial = (child.partial + (data or b"")).split(b"\n")
+        for raw in lines:
+            line = raw.decode(errors="replace").rstrip()
+            if line:
+                child.last_stderr = line
+                self._log.warning("process_stderr", process=child.name, detail=line[:2000])
+
+    # --- all children ---
+    def turn(self, timeout_s: float = _TURN_S) -> None:
+        """Wait a moment, then reap, replace and restart what needs it. Raises Fatal."""
+        for key, _ in self._selector.select(timeout_s):
+            if key.data is None:
+                os.read(key.fd, 4096)
+            else:
+                self._drain_stderr(key.data)
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is not None and child.process.poll() is not None:
+                self._reap(child)
+            elif child.state is ProcessState.STARTING and child.has_beaten():
+                self._enter(child, ProcessState.RUNNING, boot_ms=round((now - child.started_mono_s) * 1e3))
+            elif child.state is ProcessState.BACKOFF and now >= child.retry_mono_s:
+                self.start(child)
+            elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
+                self._replace_if_silent(child)
+
+    def _replace_if_silent(self, child: Child) -> None:
+        starting = child.state is ProcessState.STARTING
+        limit_s = _BOOT_TIMEOUT_S if starting else self._settings.runtime.heartbeat_timeout_ms / 1e3
+        silent_s = child.heartbeat_age_s()
+        if silent_s > limit_s and child.process is not None:
+            detail = f"no heartbeat for {silent_s:.1f} s (limit {limit_s:g} s): killed to be replaced"
+            child.last_stderr = detail
+            self._log.warning("process_stderr", process=child.name, detail=detail)
+            child.process.kill()
+
+    def wait_until_running(self, names: Sequence[str]) -> bool:
+        """Turn until these run. False when a stop was asked for meanwhile."""
+        wanted = [child for child in self._children if child.name in names]
+        while any(child.state is not ProcessState.RUNNING for child in wanted):
+            self.turn()
+            if self.stop_requested:
+                return False
+        return True
+
+    def watch(self) -> None:
+        """Until a stop is asked for."""
+        while not self.stop_requested:
+            self.turn()
+
+    def stop(self) -> None:
+        """Stop in the order in which nothing is lost. Returns when no child is left."""
+        self._counters.set(self._counters.index("stopping"), 1)
+        patience_s = self._settings.runtime.shutdown_timeout_s
+        on_shutdown = self._settings.runtime.on_shutdown
+        self._log.info(
+            "shutdown_started",
+            detail="no new entries; finishing trades and cancelling orders, then feeds, then queues. "
+            "A second signal shortens the wait, a third ends every process at once",
+            patience_s=patience_s,
+            on_shutdown=on_shutdown,
+        )
+        # The executor first, while prices and venues are still there to finish with.
+        self._end({"executor"}, patience_s + _KILL_AFTER_S)
+        self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
+        self._end({"detector"}, _KILL_AFTER_S)
+        self._end({"simulator"}, _KILL_AFTER_S)
+        # Last of all, when nobody emits any more: the queues are drained to disk.
+        self._end({"persistence"}, patience_s)
+
+    def _end(self, group: Set[str], patience_s: float) -> None:
+        children = [child for child in self._children if child.name in group]
+        for child in children:
+            if child.state in (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.BACKOFF):
+                self._enter(child, ProcessState.STOPPING)
+                if child.process is None:
+                    self._enter(child, ProcessState.EXITED)
+                else:
+                    child.process.terminate()
+        seen_requests = self._stop_requests
+        deadline_s = time.monotonic() + patience_s
+        while any(child.process is not None for child in children):
+            self.turn(0.02)
+            if self._stop_requests > seen_requests:
+                seen_requests = self._stop_requests
+                for child in children:
+                    if child.process is not None:
+                        child.process.terminate()
+            if self._stop_requests >= 3 or time.monotonic() > deadline_s:
+                self._kill(children)
+                deadline_s = time.monotonic() + _KILL_AFTER_S
+
+    def _kill(self, children: Sequence[Child]) -> None:
+        for child in children:
+            if child.process is not None and child.process.poll() is None:
+                left = "positions and orders as they are on the venues" if child.name == "executor" else ""
+                self._log.warning(
+                    "shutdown_step",
+                    process=child.name,
+                    detail="did not finish in time and was killed" + (f"; it leaves {left}" if left else ""),
+                )
+                child.process.kill()
+
+    def kill_all(self) -> None:
+        """After a failure of our own: leave no process behind."""
+        for child in self._children:
+            if child.process is not None:
+                child.process.kill()
+                child.process.wait()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parse_arguments(argv)
+    log = make_log("supervisor", run_id="-")
+    try:
+        raw = load_raw(arguments.config)
+        settings = parse_settings(resolve(raw), str(arguments.config))
+        check_mode(settings, arguments)
+        if arguments.check:
+            print_resolved(settings, arguments.env_file)
+            return 0
+        return run(settings, resolve(raw), arguments)
+    except SettingsError as error:
+        for problem in error.problems:
+            log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+        return EXIT_UNUSABLE
+    except SegmentError as error:
+        log.error("config_error", detail=str(error))
+        return EXIT_UNUSABLE
+
+
+def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python supervisor.py",
+        description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
+        "Ctrl-C stops in order.",
+        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive, "
+        "2 the configuration or the environment does not allow a start.",
+    )
+    parser.add_argument(
+        "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"
+    )
+    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="secrets; default: .env")
+    parser.add_argument("--check", action="store_true", help="validate, print the resolved settings, stop")
+    parser.add_argument("--live", action="store_true", help="second switch for real orders, with mode: live")
+    parser.add_argument(
+        "--clean", action="store_true", help="first remove the memory a crashed instance left"
+    )
+    parser.add_argument("--version", action="version", version=f"tandem {VERSION}")
+    return parser.parse_args(argv)
+
+
+def resolve(raw: Any) -> Any:
+    """In mode sim every venue is the simulator: fill in its loopback URLs."""
+    if not isinstance(raw, dict) or raw.get("mode") != "sim":
+        return raw
+    simulator = raw.get("simulator")
+    ports = (simulator.get("ports") if isinstance(simulator, dict) else None) or {
+        "vest": 8701,
+        "paradex": 8702,
+    }
+    venues = raw.get("venues") or {}
+    if not isinstance(ports, dict) or not isinstance(venues, dict):
+        return raw
+    resolved = dict(venues)
+    for venue, (rest_path, ws_path) in SIMULATED_PATHS.items():
+        section = venues.get(venue, {})
+        if venue in ports and isinstance(section, dict):
+            host = f"127.0.0.1:{ports[venue]}"
+            urls = {
+                "rest_url": f"http://{host}{rest_path}",
+                "public_ws_url": f"ws://{host}{ws_path}",
+                "private_ws_url": f"ws://{host}{ws_path}",
+            }
+            resolved[venue] = {**section, **urls}
+    return {**raw, "venues": resolved}
+
+
+# Base paths of each venue's REST and WebSocket, the same on the live service.
+SIMULATED_PATHS: Final = {"vest": ("/v2", "/ws-api?version=1.0"), "paradex": ("/v1", "/v1")}
+
+
+def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Live needs both switches and its keys; paper is not there yet. Raises SettingsError."""
+    problems: list[Problem] = []
+    if settings.mode == "live":
+        if not arguments.live:
+            problems.append(
+                Problem(
+                    "mode", "'live'", "needs --live on the command line too: two switches for real orders"
+                )
+            )
+        present = present_secrets(settings, arguments.env_file)
+        problems += [
+            Problem(
+                name,
+                "",
+                f"is missing and mode live needs it: set it in {arguments.env_file} or the environment",
+            )
+            for name, is_required in needed_secrets(settings)
+            if is_required and name not in present
+        ]
+    elif arguments.live:
+        problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
+    if problems:
+        raise SettingsError(str(arguments.config), problems)
+
+
+def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
+    """Environment names the venues of these settings read, and whether each must be there."""
+    return [
+        (secret.name, secret.is_required) for venue in settings.venue_names for secret in secrets_of(venue)
+    ]
+
+
+def present_secrets(settings: Settings, env_file: Path) -> frozenset[str]:
+    """Which of the secrets are set. Their values are dropped at once."""
+    wanted = (*(name for name, _ in needed_secrets(settings)), "DATABASE_URL")
+    return frozenset(read_secrets(wanted, env_file))
+
+
+def all_secret_names() -> frozenset[str]:
+    return frozenset(
+        {"DATABASE_URL"} | {secret.name for venue in KNOWN_VENUES for secret in secrets_of(venue)}
+    )
+
+
+def print_resolved(settings: Settings, env_file: Path) -> None:
+    """The settings as they would be used, defaults included; of secrets only whether they are set."""
+    present = present_secrets(settings, env_file)
+    names_wanted = [name for name, _ in needed_secrets(settings)] + ["DATABASE_URL"]
+    shown = settings.model_dump(mode="json", by_alias=False)
+    shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
+    sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
+
+
+def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Everything from the lock to the last line."""
+    run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
+    source = str(arguments.config)
+    with ExitStack() as stack:
+        directory = stack.enter_context(instance_directory(settings, clean=arguments.clean))
+        Memory.create(directory, memory_plan(settings), counter_names(settings))
+        memory = Memory(directory)
+        counters = memory.counters("supervisor", writer=True)
+        log = make_log(
+            "supervisor",
+            run_id=run_id,
+            level=settings.log_level,
+            to_queue=memory.events_writer("supervisor").push,
+        )
+        log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        supervisor = Supervisor(settings, log, counters)
+        supervisor.listen_for_signals()
+        bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
+        for fd in bells.values():
+            stack.callback(os.close, fd)
+        stack.callback(supervisor.kill_all)
+        exit_code, last_words = 0, "nothing is left running"
+        try:
+            _start_all(supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, log)
+            supervisor.watch()
+        except Fatal as error:
+            exit_code, last_words = error.exit_code, str(error)
+        except SettingsError as error:
+            for problem in error.problems:
+                log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+            exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
+        try:
+            supervisor.stop()
+        except Fatal as error:
+            exit_code, last_words = exit_code or error.exit_code, str(error)
+        supervisor.kill_all()
+        stop_server(PROJECT / settings.persistence.var_dir)
+        (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
+    return exit_code
+
+
+@contextmanager
+def instance_directory(settings: Settings, *, clean: bool) -> Iterator[Path]:
+    """The instance's memory directory, not yet created, under a lock; removed at the end.
+
+    Raises SegmentError when another supervisor runs under this bot_id, or a crashed one left its
+    memory: that memory knows what was open, so it is removed only when the operator says so.
+    """
+    base = Path(settings.runtime.memory_dir)
+    directory = base / f"tandem-{settings.bot_id}"
+    lock_path = base / f"tandem-{settings.bot_id}.lock"
+    try:
+        lock_fd = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SegmentError(
+            f"runtime.memory_dir {base}: {error.strerror}; name a directory in memory you own"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock_fd, 64, 0).decode(errors="replace").strip()
+            raise SegmentError(
+                f"another instance with bot_id {settings.bot_id!r} runs (pid {holder}); "
+                "stop it, or give this one another bot_id"
+            ) from None
+        os.truncate(lock_fd, 0)
+        os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
+        if directory.exists():
+            if not clean:
+                raise SegmentError(
+                    f"{directory} is left from an instance that was killed. Check both venues for open "
+                    "positions and orders, then start again with --clean to remove it"
+                )
+            shutil.rmtree(directory)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            lock_path.unlink(missing_ok=True)
+    finally:
+        os.close(lock_fd)
+
+
+def memory_plan(settings: Settings) -> MemoryPlan:
+    feeds = tuple(f"feed-{venue}" for venue in settings.venue_names)
+    return MemoryPlan(
+        venues=settings.venue_names,
+        instrument_count=len(settings.legs),
+        pair_count=len(settings.pairs),
+        ring_cells=settings.runtime.ring_cells,
+        signal_queue_bytes=65_536,
+        event_queue_bytes=settings.runtime.event_queue_kib * 1024,
+        event_sources=("supervisor", *feeds, "detector", "executor"),
+    )
+
+
+def counter_names(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Every process's counters and histograms."""
+    tables: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+        f"feed-{venue}": (list(names.FEED_COUNTERS), list(names.FEED_HISTOGRAMS))
+        for venue in settings.venue_names
+    }
+    tables["detector"] = (
+        names.detector_counters([pair.id for pair in settings.pairs]),
+        list(names.DETECTOR_HISTOGRAMS),
+    )
+    tables["executor"] = (list(names.EXECUTOR_COUNTERS), list(names.EXECUTOR_HISTOGRAMS))
+    tables["persistence"] = (list(names.PERSISTENCE_COUNTERS), [])
+    tables["supervisor"] = (list(names.SUPERVISOR_COUNTERS), [])
+    if settings.mode == "sim":
+        tables["simulator"] = (list(names.SIMULATOR_COUNTERS), [])
+    return tables
+
+
+def _start_all(
+    supervisor: Supervisor,
+    settings: Settings,
+    raw: dict[str, Any],
+    run_id: str,
+    source: str,
+    memory: Memory,
+    bells: Mapping[str, int],
+    env_file: Path,
+    log: Log,
+) -> None:
+    """Start everything in order; returns when all run or a stop was asked for."""
+
+    def child(
+        package: str, *, venue: str = "", extra: Sequence[str] = (), secrets: Set[str] = frozenset()
+    ) -> Child:
+        name = f"{package.rstrip('s')}-{venue}" if venue else package
+        command = [sys.executable, "-m", package, "--memory", str(memory.directory), *extra]
+        if venue:
+            command += ["--venue", venue]
+        if package != "simulator":
+            command += ["--bells", ",".join(f"{bell}={fd}" for bell, fd in bells.items())]
+        fds = tuple(bells.values())
+        return Child(name, command, frozenset(secrets), memory.counters(name), fds)
+
+    if settings.mode == "sim":
+        supervisor.start(child("simulator", extra=_simulator_arguments(settings)))
+        if not supervisor.wait_until_running(["simulator"]):
+            return
+    instruments = load_instruments(settings, source)
+    write_launch(memory.directory, raw, run_id, instruments, env_file)
+    log.info("settings_loaded", **summary(settings))
+    for instrument in instruments:
+        log.info("instrument_loaded", **instrument._asdict())
+    supervisor.start(child("persistence", secrets={"DATABASE_URL"}))
+    supervisor.start(child("executor", secrets={name for name, _ in needed_secrets(settings)}))
+    for venue in settings.venue_names:
+        supervisor.start(child("feeds", venue=venue))
+    supervisor.start(child("detector"))
+    everyone = ["persistence", "executor", "detector", *(f"feed-{venue}" for venue in settings.venue_names)]
+    if supervisor.wait_until_running(everyone):
+        log.info("running", mode=settings.mode, detail="trading begins when both venues are ready")
+
+
+def _simulator_arguments(settings: Settings) -> list[str]:
+    chosen = settings.simulator
+    return [
+        *(part for venue, port in chosen.ports.items() for part in (f"--{venue}-port", str(port))),
+        *("--source", chosen.source, "--seed", str(chosen.seed), "--speed", str(chosen.speed)),
+        *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
+        *("--ack-latency-ms", str(chosen.ack_latency_ms)),
+        *("--collateral-quote-e8", str(chosen.collateral_quote_e8)),
+    ]
+
+
+def summary(settings: Settings) -> dict[str, Any]:
+    """What an operator wants to see of the settings at start."""
+    return {
+        "mode": settings.mode,
+        "pairs": [
+            {
+                "pair": pair.id,
+                "legs": [f"{leg.venue}:{leg.symbol}" for leg in pair.legs],
+                "size_base_e8": pair.size_base_e8,
+                "entry_bps": pair.strategy.entry_bps,
+                "exit_bps": pair.strategy.exit_bps,
+                "layers": pair.strategy.layers,
+                "confirm_ticks": pair.strategy.confirm_ticks,
+            }
+            for pair in settings.pairs
+        ],
+        "pin": dict(settings.runtime.pin),
+        "idle": {process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
+        "ring_cells": settings.runtime.ring_cells,
+        "http_connections": settings.execution.http_connections,
+        "on_shutdown": settings.runtime.on_shutdown,
+    }
+
+
+def _epoch_now() -> int:
+    """A number below 2**29 that grows from start to start: seconds since 2026."""
+    return int(time.time()) - int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

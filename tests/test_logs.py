@@ -1,0 +1,96 @@
+"""One line, one object, no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import logs
+from settings import PROJECT
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    collected: list[bytes] = []
+    monkeypatch.setattr(logs, "_secrets", [])
+    return collected
+
+
+def a_log(lines: list[bytes], accept: bool = True) -> logs.Log:
+    def to_queue(line: bytes) -> bool:
+        lines.append(line)
+        return accept
+
+    return logs.make_log("executor", run_id="r", to_queue=to_queue, to_stdout=False)
+
+
+def test_a_line_is_one_object_with_when_who_and_what(lines: list[bytes]) -> None:
+    a_log(lines).info("leg_sent", pair="btc", client_order_id=7)
+
+    line = json.loads(lines[0])
+    assert {"ts", "mono_ns", "pid"} <= set(line)
+    assert line["ts"].endswith("Z")
+    assert (line["event"], line["level"], line["proc"], line["run_id"]) == (
+        "leg_sent",
+        "info",
+        "executor",
+        "r",
+    )
+    assert (line["pair"], line["client_order_id"]) == ("btc", 7)
+
+
+def test_an_event_outside_the_catalogue_is_our_own_mistake(lines: list[bytes]) -> None:
+    with pytest.raises(AssertionError, match="made_up"):
+        a_log(lines).info("made_up")
+
+
+def test_a_registered_secret_cannot_appear_in_any_field(lines: list[bytes]) -> None:
+    """By value, not by field name: it may come back in a venue's error text."""
+    logs.register_secret("0xfeedbeef")
+
+    a_log(lines).error("leg_rejected", text="bad key 0xfeedbeef!", nested={"a": ["0xfeedbeef"]})
+
+    assert b"feedbeef" not in lines[0]
+    assert lines[0].count(b"***") == 2
+
+
+def test_an_object_shows_only_its_type(lines: list[bytes]) -> None:
+    """A repr might hold a key."""
+
+    class Credentials:
+        def __repr__(self) -> str:
+            return "key=abc"
+
+    a_log(lines).info("leg_sent", credentials=Credentials())
+
+    assert json.loads(lines[0])["credentials"] == "<Credentials>"
+
+
+def test_a_full_queue_is_told_to_the_caller(lines: list[bytes]) -> None:
+    assert a_log(lines, accept=True).info("leg_sent") is True
+    assert a_log(lines, accept=False).info("leg_sent") is False
+
+
+def test_lines_of_several_processes_never_share_a_line() -> None:
+    """Each line is one write to the shared pipe, whatever its length below the pipe's atomic size."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2]); import logs\n"
+        "log = logs.make_log(sys.argv[1], run_id='r')\n"
+        "for n in range(500): log.info('leg_sent', n=n, pad='x' * 700)\n"
+    )
+    reader, writer = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, f"p{n}", str(PROJECT)], stdout=writer)
+        for n in range(3)
+    ]
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        received = [json.loads(line) for line in pipe]
+    assert [process.wait() for process in writers] == [0, 0, 0]
+
+    for n in range(3):
+        assert [line["n"] for line in received if line["proc"] == f"p{n}"] == list(range(500))
