@@ -1,0 +1,86 @@
+"""What the executor needs of a venue, whoever fills the orders.
+
+``live`` speaks to the venue itself. A gateway that fills orders by walking recorded depth fits
+behind the same contract: the process knows no other words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from venues.contract import (
+    Account,
+    Fill,
+    OrderAck,
+    OrderRef,
+    OrderRequest,
+    OrderUpdate,
+    Position,
+)
+
+
+class NotSent(Exception):
+    """The order was not sent: not a byte of it left. It does not exist at the venue."""
+
+
+class LoginRefused(Exception):
+    """The venue does not accept our credentials; trying again cannot help."""
+
+
+class ReadyOrder(NamedTuple):
+    """A signed order as the very bytes to write."""
+
+    request: OrderRequest
+    wire: bytes
+    valid_until_unix_ms: int
+
+
+class Listener(Protocol):
+    """Who hears what a gateway learns. Called on the event loop, never from inside ``send``."""
+
+    def on_ack(self, venue: str, ack: OrderAck, recv_mono_ns: int) -> None:
+        """The answer to a create, or IN_DOUBT as soon as none can come any more."""
+
+    def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:
+        """News from the private stream."""
+
+    def on_up(self, venue: str) -> None:
+        """Logged in, and the private stream tells everything from now on."""
+
+    def on_down(self, venue: str, reason: str) -> None:
+        """The private stream is silent until the next ``on_up``."""
+
+
+class OrderGateway(Protocol):
+    """One account on one venue."""
+
+    venue: str
+
+    @property
+    def is_up(self) -> bool:
+        """The stream stands: what becomes of an order will be told."""
+
+    @property
+    def can_send(self) -> bool:
+        """An order would leave at once if it were sent now."""
+
+    async def run(self) -> None:
+        """Log in and stay logged in, until cancelled. Raises LoginRefused."""
+
+    def sign(self, request: OrderRequest) -> ReadyOrder:
+        """Render and sign. Raises OffGrid."""
+
+    def send(self, order: ReadyOrder) -> None:
+        """Write it now. Raises NotSent when certainly not a byte left."""
+
+    async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
+        """The order as the venue knows it now. Raises TransportError or VenueError."""
+
+    async def query_open_orders(self) -> list[OrderUpdate]:
+        """Every open order of the account. Raises TransportError or VenueError."""
+
+    async def query_positions(self) -> dict[int, int]:
+        """Signed size_e8 by instrument_id of every leg, 0 where flat. Raises as above."""
+
+    async def cancel_order(self, ref: OrderRef) -> OrderAck:
+        """Ask for a cancel. Raises as above."""

@@ -1,0 +1,243 @@
+"""The gateway to a real venue (or the simulator, which is one to us).
+
+REST conversations go through an ordinary HTTP client; orders go as rendered bytes over connections
+that stand already: the private WebSocket where the venue takes orders there, a pool of HTTP
+connections where it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import aiohttp
+
+from executor.backoff import Backoff
+from executor.gateway import Listener, LoginRefused, NotSent, ReadyOrder
+from executor.http_pool import AnswerLost, HttpPool
+from executor.private_socket import PrivateSocket, SocketLost
+from logs import Log
+from venues.contract import (
+    Call,
+    FrameError,
+    HttpRequest,
+    HttpResponse,
+    Instrument,
+    OrderAck,
+    OrderRef,
+    OrderRequest,
+    OrderUpdate,
+    Outcome,
+    PrivateEvent,
+    StreamReady,
+    Trading,
+    TransportError,
+    VenueError,
+)
+from venues.rest_client import perform
+
+POOL_SIZE = 4
+REST_TIMEOUT_S = 5.0
+CONNECTIONS_KEPT_S = 60.0
+_T = TypeVar("_T")
+
+
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class LiveGateway:
+    """See ``gateway.OrderGateway``. ``instruments`` are this venue's legs."""
+
+    def __init__(
+        self,
+        trading: Trading,
+        rest_url: str,
+        instruments: tuple[Instrument, ...],
+        listener: Listener,
+        log: Log,
+        *,
+        warm_request: HttpRequest,
+        on_round_trip_ns: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.venue = trading.venue
+        self._trading = trading
+        self._rest_url = rest_url
+        self._instruments = instruments
+        self._listener = listener
+        self._log = log
+        self._is_logged_in = False
+        self._is_stream_ready = False
+        self._session: aiohttp.ClientSession | None = None
+        self._socket = PrivateSocket(trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame)
+        self._unanswered: set[int] = set()  # orders on the private socket whose answer is to come
+        self._pool: HttpPool | None = None
+        if trading.create_transport == "http":
+            self._pool = HttpPool(
+                rest_url, size=POOL_SIZE, ping=warm_request, on_round_trip_ns=on_round_trip_ns
+            )
+
+    # --- state ---
+
+    @property
+    def is_up(self) -> bool:
+        return self._is_logged_in and self._is_stream_ready
+
+    @property
+    def can_send(self) -> bool:
+        return self._is_logged_in and (self._pool.free > 0 if self._pool else self._is_stream_ready)
+
+    # --- life ---
+
+    async def run(self) -> None:
+        connector = aiohttp.TCPConnector(keepalive_timeout=CONNECTIONS_KEPT_S)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            self._session = session
+            wanted = {item.symbol: item.instrument_id for item in self._instruments}
+            await self._insist(lambda: self._trading.fetch_instruments(wanted), "instruments")
+            await self._insist(lambda: self._trading.login(unix_ms()), "login")
+            self._is_logged_in = True
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._renew_for_ever())
+                group.create_task(self._stream_for_ever())
+                if self._pool:
+                    group.create_task(self._pool.run())
+
+    async def _insist(self, call: Callable[[], Call[object]], what: str) -> None:
+        """Repeat a conversation until it succeeds. Raises LoginRefused where that cannot help."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._perform(call())
+            except TransportError as error:
+                self._lost(what, str(error))
+                await asyncio.sleep(backoff.next_pause_s())
+            except VenueError as error:
+                if error.retry_after_ms is None:
+                    raise LoginRefused(f"{what}: {error}") from error
+                self._lost(what, str(error))
+                await asyncio.sleep(max(backoff.next_pause_s(), error.retry_after_ms / 1_000))
+            else:
+                return
+
+    async def _login_again(self) -> None:
+        """As ``_insist``, but never gives up: there may be positions to look after."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._insist(lambda: self._trading.login(unix_ms()), "login")
+            except LoginRefused as error:
+                self._lost("login", str(error))
+                await asyncio.sleep(backoff.next_pause_s())
+            else:
+                return
+
+    async def _renew_for_ever(self) -> None:
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(max(0.0, (self._trading.renew_due_unix_ms - unix_ms()) / 1_000))
+            try:
+                await self._perform(self._trading.renew(unix_ms()))
+            except TransportError as error:
+                self._lost("renewal", str(error))
+                await asyncio.sleep(backoff.next_pause_s())
+            except VenueError as error:
+                self._lost("renewal", str(error))
+                await asyncio.sleep(backoff.next_pause_s())
+                await self._login_again()
+            else:
+                backoff.reset()
+
+    async def _stream_for_ever(self) -> None:
+        backoff = Backoff()
+        while True:
+            was_ready = False
+            try:
+                await self._socket.live_once(lambda: self._is_stream_ready)
+            except SocketLost as error:
+                was_ready = self._is_stream_ready
+                self._stream_down(str(error))
+            if was_ready:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_pause_s())
+            if not was_ready:
+                # A token or listen key that the venue has forgotten looks just like this.
+                await self._login_again()
+
+    def _stream_down(self, reason: str) -> None:
+        self._is_stream_ready = False
+        self._listener.on_down(self.venue, reason)
+        unanswered, self._unanswered = self._unanswered, set()
+        now_mono_ns = time.monotonic_ns()
+        for client_order_id in unanswered:
+            ack = OrderAck(client_order_id, Outcome.IN_DOUBT, text="the socket was lost before the answer")
+            self._listener.on_ack(self.venue, ack, now_mono_ns)
+
+    def _lost(self, what: str, detail: str) -> None:
+        self._log.warning("venue_lost", venue=self.venue, what=what, detail=detail)
+
+    # --- orders ---
+
+    def sign(self, request: OrderRequest) -> ReadyOrder:
+        signed = self._trading.sign_create(request, unix_ms())
+        if isinstance(signed.wire, bytes):
+            return ReadyOrder(request, signed.wire, signed.valid_until_unix_ms)
+        assert self._pool is not None
+        return ReadyOrder(request, self._pool.render(signed.wire), signed.valid_until_unix_ms)
+
+    def send(self, order: ReadyOrder) -> None:
+        if not self._is_logged_in:
+            raise NotSent(f"{self.venue}: not logged in")
+        if self._pool is not None:
+            self._pool.send(order.wire, partial(self._on_answer, order.request))
+        else:
+            self._socket.write(order.wire)
+            self._unanswered.add(order.request.client_order_id)
+
+    def _on_answer(self, request: OrderRequest, answer: HttpResponse | AnswerLost) -> None:
+        recv_mono_ns = time.monotonic_ns()
+        if isinstance(answer, AnswerLost):
+            ack = OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=answer.reason)
+        else:
+            ack = self._trading.parse_create_response(request, answer)
+        self._listener.on_ack(self.venue, ack, recv_mono_ns)
+
+    def _on_event(self, event: PrivateEvent, recv_mono_ns: int) -> None:
+        match event:
+            case StreamReady():
+                self._is_stream_ready = True
+                self._listener.on_up(self.venue)
+            case OrderAck():
+                self._unanswered.discard(event.client_order_id)
+                self._listener.on_ack(self.venue, event, recv_mono_ns)
+            case _:
+                self._listener.on_told(self.venue, event, recv_mono_ns)
+
+    def _on_bad_frame(self, error: FrameError) -> None:
+        # The frame's own text stays out of the log: a private frame may quote a token.
+        self._log.warning("frame_refused", venue=self.venue, detail=error.detail)
+
+    # --- questions ---
+
+    async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
+        return await self._perform(self._trading.query_order(ref, unix_ms()))
+
+    async def query_open_orders(self) -> list[OrderUpdate]:
+        return await self._perform(self._trading.query_open_orders(unix_ms()))
+
+    async def query_positions(self) -> dict[int, int]:
+        told = await self._perform(self._trading.query_positions(unix_ms()))
+        flat = {item.instrument_id: 0 for item in self._instruments}
+        return flat | {position.instrument_id: position.size_e8 for position in told}
+
+    async def cancel_order(self, ref: OrderRef) -> OrderAck:
+        return await self._perform(self._trading.cancel_order(ref, unix_ms()))
+
+    async def _perform(self, call: Call[_T]) -> _T:
+        if self._session is None:
+            call.close()
+            raise TransportError(f"{self.venue}: not connected yet")
+        return await perform(self._session, self._rest_url, call, timeout_s=REST_TIMEOUT_S)
