@@ -20,10 +20,10 @@ from picows import (
     WSTransport,
     ws_connect,
 )
-from venues.rest_client import require_secure
 
 from executor.gateway import NotSent
 from venues.contract import FrameError, PrivateEvent, Trading
+from venues.rest_client import require_secure
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 10.0
