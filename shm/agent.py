@@ -54,7 +54,7 @@ def park(doorbell: Doorbell, max_park_ms: float = 10.0) -> Idle:
 
 def idle_strategy(name: str, doorbell: Doorbell) -> Idle:
     """Waiting strategy by its name in the configuration: spin, yield or park."""
-    return {"spin": spin, "yield": yield_core}.get(name) or park(doorbell)
+    return {"spin": spin, "yield": yield_core, "park": park(doorbell)}[name]
 
 
 def run_agent(

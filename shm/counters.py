@@ -2,13 +2,14 @@
 
 A table carries its own names, so a tool prints it without knowing who wrote it. A histogram is a
 run of words: count, sum, maximum, then log-linear buckets (eight per power of two from 256 ns to
-about 137 s, so a percentile is off by at most one eighth).
+about 137 s, so a percentile in between is at most one eighth too high).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from shm.segment import Segment, SegmentError
@@ -18,7 +19,7 @@ _SUB_BITS = 3
 _SUB = 1 << _SUB_BITS
 _LOWEST_BITS = 8  # everything up to 256 ns shares the first bucket
 _HIGHEST_BITS = 37
-_BUCKETS = (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1
+_BUCKETS = 1 + (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1  # the last one takes what is longer
 _COUNT, _SUM, _MAX, _FIRST_BUCKET = 0, 1, 2, 3
 HISTOGRAM_WORDS = _FIRST_BUCKET + _BUCKETS
 
@@ -48,10 +49,8 @@ class CounterTable:
         names = json.dumps({"counters": list(counters), "histograms": list(histograms)}).encode()
         names += b"\0" * (-len(names) % 64)
         body_size = len(names) + 8 * (len(counters) + len(histograms) * HISTOGRAM_WORDS)
-        Segment.create(path, KIND_COUNTERS, (len(counters), len(histograms), len(names)), body_size)
-        segment = Segment.attach(path, KIND_COUNTERS)
-        segment.data[: len(names)] = names
-        segment.close()
+        geometry = (len(counters), len(histograms), len(names))
+        Segment.create(path, KIND_COUNTERS, geometry, body_size, content=names)
 
     @classmethod
     def attach(cls, path: Path, *, writer: bool = False, readonly: bool = False) -> CounterTable:
@@ -111,13 +110,16 @@ class Histogram:
         return self._words[_MAX]
 
     def percentile_ns(self, percent: float) -> int:
-        """Upper bound of the bucket that holds the percentile; 0 when nothing was recorded."""
-        total = self._words[_COUNT]
-        wanted = max(1, -(-total * percent // 100))
-        seen = 0
-        for bucket in range(_BUCKETS):
-            seen += self._words[_FIRST_BUCKET + bucket]
-            if total and seen >= wanted:
+        """Upper bound of the bucket that holds the percentile; 0 when nothing was recorded.
+
+        The percentile is the smallest recorded value that at least ``percent`` of all do not
+        exceed, to a thousandth of a percent.
+        """
+        buckets = self._words[_FIRST_BUCKET:].tolist()
+        total = sum(buckets)  # not the count: it may be a record ahead while one is under way
+        wanted = max(1, -(-total * round(percent * 1000) // 100_000))
+        for bucket, seen in enumerate(accumulate(buckets[:-1])):
+            if seen >= wanted:
                 return min(_upper_bound_ns(bucket), self._words[_MAX])
         return self._words[_MAX]
 
@@ -131,7 +133,7 @@ def _bucket(value_ns: int) -> int:
         return 0
     if bits >= _HIGHEST_BITS:
         return _BUCKETS - 1
-    return min(_BUCKETS - 1, 1 + (bits - _LOWEST_BITS) * _SUB + (value_ns >> bits - _SUB_BITS) - _SUB)
+    return 1 + (bits - _LOWEST_BITS) * _SUB + (value_ns >> bits - _SUB_BITS) - _SUB
 
 
 def _upper_bound_ns(bucket: int) -> int:

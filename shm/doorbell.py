@@ -22,6 +22,7 @@ class Doorbell:
     """One sleeper's bell. ``fd`` is its eventfd, or -1 for a process nobody can wake."""
 
     def __init__(self, segment: Segment, index: int, fd: int) -> None:
+        assert fd < 0 or not os.get_blocking(fd), "a blocking eventfd would stop who drains it twice"
         self._words = segment.words
         self._word = index * _STRIDE_WORDS
         self.fd = fd
@@ -36,6 +37,11 @@ class Doorbell:
     @staticmethod
     def attach_table(path: Path) -> Segment:
         return Segment.attach(path, KIND_DOORBELLS)
+
+    @staticmethod
+    def open_fd() -> int:
+        """A new eventfd. The supervisor hands it to every process that rings or sleeps on it."""
+        return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def ring(self) -> None:
         """Wake the sleeper if it says it sleeps."""

@@ -17,7 +17,6 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -70,14 +69,38 @@ class Memory:
         except FileNotFoundError as error:
             raise SegmentError(f"{directory} holds no running instance (no {_PLAN})") from error
         tuples = {name: tuple(value) for name, value in plan.items() if isinstance(value, list)}
-        self.plan = MemoryPlan(**{**plan, **tuples})
+        try:
+            self.plan = MemoryPlan(**{**plan, **tuples})
+        except TypeError as error:
+            raise SegmentError(
+                f"{directory}/{_PLAN} is of another version ({error}): "
+                "stop the running instance before starting another version"
+            ) from error
 
     @staticmethod
     def create(
         directory: Path, plan: MemoryPlan, counters: Mapping[str, tuple[Sequence[str], Sequence[str]]]
     ) -> None:
-        """Create the directory and everything in it. ``counters``: process -> (counters, histograms)."""
-        directory.mkdir(mode=0o700)
+        """Create the directory and everything in it. ``counters``: process -> (counters, histograms).
+
+        Raises SegmentError if the directory exists or there is no room; then nothing is left of it.
+        """
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError as error:
+            raise SegmentError(
+                f"{directory} exists already: stop the instance that uses it, or remove it if that crashed"
+            ) from error
+        try:
+            Memory._create_in(directory, plan, counters)
+        except SegmentError:
+            Memory.remove(directory)
+            raise
+
+    @staticmethod
+    def _create_in(
+        directory: Path, plan: MemoryPlan, counters: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+    ) -> None:
         for venue in plan.venues:
             BroadcastWriter.create(directory / f"quotes.{venue}", cells=plan.ring_cells, struct=QUOTE)
             SlotTable.create(directory / f"tops.{venue}", count=plan.instrument_count, capacity=QUOTE.size)
@@ -93,8 +116,10 @@ class Memory:
             CounterTable.create(directory / f"counters.{process}", names, histograms)
         Doorbell.create_table(directory / "doorbells", len(DOORBELLS))
         # Last, and by rename: a directory with a plan is complete.
-        (directory / "plan.tmp").write_text(json.dumps(asdict(plan)))
-        os.rename(directory / "plan.tmp", directory / _PLAN)
+        unfinished = directory / "plan.tmp"
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps(asdict(plan)))
+        unfinished.rename(directory / _PLAN)
 
     @staticmethod
     def remove(directory: Path) -> None:

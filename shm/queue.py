@@ -5,6 +5,10 @@ has one writer. A message is one word (length and checksum) and its bytes, padde
 that would straddle the end is preceded by a skip mark. A full ring refuses the message, and
 ``refused`` counts it: what then happens is the sender's decision, never silence.
 
+The tail is stored after the message, and x86-64 keeps stores in order. Checksum and skip mark
+also cover the position, so where stores are reordered neither half a message nor one left from
+the ring's previous round is believed: the reader tries again.
+
 A killed writer loses only the message it had not published. A reader advances ``head`` when it
 has dealt with what it read (``commit``), so a killed reader's successor reads that again.
 """
@@ -21,7 +25,6 @@ _TAIL, _REFUSED, _HEAD = 0, 1, 8  # writer's and reader's words on different cac
 _CURSOR_WORDS = 16
 _LENGTH_BITS = 24
 _LENGTH_MASK = (1 << _LENGTH_BITS) - 1
-_SKIP = -1
 
 
 class _Queue:
@@ -75,24 +78,27 @@ class QueueWriter(_Queue):
             words[_REFUSED] += 1
             return False
         if skipped:
-            words[_CURSOR_WORDS + ((tail & self._mask) >> 3)] = _SKIP
+            words[_CURSOR_WORDS + ((tail & self._mask) >> 3)] = ~tail  # the skip mark: no message is < 0
             tail += skipped
         offset = tail & self._mask
         start = _CURSOR_WORDS * 8 + offset + 8
         self._data[start : start + length] = message
-        words[_CURSOR_WORDS + (offset >> 3)] = crc32(message) << _LENGTH_BITS | length
+        words[_CURSOR_WORDS + (offset >> 3)] = crc32(message, tail) << _LENGTH_BITS | length
         words[_TAIL] = tail + needed  # SYNC: after the message
         return True
 
 
 class QueueReader(_Queue):
+    """The one reader. ``torn`` counts the reads refused by the checksum."""
+
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment)
+        self.torn = 0
         self._cursor = self._words[_HEAD]
 
     @classmethod
     def attach(cls, path: Path) -> QueueReader:
-        return cls(Segment.attach(path, KIND_QUEUE))
+        return cls(Segment.attach(path, KIND_QUEUE, reader=True))
 
     def has_more(self) -> bool:
         return self._words[_TAIL] != self._cursor
@@ -100,20 +106,23 @@ class QueueReader(_Queue):
     def poll(self) -> bytes | None:
         """The next message, or None. It counts as unread until ``commit``."""
         words = self._words
-        if words[_TAIL] == self._cursor:
+        cursor = self._cursor
+        if words[_TAIL] == cursor:
             return None
-        offset = self._cursor & self._mask
+        offset = cursor & self._mask
         word = words[_CURSOR_WORDS + (offset >> 3)]
-        if word == _SKIP:
-            self._cursor += self.capacity - offset
+        if word == ~cursor:
+            cursor += self.capacity - offset
             offset = 0
             word = words[_CURSOR_WORDS]
         length = word & _LENGTH_MASK
         start = _CURSOR_WORDS * 8 + offset + 8
-        message = bytes(self._data[start : start + length])
-        if crc32(message) != word >> _LENGTH_BITS:
-            return None  # only where stores are reordered: the bytes lag behind the tail
-        self._cursor += 8 + (length + 7 & ~7)
+        message = self._data[start : start + length].tobytes()
+        if crc32(message, cursor) != word >> _LENGTH_BITS:
+            # Cannot happen where stores stay in order; elsewhere the bytes lag behind the tail.
+            self.torn += 1
+            return None
+        self._cursor = cursor + 8 + (length + 7 & ~7)
         return message
 
     def commit(self) -> None:

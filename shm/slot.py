@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
 from zlib import crc32
 
-from shm.segment import Segment, SegmentError
+from shm.segment import Segment, wrong_record_size
 
 KIND_SLOTS = 1
 _CACHE_LINE = 64
@@ -31,6 +31,7 @@ class SlotTable:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
+        self.path = segment.path
         self.count, self.capacity, self._stride = segment.geometry
         self._words = segment.words
         self._data = segment.data
@@ -61,22 +62,26 @@ class SlotTable:
         """Replace the slot's value. AssertionError if it does not fit: our own bug."""
         size = len(body)
         assert size <= self.capacity
+        assert index >= 0
         start = index * self._stride
         word = start >> 3
         words = self._words
-        sequence = words[word] + 1
+        sequence = words[word] | 1  # not + 1: a write of ours that raised half-way left it odd
         words[word] = sequence  # odd: readers keep away
         words[word + 1] = size
-        words[word + 2] = crc32(body, (sequence + 1) & 0xFFFFFFFF)
-        self._data[start + _OVERHEAD : start + _OVERHEAD + size] = body
+        words[word + 2] = crc32(body, sequence + 1)  # crc32 takes the low 32 bits of its start
+        start += _OVERHEAD
+        self._data[start : start + size] = body
         # SYNC: published last. x86-64 keeps stores in order; elsewhere a release fence belongs
         # here and its acquire twin in read(); without them the checksum refuses what is mixed.
         words[word] = sequence + 1
 
     def read(self, index: int) -> bytes | None:
         """The latest value, or None: never written, being written by a dead writer, or repaired."""
+        assert index >= 0
         start = index * self._stride
         word = start >> 3
+        start += _OVERHEAD
         words = self._words
         for _ in range(_READ_ATTEMPTS):
             sequence = words[word]
@@ -87,11 +92,11 @@ class SlotTable:
             size = words[word + 1]
             if not 0 <= size <= self.capacity:
                 continue  # torn: the length belongs to another write
-            body = bytes(self._data[start + _OVERHEAD : start + _OVERHEAD + size])
+            body = self._data[start : start + size].tobytes()
             checksum = words[word + 2]
             if words[word] != sequence:
                 continue
-            if checksum == crc32(body, sequence & 0xFFFFFFFF):
+            if checksum == crc32(body, sequence):
                 return body
             if checksum == _NO_CHECKSUM:
                 return None
@@ -117,9 +122,8 @@ class RecordSlots(Generic[R]):
 
     def __init__(self, table: SlotTable, struct: Struct, make: Callable[..., R]) -> None:
         if table.capacity != struct.size:
-            raise SegmentError(
-                f"{table._segment.path} holds records of {table.capacity} bytes, this code has {struct.size}"
-            )
+            table.close()
+            raise wrong_record_size(table.path, table.capacity, struct.size)
         self.table = table
         self._struct = struct
         self._make = make
