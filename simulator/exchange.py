@@ -48,6 +48,7 @@ __all__ = [
     "BUY",
     "SELL",
     "Exchange",
+    "MakeId",
     "NewOrder",
     "Reason",
     "Refused",
@@ -207,6 +208,39 @@ class Exchange:
                 account.leverages[symbol] = previous
             raise Refused(Reason.LEVERAGE_LOWERED_WITH_POSITION, f"{symbol} has an open position")
 
+    @property
+    def account_ids(self) -> list[str]:
+        return list(self._accounts)
+
+    def funding_index_e12(self, symbol: str) -> int:
+        """Cumulative funding in quote currency per base unit, scaled by 10**12."""
+        return self._listing(symbol).funding_index_e12
+
+    def accrue_funding(self, symbol: str, amount_e12: int) -> None:
+        """Charge longs this much per base unit, to the benefit of shorts; settled by later fills."""
+        self._listing(symbol).funding_index_e12 += amount_e12
+
+    def liquidate(self, account_id: str) -> list[SimOrder]:
+        """Cancel the account's orders, then close positions against the book until it is safe.
+
+        The largest maintenance margin goes first. Returns the liquidation orders.
+        """
+        account = self._account(account_id)
+        self.cancel_all(account_id, reason=Reason.LIQUIDATION)
+        orders = []
+        positions = sorted(self.positions(account_id), key=lambda p: -p.maintenance_margin_e8)
+        for position in positions:
+            if position.size_e8 == 0 or not self.account(account_id).is_liquidatable:
+                continue
+            side = SELL if position.size_e8 > 0 else BUY
+            new = NewOrder(position.symbol, side, abs(position.size_e8), None, "IOC", reduce_only=True)
+            order = self._make_order(account, new, is_liquidation=True)
+            self._register(order)
+            self._match(order)
+            self._publish()
+            orders.append(copy.copy(order))
+        return orders
+
     # --- orders ---
 
     def submit(self, account_id: str, new: NewOrder) -> SimOrder:
@@ -214,23 +248,7 @@ class Exchange:
         account = self._account(account_id)
         listing = self._listing(new.symbol)
         self._check_at_the_door(account, listing, new)
-        now_unix_ns = self.now_unix_ns()
-        order = SimOrder(
-            order_id=self._next_id(),
-            client_id=new.client_id,
-            account_id=account_id,
-            symbol=new.symbol,
-            side=new.side,
-            size_e8=new.size_e8,
-            limit_price_e8=new.limit_price_e8,
-            time_in_force=new.time_in_force,
-            post_only=new.post_only,
-            reduce_only=new.reduce_only,
-            created_unix_ns=now_unix_ns,
-            updated_unix_ns=now_unix_ns,
-            mark_price_e8=listing.book.mark_e8,
-            initial_margin_ratio_e8=account.initial_ratio_e8(listing.instrument),
-        )
+        order = self._make_order(account, new)
         self._register(order)
         self._publish()
         return copy.copy(order)
@@ -524,6 +542,26 @@ class Exchange:
         self._news.extend(partial(listener, fill, snapshot) for listener in self._fill_listeners)
 
     # --- order life ---
+
+    def _make_order(self, account: Account, new: NewOrder, *, is_liquidation: bool = False) -> SimOrder:
+        listing, now_unix_ns = self._listings[new.symbol], self.now_unix_ns()
+        return SimOrder(
+            order_id=self._next_id(),
+            client_id=new.client_id,
+            account_id=account.account_id,
+            symbol=new.symbol,
+            side=new.side,
+            size_e8=new.size_e8,
+            limit_price_e8=new.limit_price_e8,
+            time_in_force=new.time_in_force,
+            post_only=new.post_only,
+            reduce_only=new.reduce_only,
+            created_unix_ns=now_unix_ns,
+            updated_unix_ns=now_unix_ns,
+            mark_price_e8=listing.book.mark_e8,
+            initial_margin_ratio_e8=account.initial_ratio_e8(listing.instrument),
+            is_liquidation=is_liquidation,
+        )
 
     def _register(self, order: SimOrder) -> None:
         self._orders[order.order_id] = order

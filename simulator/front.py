@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from aiohttp import web
 
-from simulator.exchange import Exchange
+from simulator.exchange import Exchange, MakeId, SimInstrument
 from simulator.faults import FaultPlan
 from venues.contract import E8
 
@@ -39,3 +40,12 @@ class Front(Protocol):
 
     async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
         """Close the clients' sockets with this close code, as a venue that restarts does."""
+
+
+class VenueKit(NamedTuple):
+    """What a venue's folder offers to the process that serves it."""
+
+    listing: tuple[SimInstrument, ...]
+    make_id: MakeId
+    settings: FrontSettings  # the venue's own subclass, with its defaults
+    make_front: Callable[[Exchange, Any], Front]  # takes settings of that subclass

@@ -239,3 +239,7 @@ class SimAccount(NamedTuple):
     maintenance_margin_e8: int
     free_e8: int  # value minus initial margin, not below zero
     updated_unix_ns: int
+
+    @property
+    def is_liquidatable(self) -> bool:
+        return self.value_e8 < self.maintenance_margin_e8

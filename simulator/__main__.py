@@ -1,0 +1,89 @@
+"""``python -m simulator``: both venues on loopback until a signal says stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import orjson
+import uvloop
+
+from simulator.config import SimulatorConfig
+from simulator.process import PortTaken, RunningSimulator, run
+from simulator.recorded import RecordingTooShort
+from simulator.registry import venue_kits
+from venues.contract import parse_e8
+
+EXIT_UNUSABLE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the simulator. Returns 0 after a signal, 2 when it cannot be started as asked."""
+    config = _parse(argv)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(config, _announce))
+    except (PortTaken, RecordingTooShort) as error:
+        print(f"simulator: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    return 0
+
+
+def _announce(running: RunningSimulator) -> None:
+    line = {"event": "simulator_ready", "host": running.host, "ports": running.ports}
+    print(orjson.dumps(line).decode(), flush=True)
+
+
+def _parse(argv: Sequence[str] | None) -> SimulatorConfig:
+    defaults = SimulatorConfig()
+    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
+    venues = list(venue_kits())
+    for venue in venues:
+        parser.add_argument(
+            f"--{venue}-port", type=_port, default=0, help="on 127.0.0.1; 0: the system chooses"
+        )
+    parser.add_argument("--source", choices=("recorded", "synthetic"), default=defaults.source)
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the synthetic market")
+    parser.add_argument("--speed", type=_positive, default=defaults.speed, help="times market time")
+    parser.add_argument("--start-s", type=float, default=defaults.start_s, help="where the recording begins")
+    parser.add_argument("--taker-fee-bps", type=float, help="on all venues; default: what each publishes")
+    parser.add_argument("--maker-fee-bps", type=float, help="likewise")
+    parser.add_argument("--ack-latency-ms", type=float, help="from a request to its answer")
+    parser.add_argument("--execution-latency-ms", type=float, help="from acceptance to matching")
+    parser.add_argument("--collateral", default="100000", help="quote currency of every new account")
+    arguments = parser.parse_args(argv)
+    try:
+        collateral_e8 = parse_e8(arguments.collateral)
+    except ValueError as error:
+        parser.error(f"--collateral: {error}")
+    return SimulatorConfig(
+        ports={venue: getattr(arguments, f"{venue}_port") for venue in venues},
+        source=arguments.source,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        start_s=arguments.start_s,
+        taker_fee_bps=arguments.taker_fee_bps,
+        maker_fee_bps=arguments.maker_fee_bps,
+        ack_latency_ms=arguments.ack_latency_ms,
+        execution_latency_ms=arguments.execution_latency_ms,
+        collateral_e8=collateral_e8,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed (above 0, at most 1000)")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What the simulated Paradex lists, with the grid, limits and fees the live venue publishes.
+
+Source: Paradex ``GET /v1/markets`` and the fee schedule of API clients, October 2026. The ETH
+contract's limits are ours, in proportion.
+"""
+
+from __future__ import annotations
+
+from simulator.orders import SimInstrument
+from venues.contract import E8
+
+LISTING = (
+    SimInstrument(
+        symbol="BTC-USD-PERP",
+        base="BTC",
+        tick_e8=E8 // 10,
+        lot_e8=E8 // 100_000,
+        min_size_e8=E8 // 100_000,
+        min_notional_e8=10 * E8,
+        max_size_e8=100 * E8,
+        price_decimals=1,
+        size_decimals=5,
+        taker_fee_bps=4.5,
+        maker_fee_bps=0.3,
+        initial_margin_ratio_e8=E8 // 50,
+        maintenance_margin_ratio_e8=E8 // 100,
+        position_limit_e8=300 * E8,
+        max_open_orders=150,
+        price_band_e8=E8 // 20,
+    ),
+    SimInstrument(
+        symbol="ETH-USD-PERP",
+        base="ETH",
+        tick_e8=E8 // 100,
+        lot_e8=E8 // 10_000,
+        min_size_e8=E8 // 10_000,
+        min_notional_e8=10 * E8,
+        max_size_e8=1_000 * E8,
+        price_decimals=2,
+        size_decimals=4,
+        taker_fee_bps=4.5,
+        maker_fee_bps=0.3,
+        initial_margin_ratio_e8=E8 // 50,
+        maintenance_margin_ratio_e8=E8 // 100,
+        position_limit_e8=5_000 * E8,
+        max_open_orders=150,
+        price_band_e8=E8 // 20,
+    ),
+)

@@ -1,0 +1,160 @@
+"""All simulated venues in one process: ports, exchanges, fronts, market.
+
+``serve`` starts them for whoever runs a loop already, tests above all; ``run`` is the program. A
+venue is made of its ``VenueKit``; this module binds its port, shows it the market and takes it down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from simulator.config import SimulatorConfig
+from simulator.exchange import Exchange
+from simulator.front import Front, FrontSettings, VenueKit
+from simulator.market import MarketSource, play
+from simulator.registry import venue_kits
+
+_SHUTDOWN_S = 2.0  # how long open requests may linger once their front has stopped
+
+
+class PortTaken(Exception):
+    """A port the simulator was told to use cannot be had."""
+
+    def __init__(self, venue: str, host: str, port: int, why: str) -> None:
+        super().__init__(venue, host, port, why)
+        self.venue = venue
+        self.host = host
+        self.port = port
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"cannot serve {self.venue} on {self.host}:{self.port}: {self.why}; "
+            "stop what uses it or choose another port (0 lets the system choose)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One front on its port."""
+
+    front: Front
+    runner: web.AppRunner
+    port: int
+
+
+class RunningSimulator:
+    """Venues that answer. Made by ``serve``; ``stop`` takes them down."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._served: dict[str, _Served] = {}
+        self._market: asyncio.Task[None] | None = None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each venue."""
+        return {venue: served.port for venue, served in self._served.items()}
+
+    @property
+    def fronts(self) -> dict[str, Front]:
+        return {venue: served.front for venue, served in self._served.items()}
+
+    @property
+    def exchanges(self) -> dict[str, Exchange]:
+        return {venue: served.front.exchange for venue, served in self._served.items()}
+
+    async def add(self, front: Front, port: int) -> None:
+        """Bind a front's port and start it. Raises PortTaken."""
+        runner = web.AppRunner(front.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise PortTaken(front.venue, self.host, port, why) from error
+        self._served[front.venue] = _Served(front, runner, runner.addresses[0][1])
+        await front.start()
+
+    async def play(self, source: MarketSource, speed: float = 1.0) -> None:
+        """Show a market from its beginning, in place of the one shown so far."""
+        await self._stop_market()
+        self._market = asyncio.create_task(play(source, self.exchanges, speed))
+
+    async def wait(self) -> None:
+        """Wait for the market to end, which only an error brings: it is raised here."""
+        if self._market is not None:
+            await asyncio.shield(self._market)
+
+    async def stop(self) -> None:
+        """Stop the market, close the sockets, give back the ports."""
+        await self._stop_market()
+        for served in self._served.values():
+            await served.front.stop()
+            await served.runner.cleanup()
+        self._served.clear()
+
+    async def _stop_market(self) -> None:
+        if self._market is not None and not self._market.done():
+            self._market.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._market
+
+
+async def serve(
+    config: SimulatorConfig,
+    *,
+    source: MarketSource | None = None,
+    settings: Mapping[str, FrontSettings] | None = None,
+    now_unix_ns: Callable[[], int] = time.time_ns,
+) -> RunningSimulator:
+    """Start every venue and the market; return once all answer.
+
+    ``source`` replaces the configured market, ``settings`` (by venue) a venue's defaults. Raises
+    PortTaken, and then nothing is left running.
+    """
+    running = RunningSimulator(config.host)
+    try:
+        for venue, kit in venue_kits().items():
+            front_settings = config.front((settings or {}).get(venue, kit.settings))
+            front = kit.make_front(_exchange(kit, config, now_unix_ns), front_settings)
+            await running.add(front, config.ports.get(venue, 0))
+    except BaseException:
+        await running.stop()
+        raise
+    await running.play(source or config.market(), config.speed)
+    return running
+
+
+def _exchange(kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], int]) -> Exchange:
+    instruments = [config.instrument(listed) for listed in kit.listing]
+    return Exchange(instruments, now_unix_ns=now_unix_ns, make_id=kit.make_id)
+
+
+async def run(config: SimulatorConfig, announce: Callable[[RunningSimulator], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ``announce`` is called once all venues answer."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = await serve(config)
+    try:
+        announce(running)
+        market = asyncio.create_task(running.wait())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({market, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if market.done():
+            market.result()
+        market.cancel()
+    finally:
+        await running.stop()

@@ -1,0 +1,79 @@
+"""The simulated Vest put together: exchange, clients, REST, sockets, and what runs by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from typing import Literal
+
+from aiohttp import web
+
+from simulator.exchange import Exchange
+from simulator.faults import FaultPlan
+from simulator.upkeep import Upkeep
+from simulator.vest.clients import Clients
+from simulator.vest.gate import Gate
+from simulator.vest.hub import Hub
+from simulator.vest.private_feed import PrivateFeed
+from simulator.vest.public_feed import PublicFeed
+from simulator.vest.rest import RestApi
+from simulator.vest.settings import VestSettings
+from simulator.vest.sockets import Sockets
+
+_FUNDING_PERIOD_S = 3_600  # rates are per hour and settle on the hour (Vest documentation, "Funding")
+
+
+def make_id(now_unix_ns: int, sequence: int) -> str:
+    """Return an id as Vest's look: hex text of 32 bytes. Unique over restarts, as time moves on."""
+    return "0x" + hashlib.sha256(f"{now_unix_ns}:{sequence}".encode()).hexdigest()
+
+
+class VestFront:
+    """See ``simulator.front.Front``."""
+
+    venue = "vest"
+
+    def __init__(self, exchange: Exchange, settings: VestSettings | None = None) -> None:
+        self.exchange = exchange
+        self.settings = settings or VestSettings()
+        self.faults = FaultPlan()
+        self.upkeep = Upkeep(exchange, rate_period_s=_FUNDING_PERIOD_S, step_s=_FUNDING_PERIOD_S)
+        self.clients = Clients(self.settings.listen_key_life_s)
+        self._hub = Hub(self.faults)
+        self._feed = PublicFeed(exchange, self._hub, self.upkeep, self.settings)
+        PrivateFeed(exchange, self._hub)
+        self._rest = RestApi(exchange, self.clients, self.faults, self._feed, self.settings)
+        self._sockets = Sockets(exchange, self.clients, self._hub, self._feed, self.settings)
+        self._clockwork: asyncio.Task[None] | None = None
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        gate = Gate(self.faults, self.settings)
+        for method, path, name, handler in self._rest.routes():
+            app.router.add_route(method, path, gate.wrap(name, handler))
+        app.router.add_get("/ws-api", self._sockets.serve)
+        return app
+
+    async def start(self) -> None:
+        self._clockwork = asyncio.create_task(self._run_clockwork())
+
+    async def stop(self) -> None:
+        if self._clockwork is not None:
+            self._clockwork.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._clockwork
+        self._rest.stop()
+        self._feed.stop()
+        await self.close_sockets("all")
+        self._hub.stop()
+
+    async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
+        await self._hub.close(which, code)
+
+    async def _run_clockwork(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.ticker_interval_ms / 1e3)
+            self.upkeep.tick()
+            self._sockets.close_expired()
+            self._feed.push_tickers()

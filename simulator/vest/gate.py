@@ -1,0 +1,63 @@
+"""Around every REST call of Vest: faults, latency, error bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from simulator.faults import Fault, FaultPlan
+from simulator.vest.codes import Code, VestError
+from simulator.vest.rest import Handler
+from simulator.vest.settings import VestSettings
+
+
+class Gate:
+    """Wraps a handler into what the web application serves."""
+
+    def __init__(self, faults: FaultPlan, settings: VestSettings) -> None:
+        self._faults = faults
+        self._settings = settings
+
+    def wrap(self, name: str, handler: Handler) -> Any:
+        """Return an aiohttp handler for the call that faults know as ``rest.<name>``."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            fault = self._faults.take(f"rest.{name}")
+            if fault is not None and fault.answers_instead:
+                response: web.StreamResponse = self._fault_answer(fault)
+            else:
+                response = await self._answer(request, handler)
+            delay_ms = self._settings.ack_latency_ms + (fault.delay_ms if fault else 0.0)
+            if delay_ms:
+                await asyncio.sleep(delay_ms / 1e3)
+            if fault is not None and fault.drop_reply and request.transport is not None:
+                # The call was carried out; the client sees its connection die without a word.
+                request.transport.abort()
+            return response
+
+        return serve
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.Response:
+        try:
+            return _json(200, await handler(request))
+        except VestError as error:
+            return self._error(error)
+
+    def _fault_answer(self, fault: Fault) -> web.Response:
+        if fault.code:
+            response = self._error(VestError(Code(int(fault.code)), status=fault.status))
+        else:
+            response = web.Response(status=fault.status, body=fault.body)
+        response.headers.update(fault.headers)
+        return response
+
+    def _error(self, error: VestError) -> web.Response:
+        body: dict[str, Any] = {"code": int(error.code), "msg": error.msg}
+        return _json(error.status, {"detail": body} if self._settings.detail_errors else body)
+
+
+def _json(status: int, value: Any) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")

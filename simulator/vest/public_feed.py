@@ -1,0 +1,116 @@
+"""Vest's public channels: depth snapshots, tickers, trades."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from simulator.exchange import Exchange, SimTrade
+from simulator.upkeep import Upkeep
+from simulator.vest import render
+from simulator.vest.hub import Hub, channel_frame
+from simulator.vest.settings import VestSettings
+
+TICKERS = "tickers"
+
+
+class PublicFeed:
+    """What the market looks like, to whoever subscribed.
+
+    Depth is a full snapshot per push, without a sequence number: at once when the book changes, but
+    not within ``depth_interval_ms`` of the last push, and again after ``depth_refresh_ms`` of calm.
+    """
+
+    def __init__(self, exchange: Exchange, hub: Hub, upkeep: Upkeep, settings: VestSettings) -> None:
+        self._exchange = exchange
+        self._hub = hub
+        self._upkeep = upkeep
+        self._settings = settings
+        self._depth_channels = {f"{symbol}@depth": symbol for symbol in exchange.symbols}
+        self._trade_channels = {f"{symbol}@trades" for symbol in exchange.symbols}
+        self._pushed_s = dict.fromkeys(exchange.symbols, 0.0)  # loop time of the last depth push
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # symbol -> its next depth push
+        exchange.on_book(self._book_changed)
+        exchange.on_trade(self._traded)
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def has_channel(self, name: str) -> bool:
+        return name == TICKERS or name in self._depth_channels or name in self._trade_channels
+
+    def first_frame(self, channel: str) -> bytes | None:
+        """What a new subscriber is sent at once, or None."""
+        if channel in self._depth_channels:
+            return channel_frame(channel, self._depth(self._depth_channels[channel]))
+        if channel == TICKERS:
+            return channel_frame(channel, self.tickers(self._exchange.symbols))
+        return None
+
+    def subscribed(self, channels: Iterable[str]) -> None:
+        """Begin pushing what now has a listener."""
+        for channel in channels:
+            if channel in self._depth_channels:
+                self._book_changed(self._depth_channels[channel])
+
+    def push_tickers(self) -> None:
+        if self._hub.listeners(TICKERS):
+            self._hub.broadcast(f"push.{TICKERS}", TICKERS, self.tickers(self._exchange.symbols))
+
+    def tickers(self, symbols: Iterable[str]) -> list[dict[str, Any]]:
+        """Rows of the tickers channel, and of ``GET /ticker/latest``."""
+        rows = []
+        for symbol in symbols:
+            price_decimals = self._exchange.instrument(symbol).price_decimals
+            mark = render.rounded(self._exchange.mark_e8(symbol), price_decimals)
+            rows.append(
+                {
+                    "symbol": symbol,
+                    "oneHrFundingRate": render.e12(self._upkeep.rate_e12(symbol)),
+                    "cumFunding": render.e12(self._exchange.funding_index_e12(symbol)),
+                    "imbalance": "0.0000",
+                    "indexPrice": mark,
+                    "markPrice": mark,
+                    "priceChange": None,
+                    "priceChangePercent": None,
+                    "status": "TRADING" if self._exchange.is_trading(symbol) else "HALT",
+                }
+            )
+        return rows
+
+    def _depth(self, symbol: str) -> dict[str, Any]:
+        bids, asks = self._exchange.depth(symbol, self._settings.depth_levels)
+        return render.book_sides(bids, asks, self._exchange.instrument(symbol))
+
+    def _book_changed(self, symbol: str) -> None:
+        due_s = self._pushed_s[symbol] + self._settings.depth_interval_ms / 1e3
+        timer = self._timers.get(symbol)
+        if timer is not None and timer.when() <= due_s:
+            return  # this change goes out with the one that set the timer
+        if timer is not None:
+            timer.cancel()
+            del self._timers[symbol]
+        if self._hub.listeners(f"{symbol}@depth"):
+            self._arm(symbol, due_s)
+
+    def _arm(self, symbol: str, due_s: float) -> None:
+        # A timer already due fires in the next turn of the loop, not in this one: a burst of changes
+        # becomes one frame with their sum.
+        self._timers[symbol] = asyncio.get_running_loop().call_at(due_s, self._push_depth, symbol)
+
+    def _push_depth(self, symbol: str) -> None:
+        del self._timers[symbol]
+        channel = f"{symbol}@depth"
+        if self._hub.listeners(channel):
+            self._pushed_s[symbol] = asyncio.get_running_loop().time()
+            self._arm(symbol, self._pushed_s[symbol] + self._settings.depth_refresh_ms / 1e3)
+            self._hub.broadcast(f"push.depth.{symbol}", channel, self._depth(symbol))
+
+    def _traded(self, trade: SimTrade) -> None:
+        channel = f"{trade.symbol}@trades"
+        row = render.trade_row(trade, self._exchange.instrument(trade.symbol))
+        for session in self._hub.listeners(channel):
+            self._hub.send(session, f"push.trades.{trade.symbol}", {"channel": channel, "data": row})

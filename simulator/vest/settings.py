@@ -1,0 +1,31 @@
+"""What the simulated Vest can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.front import FrontSettings
+
+# Contract of the production deployment, part of what a registration proof signs.
+# Source: Vest v2 API documentation, "Register", read late 2025.
+PRODUCTION_CONTRACT = "0x919386306C47b2Fe1036e3B4F7C40D22D2461a23"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VestSettings(FrontSettings):
+    """Defaults follow the public documentation; where it is silent, the comment says so."""
+
+    verifying_contract: str = PRODUCTION_CONTRACT
+    network_type: int = 0  # 0 on production; clients of the development host send 1
+    account_group: int = 0  # given to whoever registers
+    account_groups: frozenset[int] = frozenset(range(10))  # the shards that exist
+    strict_padding: bool = True  # size and price text exactly padded; the real tolerance is unknown
+    detail_errors: bool = True  # {"detail": {"code", "msg"}}, as live clients parse; False: flat
+    binary_frames: bool = True  # JSON in binary WebSocket frames, as the live service sends it
+    listen_key_life_s: int = 3_600
+    recv_window_ms: int = 5_000  # when the request names none
+    # Push rates of v2 are unmeasured; these are ours.
+    depth_levels: int = 20
+    depth_interval_ms: int = 50  # a change is pushed at once, but no sooner than this after the last
+    depth_refresh_ms: int = 250  # pushed again by then even if nothing changed
+    ticker_interval_ms: int = 1_000
