@@ -17,6 +17,7 @@ from enum import Enum, IntEnum
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 E8 = 100_000_000
+_INT64_MAX = 2**63 - 1
 
 
 class Side(IntEnum):
@@ -406,13 +407,14 @@ def parse_e8(text: str) -> int:
         or (dot and not (fraction.isascii() and fraction.isdigit()))
     ):
         raise ValueError(f"{text[:40]!r} is not a plain decimal number")
-    if len(whole) > 12:
-        raise ValueError(f"{text[:40]!r} does not fit 64 bits at eight decimals")
     if len(fraction) > 8:
         if fraction[8:].strip("0"):
             raise ValueError(f"{text[:40]!r} has more than eight decimals")
         fraction = fraction[:8]
-    value = int(whole) * E8 + int(fraction.ljust(8, "0") or "0")
+    # The length comes first: int() of a very long text is slow, then an error of its own.
+    value = int(whole + fraction.ljust(8, "0")) if len(whole) <= 20 else _INT64_MAX + 1
+    if value > _INT64_MAX:
+        raise ValueError(f"{text[:40]!r} does not fit 64 bits at eight decimals")
     return -value if negative else value
 
 

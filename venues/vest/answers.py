@@ -14,6 +14,7 @@ import msgspec
 from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
 from venues.vest.codes import VENUE_CODES, Verdict
 from venues.vest.doubts import RETRY_AFTER_MS
+from venues.vest.wire import decode
 
 VENUE: Final = "vest"
 _TEXT_LIMIT: Final = 200
@@ -58,8 +59,8 @@ def refusal_in(response: HttpResponse) -> Refusal | None:
 def _error_in(body: bytes) -> tuple[object, str]:
     """Return the code and text of an error body; code None where it names none."""
     try:
-        content: Any = _any_decoder.decode(body)
-    except (ValueError, RecursionError):
+        content: Any = decode(_any_decoder, body)
+    except ValueError:
         return None, _excerpt(body)
     error = content.get("detail", content) if isinstance(content, dict) and "id" not in content else None
     if isinstance(error, dict) and error.get("code") is not None:
@@ -99,8 +100,8 @@ def read(response: HttpResponse, decoder: msgspec.json.Decoder[T], what: str) ->
     refusal = refusal_in(response)
     if refusal is None:
         try:
-            return decoder.decode(response.body)
-        except (ValueError, RecursionError) as error:
+            return decode(decoder, response.body)
+        except ValueError as error:
             raise TransportError(f"{VENUE}: the answer to {what} is not as documented: {error}") from None
     if response.status >= 500:
         raise TransportError(f"{VENUE}: {what} got HTTP {response.status}: {refusal.text}")
@@ -122,8 +123,8 @@ def acknowledge(client_order_id: int, response: HttpResponse) -> OrderAck:
             retry_after_ms=refusal.retry_after_ms,
         )
     try:
-        venue_order_id = _acknowledgement_decoder.decode(response.body).id
-    except (ValueError, RecursionError):
+        venue_order_id = decode(_acknowledgement_decoder, response.body).id
+    except ValueError:
         return OrderAck(
             client_order_id, Outcome.IN_DOUBT, code=str(response.status), text=_excerpt(response.body)
         )

@@ -19,6 +19,7 @@ from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, 
 from venues.vest.answers import VENUE
 from venues.vest.doubts import PING_INTERVAL_NS, ROUTING_PARAMETER
 from venues.vest.hosts import with_query
+from venues.vest.wire import decode
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
@@ -118,11 +119,11 @@ class VestMarketData:
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
         """Take one frame, text or binary alike. Raises FrameError if it is not as documented."""
         try:
-            content = _frame_decoder.decode(frame)
+            content = decode(_frame_decoder, frame)
             if type(content.data) is _Book:
                 self._take_book(content.channel, content.data, content.tsMs * _NS_PER_MS)
                 return
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise FrameError(VENUE, str(error), frame) from None
         self._take_control(content, frame)
 

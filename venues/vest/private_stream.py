@@ -19,7 +19,7 @@ from venues.vest.answers import VENUE
 from venues.vest.codes import DUPLICATE, describe
 from venues.vest.doubts import PING_INTERVAL_NS
 from venues.vest.market_data import PING_FRAME, subscribe_frame
-from venues.vest.wire import OrderRow, last_fill, order_update
+from venues.vest.wire import OrderRow, decode, last_fill, order_update
 
 _CHANNEL: Final = "account_private"
 _UNKNOWN_INSTRUMENT: Final = -1
@@ -67,12 +67,12 @@ class PrivateStream:
 
     def receive(self, frame: bytes, recv_mono_ns: int) -> None:
         try:
-            content = _frame_decoder.decode(frame)
+            content = decode(_frame_decoder, frame)
             if isinstance(content.data, _Push):
                 self._take_push(content.channel, content.data)
             elif content.data != "PONG":
                 self._take_acknowledgement(content, recv_mono_ns)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise FrameError(VENUE, str(error), frame) from None
 
     def _take_acknowledgement(self, content: _Frame, recv_mono_ns: int) -> None:
@@ -90,7 +90,7 @@ class PrivateStream:
             return
         if push.event != "ORDER":
             raise ValueError(f"event {push.event[:40]!r} is not documented")
-        self._take_order(_order_decoder.decode(push.args))
+        self._take_order(decode(_order_decoder, bytes(push.args)))
 
     def _take_order(self, row: OrderRow) -> None:
         if row.status == "REJECTED" and row.code == DUPLICATE:

@@ -6,7 +6,7 @@ the live service adds some. Source: Vest API v2 documentation.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,28 @@ from venues.contract import Fill, OrderStatus, OrderUpdate, Side, parse_e8
 from venues.vest.codes import DELETED_BY_LIQUIDATION, describe
 
 _NS_PER_MS: Final = 1_000_000
+
+# Far above any documented message (a full page of orders opens 1001), far below the nesting that
+# ends an 8 MB stack (seen between 20,000 and 40,000).
+_BRACKETS_MAX: Final = 4_000
+
+T = TypeVar("T")
+
+
+def decode(decoder: msgspec.json.Decoder[T], message: bytes) -> T:
+    """Return what ``message`` holds. Raises ValueError if it is not what ``decoder`` reads.
+
+    msgspec follows nesting down the C stack and stops at Python's recursion limit. A library in
+    the same process may have raised that limit past the stack's end (eth-account brings one that
+    does): 100,000 brackets from a venue would then end the process. Hence a limit of our own.
+    """
+    if message.count(b"[") > _BRACKETS_MAX or message.count(b"{") > _BRACKETS_MAX:
+        raise ValueError(f"it opens more than {_BRACKETS_MAX} brackets")
+    try:
+        return decoder.decode(message)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
 
 STATUSES: Final = {
     "NEW": OrderStatus.OPEN,
