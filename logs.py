@@ -36,6 +36,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "config_error": "the configuration or the environment does not allow a start; says the remedy",
     "shutdown_started": "a stop was asked for; what happens next",
     "shutdown_step": "one step of the shutdown is done",
+    "processes_stopped": "every process but persistence has ended; with which exit code the run will end",
     "shutdown_done": "nothing is left running; what remains open",
     "process_stopped": "a process ended its loop",
     # market data
@@ -58,6 +59,9 @@ EVENTS: Final[Mapping[str, str]] = {
     "leg_acked": "the venue accepted an order",
     "leg_rejected": "the venue or our own check refused an order",
     "leg_filled": "an order filled, wholly or in part",
+    "leg_timed": "how long a venue took to answer and to fill an order",
+    "fill": "one execution as the venue reported it",
+    "position": "a position changed, as the venue reports it",
     "leg_cancelled": "an order ended with size left",
     "leg_unknown": "no answer in time: the order is in doubt and will be asked for",
     "leg_resolved": "the venue's answer ended the doubt",

@@ -45,6 +45,7 @@ from shm.counters import CounterTable
 from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from tools.preflight import load_instruments
+from venues.contract import format_e8
 from venues.registry import secrets_of
 
 VERSION: Final = "0.1.0"
@@ -271,7 +272,7 @@ class Supervisor:
         while not self.stop_requested:
             self.turn()
 
-    def stop(self) -> None:
+    def stop(self, exit_code: int) -> None:
         """Stop in the order in which nothing is lost. Returns when no child is left."""
         self._counters.set(self._counters.index("stopping"), 1)
         patience_s = self._settings.runtime.shutdown_timeout_s
@@ -288,6 +289,7 @@ class Supervisor:
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
         self._end({"simulator"}, _KILL_AFTER_S)
+        self._log.info("processes_stopped", exit_code=exit_code)
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
 
@@ -490,7 +492,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
                 log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
             exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
         try:
-            supervisor.stop()
+            supervisor.stop(exit_code)
         except Fatal as error:
             exit_code, last_words = exit_code or error.exit_code, str(error)
         supervisor.kill_all()
@@ -624,7 +626,7 @@ def _simulator_arguments(settings: Settings) -> list[str]:
         *("--source", chosen.source, "--seed", str(chosen.seed), "--speed", str(chosen.speed)),
         *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
         *("--ack-latency-ms", str(chosen.ack_latency_ms)),
-        *("--collateral-quote-e8", str(chosen.collateral_quote_e8)),
+        *("--collateral", format_e8(chosen.collateral_quote_e8, 2)),
     ]
 
 
@@ -632,6 +634,7 @@ def summary(settings: Settings) -> dict[str, Any]:
     """What an operator wants to see of the settings at start."""
     return {
         "mode": settings.mode,
+        "version": VERSION,
         "pairs": [
             {
                 "pair": pair.id,
