@@ -1,0 +1,30 @@
+"""A real PostgreSQL for the tests that need one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from persistence.server import start_server, stop_server
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded server in a directory of its own, stopped at the end."""
+    var_dir: Path = tmp_path_factory.mktemp("database")
+    yield start_server(var_dir)
+    assert stop_server(var_dir)
+
+
+@pytest.fixture
+def database_url(server_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database."""
+    name = f"t{abs(hash(request.node.nodeid))}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"'.encode())
+    yield server_url.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)'.encode())
