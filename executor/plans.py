@@ -1,0 +1,309 @@
+"""What to send next, once no order is under way: close, complete, unwind, or nothing.
+
+Each guard the machine's promises rest on is one small named function here or in ``machine``; the
+mutation tests switch them off one by one and must see a promise broken.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from executor.messages import Purpose
+from executor.pricing import (
+    Costs,
+    average_price_e8,
+    closable_e8,
+    limit_price_e8,
+    mending_costs,
+    openable_e8,
+    price_to_take_e8,
+)
+from executor.state import Halt, PairRules, PairState, Plan, is_flat, net_e8, shrinking_side, sign
+from executor.turn import Turn, leg_is_ready
+from venues.contract import E8, Side
+
+_PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
+
+
+def plan_next(turn: Turn) -> None:
+    """Send what the pair needs now, or settle down when it needs nothing."""
+    if must_keep_still(turn.state):
+        return
+    if turn.state.flatten and not is_flat(turn.rules, turn.state):
+        adopt_plan(turn, Plan.EXIT)
+    if turn.state.plan is Plan.EXIT:
+        _close(turn)
+    elif is_naked(turn.rules, turn.state) and not is_flat(turn.rules, turn.state):
+        _mend(turn)
+    else:
+        adopt_plan(turn, Plan.NONE)
+
+
+def must_keep_still(state: PairState) -> bool:
+    """No new order while one is under way or in doubt, or while a position is unexplained."""
+    return has_live_order(state) or state.halt is Halt.UNEXPLAINED
+
+
+def has_live_order(state: PairState) -> bool:
+    return any(leg.live for leg in state.legs)
+
+
+def adopt_plan(turn: Turn, plan: Plan) -> None:
+    """Change the plan; its tries are counted anew."""
+    if turn.state.plan is not plan:
+        turn.change(plan=plan, attempt=0)
+
+
+def is_naked(rules: PairRules, state: PairState) -> bool:
+    """Whether the legs differ by a common lot or more."""
+    return abs(net_e8(state)) >= rules.common_lot_e8
+
+
+def is_overdue(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
+    """Whether the pair was naked for longer than it may be."""
+    return state.naked_mono_ns > 0 and now_mono_ns >= state.naked_mono_ns + rules.max_naked_ns
+
+
+def _close(turn: Turn) -> None:
+    """Close both legs, again and again until they are flat."""
+    rules, state = turn.rules, turn.state
+    if is_flat(rules, state):
+        adopt_plan(turn, Plan.NONE)
+        return
+    if retries_are_used_up(rules, state):
+        if not is_naked(rules, state) and not state.flatten:
+            # Still hedged: nothing is at risk, and the detector will ask again.
+            turn.log("warning", "order_retry", attempt=state.attempt, limit=rules.max_retries, given_up=True)
+            adopt_plan(turn, Plan.NONE)
+            return
+        halt(turn, Halt.NOT_MENDED)
+    if not _may_try(turn):
+        return
+    orders = []
+    for number, leg in enumerate(state.legs):
+        size_e8 = closable_e8(rules.instruments[number], abs(leg.held_e8))
+        if size_e8:
+            orders.append(Wanted(number, shrinking_side(leg.held_e8), size_e8))
+    _try(turn, tuple(orders), None)
+
+
+def _mend(turn: Turn) -> None:
+    """Bring the legs together by completing the shorter or unwinding the longer one."""
+    rules, state = turn.rules, turn.state
+    unwind, complete = unwinding_order(rules, state), completing_order(rules, state)
+    if complete is not None and not may_complete(turn):
+        complete = None
+    if complete is None and unwind is None:
+        # The difference is below the longer venue's minimum, the position is not: close all of it.
+        adopt_plan(turn, Plan.EXIT)
+        _close(turn)
+        return
+    plan, costs = Plan.UNWIND, None
+    if complete is not None:
+        plan, costs = _cheaper(turn, complete, unwind)
+    adopt_plan(turn, plan)
+    if plan is Plan.UNWIND and retries_are_used_up(rules, turn.state):
+        halt(turn, Halt.NOT_MENDED)
+    order = complete if plan is Plan.COMPLETE else unwind
+    assert order is not None
+    if _may_try(turn):
+        _try(turn, (order,), costs)
+
+
+class Wanted(NamedTuple):
+    """An order the pair needs, before it has a price."""
+
+    leg: int
+    side: Side
+    size_e8: int
+
+
+def unwinding_order(rules: PairRules, state: PairState) -> Wanted | None:
+    """Shrink the longer leg; None when its venue takes no order that small."""
+    net = net_e8(state)
+    leg = _longer_leg(state)
+    size_e8 = closable_e8(rules.instruments[leg], min(abs(net), abs(state.legs[leg].held_e8)))
+    return Wanted(leg, shrinking_side(net), size_e8) if size_e8 else None
+
+
+def completing_order(rules: PairRules, state: PairState) -> Wanted | None:
+    """Grow the shorter leg; None when its venue takes no order that small, or it is no hedge."""
+    net = net_e8(state)
+    number = 1 - _longer_leg(state)
+    leg, side = state.legs[number], shrinking_side(net)
+    if leg.held_e8 * net > 0:
+        return None
+    band_bps = rules.price_band_bps_max  # the notional must suffice even at the worst price
+    touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
+    if not touch_e8:
+        return None
+    price_e8 = min(touch_e8, limit_price_e8(rules.instruments[number], side, touch_e8, band_bps))
+    size_e8 = openable_e8(rules.instruments[number], abs(net), price_e8)
+    return Wanted(number, side, size_e8) if size_e8 else None
+
+
+def may_complete(turn: Turn) -> bool:
+    """Completing goes on with an entry: never later, never too often, never too late."""
+    rules, state = turn.rules, turn.state
+    tries = state.attempt if state.plan is Plan.COMPLETE else 0
+    return (
+        state.plan in (Plan.ENTRY, Plan.COMPLETE)
+        and state.halt is Halt.NONE
+        and not state.flatten
+        and tries < rules.max_retries
+        and not is_overdue(rules, state, turn.now_mono_ns)
+        and all(leg_is_ready(leg) for leg in state.legs)
+    )
+
+
+def retries_are_used_up(rules: PairRules, state: PairState) -> bool:
+    return state.halt is Halt.NONE and state.attempt > rules.max_retries
+
+
+def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
+    """When the plan's next order may be sent at the earliest."""
+    if state.halt is not Halt.NONE:
+        wait_ns = rules.slow_interval_ns
+    elif state.plan is Plan.COMPLETE or state.attempt:
+        wait_ns = rules.retry_delay_ns
+    else:
+        wait_ns = 0
+    due_mono_ns = max(state.settled_mono_ns + wait_ns, state.not_before_mono_ns)
+    if state.unverified_mono_ns:
+        # Reduce-only orders cannot make an unconfirmed position worse, so this wait is bounded.
+        due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)
+    return due_mono_ns
+
+
+def halt(turn: Turn, reason: Halt) -> None:
+    """HALTED until the operator says otherwise, with the exact exposure in the alert."""
+    if turn.state.halt is reason:
+        return
+    turn.change(halt=reason)
+    turn.log("error", "halted", reason=reason.name.lower(), **exposure(turn))
+
+
+def exposure(turn: Turn) -> dict[str, Any]:
+    """What the pair holds, and what may come on top of it from orders not yet known to be over."""
+    held = [leg.held_e8 for leg in turn.state.legs]
+    under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in turn.state.legs]
+    touches = [leg.bid_e8 or leg.ask_e8 for leg in turn.state.legs]
+    return {
+        "positions_e8": held,
+        "under_way_e8": under_way,
+        "net_e8": sum(held),
+        "net_notional_e8": abs(sum(held)) * max(touches) // E8,
+    }
+
+
+def _longer_leg(state: PairState) -> int:
+    """The leg whose position points where the pair's net position points."""
+    net = net_e8(state)
+    return 0 if state.legs[0].held_e8 * sign(net) >= state.legs[1].held_e8 * sign(net) else 1
+
+
+def _may_try(turn: Turn) -> bool:
+    return turn.now_mono_ns >= next_try_mono_ns(turn.rules, turn.state)
+
+
+def _cheaper(turn: Turn, complete: Wanted, unwind: Wanted | None) -> tuple[Plan, Costs | None]:
+    """Choose by configuration, or by the expected cost of both from the books as they are."""
+    rules = turn.rules
+    costs = None
+    if unwind is not None and all(market.is_valid for market in turn.markets):
+        costs = mending_costs(
+            long_leg_side=unwind.side.opposite,
+            held_price_e8=_held_price_e8(turn, unwind),
+            complete_price_e8=price_to_take_e8(turn.markets[complete.leg], complete.side, complete.size_e8),
+            unwind_price_e8=price_to_take_e8(turn.markets[unwind.leg], unwind.side, unwind.size_e8),
+            size_e8=unwind.size_e8,
+            fees_bps=(rules.taker_fees_bps[complete.leg], rules.taker_fees_bps[unwind.leg]),
+            later_exit_bps=rules.later_exit_bps,
+        )
+    if unwind is None or rules.on_single_leg == "complete":
+        return Plan.COMPLETE, costs
+    if rules.on_single_leg == "unwind":
+        return Plan.UNWIND, costs
+    if costs is None:  # a price is missing: the way that needs only the market that is there
+        is_priced = turn.markets[complete.leg].is_valid
+        return (Plan.COMPLETE if is_priced else Plan.UNWIND), None
+    return (Plan.COMPLETE if costs.complete_e8 <= costs.unwind_e8 else Plan.UNWIND), costs
+
+
+def _held_price_e8(turn: Turn, unwind: Wanted) -> int:
+    """Average price at which the longer leg was built; its touch when that is not known."""
+    trade = turn.state.trade
+    leg = turn.state.legs[unwind.leg]
+    if trade is not None:
+        book = trade.books[unwind.leg]
+        if unwind.side is Side.SELL and book.bought_e8:
+            return average_price_e8(book.bought_quote_e8, book.bought_e8)
+        if unwind.side is Side.BUY and book.sold_e8:
+            return average_price_e8(book.sold_quote_e8, book.sold_e8)
+    return leg.bid_e8 if unwind.side is Side.SELL else leg.ask_e8
+
+
+def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
+    """Send one batch of the plan, or wait if a leg has no price to be limited by."""
+    rules, state = turn.rules, turn.state
+    touches = [_touch_e8(turn, order) for order in orders]
+    if not all(touches):
+        return
+    assert state.trade is not None
+    is_completing = state.plan is Plan.COMPLETE
+    attempt = state.attempt + 1 if is_completing else state.attempt
+    band_bps = band_of_attempt_bps(turn, attempt)
+    retry = "order_retry" if attempt else ""  # the first try to close a hedged pair is none
+    event = "leg_auto_close" if state.plan is Plan.UNWIND else retry
+    for order, touch_e8 in zip(orders, touches, strict=True):
+        limit_e8 = limit_price_e8(rules.instruments[order.leg], order.side, touch_e8, band_bps)
+        if event:
+            turn.log(
+                "warning",
+                event,
+                **turn.about_leg(order.leg),
+                side=order.side.name,
+                purpose=_PURPOSE[state.plan].name.lower(),
+                size_e8=order.size_e8,
+                limit_price_e8=limit_e8,
+                attempt=attempt,
+                limit=rules.max_retries,
+                complete_cost_e8=costs.complete_e8 if costs else None,
+                unwind_cost_e8=costs.unwind_e8 if costs else None,
+            )
+        turn.send(
+            leg=order.leg,
+            side=order.side,
+            size_e8=order.size_e8,
+            limit_price_e8=limit_e8,
+            purpose=_PURPOSE[state.plan],
+            attempt=attempt,
+            trade_id=state.trade.trade_id,
+        )
+    turn.change(attempt=state.attempt + 1)
+    if event:
+        turn.change_trade(retries=state.trade.retries + 1)
+
+
+def band_of_attempt_bps(turn: Turn, attempt: int) -> float:
+    """How far from the touch a try may trade: wider with every try, faster when time is up."""
+    rules, state = turn.rules, turn.state
+    is_urgent = state.halt is not Halt.NONE or is_overdue(rules, state, turn.now_mono_ns)
+    steps = 2 * (attempt + 1) if is_urgent else attempt
+    return min(rules.price_band_bps + rules.widen_bps * steps, rules.price_band_bps_max)
+
+
+def _touch_e8(turn: Turn, order: Wanted) -> int:
+    """The price the order's limit counts from; 0 when there is none to go by.
+
+    A leg that must go does not wait for its feed: the last known touch serves then.
+    """
+    state = turn.state
+    market = turn.markets[order.leg]
+    if market.is_valid:
+        return market.ask_e8 if order.side is Side.BUY else market.bid_e8
+    must_go = state.flatten or state.halt is not Halt.NONE
+    if not must_go and not is_overdue(turn.rules, state, turn.now_mono_ns):
+        return 0
+    leg = state.legs[order.leg]
+    return leg.ask_e8 if order.side is Side.BUY else leg.bid_e8

@@ -1,0 +1,222 @@
+"""What a step tells: naked time, trades that opened and closed, the phase, the view of others."""
+
+from __future__ import annotations
+
+from executor.messages import Publish
+from executor.orders import DOUBTFUL
+from executor.plans import exposure, has_live_order, is_naked
+from executor.pricing import average_price_e8, spread_bps
+from executor.state import (
+    PHASE_STEPS,
+    Book,
+    Halt,
+    PairRules,
+    PairState,
+    Plan,
+    Trade,
+    is_flat,
+    net_e8,
+)
+from executor.turn import Turn, leg_is_ready
+from shm.records import PairPhase, PairView
+
+_PHASE_OF_PLAN = {
+    Plan.NONE: PairPhase.REPAIRING,  # an order that was written off and lives again
+    Plan.ENTRY: PairPhase.OPENING,
+    Plan.COMPLETE: PairPhase.REPAIRING,
+    Plan.UNWIND: PairPhase.REPAIRING,
+    Plan.EXIT: PairPhase.CLOSING,
+}
+
+
+def tell(turn: Turn) -> None:
+    """Bring everything that is told up to date with what the step has changed."""
+    phase = phase_of(turn.rules, turn.state)
+    _measure_nakedness(turn, phase)
+    _follow_trade(turn, phase)
+    if phase is not turn.state.phase:
+        before = turn.state.phase
+        assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
+        turn.change(phase=phase)
+        turn.log("info", "pair_state", before=before.name, phase=phase.name, **exposure(turn))
+    _publish(turn)
+
+
+def phase_of(rules: PairRules, state: PairState) -> PairPhase:
+    """The phase the facts make."""
+    if state.halt is not Halt.NONE:
+        return PairPhase.HALTED
+    if any(order.state in DOUBTFUL for leg in state.legs for order in leg.live):
+        return PairPhase.REPAIRING
+    if has_live_order(state):
+        return _PHASE_OF_PLAN[state.plan]
+    if state.plan is Plan.EXIT:
+        return PairPhase.CLOSING
+    if is_flat(rules, state):
+        return PairPhase.FLAT
+    return PairPhase.REPAIRING if is_naked(rules, state) else PairPhase.HEDGED
+
+
+def close_books(turn: Turn) -> None:
+    """Tell the result of a trade that is flat, and forget it."""
+    trade = turn.state.trade
+    assert trade is not None
+    bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
+    fees_e8 = sum(book.fee_e8 for book in trade.books)
+    turn.log(
+        "info",
+        "trade_closed",
+        direction=trade.direction,
+        size_e8=max(_entry(trade, leg)[0] for leg in (0, 1)),
+        legs=[turn.about_leg(leg) for leg in (0, 1)],
+        entry_prices_e8=[_average(_entry(trade, leg)) for leg in (0, 1)],
+        exit_prices_e8=[_average(_exit(trade, leg)) for leg in (0, 1)],
+        entry_spread_bps=_entry_spread_bps(trade),
+        fees_e8=fees_e8,
+        result_e8=sold - bought - fees_e8,
+        remainders_e8=[leg.position_e8 for leg in turn.state.legs],
+        reason=trade.exit_reason or "auto_close",
+        layers=trade.layers,
+        hold_ms=(trade.closed_mono_ns - (trade.opened_mono_ns or trade.closed_mono_ns)) / 1e6,
+        naked_ms=trade.naked_ns / 1e6,
+        naked_notional_max_e8=trade.naked_notional_max_e8,
+        retries=trade.retries,
+        is_estimated=trade.is_estimated,
+    )
+    turn.change(trade=None)
+
+
+def _measure_nakedness(turn: Turn, phase: PairPhase) -> None:
+    state, now_mono_ns = turn.state, turn.now_mono_ns
+    if is_naked(turn.rules, state):
+        if not state.naked_mono_ns:
+            turn.change(naked_mono_ns=now_mono_ns)
+        facts = exposure(turn)
+        if state.trade is not None and facts["net_notional_e8"] > state.trade.naked_notional_max_e8:
+            turn.change_trade(naked_notional_max_e8=facts["net_notional_e8"])
+        # Two fills never come in the same instant: only a difference that has to be mended is told.
+        if phase in (PairPhase.REPAIRING, PairPhase.HALTED) and not state.is_naked_told:
+            turn.change(is_naked_told=True)
+            turn.log("warning", "naked_start", **facts)
+    elif state.naked_mono_ns:
+        naked_ns = now_mono_ns - state.naked_mono_ns
+        if state.trade is not None:
+            turn.change_trade(naked_ns=state.trade.naked_ns + naked_ns)
+        if state.is_naked_told:
+            turn.log("info", "naked_end", naked_ms=naked_ns / 1e6, **exposure(turn))
+        turn.change(naked_mono_ns=0, is_naked_told=False)
+
+
+def _follow_trade(turn: Turn, phase: PairPhase) -> None:
+    trade = turn.state.trade
+    if trade is None or has_live_order(turn.state):
+        return
+    if trade.closed_mono_ns:
+        _close_books_when_accounted(turn, trade)
+    elif is_flat(turn.rules, turn.state):
+        if trade.books == (Book(), Book()):
+            turn.change(trade=None)  # neither leg filled: there was no trade
+            return
+        turn.change(closed_mono_ns=turn.now_mono_ns)
+        turn.change_trade(closed_mono_ns=turn.now_mono_ns)
+        _close_books_when_accounted(turn, trade)
+    elif phase is PairPhase.HEDGED:
+        hedged_e8 = min(abs(leg.held_e8) for leg in turn.state.legs)
+        if hedged_e8 > trade.hedged_e8:
+            _tell_opened(turn, trade, hedged_e8)
+        turn.change_trade(hedged_e8=hedged_e8)
+
+
+def _tell_opened(turn: Turn, trade: Trade, hedged_e8: int) -> None:
+    turn.change_trade(
+        layers=max(trade.layers, trade.layer + 1), opened_mono_ns=trade.opened_mono_ns or turn.now_mono_ns
+    )
+    prices_e8 = [_average(_entry(trade, leg)) for leg in (0, 1)]
+    legs = [turn.about_leg(leg) for leg in (0, 1)]
+    turn.log(
+        "info",
+        "trade_opened",
+        direction=trade.direction,
+        layer=trade.layer,
+        signal_id=trade.signal_id,
+        size_e8=hedged_e8,
+        legs=legs,
+        entry_prices_e8=prices_e8,
+        entry_spread_bps=_entry_spread_bps(trade),
+        fees_e8=sum(book.fee_e8 for book in trade.books),
+        naked_ms=trade.naked_ns / 1e6,
+        retries=trade.retries,
+    )
+    turn.log(
+        "info",
+        "slippage",
+        legs=legs,
+        detected_spread_bps=trade.spread_bps,
+        filled_spread_bps=_entry_spread_bps(trade),
+        detected_prices_e8=list(trade.prices_e8),
+        filled_prices_e8=prices_e8,
+    )
+
+
+def _close_books_when_accounted(turn: Turn, trade: Trade) -> None:
+    """Fees may follow the last fill on another channel: they are waited for, a little."""
+    past = (order for leg in turn.state.legs for order in leg.past if order.trade_id == trade.trade_id)
+    closed_mono_ns = turn.state.closed_mono_ns
+    is_late = turn.now_mono_ns >= closed_mono_ns + turn.rules.accounting_wait_ns
+    if is_late or all(order.is_accounted for order in past):
+        close_books(turn)
+
+
+def _publish(turn: Turn) -> None:
+    rules, state = turn.rules, turn.state
+    trade = state.trade if state.trade and not state.trade.closed_mono_ns else None
+    held = [leg.held_e8 for leg in state.legs]
+    allowed = (
+        state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
+        and not state.entries_stopped
+        and not state.flatten
+        and all(leg_is_ready(leg) for leg in state.legs)
+    )
+    view = PairView(
+        pair_id=rules.pair_id,
+        phase=state.phase,
+        direction=trade.direction if trade else 0,
+        size_e8=min(abs(held[0]), abs(held[1])) if held[0] * held[1] < 0 else 0,
+        naked_e8=net_e8(state),
+        layers_open=trade.layers if trade else 0,
+        entries_allowed=int(allowed),
+        entry_spread_bps=_entry_spread_bps(trade) if trade else 0.0,
+        opened_mono_ns=trade.opened_mono_ns if trade else 0,
+        closed_mono_ns=state.closed_mono_ns,
+        trade_id=trade.trade_id if trade else 0,
+        last_signal_id=state.last_signal_id,
+        updated_mono_ns=turn.now_mono_ns,
+    )
+    if state.view is None or view._replace(updated_mono_ns=state.view.updated_mono_ns) != state.view:
+        turn.change(view=view)
+        turn.others.append(Publish(view))
+
+
+def _average(size_and_value: tuple[int, int]) -> int:
+    size_e8, quote_e8 = size_and_value
+    return average_price_e8(quote_e8, size_e8)
+
+
+def _entry(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what built a leg."""
+    book = trade.books[leg]
+    is_bought = (trade.direction > 0) == (leg == 0)
+    return (book.bought_e8, book.bought_quote_e8) if is_bought else (book.sold_e8, book.sold_quote_e8)
+
+
+def _exit(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what closed a leg."""
+    book = trade.books[leg]
+    is_sold = (trade.direction > 0) == (leg == 0)
+    return (book.sold_e8, book.sold_quote_e8) if is_sold else (book.bought_e8, book.bought_quote_e8)
+
+
+def _entry_spread_bps(trade: Trade) -> float:
+    buy, sell = (0, 1) if trade.direction > 0 else (1, 0)
+    (buy_e8, buy_quote_e8), (sell_e8, sell_quote_e8) = _entry(trade, buy), _entry(trade, sell)
+    return spread_bps(buy_quote_e8=buy_quote_e8, buy_e8=buy_e8, sell_quote_e8=sell_quote_e8, sell_e8=sell_e8)
