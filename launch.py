@@ -116,6 +116,14 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     )
 
 
+def end_with_supervisor() -> None:
+    """Have the kernel send us SIGTERM should our parent die: killed -9, it must leave no orphans."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before it could be asked for
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def refuse(message: str) -> NoReturn:
     """End a process that cannot boot: its own error on the last line, exit code 2."""
     sys.stderr.write(message.rstrip() + "\n")
@@ -131,10 +139,7 @@ def _listen_for_signals(stop: Stop) -> None:
         stop.requests += 1
 
     signal.signal(signal.SIGTERM, request)
-    # A supervisor killed -9 must not leave orphans trading: the kernel then sends us SIGTERM.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
-        stop.requests += 1
+    end_with_supervisor()
 
 
 def _pin(core: int | None, log: Log) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import orjson
 import uvloop
 
+from launch import end_with_supervisor
+from logs import make_log
+from shm.memory import Memory
 from simulator.config import SimulatorConfig
 from simulator.process import PortTaken, RunningSimulator, run
 from simulator.recorded import RecordingTooShort
@@ -21,10 +24,14 @@ EXIT_UNUSABLE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the simulator. Returns 0 after a signal, 2 when it cannot be started as asked."""
-    config = _parse(argv)
+    config, memory_directory = _parse(argv)
+    beat: Callable[[int], None] = _no_one_watches
+    if memory_directory is not None:
+        end_with_supervisor()
+        beat = _beat(memory_directory)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, _announce))
+            runner.run(run(config, _announce, beat))
     except (PortTaken, RecordingTooShort) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
@@ -32,11 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _announce(running: RunningSimulator) -> None:
-    line = {"event": "simulator_ready", "host": running.host, "ports": running.ports}
-    print(orjson.dumps(line).decode(), flush=True)
+    make_log("simulator", run_id="-").info("simulator_ready", host=running.host, ports=running.ports)
 
 
-def _parse(argv: Sequence[str] | None) -> SimulatorConfig:
+def _no_one_watches(_now_mono_ns: int) -> None:
+    """Started by hand: there is no supervisor to beat for."""
+
+
+def _beat(directory: Path) -> Callable[[int], None]:
+    counters = Memory(directory).counters("simulator", writer=True)
+    heartbeat = counters.index("heartbeat_mono_ns")
+    return lambda now_mono_ns: counters.set(heartbeat, now_mono_ns)
+
+
+def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
     defaults = SimulatorConfig()
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     venues = list(venue_kits())
@@ -53,12 +69,14 @@ def _parse(argv: Sequence[str] | None) -> SimulatorConfig:
     parser.add_argument("--ack-latency-ms", type=float, help="from a request to its answer")
     parser.add_argument("--execution-latency-ms", type=float, help="from acceptance to matching")
     parser.add_argument("--collateral", default="100000", help="quote currency of every new account")
+    parser.add_argument("--memory", type=Path, help="given by the supervisor: where to beat")
+    parser.add_argument("--epoch", type=int, help="given by the supervisor to every process; not used")
     arguments = parser.parse_args(argv)
     try:
         collateral_e8 = parse_e8(arguments.collateral)
     except ValueError as error:
         parser.error(f"--collateral: {error}")
-    return SimulatorConfig(
+    config = SimulatorConfig(
         ports={venue: getattr(arguments, f"{venue}_port") for venue in venues},
         source=arguments.source,
         seed=arguments.seed,
@@ -70,6 +88,7 @@ def _parse(argv: Sequence[str] | None) -> SimulatorConfig:
         execution_latency_ms=arguments.execution_latency_ms,
         collateral_e8=collateral_e8,
     )
+    return config, arguments.memory
 
 
 def _port(text: str) -> int:

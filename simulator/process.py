@@ -22,6 +22,7 @@ from simulator.front import Front, FrontSettings, VenueKit
 from simulator.market import MarketSource, play
 from simulator.registry import venue_kits
 
+_BEAT_S = 0.25
 _SHUTDOWN_S = 2.0  # how long open requests may linger once their front has stopped
 
 
@@ -140,8 +141,15 @@ def _exchange(kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], 
     return Exchange(instruments, now_unix_ns=now_unix_ns, make_id=kit.make_id)
 
 
-async def run(config: SimulatorConfig, announce: Callable[[RunningSimulator], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``announce`` is called once all venues answer."""
+async def run(
+    config: SimulatorConfig,
+    announce: Callable[[RunningSimulator], None],
+    beat: Callable[[int], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,12 +157,17 @@ async def run(config: SimulatorConfig, announce: Callable[[RunningSimulator], No
     running = await serve(config)
     try:
         announce(running)
-        market = asyncio.create_task(running.wait())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({market, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if market.done():
-            market.result()
-        market.cancel()
+        tasks = {asyncio.create_task(work) for work in (running.wait(), stop.wait(), _keep_beating(beat))}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
     finally:
         await running.stop()
+
+
+async def _keep_beating(beat: Callable[[int], None]) -> None:
+    while True:
+        beat(time.monotonic_ns())
+        await asyncio.sleep(_BEAT_S)
