@@ -1,0 +1,26 @@
+"""Paradex: perpetuals on a StarkNet app chain. SBE market data, signed orders over WebSocket.
+
+The names ``venues.registry`` looks for, and the venue's own.
+"""
+
+from venues.paradex.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
+from venues.paradex.market_data import ParadexMarketData
+from venues.paradex.rest import fetch_instruments
+from venues.paradex.session import ParadexCredentials
+from venues.paradex.trading import ParadexTrading
+
+MarketData = ParadexMarketData
+Trading = ParadexTrading
+Credentials = ParadexCredentials
+
+__all__ = [
+    "PRODUCTION_HOSTS",
+    "TESTNET_HOSTS",
+    "Credentials",
+    "MarketData",
+    "ParadexCredentials",
+    "ParadexMarketData",
+    "ParadexTrading",
+    "Trading",
+    "fetch_instruments",
+]

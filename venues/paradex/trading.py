@@ -1,0 +1,369 @@
+"""One Paradex account: REST conversations, order rendering, and the private stream.
+
+Orders go out over the private WebSocket (``order.create``), which saves a request's round of HTTP; a
+REST create is the fallback (``create_transport="http"``). An answer to either means *queued for risk
+checks*; what became of the order is told on ``orders``, in any order relative to the answer.
+
+The private socket is a sequence, run anew on every connection because the venue remembers nothing of
+the last: authenticate, wait for the reply, arm cancel-on-disconnect, subscribe, and only when the
+venue has confirmed all of it, ``StreamReady``. The venue sends no initial state: reconcile by REST.
+
+Source: Paradex documentation, OpenAPI and OpenRPC files, read in October 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+import orjson
+
+from venues.contract import (
+    Account,
+    Call,
+    FrameError,
+    HttpRequest,
+    HttpResponse,
+    Instrument,
+    OrderAck,
+    OrderRef,
+    OrderRequest,
+    OrderUpdate,
+    Outcome,
+    Position,
+    PrivateEvent,
+    Side,
+    SignedOrder,
+    StreamReady,
+    TimeInForce,
+    TransportError,
+    VenueError,
+    VenueHosts,
+    check_grid,
+    format_e8,
+)
+from venues.paradex import rest, sbe
+from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, refused_ack, rule_rpc
+from venues.paradex.hosts import VENUE, sbe_url
+from venues.paradex.jsonrpc import (
+    FIRST_SESSION_ID,
+    SESSION_ID_STEP,
+    Params,
+    RpcError,
+    RpcMessage,
+    parse_rpc,
+    render_request,
+)
+from venues.paradex.payload import PayloadError, read_json
+from venues.paradex.private import PrivateReader
+from venues.paradex.session import ParadexCredentials, Session
+
+CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
+_WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock
+
+
+class ParadexTrading:
+    """One account on Paradex.
+
+    client_id_prefix: how the client ids of this instance begin; orders named otherwise, by a person
+    or another program, are reported with ``client_order_id`` 0. recv_window_ms: how long after
+    signing the venue may still take an order; it also bounds how long one stays armed. The venue's
+    default of five minutes would let an order lost in a network act on a price long gone.
+    """
+
+    venue = VENUE
+    # The venue has no FOK, and IOC only with LIMIT, which is all we send.
+    taker_time_in_force = TimeInForce.IOC
+
+    def __init__(
+        self,
+        hosts: VenueHosts,
+        credentials: ParadexCredentials,
+        *,
+        client_id_prefix: str = "td",
+        create_transport: Literal["http", "ws"] = "ws",
+        recv_window_ms: int = 60_000,
+        sbe: bool = True,
+        schema_version: int = 2,
+    ) -> None:
+        if recv_window_ms <= _WRITE_MARGIN_MS:
+            raise ValueError(f"recv_window_ms {recv_window_ms} leaves no time to write an order")
+        if not (client_id_prefix.isascii() and client_id_prefix.isalnum() and len(client_id_prefix) <= 40):
+            raise ValueError(f"client_id_prefix {client_id_prefix!r} is not 1 to 40 ASCII letters and digits")
+        self.create_transport = create_transport
+        self._stream_url = sbe_url(hosts.private_ws_url, sbe=sbe, schema_version=schema_version)
+        self._recv_window_ms = recv_window_ms
+        self._session = Session(credentials)
+        self._instrument_ids: dict[str, int] = {}
+        self._reader = PrivateReader(self._instrument_ids, client_id_prefix)
+        self._timestamps = _DistinctTimestamps(recv_window_ms)
+        self._next_id = FIRST_SESSION_ID
+        self._awaited: dict[int, str] = {}  # session requests of this connection without a reply
+        self._frames: list[bytes] = []
+        self._events: list[PrivateEvent] = []
+
+    def __repr__(self) -> str:
+        return f"ParadexTrading({self._session!r})"
+
+    # --- REST conversations ---
+
+    def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
+        """Grids of the wanted symbols (symbol -> instrument_id). VenueError if one is unknown."""
+        instruments = yield from rest.fetch_instruments(wanted)
+        self._instrument_ids.update(wanted)
+        return instruments
+
+    def login(self, now_unix_ms: int) -> Call[None]:
+        """Read the chain's constants, onboard the account if it is new, get a token."""
+        yield from self._session.login()
+
+    def renew(self, now_unix_ms: int) -> Call[None]:
+        """Get a new token. Streams that stand stay authenticated by the old one."""
+        yield from self._session.renew(now_unix_ms)
+
+    @property
+    def renew_due_unix_ms(self) -> int:
+        return self._session.renew_due_unix_ms
+
+    def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
+        """The order by our id. None: the venue does not know it *now*; it may still appear.
+
+        The open endpoint first, because it is the newest; it does not show closed orders, and by
+        client id not even new ones, so the history has the last word.
+        """
+        self._know(ref.instrument)
+        try:
+            return (yield from self._session.ask(self._reader.order, "GET", self._order_path(ref)))
+        except VenueError as error:
+            if error.code not in ORDER_UNKNOWN and error.status != 404:
+                raise
+        filters = {"client_id": self._reader.client_id(ref.client_order_id), "market": ref.instrument.symbol}
+        path = f"/orders-history?{urlencode(filters)}"
+        history = yield from self._session.ask(self._reader.orders, "GET", path)
+        return next((update for update in history if update.client_order_id == ref.client_order_id), None)
+
+    def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
+        """Every open order of the account on the known instruments."""
+        return (yield from self._session.ask(self._reader.orders, "GET", "/orders"))
+
+    def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
+        """Positions on the known instruments; closed ones, size 0, may be among them."""
+        return (yield from self._session.ask(self._reader.positions, "GET", "/positions"))
+
+    def query_account(self, now_unix_ms: int) -> Call[Account]:
+        return (yield from self._session.ask(self._reader.account, "GET", "/account"))
+
+    def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
+        """ACCEPTED means queued: the truth follows on the stream or by query."""
+        try:
+            yield from self._session.ask(bytes, "DELETE", self._order_path(ref))
+        except VenueError as error:
+            return refused_ack(ref.client_order_id, error)
+        return OrderAck(ref.client_order_id, Outcome.ACCEPTED, ref.venue_order_id)
+
+    def cancel_all_orders(self, symbol: str = "") -> Call[None]:
+        """Queue the cancellation of every open order of the account, foreign ones included."""
+        yield from self._session.ask(
+            bytes, "DELETE", f"/orders?market={quote(symbol)}" if symbol else "/orders"
+        )
+
+    def _order_path(self, ref: OrderRef) -> str:
+        if ref.venue_order_id:
+            return f"/orders/{quote(ref.venue_order_id, safe='')}"
+        client_id = self._reader.client_id(ref.client_order_id)
+        return f"/orders/by_client_id/{client_id}?market={quote(ref.instrument.symbol)}"
+
+    def _know(self, instrument: Instrument) -> None:
+        """An instrument we are asked about is ours: the stream reports on it from now on."""
+        self._instrument_ids[instrument.symbol] = instrument.instrument_id
+
+    # --- orders ---
+
+    def sign_create(self, request: OrderRequest, now_unix_ms: int) -> SignedOrder:
+        """Check the grid, render, sign. Raises OffGrid, or ValueError for FOK."""
+        check_grid(request)
+        if request.time_in_force is TimeInForce.FOK:
+            raise ValueError(f"{VENUE} has no FOK; use {self.taker_time_in_force.value}")
+        self._know(request.instrument)
+        timestamp_ms = self._timestamps.take(now_unix_ms)
+        params = self._create_params(request, timestamp_ms)
+        valid_until_unix_ms = timestamp_ms + self._recv_window_ms - _WRITE_MARGIN_MS
+        if self.create_transport == "ws":
+            frame = render_request(request.client_order_id, "order.create", params)
+            return SignedOrder(request, frame, valid_until_unix_ms)
+        headers = (self._session.authorization(), ("Content-Type", "application/json"))
+        wire = HttpRequest("POST", "/orders", headers, orjson.dumps(params))
+        token_good_until = self._session.token_expires_unix_ms - _WRITE_MARGIN_MS
+        return SignedOrder(request, wire, min(valid_until_unix_ms, token_good_until))
+
+    def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
+        """The answer to a create sent over HTTP."""
+        try:
+            order = rest.read_answer(_READ_ORDER_ID, response)
+        except VenueError as error:
+            if error.code in TOKEN_REFUSED:
+                self._session.token_refused()
+            return refused_ack(request.client_order_id, error)
+        except TransportError as error:
+            return OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=str(error))
+        return OrderAck(request.client_order_id, Outcome.ACCEPTED, order.id)
+
+    def _create_params(self, request: OrderRequest, timestamp_ms: int) -> dict[str, Any]:
+        instrument, side = request.instrument, request.side
+        signer = self._session.signer
+        message_hash = signer.order_hash(
+            timestamp_ms=timestamp_ms,
+            market=instrument.symbol,
+            side=side,
+            size_e8=request.size_e8,
+            price_e8=request.limit_price_e8,
+        )
+        return {
+            "market": instrument.symbol,
+            "side": "BUY" if side is Side.BUY else "SELL",
+            "type": "LIMIT",
+            "size": format_e8(request.size_e8, instrument.size_decimals),
+            "price": format_e8(request.limit_price_e8, instrument.price_decimals),
+            "instruction": request.time_in_force.value,
+            "client_id": self._reader.client_id(request.client_order_id),
+            "flags": ["REDUCE_ONLY"] if request.reduce_only else [],
+            "recv_window": self._recv_window_ms,
+            "signature_timestamp": timestamp_ms,
+            "signature": signer.sign(message_hash),
+        }
+
+    # --- private stream ---
+
+    def stream_url(self) -> str:
+        """The same for every account; the token travels in the first frame, not in the URL."""
+        return self._stream_url
+
+    def stream_connected(self, now_mono_ns: int) -> None:
+        """A new private connection stands: queue authentication; the rest follows its reply."""
+        self._awaited.clear()
+        self._frames.clear()
+        self._request("auth", {"bearer": self._session.token})
+
+    def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
+        """Take one private frame. Raises FrameError; never anything else.
+
+        A refused session request is one too: without it the stream would not tell everything.
+        """
+        try:
+            if is_binary:
+                message = sbe.decode(frame)
+                self._report(self._reader.event(message) if message is not None else None)
+            else:
+                self._receive_text(parse_rpc(frame), recv_mono_ns)
+        except PayloadError as error:
+            raise FrameError(VENUE, str(error), frame) from None
+
+    def stream_tick(self, now_mono_ns: int) -> None:
+        """Nothing is due: the venue pings on the protocol level, which the socket library answers."""
+
+    def stream_take_frames(self) -> list[bytes]:
+        frames, self._frames = self._frames, []
+        return frames
+
+    def stream_take_events(self) -> list[PrivateEvent]:
+        """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
+        events, self._events = self._events, []
+        return events
+
+    def _receive_text(self, message: RpcMessage, recv_mono_ns: int) -> None:
+        if message.params is not None:
+            self._receive_notification(message.params)
+        elif message.id in self._awaited:
+            self._receive_session_reply(message, self._awaited.pop(message.id), recv_mono_ns)
+        elif message.id is not None and 0 < message.id < FIRST_SESSION_ID:
+            self._events.append(self._create_ack(message.id, message))
+        else:
+            error = f": {message.error.code} {message.error.text}" if message.error else ""
+            raise PayloadError(f"a reply to request {message.id}, never made{error}")
+
+    def _receive_notification(self, params: Params) -> None:
+        kind = params.channel.partition(".")[0]
+        if kind == "orders":
+            self._report(self._reader.order(params.data))
+        elif kind == "fills":
+            self._report(self._reader.fill(params.data))
+        elif kind == "positions":
+            self._report(self._reader.position(params.data))
+        elif kind == "account":
+            self._report(self._reader.account(params.data))
+        else:
+            raise PayloadError(f"a message on {params.channel[:60]!r}, never subscribed")
+
+    def _receive_session_reply(self, message: RpcMessage, name: str, recv_mono_ns: int) -> None:
+        if message.error is not None:
+            if str(message.error.code) in TOKEN_REFUSED:
+                self._session.token_refused()
+            raise PayloadError(f"{name} refused: {message.error.code} {message.error.text}")
+        if name == "auth":
+            self._request("order.cancel_on_disconnect", {"enabled": True})
+            for channel in CHANNELS:
+                self._request("subscribe", {"channel": channel})
+        elif not self._awaited:
+            self._events.append(StreamReady(recv_mono_ns))
+
+    def _create_ack(self, client_order_id: int, message: RpcMessage) -> OrderAck:
+        if message.error is not None:
+            return _refusal(client_order_id, message.error)
+        created = read_json(_CREATED_DECODER, message.result)
+        return OrderAck(client_order_id, Outcome.ACCEPTED, created.order.id)
+
+    def _report(self, event: PrivateEvent | None) -> None:
+        if event is not None:
+            self._events.append(event)
+
+    def _request(self, method: str, params: dict[str, Any]) -> None:
+        self._frames.append(render_request(self._next_id, method, params))
+        self._awaited[self._next_id] = f"{method} {params['channel']}" if "channel" in params else method
+        self._next_id += SESSION_ID_STEP
+
+
+class _DistinctTimestamps:
+    """Signature timestamps: never later than now, never the same twice while they are valid.
+
+    The timestamp is all that keeps two orders of one size and price from having one hash. Whether
+    the venue takes one from the future is not documented, so a second order in the same millisecond
+    is dated *back* to the newest one not yet used; that costs it a millisecond of its validity.
+    """
+
+    def __init__(self, valid_ms: int) -> None:
+        self._valid_ms = valid_ms
+        self._used: set[int] = set()
+
+    def take(self, now_unix_ms: int) -> int:
+        if len(self._used) >= 4_096:
+            self._used = {used for used in self._used if used > now_unix_ms - self._valid_ms}
+        timestamp_ms = now_unix_ms
+        while timestamp_ms in self._used:
+            timestamp_ms -= 1
+        self._used.add(timestamp_ms)
+        return timestamp_ms
+
+
+def _refusal(client_order_id: int, error: RpcError) -> OrderAck:
+    ruling = rule_rpc(error)
+    return OrderAck(
+        client_order_id,
+        ruling.outcome,
+        code=str(error.code),
+        text=error.text,
+        retry_after_ms=ruling.retry_after_ms,
+    )
+
+
+class _OrderIdJson(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _CreatedJson(msgspec.Struct, frozen=True):
+    order: _OrderIdJson
+
+
+_READ_ORDER_ID: Final = rest.json_as(_OrderIdJson)
+_CREATED_DECODER: Final = msgspec.json.Decoder(_CreatedJson)
