@@ -70,6 +70,7 @@ def write_launch(
         "settings": raw_settings,
         "run_id": run_id,
         "instruments": [list(item) for item in instruments],
+        "env_file": str(env_file),
     }
     path = directory / _LAUNCH
     path.touch(mode=0o600)

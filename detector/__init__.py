@@ -1,0 +1,1 @@
+"""Quotes in, signals out: the decision process. Knows no socket."""

@@ -1,0 +1,341 @@
+"""The detector's role: take quotes from the rings, decide, push signals, wake the executor.
+
+It opens no file and no socket and writes to no descriptor but the executor's doorbell. What it
+has to say is said when nothing is waiting: a log line costs more than a decision.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from detector.gates import FeedStatus, Pending, Refusal
+from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
+from detector.rules import Rules
+from detector.strategy import Market, Opportunity, PairStrategy
+from logs import Log
+from settings import Settings
+from shm.broadcast import BroadcastReader
+from shm.counters import CounterTable
+from shm.memory import Memory
+from shm.names import Gate
+from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, Signal, SignalKind, unpack_depth
+from venues.contract import E8, Instrument
+
+REPORT_INTERVAL_NS = 10_000_000_000
+_CLOCK_INTERVAL_NS = 1_000_000_000  # maintenance windows are given in minutes
+_COLLECT_INTERVAL_NS = 60_000_000_000
+# Quotes taken from one ring before the others get their turn: a burst on one venue must not hide
+# what the other venue says.
+_QUOTES_PER_TURN = 64
+_SIGNAL_ID_BITS = 32  # signals of one life; the life stands above them
+
+
+class _Feed:
+    """One venue as the detector sees it: its ring, what its process says of itself, its books."""
+
+    def __init__(self, memory: Memory, venue: str, spans: tuple[WeeklySpan, ...]) -> None:
+        self.venue = venue
+        self.ring: BroadcastReader = memory.quotes_reader(venue, readonly=True)
+        self.tops = memory.tops(venue)
+        self.depth = memory.depth(venue)
+        self.spans = spans
+        self.status = FeedStatus(is_connected=False, beat_mono_ns=0)
+        self.maintenance_left_s = 0
+        self.overtaken_seen = 0
+        self.overtaken_unsaid = 0
+        self._counters = memory.counters(f"feed-{venue}")
+        self._connected = self._counters.index("connected")
+        self._beat = self._counters.index("heartbeat_mono_ns")
+
+    def read_status(self) -> None:
+        counters = self._counters
+        self.status = FeedStatus(counters.get(self._connected) == 1, counters.get(self._beat))
+
+    def close(self) -> None:
+        self.ring.close()
+        self.tops.close()
+        self.depth.close()
+        self._counters.close()
+
+
+class _Pair:
+    """One pair's strategy with its counters, its view and what awaits the executor."""
+
+    def __init__(self, rules: Rules, feeds: tuple[_Feed, _Feed], counters: CounterTable) -> None:
+        self.rules = rules
+        self.strategy = PairStrategy(rules)
+        self.first_feed, self.second_feed = feeds
+        self.view: PairView | None = None
+        self.view_sequence = -1
+        self.pending: Pending | None = None
+        self.last_refusal: Refusal | None = None
+        name = rules.name
+        self.evaluations = counters.index(f"evaluations.{name}")
+        self.signals = counters.index(f"signals.{name}")
+        self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in Gate}
+        self.reported: dict[int, int] = {}
+
+
+class Detector:
+    """The agent. ``run_agent`` drives it; every method is called from that one thread."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        counters: CounterTable,
+        settings: Settings,
+        rules: Sequence[Rules],
+        log: Log,
+        *,
+        epoch: int,
+        clock_mono_ns: Callable[[], int] = time.monotonic_ns,
+        clock_unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._counters = counters
+        self._log = log
+        self._epoch = epoch
+        self._clock_mono_ns = clock_mono_ns
+        self._clock_unix_s = clock_unix_s
+        self._feeds = {
+            venue: _Feed(memory, venue, weekly_spans(settings.venue(venue).maintenance))
+            for venue in sorted({leg.venue for rule in rules for leg in (rule.first, rule.second)})
+        }
+        self._views = memory.pairs()
+        self._signals = memory.signals_writer()
+        self._executor_bell = memory.doorbell("executor")
+        self._quotes: list[Quote | None] = [None] * memory.plan.instrument_count
+        self._pairs_by_instrument: list[_Pair | None] = [None] * memory.plan.instrument_count
+        self._pairs = []
+        for rule in rules:
+            feeds = (self._feeds[rule.first.venue], self._feeds[rule.second.venue])
+            pair = _Pair(rule, feeds, counters)
+            self._pairs.append(pair)
+            # Settings promise that no instrument is a leg of two pairs.
+            self._pairs_by_instrument[rule.first.instrument_id] = pair
+            self._pairs_by_instrument[rule.second.instrument_id] = pair
+        self._quotes_total = counters.index("quotes_total")
+        self._overtaken_total = counters.index("overtaken_total")
+        self._signals_refused = counters.index("signals_refused_total")
+        self._events_refused = counters.index("events_refused_total")
+        self._publish_to_seen = counters.histogram("publish_to_seen")
+        self._seen_to_decided = counters.histogram("seen_to_decided")
+        self._signal_count = 0
+        self._unsaid: deque[tuple[_Pair, Signal]] = deque()
+        self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
+        for feed in self._feeds.values():
+            self._read_latest(feed)
+
+    # --- Agent ---
+
+    def do_work(self, now_mono_ns: int) -> int:
+        """Decide on what has arrived; return how many quotes that was."""
+        if now_mono_ns >= self._next_clock_ns:
+            self._read_clock(now_mono_ns)
+        done = 0
+        for feed in self._feeds.values():
+            if feed.ring.has_more():
+                done += self._drain(feed)
+        return done
+
+    def has_work(self) -> bool:
+        return any(feed.ring.has_more() for feed in self._feeds.values())
+
+    def on_idle(self, now_mono_ns: int) -> None:
+        self._say_what_happened()
+        if now_mono_ns >= self._next_report_ns:
+            if self._next_report_ns:
+                self._report()
+            self._next_report_ns = now_mono_ns + REPORT_INTERVAL_NS
+        if now_mono_ns >= self._next_collect_ns:
+            # The collector is off; what log lines leave behind is collected by hand.
+            gc.collect()
+            self._next_collect_ns = now_mono_ns + _COLLECT_INTERVAL_NS
+
+    def on_close(self) -> None:
+        self._say_what_happened()
+        self._report()
+        for feed in self._feeds.values():
+            feed.close()
+        self._views.close()
+        self._signals.close()
+
+    # --- the hot path ---
+
+    def _drain(self, feed: _Feed) -> int:
+        for feed_ in self._feeds.values():
+            feed_.read_status()
+        ring = feed.ring
+        for taken in range(_QUOTES_PER_TURN):
+            body = ring.poll()
+            if body is None:
+                return taken
+            seen_mono_ns = self._clock_mono_ns()
+            if ring.overtaken != feed.overtaken_seen:
+                self._catch_up(feed)
+            self._on_quote(Quote(*QUOTE.unpack(body)), seen_mono_ns)
+        return _QUOTES_PER_TURN
+
+    def _on_quote(self, quote: Quote, seen_mono_ns: int) -> None:
+        counters = self._counters
+        counters.add(self._quotes_total)
+        self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
+        self._quotes[quote.instrument_id] = quote
+        pair = self._pairs_by_instrument[quote.instrument_id]
+        if pair is None:
+            return
+        outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
+        counters.add(pair.evaluations, len(outcomes))
+        for outcome in outcomes:
+            if type(outcome) is Refusal:
+                counters.add(pair.gates[outcome.gate])
+                pair.last_refusal = outcome
+        for outcome in outcomes:
+            if type(outcome) is Opportunity:
+                self._signal(pair, outcome, quote, seen_mono_ns)
+
+    def _market(self, pair: _Pair, now_mono_ns: int) -> Market:
+        rules = pair.rules
+        self._refresh_view(pair)
+        first_feed, second_feed = pair.first_feed, pair.second_feed
+        return Market(
+            self._quotes[rules.first.instrument_id],
+            self._quotes[rules.second.instrument_id],
+            first_feed.status,
+            second_feed.status,
+            pair.view,
+            pair.pending,
+            max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
+            self._read_depth,
+            now_mono_ns,
+        )
+
+    def _refresh_view(self, pair: _Pair) -> None:
+        # The slot's sequence tells for a tenth of the price of reading it whether it changed.
+        pair_id = pair.rules.pair_id
+        sequence = self._views.table.sequence(pair_id)
+        if sequence != pair.view_sequence:
+            pair.view = self._views.read(pair_id)
+            pair.view_sequence = sequence
+
+    def _read_depth(self, instrument: Instrument) -> DepthBook | None:
+        body = self._feeds[instrument.venue].depth.read(instrument.instrument_id)
+        return None if body is None else unpack_depth(body)
+
+    def _signal(self, pair: _Pair, found: Opportunity, quote: Quote, seen_mono_ns: int) -> None:
+        pair.strategy.start_over()
+        number = self._signal_count + 1
+        decided_mono_ns = self._clock_mono_ns()
+        signal = Signal(
+            signal_id=(self._epoch << _SIGNAL_ID_BITS) + number,
+            writer_epoch=self._epoch,
+            pair_id=pair.rules.pair_id,
+            kind=found.kind,
+            direction=found.direction,
+            layer=found.layer,
+            size_e8=found.size_e8,
+            first_price_e8=found.first_price_e8,
+            second_price_e8=found.second_price_e8,
+            spread_bps=found.spread_bps,
+            edge_bps=found.edge_bps,
+            recv_mono_ns=quote.recv_mono_ns,
+            publish_mono_ns=quote.publish_mono_ns,
+            seen_mono_ns=seen_mono_ns,
+            decided_mono_ns=decided_mono_ns,
+            expires_mono_ns=decided_mono_ns + pair.rules.signal_ttl_ns,
+        )
+        self._counters.add(pair.signals)
+        if not self._signals.push(SIGNAL.pack(*signal)):
+            # The executor is away and its queue is full of expired signals: nothing is owed.
+            self._counters.add(self._signals_refused)
+            return
+        self._executor_bell.ring()
+        self._signal_count = number
+        pair.pending = Pending(signal.signal_id, signal.expires_mono_ns)
+        self._seen_to_decided.record(decided_mono_ns - seen_mono_ns)
+        self._unsaid.append((pair, signal))
+
+    # --- off the hot path ---
+
+    def _read_clock(self, now_mono_ns: int) -> None:
+        self._next_clock_ns = now_mono_ns + _CLOCK_INTERVAL_NS
+        now_unix_s = int(self._clock_unix_s())
+        for feed in self._feeds.values():
+            feed.maintenance_left_s = seconds_left(feed.spans, now_unix_s)
+
+    def _read_latest(self, feed: _Feed) -> None:
+        """Take the newest quotes from the slots: at start, and after missing some in the ring."""
+        for instrument_id, pair in enumerate(self._pairs_by_instrument):
+            if pair is None:
+                continue
+            leg = pair.rules.first if instrument_id == pair.rules.first.instrument_id else pair.rules.second
+            if leg.venue == feed.venue:
+                self._quotes[instrument_id] = feed.tops.read(instrument_id)
+
+    def _catch_up(self, feed: _Feed) -> None:
+        missed = feed.ring.overtaken - feed.overtaken_seen
+        feed.overtaken_seen = feed.ring.overtaken
+        feed.overtaken_unsaid += missed
+        self._counters.add(self._overtaken_total, missed)
+        self._read_latest(feed)
+
+    def _report(self) -> None:
+        """One line per pair that evaluated anything since the last one."""
+        for pair in self._pairs:
+            evaluations = self._since_reported(pair, pair.evaluations)
+            if not evaluations:
+                continue
+            gates = {gate.value: self._since_reported(pair, index) for gate, index in pair.gates.items()}
+            last = pair.last_refusal
+            self._say(
+                self._log.info,
+                "refusals",
+                pair=pair.rules.name,
+                evaluations=evaluations,
+                signals=self._since_reported(pair, pair.signals),
+                gates={gate: count for gate, count in gates.items() if count},
+                last={"gate": last.gate.value, "value": last.value, "limit": last.limit} if last else None,
+            )
+
+    def _since_reported(self, pair: _Pair, index: int) -> int:
+        total = self._counters.get(index)
+        since = total - pair.reported.get(index, 0)
+        pair.reported[index] = total
+        return since
+
+    def _say_what_happened(self) -> None:
+        while self._unsaid:
+            self._say_signal(*self._unsaid.popleft())
+        for feed in self._feeds.values():
+            if feed.overtaken_unsaid:
+                self._say(
+                    self._log.warning, "quotes_overtaken", venue=feed.venue, quotes=feed.overtaken_unsaid
+                )
+                feed.overtaken_unsaid = 0
+
+    def _say_signal(self, pair: _Pair, signal: Signal) -> None:
+        rules = pair.rules
+        self._say(
+            self._log.info,
+            "signal",
+            pair=rules.name,
+            signal_id=signal.signal_id,
+            kind=SignalKind(signal.kind).name.lower(),
+            direction=signal.direction,
+            layer=signal.layer,
+            size_base=signal.size_e8 / E8,
+            first_price=signal.first_price_e8 / E8,
+            second_price=signal.second_price_e8 / E8,
+            spread_bps=round(signal.spread_bps, 3),
+            edge_bps=round(signal.edge_bps, 3),
+            recv_to_decided_us=(signal.decided_mono_ns - signal.recv_mono_ns) / 1_000,
+            seen_to_decided_us=(signal.decided_mono_ns - signal.seen_mono_ns) / 1_000,
+        )
+
+    def _say(self, level: Callable[..., Any], event: str, **fields: object) -> None:
+        # False: the queue to persistence is full. A level that is filtered out gives None.
+        if level(event, **fields) is False:
+            self._counters.add(self._events_refused)

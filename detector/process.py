@@ -1,0 +1,40 @@
+"""The detector's process: attach, resolve the rules, run the duty cycle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from detector.agent import Detector
+from detector.layers import SizeError
+from detector.rules import rules_for
+from launch import refuse, start
+from shm.agent import idle_strategy, quiet_garbage_collector, run_agent
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run until SIGTERM. Exit code 2 when the configured sizes do not suit the venues."""
+    # The detector never writes to a descriptor: its lines go to its queue, persistence prints them.
+    launch = start("detector", argv, log_to_stdout=False)
+    try:
+        rules = [
+            rules_for(launch.settings, pair_id, launch.instruments)
+            for pair_id in range(len(launch.settings.pairs))
+        ]
+    except SizeError as error:
+        refuse(f"detector: {error}")
+    waiting = launch.settings.idle_strategy(launch.process)
+    detector = Detector(
+        launch.memory, launch.counters, launch.settings, rules, launch.log, epoch=launch.epoch
+    )
+    heartbeat = launch.counters.index("heartbeat_mono_ns")
+    launch.log.info("process_started", idle=waiting, pairs=[rule.name for rule in rules])
+    quiet_garbage_collector()
+    run_agent(
+        detector,
+        clock_mono_ns=time.monotonic_ns,
+        idle=idle_strategy(waiting, launch.memory.doorbell("detector")),
+        beat=lambda now_mono_ns: launch.counters.set(heartbeat, now_mono_ns),
+        is_stopping=launch.stop.is_set,
+    )
+    launch.log.info("process_stopped")

@@ -1,0 +1,85 @@
+"""A pair's rules: settings and instruments resolved to the numbers the gates compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detector.layers import Layer, cut_layers
+from detector.spreads import round_trip_fees_bps
+from settings import Settings
+from venues.contract import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one pair is decided by. Times in nanoseconds, spreads in bps, sizes scaled by 10**8."""
+
+    pair_id: int
+    name: str
+    first: Instrument
+    second: Instrument
+    layers: tuple[Layer, ...]
+    exit_bps: float
+    confirm_ticks: int
+    exit_confirm_ticks: int
+    fees_bps: float  # in and out, both legs
+    slippage_bps: float  # expected over the whole trade
+    edge_bps_min: float
+    gain_bps_max: float  # more is too good to be true
+    quote_age_ns_max: int
+    leg_skew_ns_max: int
+    liquidity_ratio_min: float
+    reach_bps: float  # how far past the touch our orders may take: the executor's price band
+    cooldown_ns: int
+    hold_ns_max: int
+    signal_ttl_ns: int
+
+
+def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument]) -> Rules:
+    """The rules of ``settings.pairs[pair_id]``; ``instruments`` are indexed by instrument_id.
+
+    Raises SizeError when the pair's size does not suit both venues.
+    """
+    pair = settings.pairs[pair_id]
+    strategy = pair.strategy
+    first, second = instruments[2 * pair_id], instruments[2 * pair_id + 1]
+    layers = cut_layers(
+        pair.id,
+        first,
+        second,
+        size_e8=pair.size_base_e8,
+        count=strategy.layers,
+        entry_bps=strategy.entry_bps,
+        entry_max_bps=strategy.entry_bps if strategy.entry_max_bps is None else strategy.entry_max_bps,
+    )
+    return Rules(
+        pair_id=pair_id,
+        name=pair.id,
+        first=first,
+        second=second,
+        layers=layers,
+        exit_bps=strategy.exit_bps,
+        confirm_ticks=strategy.confirm_ticks,
+        exit_confirm_ticks=strategy.exit_confirm_ticks,
+        fees_bps=round_trip_fees_bps(_taker_fee_bps(settings, first), _taker_fee_bps(settings, second)),
+        slippage_bps=strategy.expected_slippage_bps,
+        edge_bps_min=strategy.min_net_edge_bps,
+        gain_bps_max=strategy.max_edge_bps,
+        quote_age_ns_max=_ns(strategy.max_quote_age_ms),
+        leg_skew_ns_max=_ns(strategy.max_leg_skew_ms),
+        liquidity_ratio_min=strategy.min_liquidity_ratio,
+        reach_bps=settings.execution.price_band_bps,
+        cooldown_ns=_ns(strategy.cooldown_ms),
+        hold_ns_max=_ns(strategy.max_hold_s * 1_000),
+        signal_ttl_ns=_ns(strategy.signal_ttl_ms),
+    )
+
+
+def _taker_fee_bps(settings: Settings, instrument: Instrument) -> float:
+    configured = settings.venue(instrument.venue).taker_fee_bps
+    return instrument.taker_fee_bps if configured == "auto" else configured
+
+
+def _ns(milliseconds: float) -> int:
+    return round(milliseconds * 1_000_000)

@@ -1,0 +1,277 @@
+"""One pair's decision on one new quote: an ``Opportunity`` or a ``Refusal`` for each direction.
+
+Direction +1 buys the pair's first leg and sells its second; -1 the reverse. What trading in a
+direction means follows from the position: for a pair hedged in direction d, trading in -d closes
+it, and trading in d adds the next layer. For any other pair both directions are entries. So every
+quote gives exactly two evaluations, and each has exactly one outcome.
+
+``evaluate`` is pure; the one thing a pair remembers is its streak per direction: how many quotes
+in a row passed every gate up to the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from typing import Final, NamedTuple
+
+from detector import gates
+from detector.gates import FeedStatus, Pending, Refusal
+from detector.liquidity import Levels, size_within_e8
+from detector.rules import Rules
+from detector.spreads import entry_spread_bps, exit_spread_bps, net_edge_bps
+from shm.names import Gate
+from shm.records import DepthBook, PairPhase, PairView, Quote, SignalKind
+from venues.contract import E8, Instrument, Side
+
+ReadDepth = Callable[[Instrument], DepthBook | None]
+
+
+class Market(NamedTuple):
+    """Everything one evaluation looks at, at one instant."""
+
+    first: Quote | None
+    second: Quote | None
+    first_feed: FeedStatus
+    second_feed: FeedStatus
+    view: PairView | None  # None until the executor has spoken
+    pending: Pending | None
+    maintenance_left_s: int  # of the venue that takes longer
+    read_depth: ReadDepth  # asked only when a touch is too thin
+    now_mono_ns: int
+
+
+class Opportunity(NamedTuple):
+    """Yes: what ``shm.records.Signal`` says, before it gets a number and times."""
+
+    kind: SignalKind
+    direction: int  # of the position: for an EXIT the trades go the other way
+    layer: int
+    size_e8: int
+    first_price_e8: int
+    second_price_e8: int
+    spread_bps: float
+    edge_bps: float
+
+
+Outcome = Opportunity | Refusal
+
+# A refusal by one of these ends a streak; later gates leave it standing.
+_ENDS_STREAK: Final = frozenset(
+    (Gate.FEED_ALIVE, Gate.QUOTE_VALID, Gate.QUOTE_AGE, Gate.LEG_SKEW, Gate.ABSURD, Gate.EDGE)
+)
+_EXIT = -1  # what a streak is for: a layer's number, or this
+
+
+class _Streak:
+    """Consecutive quotes that confirmed one thing: opening one layer, or closing."""
+
+    __slots__ = ("aim", "ticks")
+
+    def __init__(self) -> None:
+        self.aim = 0
+        self.ticks = 0
+
+    def ticks_towards(self, aim: int) -> int:
+        """The streak so far; a new aim starts from nothing."""
+        if aim != self.aim:
+            self.aim = aim
+            self.ticks = 0
+        return self.ticks
+
+
+class PairStrategy:
+    """One pair: its rules and its two streaks."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._streaks = {1: _Streak(), -1: _Streak()}
+
+    def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
+        """Outcomes for direction +1 and -1, in this order."""
+        distrust = distrust_market(self.rules, market)
+        if distrust is not None:
+            self.start_over()
+            return distrust, distrust
+        outcomes = self._decide(market, 1), self._decide(market, -1)
+        if type(outcomes[0]) is Opportunity and type(outcomes[1]) is Opportunity:
+            return _only_one(outcomes[0], outcomes[1])
+        return outcomes
+
+    def start_over(self) -> None:
+        """Forget both streaks: the market was lost, or a signal has used them up."""
+        for streak in self._streaks.values():
+            streak.ticks = 0
+
+    def _decide(self, market: Market, direction: int) -> Outcome:
+        streak = self._streaks[direction]
+        ticks = streak.ticks_towards(aim(self.rules, market.view, direction)) + 1
+        outcome = evaluate(self.rules, market, direction, ticks, slippage_bps=self.rules.slippage_bps)
+        streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in _ENDS_STREAK else ticks
+        return outcome
+
+
+def _only_one(forward: Opportunity, backward: Opportunity) -> tuple[Outcome, Outcome]:
+    """One signal at a time: closing goes before adding, then the wider spread.
+
+    Both at once happens when a pair held too long still widens, and with negative triggers.
+    """
+    refusal = Refusal(Gate.PAIR_STATE, 2, 1)
+    if (forward.kind, forward.spread_bps) >= (backward.kind, backward.spread_bps):
+        return forward, refusal
+    return refusal, backward
+
+
+def aim(rules: Rules, view: PairView | None, direction: int) -> int:
+    """What trading in ``direction`` would do: open a layer (its number) or close (-1)."""
+    if view is None or view.phase != PairPhase.HEDGED:
+        return 0
+    if view.direction != direction:
+        return _EXIT
+    # With every layer open the last one's trigger is asked; the pair's state then refuses.
+    return min(view.layers_open, len(rules.layers) - 1)
+
+
+def distrust_market(rules: Rules, market: Market) -> Refusal | None:
+    """The gates that speak for both directions: can these two quotes be believed now?"""
+    first, second, now_mono_ns = market.first, market.second, market.now_mono_ns
+    refusal = (
+        gates.feed_alive(market.first_feed, first, now_mono_ns)
+        or gates.feed_alive(market.second_feed, second, now_mono_ns)
+        or gates.quote_valid(first)
+        or gates.quote_valid(second)
+    )
+    if refusal is not None:
+        return refusal
+    assert first is not None  # quote_valid has refused a leg without a quote
+    assert second is not None
+    return gates.quote_age(first, second, rules.quote_age_ns_max, now_mono_ns) or gates.leg_skew(
+        first, second, rules.leg_skew_ns_max
+    )
+
+
+def evaluate(rules: Rules, market: Market, direction: int, ticks: int, *, slippage_bps: float) -> Outcome:
+    """Decide one direction, given that ``distrust_market`` had no objection.
+
+    ``ticks`` counts the consecutive quotes that would have passed the edge if this one does, this
+    one included. ``slippage_bps`` is what the whole trade is expected to lose to slippage: the
+    configured figure, or one learned from trades.
+    """
+    target = aim(rules, market.view, direction)
+    if target == _EXIT:
+        return _evaluate_exit(rules, market, direction, ticks)
+    return _evaluate_entry(rules, market, direction, target, ticks, slippage_bps)
+
+
+def _evaluate_entry(
+    rules: Rules, market: Market, direction: int, layer: int, ticks: int, slippage_bps: float
+) -> Outcome:
+    first, second = market.first, market.second
+    assert first is not None
+    assert second is not None
+    buy, sell = (first, second) if direction > 0 else (second, first)
+    spread_bps = entry_spread_bps(buy.ask_e8, sell.bid_e8)
+    edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps)
+    trigger_bps, size_e8 = rules.layers[layer]
+    needed_e8 = ceil(size_e8 * rules.liquidity_ratio_min)
+    # Going past the touch may cost what the spread has to spare, and no more.
+    slack_bps = min(spread_bps - trigger_bps, edge_bps - rules.edge_bps_min)
+    view, now_mono_ns = market.view, market.now_mono_ns
+    return (
+        gates.absurd(spread_bps, rules.gain_bps_max)
+        or gates.entry_edge(spread_bps, trigger_bps, edge_bps, rules.edge_bps_min)
+        or gates.confirmation(ticks, rules.confirm_ticks)
+        or gates.size(size_e8, _size_for_notional_e8(rules, buy, sell))
+        or gates.size(_available_e8(rules, market, direction, needed_e8, slack_bps), needed_e8)
+        or gates.not_pending(market.pending, view, now_mono_ns)
+        or gates.entry_state(view, direction, len(rules.layers))
+        or gates.risk_state(view)
+        or gates.maintenance(market.maintenance_left_s)
+        or gates.cool_down(view, rules.cooldown_ns, now_mono_ns)
+        or Opportunity(
+            SignalKind.ENTER,
+            direction,
+            layer,
+            size_e8,
+            first.ask_e8 if direction > 0 else first.bid_e8,
+            second.bid_e8 if direction > 0 else second.ask_e8,
+            spread_bps,
+            edge_bps,
+        )
+    )
+
+
+def _evaluate_exit(rules: Rules, market: Market, direction: int, ticks: int) -> Outcome:
+    first, second, view = market.first, market.second, market.view
+    assert first is not None
+    assert second is not None
+    assert view is not None  # only a hedged pair has an exit
+    buy, sell = (first, second) if direction > 0 else (second, first)  # buy back the short leg
+    spread_bps = exit_spread_bps(sell.bid_e8, buy.ask_e8)
+    held_ns = market.now_mono_ns - view.opened_mono_ns
+    return (
+        gates.absurd(-spread_bps, rules.gain_bps_max)
+        or gates.exit_edge(spread_bps, rules.exit_bps, held_ns, rules.hold_ns_max)
+        or gates.confirmation(ticks, rules.exit_confirm_ticks)
+        # Closing may use the whole price band on both legs: waiting for a better price is a bet.
+        or gates.size(
+            _available_e8(rules, market, direction, view.size_e8, 2 * rules.reach_bps), view.size_e8
+        )
+        or gates.not_pending(market.pending, view, market.now_mono_ns)
+        or Opportunity(
+            SignalKind.EXIT,
+            view.direction,
+            view.layers_open,
+            view.size_e8,
+            first.ask_e8 if direction > 0 else first.bid_e8,
+            second.bid_e8 if direction > 0 else second.ask_e8,
+            spread_bps,
+            0.0,
+        )
+    )
+
+
+def _available_e8(rules: Rules, market: Market, direction: int, needed_e8: int, slack_bps: float) -> int:
+    """What the thinner leg offers: its touch, or its depth where the touch alone is too thin.
+
+    ``slack_bps`` is shared by the legs that must go past their touch; none goes further than the
+    orders' own price band.
+    """
+    assert market.first is not None
+    assert market.second is not None
+    legs = (
+        (rules.first, *_touch(market.first, direction), direction),
+        (rules.second, *_touch(market.second, -direction), -direction),
+    )
+    thin = sum(touch_size_e8 < needed_e8 for _, _, touch_size_e8, _ in legs)
+    if not thin:
+        return needed_e8
+    reach_bps = min(rules.reach_bps, slack_bps / thin)
+    available_e8 = needed_e8
+    for instrument, touch_e8, touch_size_e8, sign in legs:
+        if touch_size_e8 < needed_e8:
+            levels = _usable_levels(rules, market, instrument, sign)
+            deep_e8 = size_within_e8(levels, Side(sign), touch_e8, reach_bps)
+            available_e8 = min(available_e8, max(touch_size_e8, deep_e8))
+    return available_e8
+
+
+def _touch(quote: Quote, sign: int) -> tuple[int, int]:
+    """Price and size an order takes: the ask for a buy, the bid for a sell."""
+    return (quote.ask_e8, quote.ask_size_e8) if sign > 0 else (quote.bid_e8, quote.bid_size_e8)
+
+
+def _usable_levels(rules: Rules, market: Market, instrument: Instrument, sign: int) -> Levels:
+    book = market.read_depth(instrument)
+    if book is None or not book.is_valid:
+        return ()
+    if market.now_mono_ns - book.recv_mono_ns > rules.quote_age_ns_max:
+        return ()
+    return book.asks if sign > 0 else book.bids
+
+
+def _size_for_notional_e8(rules: Rules, buy: Quote, sell: Quote) -> int:
+    """The smallest size worth both venues' minimum notional at the touch."""
+    price_e8 = min(buy.ask_e8, sell.bid_e8)
+    notional_e8 = max(rules.first.min_notional_e8, rules.second.min_notional_e8)
+    return -(-notional_e8 * E8 // price_e8)

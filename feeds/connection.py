@@ -1,0 +1,199 @@
+"""One WebSocket connection's life: frames to the venue's protocol, its quotes to shared memory.
+
+What counts as data is what became a quote or a depth. Pongs, heartbeats (the binary protocol's
+template 40 too), acknowledgements and errors prove that the socket lives, not that prices do; a
+venue whose matching has stopped goes on sending them. An order book that repeats itself *is* data:
+on a calm market the top of book may not move for seconds, and the book says that this is so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Final
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from feeds.publisher import Publisher
+from feeds.quiet import Speaker
+from logs import Log
+from shm.counters import CounterTable
+from venues.contract import FaultKind, FeedFault, FrameError, MarketData
+
+# One unreadable frame is a frame, several in a row are a connection gone wrong.
+BAD_FRAMES_MAX: Final = 3
+BAD_FRAMES_WINDOW_NS: Final = 10_000_000_000
+# Twice what both venues' largest books need; more is refused by picows with close code 1009.
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+
+_FAULT_COUNTERS: Final = {FaultKind.GAP: "gaps_total", FaultKind.CROSSED: "crossed_total"}
+
+
+class Connection(WSListener):
+    """A listener for one connection. ``end`` closes it; ``ended_because`` says why it is over."""
+
+    def __init__(
+        self,
+        protocol: MarketData,
+        publisher: Publisher,
+        counters: CounterTable,
+        speaker: Speaker,
+        log: Log,
+    ) -> None:
+        self._protocol = protocol
+        self._publisher = publisher
+        self._counters = counters
+        self._speaker = speaker
+        self._log = log
+        self._transport: WSTransport | None = None
+        self._fragments: list[bytes] = []
+        self._is_binary = False
+        self._is_live = False
+        self._is_complete = False
+        self._bad_frames: deque[int] = deque(maxlen=BAD_FRAMES_MAX)
+        self._frames_total = counters.index("frames_total")
+        self._last_data = counters.index("last_data_mono_ns")
+        self._connected = counters.index("connected")
+        self.ended_because = ""
+        self.connected_mono_ns = 0
+        self.first_data_mono_ns = 0  # 0: none yet
+        self.last_data_mono_ns = 0
+
+    # --- picows ---
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self.connected_mono_ns = self.last_data_mono_ns = time.monotonic_ns()
+        self._publisher.await_snapshots()
+        self._protocol.connected(self.connected_mono_ns)
+        self._send(self._protocol.take_frames())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        recv_mono_ns = time.monotonic_ns()
+        if self.ended_because:
+            return  # what was still in the buffer of a connection given up
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            self.end(f"closed by the venue: {_close_text(frame.get_payload_as_bytes())}")
+        elif kind in (WSMsgType.PONG, WSMsgType.PING):
+            return  # picows has answered a ping already
+        elif frame.fin and kind != WSMsgType.CONTINUATION:
+            self._receive(frame.get_payload_as_bytes(), kind == WSMsgType.BINARY, recv_mono_ns)
+        else:
+            self._collect(frame, recv_mono_ns)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.end("the connection broke")
+
+    # --- what the session asks ---
+
+    @property
+    def live_ns(self) -> int:
+        """From the first data to the last."""
+        return self.last_data_mono_ns - self.first_data_mono_ns if self.first_data_mono_ns else 0
+
+    def tick(self, now_mono_ns: int) -> None:
+        """Let the protocol send what is due."""
+        if self._transport is not None and not self.ended_because:
+            self._protocol.tick(now_mono_ns)
+            self._say_faults(self._protocol.take_faults())
+            self._send(self._protocol.take_frames())
+
+    def end(self, reason: str, *, close_politely: bool = False) -> None:
+        """Give the connection up: flag its quotes at once, then let go of the socket."""
+        if self.ended_because:
+            return
+        self.ended_because = reason
+        self._counters.set(self._connected, 0)
+        self._publisher.flag_stale()
+        if self._transport is not None:
+            if close_politely:
+                self._transport.send_close()
+            self._transport.disconnect(graceful=close_politely)
+
+    # --- frames ---
+
+    def _receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
+        protocol, publisher = self._protocol, self._publisher
+        self._counters.add(self._frames_total)
+        try:
+            protocol.receive(frame, is_binary, recv_mono_ns)
+        except FrameError as error:
+            self._refuse(error, recv_mono_ns)
+            return
+        tops = protocol.take_tops()
+        for top in tops:
+            publisher.publish(top, recv_mono_ns)
+        depths = protocol.take_depths()
+        for depth in depths:
+            publisher.publish_depth(depth, recv_mono_ns)
+        if tops or depths:
+            self.last_data_mono_ns = recv_mono_ns
+            self._counters.set(self._last_data, recv_mono_ns)
+            if not self._is_complete:
+                self._note_progress(recv_mono_ns)
+        faults = protocol.take_faults()
+        if faults:
+            self._say_faults(faults)
+        frames = protocol.take_frames()
+        if frames:
+            self._send(frames)
+
+    def _collect(self, frame: WSFrame, recv_mono_ns: int) -> None:
+        """A message in pieces: RFC 6455 allows it of any text or binary message."""
+        if frame.msg_type != WSMsgType.CONTINUATION:
+            self._fragments.clear()
+            self._is_binary = frame.msg_type == WSMsgType.BINARY
+        self._fragments.append(frame.get_payload_as_bytes())
+        if sum(map(len, self._fragments)) > FRAME_BYTES_MAX:
+            self.end(f"a message in pieces exceeds {FRAME_BYTES_MAX} bytes")
+        elif frame.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._receive(message, self._is_binary, recv_mono_ns)
+
+    def _note_progress(self, recv_mono_ns: int) -> None:
+        if not self._is_live:
+            self._is_live = True
+            self.first_data_mono_ns = recv_mono_ns
+            self._counters.set(self._connected, 1)
+        if not self._publisher.awaited:
+            self._is_complete = True
+            self._speaker.say(
+                self._log.info,
+                "feed_live",
+                since_connected_ms=(recv_mono_ns - self.connected_mono_ns) / 1_000_000,
+            )
+
+    def _refuse(self, error: FrameError, recv_mono_ns: int) -> None:
+        self._counters.add(self._counters.index("bad_frames_total"))
+        self._publisher.flag_invalid()
+        self._speaker.say_rarely(self._log.warning, "frame_refused", "unreadable", detail=str(error))
+        self._bad_frames.append(recv_mono_ns)
+        window_is_full = len(self._bad_frames) == BAD_FRAMES_MAX
+        if window_is_full and recv_mono_ns - self._bad_frames[0] <= BAD_FRAMES_WINDOW_NS:
+            self.end(f"{BAD_FRAMES_MAX} unreadable frames within {BAD_FRAMES_WINDOW_NS // 10**9} s")
+
+    def _say_faults(self, faults: list[FeedFault]) -> None:
+        # The protocol has marked what it hands over as invalid and queued the frames that mend it.
+        for fault in faults:
+            counters = self._counters
+            counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
+            self._speaker.say_rarely(
+                self._log.warning,
+                "book_invalid",
+                fault.kind.value,
+                instrument_id=fault.instrument_id,
+                detail=fault.detail,
+            )
+
+    def _send(self, frames: list[bytes]) -> None:
+        assert self._transport is not None
+        for frame in frames:
+            self._transport.send(WSMsgType.TEXT, frame)
+
+
+def _close_text(payload: bytes) -> str:
+    """Code and reason of a close frame. Venues use codes of their own, such as 4031."""
+    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005  # RFC 6455: none given
+    return f"{code} {payload[2:102].decode('utf-8', 'replace')}".rstrip()

@@ -1,0 +1,155 @@
+"""Keeps one venue connected for as long as the process lives.
+
+Liveness is the age of data, see ``feeds.connection``: when none came for ``stale_after_ms`` every
+quote is flagged at once and the connection replaced, whatever its socket says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from picows import WSError, ws_connect
+
+from feeds.backoff import Backoff
+from feeds.connection import FRAME_BYTES_MAX, Connection
+from feeds.publisher import Publisher
+from feeds.quiet import Speaker
+from logs import Log
+from shm.counters import CounterTable
+from venues.contract import MarketData
+
+BEAT_INTERVAL_S: Final = 0.25
+# TCP, TLS and upgrade together. Vest has been seen to take up to 3 s to accept a connection.
+CONNECT_TIMEOUT_S: Final = 5.0
+COLLECT_INTERVAL_S: Final = 60.0
+
+
+class Session:
+    """One venue's connection, replaced as often as needed. ``run`` returns when told to stop."""
+
+    def __init__(
+        self,
+        protocol: MarketData,
+        publisher: Publisher,
+        counters: CounterTable,
+        log: Log,
+        *,
+        stale_after_ms: float,
+        is_stopping: Callable[[], bool],
+        random: Random,
+    ) -> None:
+        self._protocol = protocol
+        self._publisher = publisher
+        self._counters = counters
+        self._log = log
+        self._stale_after_ns = int(stale_after_ms * 1_000_000)
+        self._is_stopping = is_stopping
+        self._backoff = Backoff(random)
+        refused = counters.index("events_refused_total")
+        self._speaker = Speaker(time.monotonic_ns, lambda: counters.add(refused))
+        self._heartbeat = counters.index("heartbeat_mono_ns")
+        self._connected = counters.index("connected")
+        self._reconnects = counters.index("reconnects_total")
+        self._stopping = asyncio.Event()
+        self._connection: Connection | None = None
+
+    async def run(self) -> None:
+        """Stay connected until ``is_stopping``; leave every quote flagged stale.
+
+        An error of our own, wherever it happens, ends the process; its successor starts clean.
+        """
+        self._counters.set(self._connected, 0)
+        self._publisher.flag_stale()  # what a predecessor left
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_house())
+            await self._stay_connected()
+
+    async def _keep_house(self) -> None:
+        """Beat, let the protocol ping, collect garbage by hand, notice that a stop was asked for."""
+        collect_at = time.monotonic() + COLLECT_INTERVAL_S
+        while not self._is_stopping():
+            now_mono_ns = time.monotonic_ns()
+            self._counters.set(self._heartbeat, now_mono_ns)
+            if self._connection is not None:
+                self._connection.tick(now_mono_ns)
+            if time.monotonic() >= collect_at:
+                gc.collect()
+                collect_at = time.monotonic() + COLLECT_INTERVAL_S
+            await asyncio.sleep(BEAT_INTERVAL_S)
+        self._stopping.set()
+
+    async def _stay_connected(self) -> None:
+        while not self._stopping.is_set():
+            connection = Connection(self._protocol, self._publisher, self._counters, self._speaker, self._log)
+            await self._connect_and_stay(connection)
+            if self._stopping.is_set():
+                return
+            delay_s = self._backoff.next_delay_s(connection.live_ns / 1e9)
+            self._counters.add(self._reconnects)
+            self._speaker.say(
+                self._log.warning,
+                "feed_disconnected",
+                reason=connection.ended_because,
+                live_s=round(connection.live_ns / 1e9, 3),
+                retry_in_ms=round(delay_s * 1_000),
+            )
+            await self._sleep(delay_s)
+
+    async def _connect_and_stay(self, connection: Connection) -> None:
+        """Connect and return when that connection is over; ``ended_because`` then says why."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                # No compression is offered: inflating costs up to 4 µs a message.
+                transport, _ = await ws_connect(
+                    lambda: connection,
+                    self._protocol.url,
+                    websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+                    max_frame_size=FRAME_BYTES_MAX,
+                    max_redirects=0,
+                )
+        except TimeoutError:
+            connection.end(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+            return
+        except (OSError, WSError) as error:
+            connection.end(f"cannot connect: {error}")
+            return
+        self._speaker.say(self._log.info, "feed_connected")
+        self._connection = connection
+        watch = asyncio.create_task(self._watch(connection))
+        try:
+            # Raises what our own code raised in a callback, and a breach of the WebSocket protocol.
+            await transport.wait_disconnected()
+        except WSError as error:
+            connection.end(f"WebSocket protocol broken: {error}")
+        finally:
+            self._connection = None
+            watch.cancel()
+
+    async def _watch(self, connection: Connection) -> None:
+        """End the connection when its data has become too old, or when the process shall stop."""
+        while not self._stopping.is_set():
+            silent_ns = time.monotonic_ns() - connection.last_data_mono_ns
+            if silent_ns >= self._stale_after_ns:
+                connection.end(f"no data for {silent_ns / 1_000_000:.0f} ms")
+                self._speaker.say(
+                    self._log.warning,
+                    "quote_stale",
+                    silent_ms=silent_ns / 1_000_000,
+                    limit_ms=self._stale_after_ns / 1_000_000,
+                )
+                return
+            await self._sleep((self._stale_after_ns - silent_ns) / 1e9)
+        connection.end("stopping", close_politely=True)
+
+    async def _sleep(self, delay_s: float) -> None:
+        """Sleep, but not past the moment a stop was asked for."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
