@@ -73,7 +73,11 @@ class CounterTable:
         return self._words[index]
 
     def histogram(self, name: str) -> Histogram:
-        return self._histograms[name]
+        """A histogram by name; its own object may record. SegmentError if unknown."""
+        try:
+            return self._histograms[name]
+        except KeyError:
+            raise SegmentError(f"{self._segment.path} has no histogram {name!r}") from None
 
     def snapshot(self) -> dict[str, int]:
         return dict(zip(self.names, self._words.tolist(), strict=True))

@@ -38,11 +38,6 @@ class Doorbell:
     def attach_table(path: Path) -> Segment:
         return Segment.attach(path, KIND_DOORBELLS)
 
-    @staticmethod
-    def open_fd() -> int:
-        """A new eventfd. The supervisor hands it to every process that rings or sleeps on it."""
-        return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
     def ring(self) -> None:
         """Wake the sleeper if it says it sleeps."""
         if self._words[self._word]:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from types import FrameType
+from multiprocessing.reduction import DupFd
+from types import FrameType, ModuleType
 from typing import Any
 
 DEADLINE_S = 60.0
-_SHM_CODE = str(Path(__file__).resolve().parents[2] / "shm") + os.sep
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -26,6 +25,21 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.000_5)
+
+
+class InheritedFd:
+    """A descriptor handed to a ``peer`` at its start, as the supervisor hands over its eventfds."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd: Any = fd
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_fd": DupFd(self._fd)}  # pickled while the process is being spawned
+
+    def detach(self) -> int:
+        """In the peer: its own number for the descriptor."""
+        fd: int = self._fd.detach()
+        return fd
 
 
 class Peer:
@@ -66,12 +80,12 @@ def peer(target: Callable[..., None], *arguments: object) -> Iterator[Peer]:
         ours.close()
 
 
-def died_at_bytecode(place: int, operation: Callable[[], object]) -> bool:
-    """Run ``operation`` in a forked process that kills itself before its ``place``-th bytecode in ``shm``.
+def died_at_bytecode(place: int, within: ModuleType, operation: Callable[[], object]) -> bool:
+    """Run ``operation`` in a forked process that kills itself before its ``place``-th bytecode in a module.
 
     True if it died there; False if it came to its end, so that ``for place in count()`` visits every
-    point at which a process can die inside the operation. Attach *within* the operation: what the
-    fork inherits, locks included, is shared with the test.
+    point at which a process can die inside the module. Attach *within* the operation: what the fork
+    inherits, locks included, is shared with the test.
     """
     pid = os.fork()
     if pid == 0:
@@ -79,7 +93,7 @@ def died_at_bytecode(place: int, operation: Callable[[], object]) -> bool:
 
         def trace(frame: FrameType, event: str, _: object) -> Any:
             nonlocal left
-            if not frame.f_code.co_filename.startswith(_SHM_CODE):
+            if frame.f_code.co_filename != within.__file__:
                 return None
             frame.f_trace_opcodes = True
             if event == "opcode":

@@ -10,6 +10,7 @@ from struct import Struct
 
 import pytest
 
+import shm.broadcast
 from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.segment import HEADER_SIZE, SegmentError
 from tests.shm.processes import died_at_bytecode, peer
@@ -189,11 +190,11 @@ def test_a_publish_killed_at_any_point_neither_loses_nor_repeats_a_number(
         def attach_and_publish(path: Path = path) -> None:
             BroadcastWriter.attach(path, RECORD).publish(body_of(published + 1))
 
-        died = died_at_bytecode(place, attach_and_publish)
+        died = died_at_bytecode(place, shm.broadcast, attach_and_publish)
         before_repair = drain(waiting)
         assert before_repair in ([], [published + 1])
 
-        died_repairing = died_at_bytecode(place, partial(BroadcastWriter.attach, path, RECORD))
+        died_repairing = died_at_bytecode(place, shm.broadcast, partial(BroadcastWriter.attach, path, RECORD))
         successor = BroadcastWriter.attach(path, RECORD)
         following = successor.publish(body_of(successor.tail + 1))
         assert following == published + (2 if before_repair or successor.tail > published + 1 else 1)

@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+import shm.segment
 from shm.segment import HEADER_SIZE, LAYOUT_VERSION, Segment, SegmentError
-from tests.shm.processes import peer
+from tests.shm.processes import died_at_bytecode, peer
 
 KIND = 99
 READY_WORD, VERSION_WORD = 0, 1
@@ -214,3 +217,16 @@ def test_a_program_started_by_the_writer_does_not_keep_its_place(directory: Path
 
     os.kill(program_pid, signal.SIGKILL)  # ProcessLookupError if it had ended before
     assert successor.epoch == epoch + 1
+
+
+def test_an_attach_killed_at_any_point_leaves_the_place_free(directory: Path) -> None:
+    path = a_segment(directory)
+    for place in count():
+        before = Segment.attach(path, KIND).epoch
+        died = died_at_bytecode(place, shm.segment, partial(Segment.attach, path, KIND, writer=True))
+
+        successor = Segment.attach(path, KIND, writer=True)
+        assert successor.epoch - before in ((1, 2) if died else (2,))
+        successor.close()
+        if not died:
+            return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import shm.slot
 from shm.records import QUOTE, Quote
 from shm.segment import HEADER_SIZE, SegmentError
 from shm.slot import RecordSlots, SlotTable
@@ -119,12 +120,12 @@ def test_a_write_killed_at_any_point_shows_the_old_value_the_new_one_or_none(
         def attach_and_write(path: Path = path) -> None:
             SlotTable.attach(path, writer=True).write(0, NEW)
 
-        died = died_at_bytecode(place, attach_and_write)
+        died = died_at_bytecode(place, shm.slot, attach_and_write)
         reader = SlotTable.attach(path, readonly=True)
         seen = reader.read(0)
         assert seen in ((before, NEW, None) if died else (NEW,))
 
-        died_repairing = died_at_bytecode(place, partial(SlotTable.attach, path, writer=True))
+        died_repairing = died_at_bytecode(place, shm.slot, partial(SlotTable.attach, path, writer=True))
         assert reader.read(0) == seen
         successor = SlotTable.attach(path, writer=True)
         assert reader.read(0) == seen, "repair neither loses a whole value nor revives half of one"
