@@ -180,7 +180,7 @@ class Supervisor:
         child.stderr = child.process.stderr
         os.set_blocking(child.stderr.fileno(), False)
         self._selector.register(child.stderr, selectors.EVENT_READ, child)
-        self._enter(child, ProcessState.STARTING, pid=child.process.pid)
+        self._enter(child, ProcessState.STARTING, child_pid=child.process.pid)
 
     def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
         assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"

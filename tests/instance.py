@@ -1,0 +1,125 @@
+"""A whole instance under test: the real supervisor, its processes, venues and database."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from settings import PROJECT
+
+Line = Mapping[str, Any]
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports nobody uses now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [item.getsockname()[1] for item in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+def write_config(directory: Path, **changes: Any) -> Path:
+    """The shipped configuration with its own memory, database and ports. Keys: ``section__key``."""
+    config = yaml.safe_load((PROJECT / "config.yaml").read_text())
+    memory_dir = Path("/dev/shm") / f"test-{os.getpid()}-{directory.name}"
+    memory_dir.mkdir(exist_ok=True)
+    vest, paradex = free_ports(2)
+    config["bot_id"] = "test"
+    config["persistence"]["var_dir"] = str(directory / "var")
+    config["runtime"]["memory_dir"] = str(memory_dir)
+    config["runtime"]["pin"] = {}
+    config["simulator"]["ports"] = {"vest": vest, "paradex": paradex}
+    for path, value in changes.items():
+        *sections, key = path.split("__")
+        section = config
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    path = directory / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def memory_dir(config: Path) -> Path:
+    return Path(yaml.safe_load(config.read_text())["runtime"]["memory_dir"])
+
+
+class Instance:
+    """``python supervisor.py`` with its log lines as they come."""
+
+    def __init__(self, config: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.lines: list[Line] = []
+        self._incoming: queue.Queue[Line | None] = queue.Queue()
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "supervisor.py"), "--config", str(config), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+            cwd=config.parent,
+        )
+        assert self.process.stdout is not None
+        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._incoming.put(json.loads(line))
+        self._incoming.put(None)
+
+    def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = 60.0) -> Line:
+        """The next line that is wanted (by event name or a test of the line)."""
+        wants = (lambda line: line["event"] == wanted) if isinstance(wanted, str) else wanted
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                line = self._incoming.get(timeout=max(0.01, deadline_s - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{wanted} not seen in {timeout_s} s; last: {self.lines[-3:]}") from None
+            if line is None:
+                raise AssertionError(f"the instance ended before {wanted}; last: {self.lines[-3:]}")
+            self.lines.append(line)
+            if wants(line):
+                return line
+
+    def finish(self, timeout_s: float = 60.0) -> int:
+        """Wait for the end, collecting the remaining lines; return the exit code."""
+        deadline_s = time.monotonic() + timeout_s
+        while (line := self._incoming.get(timeout=max(0.01, deadline_s - time.monotonic()))) is not None:
+            self.lines.append(line)
+        return self.process.wait(max(0.1, deadline_s - time.monotonic()))
+
+    def stop(self, signum: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
+        self.process.send_signal(signum)
+        return self.finish(timeout_s)
+
+    def events(self, name: str) -> list[Line]:
+        return [line for line in self.lines if line["event"] == name]
+
+    def pid_of(self, process: str) -> int:
+        """Pid of a child's newest life, from the supervisor's log."""
+        changes = [line for line in self.events("process_state") if line["process"] == process]
+        return int([line["child_pid"] for line in changes if line["state"] == "starting"][-1])
+
+
+def descendants(marker: str) -> Iterator[str]:
+    """Command lines of running processes that mention a path of the test."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if marker in command and "pytest" not in command:
+            yield command

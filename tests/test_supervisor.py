@@ -1,0 +1,166 @@
+"""The one command as an operator uses it, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from settings import PROJECT
+from tests.instance import Instance, descendants, memory_dir, write_config
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Path]:
+    path = write_config(tmp_path)
+    yield path
+    shutil.rmtree(memory_dir(path), ignore_errors=True)
+
+
+def supervisor(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROJECT / "supervisor.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+
+
+def refusals(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    """The config_error lines of a start that was refused as it should be."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return [line for line in lines if line["event"] == "config_error"]
+
+
+def test_help_names_every_switch() -> None:
+    done = supervisor("--help")
+
+    assert done.returncode == 0
+    assert {"--config", "--check", "--live", "--clean", "--env-file"} <= set(
+        done.stdout.replace("[", " ").split()
+    )
+
+
+def test_check_prints_the_resolved_settings_and_masks_secrets(config: Path, tmp_path: Path) -> None:
+    env_file = tmp_path / "secrets.env"
+    env_file.write_text("PARADEX_L2_PRIVATE_KEY=0xdeadbeefcafe\n")
+
+    done = supervisor("--check", "--config", str(config), "--env-file", str(env_file))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = yaml.safe_load(done.stdout)
+    assert shown["secrets"]["PARADEX_L2_PRIVATE_KEY"] == "********"
+    assert shown["secrets"]["VEST_PRIMARY_PRIVATE_KEY"] == "not set"
+    assert shown["execution"]["max_retries"] == 3
+    assert shown["venues"]["vest"]["rest_url"].startswith("http://127.0.0.1:")
+    assert "deadbeef" not in done.stdout + done.stderr
+
+
+def test_check_starts_nothing(config: Path) -> None:
+    supervisor("--check", "--config", str(config))
+
+    assert list(memory_dir(config).iterdir()) == []
+
+
+def test_an_unreadable_config_is_named() -> None:
+    (problem,) = refusals(supervisor("--config", "/nowhere/config.yaml"))
+
+    assert "--config FILE" in problem["detail"]
+
+
+def test_every_wrong_key_is_reported_in_one_go(tmp_path: Path) -> None:
+    path = write_config(tmp_path, mode="fast", log_level="loud")
+    try:
+        problems = refusals(supervisor("--config", str(path)))
+    finally:
+        shutil.rmtree(memory_dir(path))
+
+    assert {problem["key"] for problem in problems} == {"mode", "log_level"}
+
+
+@pytest.mark.parametrize("switches", [(), ("--live",)])
+def test_live_needs_both_switches_and_its_keys(tmp_path: Path, switches: tuple[str, ...]) -> None:
+    path = write_config(tmp_path, mode="live")
+    empty = tmp_path / "none.env"
+    try:
+        problems = refusals(supervisor("--config", str(path), "--env-file", str(empty), *switches, env={}))
+    finally:
+        shutil.rmtree(memory_dir(path))
+
+    keys = {problem["key"] for problem in problems}
+    assert {"VEST_PRIMARY_PRIVATE_KEY", "PARADEX_L2_PRIVATE_KEY"} <= keys
+    assert ("mode" in keys) == (not switches)
+
+
+def test_live_switch_without_mode_live_is_refused(config: Path) -> None:
+    (problem,) = refusals(supervisor("--config", str(config), "--live"))
+
+    assert problem["key"] == "mode"
+
+
+def test_memory_of_a_crashed_instance_stops_the_start_with_the_remedy(config: Path) -> None:
+    left = memory_dir(config) / "tandem-test"
+    left.mkdir()
+
+    (problem,) = refusals(supervisor("--config", str(config)))
+
+    assert str(left) in problem["detail"]
+    assert "--clean" in problem["detail"]
+    assert left.exists()
+
+
+def test_a_taken_port_is_named_and_nothing_is_left(config: Path) -> None:
+    port = yaml.safe_load(config.read_text())["simulator"]["ports"]["vest"]
+    with socket.create_server(("127.0.0.1", port)):
+        done = supervisor("--config", str(config))
+
+    assert done.returncode == 2
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert f"127.0.0.1:{port}" in last["detail"]
+    assert list(memory_dir(config).iterdir()) == []
+    assert list(descendants(str(config.parent))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "said"),
+    [
+        ({"legs": {"vest": "NOPE-PERP", "paradex": "BTC-USD-PERP"}}, "pairs[…].legs.vest", "NOPE-PERP"),
+        ({"size_base": "0.00015"}, "pairs[0].size_base", "common grid"),
+        ({"size_base": "500"}, "pairs[0].size_base", "largest order"),
+        (
+            {"size_base": "0.0005", "strategy": {"layers": 5, "entry_max_bps": 9.0}},
+            "pairs[0].size_base",
+            "smallest order",
+        ),
+    ],
+)
+def test_what_the_venues_would_refuse_stops_the_start(
+    tmp_path: Path, changes: dict[str, object], key: str, said: str
+) -> None:
+    """Before any process that trades is started."""
+    shipped = yaml.safe_load((PROJECT / "config.yaml").read_text())["pairs"]
+    path = write_config(tmp_path, pairs=[{**shipped[0], **changes}, shipped[1]])
+    try:
+        problems = refusals(supervisor("--config", str(path)))
+        left = list(memory_dir(path).iterdir())
+    finally:
+        shutil.rmtree(memory_dir(path))
+
+    assert [problem["key"] for problem in problems] == [key]
+    assert said in problems[0]["value"] + problems[0]["detail"]
+    assert left == []
+
+
+def test_a_second_instance_is_told_who_runs(config: Path) -> None:
+    instance = Instance(config)
+    try:
+        instance.wait_for("starting")
+        (problem,) = refusals(supervisor("--config", str(config)))
+        assert f"pid {instance.process.pid}" in problem["detail"]
+    finally:
+        assert instance.stop() == 0
