@@ -1,0 +1,141 @@
+"""The table of error codes: complete, and on the safe side."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.venues.paradex.samples import answer, refusal
+from venues.contract import Outcome
+from venues.paradex.errors import RULINGS, refused_ack, rule_rpc, venue_error
+from venues.paradex.jsonrpc import RpcError
+
+# As the venue's documentation lists them, group by group; kept apart from the table on purpose.
+DOCUMENTED_REST = [
+    "VALIDATION_ERROR",
+    "BINDING_ERROR",
+    "INTERNAL_ERROR",
+    "NOT_FOUND",
+    "SERVICE_UNAVAILABLE",
+    "INVALID_REQUEST_PARAMETER",
+    "REQUEST_NOT_ALLOWED",
+    "NOT_UNIQUE",
+    "NOT_ONBOARDED",
+    "INVALID_TOKEN",
+    "UNAUTHORIZED_ERROR",
+    "INVALID_STARKNET_SIGNATURE",
+    "STARKNET_SIGNATURE_VERIFICATION_FAILED",
+    "INVALID_STARKNET_ADDRESS",
+    "PUBLIC_KEY_INVALID",
+    "INVALID_TIMESTAMP",
+    "INVALID_BLOCK_EXPIRATION",
+    "ACCOUNT_NOT_FOUND",
+    "GEO_IP_BLOCK",
+    "IP_NOT_ALLOWED",
+    "INVALID_SUBKEY",
+    "INVALID_TOKEN_SCOPE",
+    "INVALID_ORDER_SIGNATURE",
+    "INVALID_ORDER_SIZE",
+    "DUPLICATED_CLIENT_ID",
+    "CLIENT_ORDER_ID_NOT_FOUND",
+    "ORDER_ID_NOT_FOUND",
+    "ORDER_IS_CLOSED",
+    "ORDER_IS_NOT_OPEN",
+    "BATCH_SIZE_OUT_OF_RANGE",
+    "INVALID_SYMBOL",
+    "MARKET_NOT_FOUND",
+    "MARKET_NOT_OPEN",
+    "NO_ACCESS_TO_MARKET",
+    "ISOLATED_MARKET_ACCOUNT_MISMATCH",
+    "RPI_ACCOUNT_NOT_WHITELISTED",
+    "SYSTEM_STATUS_POST_ONLY",
+    "SYSTEM_STATUS_CANCEL_ONLY",
+    "MMP_NOT_ENABLED",
+]
+DOCUMENTED_RPC = [
+    "-32700",
+    "-32600",
+    "-32601",
+    "-32602",
+    "-32603",
+    "100",
+    "40110",
+    "40111",
+    "40112",
+    "40300",
+    "42901",
+]
+IN_DOUBT = {"INTERNAL_ERROR", "SERVICE_UNAVAILABLE", "NOT_UNIQUE", "DUPLICATED_CLIENT_ID", "-32603"}
+AGAIN_LATER = {
+    "INVALID_TOKEN",
+    "UNAUTHORIZED_ERROR",
+    "MARKET_NOT_OPEN",
+    "SYSTEM_STATUS_POST_ONLY",
+    "SYSTEM_STATUS_CANCEL_ONLY",
+    "40110",
+    "40111",
+    "42901",
+}
+
+
+def test_every_documented_code_is_in_the_table_and_no_other() -> None:
+    """A code left out would be guessed at on the worst day."""
+    assert set(RULINGS) == {*DOCUMENTED_REST, *DOCUMENTED_RPC}
+
+
+@pytest.mark.parametrize("code", [*DOCUMENTED_REST, *DOCUMENTED_RPC])
+def test_each_code_means_one_of_three_things(code: str) -> None:
+    """Refused for good, refused for now, or in doubt."""
+    ruling = RULINGS[code]
+
+    assert ruling.outcome is (Outcome.IN_DOUBT if code in IN_DOUBT else Outcome.REFUSED)
+    assert (ruling.retry_after_ms is not None) == (code in AGAIN_LATER)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"),
+    [
+        (400, "A_CODE_OF_TOMORROW", Outcome.REFUSED),  # documented: 4xx is never accepted
+        (403, "A_CODE_OF_TOMORROW", Outcome.REFUSED),
+        (408, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (429, "SERVICE_UNAVAILABLE", Outcome.REFUSED),
+        (500, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (503, "SERVICE_UNAVAILABLE", Outcome.IN_DOUBT),
+        (302, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+    ],
+)
+def test_a_code_nobody_published_is_judged_by_its_status(status: int, code: str, outcome: Outcome) -> None:
+    """Only what is surely not accepted may be called refused."""
+    assert refused_ack(1, venue_error(refusal(code, status=status))).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("stated", "retry_after_ms"), [("7", 7_000), ("", 1_000), ("soon", 1_000), ("-3", 1_000), ("٣", 1_000)]
+)
+def test_the_venues_own_pause_counts_where_it_gives_one(stated: str, retry_after_ms: int) -> None:
+    """In seconds, in a header; anything else is our second."""
+    error = venue_error(answer({"error": "X", "message": ""}, 429, {"retry-after": stated}))
+
+    assert error.retry_after_ms == retry_after_ms
+
+
+def test_a_header_does_not_make_a_final_refusal_repeatable() -> None:
+    """A proxy may add Retry-After to anything."""
+    response = answer({"error": "INVALID_ORDER_SIZE", "message": ""}, 400, {"retry-after": "1"})
+
+    assert venue_error(response).retry_after_ms is None
+
+
+def test_a_page_that_is_no_error_object_is_shown_in_part() -> None:
+    """Proxies answer in HTML; the operator still wants to see it, the log not all of it."""
+    error = venue_error(answer(b"<html>\xff" + b"x" * 5_000, 502))
+
+    assert (error.code, error.status, error.retry_after_ms) == ("HTTP 502", 502, 1_000)
+    assert error.text.startswith("<html>")
+    assert len(error.text) <= 200
+
+
+def test_the_rest_code_is_looked_for_before_the_number() -> None:
+    """How the two map is not published; a code that appears anywhere says more than 100."""
+    assert rule_rpc(RpcError(100, "INTERNAL_ERROR")).outcome is Outcome.IN_DOUBT
+    assert rule_rpc(RpcError(100, "failed", "MARKET_NOT_OPEN")).retry_after_ms == 5_000
+    assert rule_rpc(RpcError(100, "failed", {"MARKET_NOT_OPEN": 1})).outcome is Outcome.REFUSED
