@@ -42,11 +42,11 @@ def write_config(directory: Path, **changes: Any) -> Path:
     config["runtime"]["memory_dir"] = str(memory_dir)
     config["runtime"]["pin"] = {}
     config["simulator"]["ports"] = {"vest": vest, "paradex": paradex}
-    for path, value in changes.items():
-        *sections, key = path.split("__")
+    for name, value in changes.items():
+        *sections, key = name.split("__")
         section = config
-        for name in sections:
-            section = section[name]
+        for inner in sections:
+            section = section[inner]
         section[key] = value
     path = directory / "config.yaml"
     path.write_text(yaml.safe_dump(config))

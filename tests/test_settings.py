@@ -67,7 +67,7 @@ def test_settings_cannot_be_changed() -> None:
     settings = parse_settings(a_config(), "test.yaml")
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.mode = "live"  # type: ignore[misc]
+        settings.mode = "live"
 
 
 @pytest.mark.parametrize(
