@@ -30,14 +30,15 @@ class PublicFeed:
         self._depth_channels = {f"{symbol}@depth": symbol for symbol in exchange.symbols}
         self._trade_channels = {f"{symbol}@trades" for symbol in exchange.symbols}
         self._pushed_s = dict.fromkeys(exchange.symbols, 0.0)  # loop time of the last depth push
-        self._timers: dict[str, asyncio.TimerHandle] = {}  # symbol -> its next depth push
+        # symbol -> when its next depth push is due (loop time) and what will make it
+        self._due: dict[str, tuple[float, asyncio.TimerHandle]] = {}
         exchange.on_book(self._book_changed)
         exchange.on_trade(self._traded)
 
     def stop(self) -> None:
-        for timer in self._timers.values():
+        for _, timer in self._due.values():
             timer.cancel()
-        self._timers.clear()
+        self._due.clear()
 
     def has_channel(self, name: str) -> bool:
         return name == TICKERS or name in self._depth_channels or name in self._trade_channels
@@ -87,22 +88,23 @@ class PublicFeed:
 
     def _book_changed(self, symbol: str) -> None:
         due_s = self._pushed_s[symbol] + self._settings.depth_interval_ms / 1e3
-        timer = self._timers.get(symbol)
-        if timer is not None and timer.when() <= due_s:
-            return  # this change goes out with the one that set the timer
-        if timer is not None:
+        if symbol in self._due:
+            armed_s, timer = self._due[symbol]
+            if armed_s <= due_s:
+                return  # this change goes out with the one that set the timer
             timer.cancel()
-            del self._timers[symbol]
+            del self._due[symbol]
         if self._hub.listeners(f"{symbol}@depth"):
             self._arm(symbol, due_s)
 
     def _arm(self, symbol: str, due_s: float) -> None:
         # A timer already due fires in the next turn of the loop, not in this one: a burst of changes
         # becomes one frame with their sum.
-        self._timers[symbol] = asyncio.get_running_loop().call_at(due_s, self._push_depth, symbol)
+        timer = asyncio.get_running_loop().call_at(due_s, self._push_depth, symbol)
+        self._due[symbol] = (due_s, timer)
 
     def _push_depth(self, symbol: str) -> None:
-        del self._timers[symbol]
+        del self._due[symbol]
         channel = f"{symbol}@depth"
         if self._hub.listeners(channel):
             self._pushed_s[symbol] = asyncio.get_running_loop().time()

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 SIMULATOR = Path(__file__).parents[2] / "simulator"
-OURS = {"detector", "executor", "feeds", "persistence", "shm", "supervisor", "tools", "venues"}
+OURS = {"detector", "executor", "feeds", "persistence", "supervisor", "tools", "venues"}
 
 
 def imported_modules(path: Path) -> set[str]:

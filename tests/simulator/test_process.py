@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,8 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from simulator.__main__ import main
+from tests.simulator.vest_client import Stream
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,24 +31,32 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_announces_its_ports_serves_and_ends_clean_on_a_signal(number: signal.Signals) -> None:
-    """Exit code 0, nothing on stderr, ports given back."""
-    process = start("--source", "synthetic", "--seed", "4")
+async def test_it_announces_its_ports_shows_the_market_and_ends_clean_on_a_signal(
+    number: signal.Signals,
+) -> None:
+    """A moving book on a socket; exit code 0, nothing on stderr, ports given back."""
+    process = start("--start-s", "30")
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
     assert ready["event"] == "simulator_ready"
-    with socket.create_connection((ready["host"], ready["ports"]["vest"]), timeout=5) as client:
-        client.sendall(b"GET /v2/depth?symbol=BTC-PERP HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        answer = b"".join(iter(lambda: client.recv(65_536), b""))
-    assert answer.startswith(b"HTTP/1.1 200")
+    port = ready["ports"]["vest"]
+    async with ClientSession() as session:
+        stream = await Stream.open(session, port)
+        await stream.subscribe("BTC-PERP@depth")
+        first = await stream.push("BTC-PERP@depth")
+        assert len(first["bids"]) == len(first["asks"]) == 20
+        async with asyncio.timeout(10):
+            while await stream.push("BTC-PERP@depth") == first:
+                pass
 
-    os.kill(process.pid, number)
+        os.kill(process.pid, number)
+        assert await stream.close_code() == 1012
     _, errors = process.communicate(timeout=10)
 
     assert process.returncode == 0
     assert errors == ""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((ready["host"], ready["ports"]["vest"]), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_code_2() -> None:
