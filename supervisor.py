@@ -222,12 +222,11 @@ class Supervisor:
     def _drain_stderr(self, child: Child) -> None:
         assert child.stderr is not None
         data = child.stderr.read()
-        *lines, child.partial = (child.partial + (data or b"")).split(b"\n")
-        for raw in lines:
-            line = raw.decode(errors="replace").rstrip()
-            if line:
-                child.last_stderr = line
-                self._log.warning("process_stderr", process=child.name, detail=line[:2000])
+        whole, _, child.partial = (child.partial + (data or b"")).rpartition(b"\n")
+        lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+        if lines:  # a traceback is one event
+            child.last_stderr = lines[-1]
+            self._log.warning("process_stderr", process=child.name, detail="\n".join(lines)[-3000:])
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:
