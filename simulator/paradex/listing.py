@@ -1,7 +1,7 @@
-"""What the simulated Paradex lists, with the grid, limits and fees the live venue publishes.
+"""What the simulated Paradex lists, with the grid, limits, ratios and fees the live venue publishes.
 
-Source: Paradex ``GET /v1/markets`` and the fee schedule of API clients, October 2026. The ETH
-contract's limits are ours, in proportion.
+Source: ``GET /markets`` of the live venue and the documentation's fee page (API profile, no volume
+discount), late 2026. They change; an adapter reads them from the endpoint.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LISTING = (
         lot_e8=E8 // 10_000,
         min_size_e8=E8 // 10_000,
         min_notional_e8=10 * E8,
-        max_size_e8=1_000 * E8,
+        max_size_e8=2_000 * E8,
         price_decimals=2,
         size_decimals=4,
         taker_fee_bps=4.5,
         maker_fee_bps=0.3,
         initial_margin_ratio_e8=E8 // 50,
         maintenance_margin_ratio_e8=E8 // 100,
-        position_limit_e8=5_000 * E8,
+        position_limit_e8=6_000 * E8,
         max_open_orders=150,
         price_band_e8=E8 // 20,
     ),

@@ -1,0 +1,216 @@
+"""The order desk: what REST and WebSocket have in common about creating and cancelling orders.
+
+A create is checked and signed off on arrival, registered as NEW, acknowledged after the venue's
+latency and executed after it; what became of it is told on the ``orders`` channel alone. A cancel
+is queued in the same way.
+
+Source: Paradex documentation, "Orders", "Order lifecycle" and "Rate limits".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from simulator.exchange import Exchange
+from simulator.faults import FaultPlan
+from simulator.orders import Reason, Refused, SimOrder, SimOrderStatus
+from simulator.paradex.errors import ApiError, from_refused
+from simulator.paradex.limits import RateLimiter
+from simulator.paradex.members import account_id
+from simulator.paradex.order_spec import OrderSpec, parse_order
+from simulator.paradex.private_feed import OrderDetails, PrivateFeed
+from simulator.paradex.settings import ParadexSettings, SystemStatus
+from simulator.paradex.signatures import Verifier
+from simulator.paradex.tokens import Session
+
+Admitted = SimOrder | ApiError
+
+
+@dataclass(slots=True)
+class OrderDesk:
+    """Belongs to the event loop's thread."""
+
+    exchange: Exchange
+    verifier: Verifier
+    limiter: RateLimiter
+    feed: PrivateFeed
+    faults: FaultPlan
+    settings: ParadexSettings
+    system_status: SystemStatus = "ok"
+
+    def spend(self, session: Session) -> dict[str, str]:
+        """Count one order call of an account; REST and WebSocket share the budget."""
+        return self.limiter.spend("orders", account_id(session.account), self.settings.rate_limits.orders)
+
+    # --- creating ---
+
+    async def create(
+        self, session: Session, body: object, received_us: int, on_ack: Callable[[SimOrder], None]
+    ) -> None:
+        """Admit one order; ``on_ack`` hears it when its acknowledgement is due. Raises ApiError."""
+
+        def acknowledge(admitted: list[Admitted]) -> None:
+            assert isinstance(admitted[0], SimOrder)
+            on_ack(admitted[0])
+
+        admitted = await self._admit(session, [body], received_us)
+        if isinstance(admitted[0], ApiError):
+            raise admitted[0]
+        self._later(self._ack_delay_ms(session), lambda: self._arrive(admitted, acknowledge))
+
+    async def create_batch(
+        self, session: Session, bodies: object, received_us: int, on_ack: Callable[[list[Admitted]], None]
+    ) -> None:
+        """Admit several orders, each by itself once all are well-formed and signed. Raises ApiError."""
+        if not isinstance(bodies, list) or not 1 <= len(bodies) <= self.settings.batch_max:
+            raise ApiError("BATCH_SIZE_OUT_OF_RANGE", f"a batch holds 1 to {self.settings.batch_max} orders")
+        admitted = await self._admit(session, bodies, received_us)
+        self._later(self._ack_delay_ms(session), lambda: self._arrive(admitted, on_ack))
+
+    async def _admit(self, session: Session, bodies: Sequence[object], received_us: int) -> list[Admitted]:
+        specs = [parse_order(body) for body in bodies]
+        for spec in specs:
+            self._check_admissible(spec, received_us)
+            if not await self.verifier.check_order(
+                session.public_key, session.account, spec.message, spec.signature
+            ):
+                raise ApiError("INVALID_ORDER_SIGNATURE", "the order's signature is not valid")
+        return [self._register(session, spec, received_us) for spec in specs]
+
+    def _check_admissible(self, spec: OrderSpec, received_us: int) -> None:
+        if spec.market not in self.exchange.symbols:
+            raise ApiError("MARKET_NOT_FOUND", f"market {spec.market[:40]!r} is not listed")
+        if self.system_status == "maintenance":
+            raise ApiError("SERVICE_UNAVAILABLE", "the venue is under maintenance")
+        if self.system_status == "cancel_only":
+            raise ApiError("SYSTEM_STATUS_CANCEL_ONLY", "only cancels are taken now")
+        if self.system_status == "post_only" and spec.instruction != "POST_ONLY":
+            raise ApiError("SYSTEM_STATUS_POST_ONLY", "only POST_ONLY orders are taken now")
+        now_ms = received_us // 1000
+        if now_ms > spec.signed_unix_ms + spec.recv_window_ms:
+            raise ApiError("INVALID_TIMESTAMP", "signature_timestamp is older than recv_window allows")
+        if spec.signed_unix_ms > now_ms + self.settings.signature_skew_ms:
+            raise ApiError("INVALID_TIMESTAMP", "signature_timestamp lies in the future")
+
+    def _register(self, session: Session, spec: OrderSpec, received_us: int) -> Admitted:
+        account = account_id(session.account)
+        if spec.client_id:
+            twin = self.exchange.order_by_client_id(account, spec.client_id)
+            if twin is not None and not twin.status.is_final:
+                return ApiError("DUPLICATED_CLIENT_ID", f"client_id {spec.client_id!r} has an open order")
+        instrument = self.exchange.instrument(spec.market)
+        try:
+            order = self.exchange.submit(
+                account, spec.to_new_order(instrument, self.exchange.mark_e8(spec.market))
+            )
+        except Refused as refused:
+            return from_refused(refused)
+        self.feed.remember(order.order_id, OrderDetails.of(spec, received_us))
+        return order
+
+    def _arrive(self, admitted: list[Admitted], on_ack: Callable[[list[Admitted]], None]) -> None:
+        """Acknowledge, announce as NEW, and send on to risk and matching."""
+        on_ack(admitted)
+        for entry in admitted:
+            if isinstance(entry, ApiError):
+                continue
+            order = self.exchange.order(entry.order_id)
+            if order is not None and order.status is SimOrderStatus.NEW:
+                self.feed.publish_order(order)
+                self._execute_later(order)
+
+    def _execute_later(self, order: SimOrder) -> None:
+        fault = self.faults.take(f"execute.{order.symbol}")
+        delay_ms = self.settings.execution_latency_ms + (fault.delay_ms if fault else 0.0)
+        self._later(delay_ms, lambda: self.exchange.execute(order.order_id))
+
+    # --- finding and cancelling ---
+
+    def find(self, session: Session, order_id: object) -> SimOrder:
+        """The account's own order, finished or not. Raises ApiError."""
+        order = self.exchange.order(order_id) if isinstance(order_id, str) else None
+        if order is None or order.account_id != account_id(session.account):
+            raise ApiError("ORDER_ID_NOT_FOUND", f"order {str(order_id)[:40]!r} is not known")
+        return order
+
+    def find_by_client_id(self, session: Session, client_id: object) -> SimOrder:
+        """The account's newest order with a client id. Raises ApiError."""
+        account = account_id(session.account)
+        order = self.exchange.order_by_client_id(account, client_id) if isinstance(client_id, str) else None
+        if order is None:
+            raise ApiError("CLIENT_ORDER_ID_NOT_FOUND", f"client_id {str(client_id)[:40]!r} is not known")
+        return order
+
+    def cancel(self, session: Session, order: SimOrder, on_ack: Callable[[], None]) -> None:
+        """Queue the cancellation of an open order. Raises ApiError if it is finished."""
+        if order.status.is_final:
+            raise ApiError("ORDER_IS_CLOSED", f"order {order.order_id} is closed")
+        self.cancel_many(session, [order.order_id], on_ack)
+
+    def cancel_all(self, session: Session, market: str | None, on_ack: Callable[[], None]) -> None:
+        """Queue the cancellation of every open order of an account, on one market or on all."""
+        open_orders = self.exchange.open_orders(account_id(session.account), market)
+        self.cancel_many(session, [order.order_id for order in open_orders], on_ack)
+
+    def cancel_batch(
+        self,
+        session: Session,
+        order_ids: object,
+        client_ids: object,
+        on_ack: Callable[[list[dict[str, str]]], None],
+    ) -> None:
+        """Queue the cancellation of those that are open; ``on_ack`` hears what became of each."""
+        wanted = [("id", order_id) for order_id in _list(order_ids)]
+        wanted += [("client_id", client_id) for client_id in _list(client_ids)]
+        results = []
+        open_ids = []
+        for key, value in wanted:
+            try:
+                order = (self.find if key == "id" else self.find_by_client_id)(session, value)
+            except ApiError:
+                results.append({key: str(value), "status": "NOT_FOUND"})
+                continue
+            if not order.status.is_final:
+                open_ids.append(order.order_id)
+            results.append(
+                {
+                    "id": order.order_id,
+                    "client_id": order.client_id,
+                    "account": order.account_id,
+                    "market": order.symbol,
+                    "status": "ALREADY_CLOSED" if order.status.is_final else "QUEUED_FOR_CANCELLATION",
+                }
+            )
+        self.cancel_many(session, open_ids, lambda: on_ack(results))
+
+    def cancel_many(self, session: Session, order_ids: Iterable[str], on_ack: Callable[[], None]) -> None:
+        def arrive() -> None:
+            on_ack()
+            self._later(self.settings.execution_latency_ms, lambda: self.cancel_now(order_ids))
+
+        self._later(self._ack_delay_ms(session), arrive)
+
+    def cancel_now(self, order_ids: Iterable[str]) -> None:
+        """Cancel those of the orders that still stand."""
+        for order_id in order_ids:
+            order = self.exchange.order(order_id)
+            if order is not None and not order.status.is_final:
+                self.exchange.cancel(order_id, Reason.USER_CANCELLED)
+
+    # --- latency ---
+
+    def _ack_delay_ms(self, session: Session) -> float:
+        bump_ms = self.settings.retail_delay_ms if session.is_retail else 0.0
+        return self.settings.ack_latency_ms + bump_ms
+
+    @staticmethod
+    def _later(delay_ms: float, action: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(delay_ms / 1000, action)
+
+
+def _list(value: object) -> list[object]:
+    if value is not None and not isinstance(value, list):
+        raise ApiError("BINDING_ERROR", "order_ids, client_order_ids: lists of texts")
+    return value or []

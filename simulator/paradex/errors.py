@@ -1,0 +1,75 @@
+"""The venue's refusals: its own codes, the HTTP status each comes with, and ours mapped to them.
+
+Source: Paradex documentation, REST API error codes and WebSocket JSON-RPC errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from simulator.orders import Reason, Refused
+
+STATUSES: Final[Mapping[str, int]] = {
+    "INVALID_TOKEN": 401,
+    "UNAUTHORIZED_ERROR": 401,
+    "NOT_FOUND": 404,
+    "RATE_LIMITED": 429,
+    "INTERNAL_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+}
+
+# The venue publishes no code for tick, lot and minimum violations; these are the nearest ones.
+DOOR_CODES: Final[Mapping[Reason, str]] = {
+    Reason.UNKNOWN_ACCOUNT: "ACCOUNT_NOT_FOUND",
+    Reason.UNKNOWN_SYMBOL: "MARKET_NOT_FOUND",
+    Reason.MARKET_CLOSED: "MARKET_NOT_OPEN",
+    Reason.PRICE_OFF_GRID: "INVALID_REQUEST_PARAMETER",
+    Reason.SIZE_OFF_GRID: "INVALID_ORDER_SIZE",
+    Reason.SIZE_TOO_SMALL: "INVALID_ORDER_SIZE",
+    Reason.SIZE_TOO_LARGE: "INVALID_ORDER_SIZE",
+    Reason.NOTIONAL_TOO_SMALL: "INVALID_REQUEST_PARAMETER",
+    Reason.TOO_MANY_OPEN_ORDERS: "REQUEST_NOT_ALLOWED",
+    Reason.ORDER_NOT_FOUND: "ORDER_ID_NOT_FOUND",
+    Reason.ORDER_NOT_OPEN: "ORDER_IS_CLOSED",
+}
+
+# Published where the venue publishes them; the rest are clearly our own words, as any non-empty
+# reason means cancelled.
+CANCEL_REASONS: Final[Mapping[Reason, str]] = {
+    Reason.USER_CANCELLED: "USER_CANCELED",
+    Reason.INSUFFICIENT_MARGIN: "NOT_ENOUGH_MARGIN",
+    Reason.POST_ONLY_WOULD_CROSS: "POST_ONLY_WOULD_CROSS",
+    Reason.POSITION_LIMIT: "ORDER_EXCEEDS_POSITION_LIMIT",
+    Reason.SELF_TRADE: "SELF_TRADE",
+}
+
+
+class ApiError(Exception):
+    """A refusal with the venue's code and text."""
+
+    def __init__(self, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.headers = dict(headers or {})
+
+    @property
+    def status(self) -> int:
+        return STATUSES.get(self.code, 400)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"error": self.code, "message": self.message, "data": None}
+
+
+def from_refused(refused: Refused) -> ApiError:
+    """The engine's refusal at the door in the venue's words."""
+    return ApiError(DOOR_CODES.get(refused.reason, "VALIDATION_ERROR"), str(refused))
+
+
+def cancel_reason(reason: Reason | None) -> str:
+    """The venue's ``cancel_reason``; "" for an order that ended filled."""
+    if reason is None:
+        return ""
+    return CANCEL_REASONS.get(reason, reason.name)
