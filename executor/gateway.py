@@ -16,6 +16,7 @@ from venues.contract import (
     OrderRequest,
     OrderUpdate,
     Position,
+    TimeInForce,
 )
 
 
@@ -55,10 +56,15 @@ class OrderGateway(Protocol):
     """One account on one venue."""
 
     venue: str
+    time_in_force: TimeInForce  # how this venue is taken from
 
     @property
     def is_up(self) -> bool:
         """The stream stands: what becomes of an order will be told."""
+
+    @property
+    def can_ask(self) -> bool:
+        """Logged in: questions reach the venue, whatever the stream does."""
 
     @property
     def can_send(self) -> bool:
@@ -68,7 +74,7 @@ class OrderGateway(Protocol):
         """Log in and stay logged in, until cancelled. Raises LoginRefused."""
 
     def sign(self, request: OrderRequest) -> ReadyOrder:
-        """Render and sign. Raises OffGrid."""
+        """Render and sign. Raises OffGrid, and NotSent before the first login."""
 
     def send(self, order: ReadyOrder) -> None:
         """Write it now. Raises NotSent when certainly not a byte left."""

@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -133,6 +133,7 @@ class HttpPool:
         return connection
 
     async def _keep_warm(self, connection: _Connection, pause_s: float) -> None:
+        """Until it is closed: a ping now and then, an end to waiting for an answer that is overdue."""
         while True:
             await asyncio.wait({connection.closed}, timeout=pause_s)
             if connection.closed.done():
@@ -140,8 +141,11 @@ class HttpPool:
             pause_s = self._ping_interval_s
             if connection.is_free:
                 connection.send(self._ping, self._measure(time.monotonic_ns()))
-            elif time.monotonic_ns() - connection.sent_mono_ns > self._answer_limit_ns:
+            overdue_ns = time.monotonic_ns() - connection.sent_mono_ns - self._answer_limit_ns
+            if overdue_ns >= 0:
                 connection.abort("no answer within the limit")
+            elif not connection.is_free:
+                pause_s = min(pause_s, -overdue_ns / 1e9)
 
     def _measure(self, sent_mono_ns: int) -> OnAnswer:
         def answered(answer: HttpResponse | AnswerLost) -> None:
@@ -184,10 +188,10 @@ class _Connection(asyncio.Protocol):
 
     # --- asyncio.Protocol ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are asyncio.Transport in all but name.
+        self._transport = cast(asyncio.Transport, transport)
         # uvloop gathers writes until the end of the turn unless they exceed this limit.
-        transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=0)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:

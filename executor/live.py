@@ -50,7 +50,12 @@ def unix_ms() -> int:
 
 
 class LiveGateway:
-    """See ``gateway.OrderGateway``. ``instruments`` are this venue's legs."""
+    """See ``gateway.OrderGateway``. ``instruments`` are this venue's legs.
+
+    ``connections`` and ``answer_limit_s`` are for a venue that takes orders over HTTP. With
+    ``may_give_up`` a refused login ends ``run``; without it, because there may be positions to look
+    after, it is tried for ever.
+    """
 
     def __init__(
         self,
@@ -60,15 +65,20 @@ class LiveGateway:
         listener: Listener,
         log: Log,
         *,
+        connections: int,
+        answer_limit_s: float,
+        may_give_up: bool,
         warm_request: HttpRequest,
         on_round_trip_ns: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.venue = trading.venue
+        self.time_in_force = trading.taker_time_in_force
         self._trading = trading
         self._rest_url = rest_url
         self._instruments = instruments
         self._listener = listener
         self._log = log
+        self._may_give_up = may_give_up
         self._is_logged_in = False
         self._is_stream_ready = False
         self._session: aiohttp.ClientSession | None = None
@@ -77,7 +87,11 @@ class LiveGateway:
         self._pool: HttpPool | None = None
         if trading.create_transport == "http":
             self._pool = HttpPool(
-                rest_url, size=POOL_SIZE, ping=warm_request, on_round_trip_ns=on_round_trip_ns
+                rest_url,
+                size=connections,
+                ping=warm_request,
+                answer_limit_s=answer_limit_s,
+                on_round_trip_ns=on_round_trip_ns,
             )
 
     # --- state ---
@@ -85,6 +99,10 @@ class LiveGateway:
     @property
     def is_up(self) -> bool:
         return self._is_logged_in and self._is_stream_ready
+
+    @property
+    def can_ask(self) -> bool:
+        return self._is_logged_in
 
     @property
     def can_send(self) -> bool:
@@ -97,8 +115,9 @@ class LiveGateway:
         async with aiohttp.ClientSession(connector=connector) as session:
             self._session = session
             wanted = {item.symbol: item.instrument_id for item in self._instruments}
-            await self._insist(lambda: self._trading.fetch_instruments(wanted), "instruments")
-            await self._insist(lambda: self._trading.login(unix_ms()), "login")
+            first, may = self._trading.fetch_instruments, self._may_give_up
+            await self._insist(lambda: first(wanted), "instruments", gives_up=may)
+            await self._login(gives_up=may)
             self._is_logged_in = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renew_for_ever())
@@ -106,34 +125,27 @@ class LiveGateway:
                 if self._pool:
                     group.create_task(self._pool.run())
 
-    async def _insist(self, call: Callable[[], Call[object]], what: str) -> None:
-        """Repeat a conversation until it succeeds. Raises LoginRefused where that cannot help."""
+    async def _insist(self, call: Callable[[], Call[object]], what: str, *, gives_up: bool) -> None:
+        """Repeat a conversation until it succeeds.
+
+        Raises LoginRefused where repeating cannot help, but only if it may give up.
+        """
         backoff = Backoff()
         while True:
             try:
                 await self._perform(call())
-            except TransportError as error:
+            except (TransportError, VenueError) as error:
+                is_refusal = isinstance(error, VenueError) and error.retry_after_ms is None
+                if is_refusal and gives_up:
+                    raise LoginRefused(f"{self.venue}: {what}: {error}") from error
+                wait_ms = error.retry_after_ms or 0 if isinstance(error, VenueError) else 0
                 self._lost(what, str(error))
-                await asyncio.sleep(backoff.next_pause_s())
-            except VenueError as error:
-                if error.retry_after_ms is None:
-                    raise LoginRefused(f"{what}: {error}") from error
-                self._lost(what, str(error))
-                await asyncio.sleep(max(backoff.next_pause_s(), error.retry_after_ms / 1_000))
+                await asyncio.sleep(max(backoff.next_pause_s(), wait_ms / 1_000))
             else:
                 return
 
-    async def _login_again(self) -> None:
-        """As ``_insist``, but never gives up: there may be positions to look after."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self._insist(lambda: self._trading.login(unix_ms()), "login")
-            except LoginRefused as error:
-                self._lost("login", str(error))
-                await asyncio.sleep(backoff.next_pause_s())
-            else:
-                return
+    async def _login(self, *, gives_up: bool) -> None:
+        await self._insist(lambda: self._trading.login(unix_ms()), "login", gives_up=gives_up)
 
     async def _renew_for_ever(self) -> None:
         backoff = Backoff()
@@ -147,7 +159,7 @@ class LiveGateway:
             except VenueError as error:
                 self._lost("renewal", str(error))
                 await asyncio.sleep(backoff.next_pause_s())
-                await self._login_again()
+                await self._login(gives_up=False)
             else:
                 backoff.reset()
 
@@ -165,7 +177,7 @@ class LiveGateway:
             await asyncio.sleep(backoff.next_pause_s())
             if not was_ready:
                 # A token or listen key that the venue has forgotten looks just like this.
-                await self._login_again()
+                await self._login(gives_up=False)
 
     def _stream_down(self, reason: str) -> None:
         self._is_stream_ready = False
@@ -182,6 +194,8 @@ class LiveGateway:
     # --- orders ---
 
     def sign(self, request: OrderRequest) -> ReadyOrder:
+        if not self._is_logged_in:
+            raise NotSent(f"{self.venue}: not logged in yet, an order cannot be signed")
         signed = self._trading.sign_create(request, unix_ms())
         if isinstance(signed.wire, bytes):
             return ReadyOrder(request, signed.wire, signed.valid_until_unix_ms)

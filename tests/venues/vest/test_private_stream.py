@@ -130,14 +130,6 @@ def test_fees_told_in_sum_are_split_over_the_fills() -> None:
     assert len({fill.fill_id for fill in fills}) == 2
 
 
-def test_nothing_is_kept_of_a_finished_order() -> None:
-    """A process that runs for weeks must not remember every order it ever sent."""
-    trading = a_session()
-    for push in (FILLED | {"status": "PARTIALLY_FILLED"}, FILLED):
-        trading.stream_receive(a_push(push), True, 5)
-    assert trading._stream._fees_e8 == {}
-
-
 def test_an_event_told_twice_is_the_same_fill() -> None:
     """Delivery is not documented to be exactly once: the id is what recognises a repetition."""
     fills = [event for event in events_of(FILLED, FILLED) if isinstance(event, Fill)]

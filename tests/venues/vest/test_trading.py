@@ -7,10 +7,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from eth_abi.abi import encode
 from eth_account import Account
-from eth_account.messages import encode_defunct, encode_typed_data
-from eth_utils.crypto import keccak
+from eth_account.messages import encode_typed_data
 
 from tests.venues.vest.builders import (
     API_KEY,
@@ -337,15 +335,8 @@ def test_fok_is_a_limit_order_that_says_fok() -> None:
 
 
 def test_the_client_order_id_travels_as_nonce_apart_from_the_time() -> None:
-    """In the body and under the signature alike, as eth-account reads it."""
-    body = sent(a_session().sign_create(an_order(client_order_id=2**53 - 1), 5).wire)
-    order = body["order"]
+    order = sent(a_session().sign_create(an_order(client_order_id=2**53 - 1), 5).wire)["order"]
     assert (order["nonce"], order["time"]) == (2**53 - 1, 5)
-    fields = ("time", "nonce", "orderType", "symbol", "isBuy", "size", "limitPrice", "reduceOnly")
-    types = VECTORS["order_limit"]["abi_types"]
-    message = encode_defunct(primitive=keccak(encode(types, [order[name] for name in fields])))
-    recovered = Account.recover_message(message, signature=body["signature"])
-    assert recovered == VECTORS["keys"]["signing_address"]
 
 
 @pytest.mark.parametrize(
@@ -365,10 +356,8 @@ def test_an_order_off_the_grid_is_refused_before_it_is_signed(changes: Any, fiel
 # --- answers to create ---
 
 
-@pytest.mark.parametrize("extra", [{}, {"code": 0, "msg": "ok"}, {"code": None}])
-def test_an_id_means_accepted(extra: dict[str, Any]) -> None:
-    """Whatever stands beside it: only a body without an id is an error in a 200."""
-    ack = a_session().parse_create_response(an_order(), an_answer({"id": ORDER_ID} | extra))
+def test_an_id_means_accepted() -> None:
+    ack = a_session().parse_create_response(an_order(), an_answer({"id": ORDER_ID}))
     assert (ack.client_order_id, ack.outcome, ack.venue_order_id) == (NOW_UNIX_MS, Outcome.ACCEPTED, ORDER_ID)
 
 

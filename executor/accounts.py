@@ -1,0 +1,102 @@
+"""Keys and gateways: the one place of the executor that knows where accounts come from.
+
+Keys are read here and nowhere else in Tandem, and every one of them is made unprintable first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import cast
+
+import launch
+from executor.gateway import Listener
+from executor.live import LiveGateway
+from executor.rules import ORDER_LIFE_MS
+from logs import register_secret
+from settings import Settings, read_secrets
+from venues.contract import HttpRequest, Trading, VenueHosts
+from venues.registry import Secret, credentials, hosts, secrets_of, venue_module
+from venues.rest_client import InsecureUrl, require_secure
+
+# How long an unanswered order may keep its connection from others; the machine asks long before.
+_ANSWER_LIMITS = 4  # times execution.reply_timeout_ms
+_PRIVATE_KEY = "private_key"
+
+
+def connect(process: launch.Launch, venue: str, listener: Listener, *, may_give_up: bool) -> LiveGateway:
+    """The live gateway of one venue. Ends the process with a clear message if it cannot be made."""
+    settings = process.settings
+    where = venue_hosts(settings, venue)
+    try:
+        for url in (where.rest_url, where.private_ws_url):
+            require_secure(url)
+        trading = make_trading(process, venue, where)
+    except (InsecureUrl, ValueError) as error:
+        launch.refuse(f"executor: {venue}: {error}")
+    except KeyError as error:
+        launch.refuse(f"executor: {error.args[0]} is missing: set it in the environment or in .env")
+    return LiveGateway(
+        trading,
+        where.rest_url,
+        tuple(item for item in process.instruments if item.venue == venue),
+        listener,
+        process.log,
+        connections=settings.execution.http_connections,
+        answer_limit_s=_ANSWER_LIMITS * settings.execution.reply_timeout_ms / 1_000,
+        may_give_up=may_give_up,
+        warm_request=warm_request(venue),
+    )
+
+
+def make_trading(process: launch.Launch, venue: str, where: VenueHosts) -> Trading:
+    """The venue's protocol object with its keys. KeyError names a missing one, ValueError a bad one."""
+    secrets = read_secrets(tuple(item.name for item in secrets_of(venue)), process.env_file)
+    if process.settings.mode == "sim":
+        secrets = simulated_secrets(venue)
+    for item in secrets_of(venue):
+        if _is_key(item) and item.name in secrets:
+            register_secret(secrets[item.name])
+    make = cast(Callable[..., Trading], venue_module(venue).Trading)
+    # Venues that name orders by text are told what ours begin with.
+    options: dict[str, object] = {"recv_window_ms": ORDER_LIFE_MS}
+    if "client_id_prefix" in inspect.signature(make).parameters:
+        options["client_id_prefix"] = process.settings.bot_id.replace("-", "")
+    return make(where, credentials(venue, secrets), **options)
+
+
+def simulated_secrets(venue: str) -> dict[str, str]:
+    """Throw-away keys for the simulator, the same at every start: the account stays the same."""
+    return {
+        item.name: simulated_secret(venue, item.field)
+        for item in secrets_of(venue)
+        if _is_key(item) or item.field.endswith("address")
+    }
+
+
+def simulated_secret(venue: str, field: str) -> str:
+    """A private key of 250 bits, below the order of every curve the venues use, or an address of 160."""
+    digest = hashlib.sha256(f"tandem simulator {venue} {field}".encode()).digest()
+    number = int.from_bytes(digest, "big")
+    return f"0x{number >> 6:064x}" if field.endswith(_PRIVATE_KEY) else f"0x{number >> 96:040x}"
+
+
+def venue_hosts(settings: Settings, venue: str) -> VenueHosts:
+    chosen = settings.venue(venue)
+    return hosts(
+        venue,
+        rest_url=chosen.rest_url,
+        public_ws_url=chosen.public_ws_url,
+        private_ws_url=chosen.private_ws_url,
+    )
+
+
+def warm_request(venue: str) -> HttpRequest:
+    """A cheap public GET that keeps an order connection warm; the venue may name a better one."""
+    request: HttpRequest = getattr(venue_module(venue), "WARM_REQUEST", HttpRequest("GET", "/"))
+    return request
+
+
+def _is_key(secret: Secret) -> bool:
+    return secret.field.endswith(_PRIVATE_KEY)

@@ -1,0 +1,56 @@
+"""Where each pair's state survives ``kill -9``: two slots per pair, written in turn.
+
+A write begins with a version number that only grows. A process killed half-way through a write
+leaves that copy invalid and the other one whole, so its successor always finds the state before the
+last step or after it, never none.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from shm.slot import SlotTable
+
+_HEAD = Struct("<3q")  # version, day, result_e8
+
+
+class Entry(NamedTuple):
+    """What is kept of one pair."""
+
+    state: bytes  # executor.state.dump
+    day: int  # UTC day (days since 1970) that the result belongs to
+    result_e8: int  # realised on that day, quote currency
+
+
+class Journal:
+    """The executor's own copy of ``Memory.machines``."""
+
+    def __init__(self, table: SlotTable) -> None:
+        self._table = table
+        pairs = table.count // 2
+        self._versions = [max(self._version(2 * pair), self._version(2 * pair + 1)) for pair in range(pairs)]
+
+    def write(self, pair_id: int, entry: Entry) -> None:
+        version = self._versions[pair_id] = self._versions[pair_id] + 1
+        head = _HEAD.pack(version, entry.day, entry.result_e8)
+        self._table.write(2 * pair_id + version % 2, head + entry.state)
+
+    def read(self, pair_id: int) -> Entry | None:
+        """The newest whole copy; None if there is none."""
+        bodies = [self._table.read(2 * pair_id + copy) for copy in (0, 1)]
+        newest = max(
+            (body for body in bodies if body), key=lambda body: _HEAD.unpack_from(body)[0], default=None
+        )
+        if newest is None:
+            return None
+        _, day, result_e8 = _HEAD.unpack_from(newest)
+        return Entry(newest[_HEAD.size :], day, result_e8)
+
+    def close(self) -> None:
+        self._table.close()
+
+    def _version(self, index: int) -> int:
+        body = self._table.read(index)
+        version: int = _HEAD.unpack_from(body)[0] if body else 0
+        return version

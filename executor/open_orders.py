@@ -1,0 +1,122 @@
+"""Open orders on the venues that nobody here waits for: ours are cancelled, others are reported.
+
+Every order we send takes at once or not at all, so an open one that no pair has under way is left
+over from an earlier life or from a message that was lost. Positions are the machine's to compare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from executor.conductor import Conductor
+from executor.gateway import OrderGateway
+from executor.state import PAIR_BITS, SEQUENCE_BITS
+from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, TransportError, VenueError
+
+# Ids of our earlier lives look like ours: an epoch is seconds, and no order rests for a month.
+EPOCHS_REMEMBERED = 31 * 86_400
+_CONFIRM_PAUSE_S = 0.1
+
+
+class OpenOrders:
+    """Looks after both venues' open orders. ``foreign`` counts those that are not ours."""
+
+    def __init__(self, conductor: Conductor, instruments: tuple[Instrument, ...], epoch: int) -> None:
+        self._conductor = conductor
+        self._instruments = instruments
+        self._epoch = epoch
+        self._reported: set[tuple[str, str]] = set()  # (venue, venue order id)
+        self.foreign: dict[str, int] = {}  # by venue, as last seen
+
+    async def sweep(self, venue: str) -> None:
+        """One look at a venue: cancel our strays, report and count the orders of others."""
+        gateway = self._conductor.gateways[venue]
+        try:
+            strays, foreign = self._sort(venue, await gateway.query_open_orders())
+        except (TransportError, VenueError) as error:
+            self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+            return
+        self.foreign[venue] = len(foreign)
+        for update in foreign:
+            if (venue, update.venue_order_id) not in self._reported:
+                self._reported.add((venue, update.venue_order_id))
+                self._say(
+                    "error", "reconcile_diff", venue, kind="open order", explained_by=None, **_facts(update)
+                )
+        for update in strays:
+            self._say(
+                "warning", "reconcile_diff", venue, kind="open order", explained_by="ours", **_facts(update)
+            )
+            await self._cancel(gateway, update)
+
+    async def cancel_all_ours(self) -> dict[str, list[OrderUpdate]]:
+        """Cancel our open orders everywhere until the venues show none.
+
+        Never returns before they do: bound it with a timeout. Returns what foreign orders stand.
+        """
+        venues = self._conductor.gateways
+        found = await asyncio.gather(*(self._cancel_ours(gateway) for gateway in venues.values()))
+        return dict(zip(venues, found, strict=True))
+
+    async def _cancel_ours(self, gateway: OrderGateway) -> list[OrderUpdate]:
+        while True:
+            try:
+                orders = await gateway.query_open_orders()
+            except (TransportError, VenueError) as error:
+                self._say("warning", "venue_lost", gateway.venue, what="open orders", detail=str(error))
+            else:
+                ours = [update for update in orders if self._is_ours(update.client_order_id)]
+                if not ours:
+                    return [update for update in orders if not self._is_ours(update.client_order_id)]
+                for update in ours:
+                    await self._cancel(gateway, update)
+            await asyncio.sleep(_CONFIRM_PAUSE_S)
+
+    async def _cancel(self, gateway: OrderGateway, update: OrderUpdate) -> None:
+        instrument = self._instruments[update.instrument_id]
+        ref = OrderRef(update.client_order_id, instrument, update.venue_order_id)
+        try:
+            ack = await gateway.cancel_order(ref)
+        except (TransportError, VenueError) as error:
+            self._say("warning", "venue_lost", gateway.venue, what="cancel", detail=str(error))
+            return
+        if ack.outcome is not Outcome.ACCEPTED:
+            self._say(
+                "warning", "reconcile_diff", gateway.venue, kind="cancel", detail=f"{ack.code} {ack.text}"
+            )
+
+    def _sort(
+        self, venue: str, orders: Collection[OrderUpdate]
+    ) -> tuple[list[OrderUpdate], list[OrderUpdate]]:
+        """(ours that no pair has under way, those of others)."""
+        under_way = {
+            order.client_order_id
+            for pair in self._conductor.pairs
+            for leg in pair.state.legs
+            for order in leg.live
+        }
+        strays, foreign = [], []
+        for update in orders:
+            if not self._is_ours(update.client_order_id):
+                foreign.append(update)
+            elif update.client_order_id not in under_way:
+                strays.append(update)
+        return strays, foreign
+
+    def _is_ours(self, client_order_id: int) -> bool:
+        epoch = client_order_id >> SEQUENCE_BITS + PAIR_BITS
+        return self._epoch - EPOCHS_REMEMBERED < epoch <= self._epoch
+
+    def _say(self, level: str, event: str, venue: str, **fields: object) -> None:
+        self._conductor.log(level, event, {"venue": venue, **fields})
+
+
+def _facts(update: OrderUpdate) -> dict[str, object]:
+    return {
+        "client_order_id": update.client_order_id,
+        "venue_order_id": update.venue_order_id,
+        "instrument_id": update.instrument_id,
+        "size_e8": update.size_e8,
+        "filled_e8": update.filled_e8,
+    }

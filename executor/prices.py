@@ -1,0 +1,51 @@
+"""What the feeds published, as the machine and the gates want it."""
+
+from __future__ import annotations
+
+from executor.messages import NO_MARKET, LegMarket
+from shm.memory import Memory
+from shm.records import QuoteFlags, unpack_depth
+from shm.slot import SlotTable
+from venues.contract import Instrument
+
+_USABLE = QuoteFlags.VALID
+_UNUSABLE = QuoteFlags.STALE | QuoteFlags.CROSSED
+
+
+class Prices:
+    """Latest tops and depths of every instrument."""
+
+    def __init__(self, memory: Memory, instruments: tuple[Instrument, ...]) -> None:
+        venues = {item.venue for item in instruments}
+        tops = {venue: memory.tops(venue) for venue in venues}
+        depths = {venue: memory.depth(venue) for venue in venues}
+        self._tops = [tops[item.venue] for item in instruments]
+        self._depths = [depths[item.venue] for item in instruments]
+        self._tables: tuple[SlotTable, ...] = (*(top.table for top in tops.values()), *depths.values())
+
+    def touch(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
+        """Best bid and ask; NO_MARKET when they are missing, flagged or too old."""
+        quote = self._tops[instrument_id].read(instrument_id)
+        if (
+            quote is None
+            or not quote.flags & _USABLE
+            or quote.flags & _UNUSABLE
+            or now_mono_ns - quote.recv_mono_ns > max_age_ns
+        ):
+            return NO_MARKET
+        return LegMarket(True, quote.bid_e8, quote.ask_e8)
+
+    def market(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
+        """The touch with the levels behind it, where the depth is valid."""
+        touch = self.touch(instrument_id, now_mono_ns, max_age_ns)
+        if not touch.is_valid:
+            return touch
+        body = self._depths[instrument_id].read(instrument_id)
+        depth = unpack_depth(body) if body else None
+        if depth is None or not depth.is_valid or now_mono_ns - depth.recv_mono_ns > max_age_ns:
+            return touch
+        return touch._replace(bids=tuple(depth.bids), asks=tuple(depth.asks))
+
+    def close(self) -> None:
+        for table in self._tables:
+            table.close()

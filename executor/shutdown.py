@@ -1,0 +1,94 @@
+"""The orderly end: trades in flight finish, positions go if they are to, no order of ours stays open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from executor.conductor import Conductor, Pair
+from executor.messages import EntriesStopped, FlattenRequested
+from executor.open_orders import OpenOrders
+from executor.plans import has_live_order
+from executor.state import Plan, is_flat
+from launch import Stop
+from settings import RuntimeSettings
+from shm.records import PairPhase
+from venues.contract import TransportError, VenueError
+
+_LOOK_S = 0.01
+CANCEL_PATIENCE_S = 3.0  # for our open orders, after the patience with trades is used up
+
+
+async def shut_down(
+    conductor: Conductor, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
+) -> None:
+    """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Says what remains."""
+    requests = stop.requests
+    deadline_s = time.monotonic() + runtime.shutdown_timeout_s
+
+    async def wait_for(condition: Callable[[], bool]) -> bool:
+        # What is waited for is many things and a signal handler's counter: looking is simplest.
+        while not condition() and time.monotonic() < deadline_s and stop.requests <= requests:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        return condition()
+
+    for pair in conductor.pairs:
+        conductor.feed(pair, EntriesStopped(conductor.at(pair), "stopping"))
+        if runtime.on_shutdown == "flatten":
+            conductor.feed(pair, FlattenRequested(conductor.at(pair), "shutdown"))
+    is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
+    finished = await wait_for(lambda: all(is_done(pair) for pair in conductor.pairs))
+    _say(conductor, "trades in flight", "finished" if finished else "given up: see what remains")
+    try:
+        async with asyncio.timeout(CANCEL_PATIENCE_S):
+            foreign = await open_orders.cancel_all_ours()
+    except TimeoutError:
+        _say(conductor, "open orders", "not confirmed gone in time; look at the venues")
+    else:
+        count = sum(len(orders) for orders in foreign.values())
+        _say(conductor, "open orders", "none of ours is open", foreign_orders=count)
+    await _tell_remains(conductor)
+
+
+def _is_settled(pair: Pair) -> bool:
+    """Nothing under way that would not also be under way tomorrow."""
+    at_rest = not has_live_order(pair.state) and pair.state.plan is Plan.NONE
+    return at_rest or pair.state.phase is PairPhase.UNKNOWN
+
+
+def _is_flattened(pair: Pair) -> bool:
+    books_closed = pair.state.trade is None
+    confirmed = all(leg.is_verified for leg in pair.state.legs)
+    return _is_settled(pair) and is_flat(pair.rules, pair.state) and books_closed and confirmed
+
+
+async def _tell_remains(conductor: Conductor) -> None:
+    """What the venues themselves say is left."""
+    positions: dict[str, int] = {}
+    unanswered: list[str] = []
+    for venue, gateway in conductor.gateways.items():
+        try:
+            async with asyncio.timeout(CANCEL_PATIENCE_S):
+                sizes_e8 = await gateway.query_positions()
+        except (TransportError, VenueError, TimeoutError):
+            unanswered.append(venue)
+            continue
+        for pair in conductor.pairs:
+            for instrument in pair.rules.instruments:
+                size_e8 = sizes_e8.get(instrument.instrument_id, 0) if instrument.venue == venue else 0
+                if size_e8:
+                    positions[f"{venue}:{instrument.symbol}"] = size_e8
+    level = "warning" if unanswered else "info"
+    fields = {"positions_e8": positions, "unanswered": unanswered, "detail": _summary(positions, unanswered)}
+    conductor.log(level, "shutdown_done", fields)
+
+
+def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
+    if unanswered:
+        return f"{', '.join(unanswered)} did not say what is held there"
+    return "positions remain open" if positions else "flat on every venue"
+
+
+def _say(conductor: Conductor, step: str, detail: str, **fields: object) -> None:
+    conductor.log("info", "shutdown_step", {"step": step, "detail": detail, **fields})

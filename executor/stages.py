@@ -1,0 +1,90 @@
+"""The latency ledger: when each stage of a trade happened, as histograms and as fields of its log lines.
+
+Stamping costs a clock reading; everything else happens after the bytes have left.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from shm.counters import CounterTable
+from shm.names import EXECUTOR_HISTOGRAMS
+from shm.records import Signal
+
+_ORDERS_KEPT = 1_024
+
+
+@dataclass(slots=True)
+class Stages:
+    """Stamps of one signal's way, all ``_mono_ns``; a leg's stamp is 0 until it happened."""
+
+    signal: Signal
+    seen: int
+    sent: list[int] = field(default_factory=lambda: [0, 0])
+    acked: list[int] = field(default_factory=lambda: [0, 0])
+    filled: list[int] = field(default_factory=lambda: [0, 0])
+
+    def fields_us(self) -> dict[str, float | list[float | None]]:
+        """Durations in microseconds, stage by stage; None for a leg that did not get there."""
+        signal = self.signal
+        return {
+            "recv_to_publish": _us(signal.recv_mono_ns, signal.publish_mono_ns),
+            "publish_to_detector": _us(signal.publish_mono_ns, signal.seen_mono_ns),
+            "detector_to_decided": _us(signal.seen_mono_ns, signal.decided_mono_ns),
+            "decided_to_seen": _us(signal.decided_mono_ns, self.seen),
+            "seen_to_sent": [_leg_us(self.seen, sent) for sent in self.sent],
+            "sent_to_acked": [_leg_us(*pair) for pair in zip(self.sent, self.acked, strict=True)],
+            "sent_to_filled": [_leg_us(*pair) for pair in zip(self.sent, self.filled, strict=True)],
+        }
+
+
+class Ledger:
+    """Histograms of the executor, and when each order was written."""
+
+    def __init__(self, counters: CounterTable) -> None:
+        self._histograms = {name: counters.histogram(name) for name in EXECUTOR_HISTOGRAMS}
+        self._sent_mono_ns: OrderedDict[int, int] = OrderedDict()
+
+    def record(self, name: str, duration_ns: int) -> None:
+        self._histograms[name].record(duration_ns)
+
+    def sent(self, client_order_id: int, now_mono_ns: int) -> None:
+        self._sent_mono_ns[client_order_id] = now_mono_ns
+        if len(self._sent_mono_ns) > _ORDERS_KEPT:
+            self._sent_mono_ns.popitem(last=False)
+
+    def since_sent(self, name: str, client_order_id: int, then_mono_ns: int) -> None:
+        """Record what passed since an order of this life was written."""
+        sent_mono_ns = self._sent_mono_ns.get(client_order_id)
+        if sent_mono_ns is not None:
+            self.record(name, then_mono_ns - sent_mono_ns)
+
+    def both_sent(self, stages: Stages) -> None:
+        """Both legs of a signal have been written."""
+        first, last = min(stages.sent), max(stages.sent)
+        self.record("seen_to_first_sent", first - stages.seen)
+        self.record("seen_to_both_sent", last - stages.seen)
+        self.record("recv_to_both_sent", last - stages.signal.recv_mono_ns)
+        self.record("leg_gap", last - first)
+
+    def percentiles_us(self) -> dict[str, dict[str, float]]:
+        """p50, p99 and maximum of every stage that has been seen."""
+        return {
+            name: {
+                "count": histogram.count,
+                "p50": histogram.percentile_ns(50) / 1e3,
+                "p99": histogram.percentile_ns(99) / 1e3,
+                "max": histogram.max_ns / 1e3,
+            }
+            for name, histogram in self._histograms.items()
+            if histogram.count
+        }
+
+
+def _us(begin_ns: int, end_ns: int) -> float:
+    return round((end_ns - begin_ns) / 1e3, 1)
+
+
+def _leg_us(begin_ns: int, end_ns: int) -> float | None:
+    return _us(begin_ns, end_ns) if begin_ns and end_ns else None
