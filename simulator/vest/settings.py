@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from simulator.front import FrontSettings
 
-# Contract of the production deployment, part of what a registration proof signs.
+# Contract of the development deployment, part of what a registration proof signs: a proof made for
+# the simulator must be worthless in production.
 # Source: Vest v2 API documentation, "Register", read late 2025.
-PRODUCTION_CONTRACT = "0x919386306C47b2Fe1036e3B4F7C40D22D2461a23"
+DEVELOPMENT_CONTRACT = "0x8E4D87AEf4AC4D5415C35A12319013e34223825B"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VestSettings(FrontSettings):
     """Defaults follow the public documentation; where it is silent, the comment says so."""
 
-    verifying_contract: str = PRODUCTION_CONTRACT
+    verifying_contract: str = DEVELOPMENT_CONTRACT
     network_type: int = 0  # 0 on production; clients of the development host send 1
     account_group: int = 0  # given to whoever registers
     account_groups: frozenset[int] = frozenset(range(10))  # the shards that exist

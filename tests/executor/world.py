@@ -42,7 +42,6 @@ from simulator.exchange import Exchange
 from simulator.market import Top
 from simulator.orders import SimOrder
 from simulator.process import RunningSimulator, serve
-from simulator.vest import VestSettings
 from tools.preflight import _fetch_all
 from venues.contract import E8, Instrument
 
@@ -294,8 +293,7 @@ async def a_world(**changes: Any) -> AsyncIterator[World]:
     ``changes`` by "section__key".
     """
     config = SimulatorConfig(taker_fee_bps=0.1, ack_latency_ms=1.0)
-    vest = VestSettings(verifying_contract="0x8E4D87AEf4AC4D5415C35A12319013e34223825B")
-    simulator = await serve(config, source=StandingStill(), settings={"vest": vest})
+    simulator = await serve(config, source=StandingStill())
     directory = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="test-executor-")) / "memory"
     settings = {name.replace("__", "."): value for name, value in changes.items()}
     world = World(simulator, directory, raw_settings(simulator.ports, settings))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import ClientSession
 
 from simulator.exchange import Exchange
 from simulator.process import RunningSimulator
 from simulator.vest import KIT, VestFront, VestSettings
-from tests.simulator.vest_client import STRANGER_KEY, VestClient
+from tests.simulator.vest_client import CONTRACT, STRANGER_KEY, VestClient
 from venues.contract import E8
 
 
@@ -50,7 +50,8 @@ async def a_vest(
     settings: VestSettings | None = None, now_unix_ns: Callable[[], int] = time.time_ns
 ) -> AsyncIterator[VestServer]:
     exchange = Exchange(KIT.listing, now_unix_ns=now_unix_ns, make_id=KIT.make_id)
-    front = VestFront(exchange, settings)
+    # The published vectors, and with them the client, are of the production contract.
+    front = VestFront(exchange, replace(settings or VestSettings(), verifying_contract=CONTRACT))
     running = RunningSimulator("127.0.0.1")
     await running.add(front, 0)
     try:
