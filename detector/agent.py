@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from detector.gates import FeedStatus, Pending, Refusal
+from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules
 from detector.strategy import Market, Opportunity, PairStrategy
@@ -107,7 +107,7 @@ class Detector:
         self._views = memory.pairs()
         self._signals = memory.signals_writer()
         self._executor_bell = memory.doorbell("executor")
-        self._quotes: list[Quote | None] = [None] * memory.plan.instrument_count
+        self._quotes = [NO_QUOTE] * memory.plan.instrument_count
         self._pairs_by_instrument: list[_Pair | None] = [None] * memory.plan.instrument_count
         self._pairs = []
         for rule in rules:
@@ -190,11 +190,10 @@ class Detector:
         outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
         counters.add(pair.evaluations, len(outcomes))
         for outcome in outcomes:
-            if type(outcome) is Refusal:
+            if isinstance(outcome, Refusal):
                 counters.add(pair.gates[outcome.gate])
                 pair.last_refusal = outcome
-        for outcome in outcomes:
-            if type(outcome) is Opportunity:
+            else:
                 self._signal(pair, outcome, quote, seen_mono_ns)
 
     def _market(self, pair: _Pair, now_mono_ns: int) -> Market:
@@ -273,7 +272,7 @@ class Detector:
                 continue
             leg = pair.rules.first if instrument_id == pair.rules.first.instrument_id else pair.rules.second
             if leg.venue == feed.venue:
-                self._quotes[instrument_id] = feed.tops.read(instrument_id)
+                self._quotes[instrument_id] = feed.tops.read(instrument_id) or NO_QUOTE
 
     def _catch_up(self, feed: _Feed) -> None:
         missed = feed.ring.overtaken - feed.overtaken_seen

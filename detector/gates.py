@@ -48,9 +48,13 @@ class Pending(NamedTuple):
     expires_mono_ns: int
 
 
-def feed_alive(feed: FeedStatus, quote: Quote | None, now_mono_ns: int) -> Refusal | None:
+# Stands in for a quote that has not come yet: it is not valid, and nothing else of it is looked at.
+NO_QUOTE = Quote(-1, *([0] * (len(Quote._fields) - 1)))
+
+
+def feed_alive(feed: FeedStatus, quote: Quote, now_mono_ns: int) -> Refusal | None:
     """A feed that is disconnected, that flagged its quote stale, or that stopped beating."""
-    if not feed.is_connected or (quote is not None and quote.flags & _STALE):
+    if not feed.is_connected or quote.flags & _STALE:
         return Refusal(Gate.FEED_ALIVE, 0, 1)
     beat_age_ns = now_mono_ns - feed.beat_mono_ns
     if beat_age_ns > FEED_BEAT_AGE_NS_MAX:
@@ -58,13 +62,9 @@ def feed_alive(feed: FeedStatus, quote: Quote | None, now_mono_ns: int) -> Refus
     return None
 
 
-def quote_valid(quote: Quote | None) -> Refusal | None:
+def quote_valid(quote: Quote) -> Refusal | None:
     """A leg never quoted, one-sided, crossed, or behind a gap. ``value`` is the quote's flags."""
-    if quote is None:
-        return Refusal(Gate.QUOTE_VALID, 0, _VALID)
-    if not quote.flags & _VALID:
-        return Refusal(Gate.QUOTE_VALID, quote.flags, _VALID)
-    return None
+    return None if quote.flags & _VALID else Refusal(Gate.QUOTE_VALID, quote.flags, _VALID)
 
 
 def quote_age(first: Quote, second: Quote, age_ns_max: int, now_mono_ns: int) -> Refusal | None:

@@ -30,8 +30,8 @@ ReadDepth = Callable[[Instrument], DepthBook | None]
 class Market(NamedTuple):
     """Everything one evaluation looks at, at one instant."""
 
-    first: Quote | None
-    second: Quote | None
+    first: Quote  # gates.NO_QUOTE until one has come
+    second: Quote
     first_feed: FeedStatus
     second_feed: FeedStatus
     view: PairView | None  # None until the executor has spoken
@@ -60,24 +60,17 @@ Outcome = Opportunity | Refusal
 _ENDS_STREAK: Final = frozenset(
     (Gate.FEED_ALIVE, Gate.QUOTE_VALID, Gate.QUOTE_AGE, Gate.LEG_SKEW, Gate.ABSURD, Gate.EDGE)
 )
-_EXIT = -1  # what a streak is for: a layer's number, or this
+_EXIT = -1  # a target is the number of the layer to open, or this
 
 
 class _Streak:
     """Consecutive quotes that confirmed one thing: opening one layer, or closing."""
 
-    __slots__ = ("aim", "ticks")
+    __slots__ = ("target", "ticks")
 
     def __init__(self) -> None:
-        self.aim = 0
+        self.target = 0
         self.ticks = 0
-
-    def ticks_towards(self, aim: int) -> int:
-        """The streak so far; a new aim starts from nothing."""
-        if aim != self.aim:
-            self.aim = aim
-            self.ticks = 0
-        return self.ticks
 
 
 class PairStrategy:
@@ -85,7 +78,7 @@ class PairStrategy:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._streaks = {1: _Streak(), -1: _Streak()}
+        self._forward, self._backward = _Streak(), _Streak()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
         """Outcomes for direction +1 and -1, in this order."""
@@ -100,13 +93,15 @@ class PairStrategy:
 
     def start_over(self) -> None:
         """Forget both streaks: the market was lost, or a signal has used them up."""
-        for streak in self._streaks.values():
-            streak.ticks = 0
+        self._forward.ticks = self._backward.ticks = 0
 
     def _decide(self, market: Market, direction: int) -> Outcome:
-        streak = self._streaks[direction]
-        ticks = streak.ticks_towards(aim(self.rules, market.view, direction)) + 1
-        outcome = evaluate(self.rules, market, direction, ticks, slippage_bps=self.rules.slippage_bps)
+        streak = self._forward if direction > 0 else self._backward
+        target = aim(self.rules, market.view, direction)
+        if target != streak.target:  # what confirmed one thing confirms nothing about another
+            streak.target, streak.ticks = target, 0
+        ticks = streak.ticks + 1
+        outcome = evaluate(self.rules, market, direction, target, ticks, slippage_bps=self.rules.slippage_bps)
         streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in _ENDS_STREAK else ticks
         return outcome
 
@@ -135,53 +130,53 @@ def aim(rules: Rules, view: PairView | None, direction: int) -> int:
 def distrust_market(rules: Rules, market: Market) -> Refusal | None:
     """The gates that speak for both directions: can these two quotes be believed now?"""
     first, second, now_mono_ns = market.first, market.second, market.now_mono_ns
-    refusal = (
+    return (
         gates.feed_alive(market.first_feed, first, now_mono_ns)
         or gates.feed_alive(market.second_feed, second, now_mono_ns)
         or gates.quote_valid(first)
         or gates.quote_valid(second)
-    )
-    if refusal is not None:
-        return refusal
-    assert first is not None  # quote_valid has refused a leg without a quote
-    assert second is not None
-    return gates.quote_age(first, second, rules.quote_age_ns_max, now_mono_ns) or gates.leg_skew(
-        first, second, rules.leg_skew_ns_max
+        or gates.quote_age(first, second, rules.quote_age_ns_max, now_mono_ns)
+        or gates.leg_skew(first, second, rules.leg_skew_ns_max)
     )
 
 
-def evaluate(rules: Rules, market: Market, direction: int, ticks: int, *, slippage_bps: float) -> Outcome:
+def evaluate(
+    rules: Rules, market: Market, direction: int, target: int, ticks: int, *, slippage_bps: float
+) -> Outcome:
     """Decide one direction, given that ``distrust_market`` had no objection.
 
-    ``ticks`` counts the consecutive quotes that would have passed the edge if this one does, this
-    one included. ``slippage_bps`` is what the whole trade is expected to lose to slippage: the
-    configured figure, or one learned from trades.
+    ``target`` is what ``aim`` says. ``ticks`` counts the consecutive quotes that would have passed
+    the edge if this one does, this one included. ``slippage_bps`` is what the whole trade is
+    expected to lose to slippage: the configured figure, or one learned from trades.
     """
-    target = aim(rules, market.view, direction)
     if target == _EXIT:
         return _evaluate_exit(rules, market, direction, ticks)
-    return _evaluate_entry(rules, market, direction, target, ticks, slippage_bps)
-
-
-def _evaluate_entry(
-    rules: Rules, market: Market, direction: int, layer: int, ticks: int, slippage_bps: float
-) -> Outcome:
-    first, second = market.first, market.second
-    assert first is not None
-    assert second is not None
-    buy, sell = (first, second) if direction > 0 else (second, first)
+    buy, sell = (market.first, market.second) if direction > 0 else (market.second, market.first)
     spread_bps = entry_spread_bps(buy.ask_e8, sell.bid_e8)
     edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps)
-    trigger_bps, size_e8 = rules.layers[layer]
-    needed_e8 = ceil(size_e8 * rules.liquidity_ratio_min)
-    # Going past the touch may cost what the spread has to spare, and no more.
-    slack_bps = min(spread_bps - trigger_bps, edge_bps - rules.edge_bps_min)
-    view, now_mono_ns = market.view, market.now_mono_ns
+    trigger_bps = rules.layers[target].trigger_bps
+    # Most quotes end here: what the later gates need is worked out only for the others.
     return (
         gates.absurd(spread_bps, rules.gain_bps_max)
         or gates.entry_edge(spread_bps, trigger_bps, edge_bps, rules.edge_bps_min)
         or gates.confirmation(ticks, rules.confirm_ticks)
-        or gates.size(size_e8, _size_for_notional_e8(rules, buy, sell))
+        or _place_entry(rules, market, direction, target, spread_bps, edge_bps)
+    )
+
+
+def _place_entry(
+    rules: Rules, market: Market, direction: int, layer: int, spread_bps: float, edge_bps: float
+) -> Outcome:
+    """The rest of an entry whose spread is confirmed: its size, and whether it is allowed."""
+    view, now_mono_ns = market.view, market.now_mono_ns
+    first_price_e8, _ = _touch(market.first, direction)
+    second_price_e8, _ = _touch(market.second, -direction)
+    trigger_bps, size_e8 = rules.layers[layer]
+    needed_e8 = ceil(size_e8 * rules.liquidity_ratio_min)
+    # Going past the touch may cost what the spread has to spare, and no more.
+    slack_bps = min(spread_bps - trigger_bps, edge_bps - rules.edge_bps_min)
+    return (
+        gates.size(size_e8, _size_for_notional_e8(rules, min(first_price_e8, second_price_e8)))
         or gates.size(_available_e8(rules, market, direction, needed_e8, slack_bps), needed_e8)
         or gates.not_pending(market.pending, view, now_mono_ns)
         or gates.entry_state(view, direction, len(rules.layers))
@@ -193,8 +188,8 @@ def _evaluate_entry(
             direction,
             layer,
             size_e8,
-            first.ask_e8 if direction > 0 else first.bid_e8,
-            second.bid_e8 if direction > 0 else second.ask_e8,
+            first_price_e8,
+            second_price_e8,
             spread_bps,
             edge_bps,
         )
@@ -202,29 +197,31 @@ def _evaluate_entry(
 
 
 def _evaluate_exit(rules: Rules, market: Market, direction: int, ticks: int) -> Outcome:
-    first, second, view = market.first, market.second, market.view
-    assert first is not None
-    assert second is not None
+    view = market.view
     assert view is not None  # only a hedged pair has an exit
-    buy, sell = (first, second) if direction > 0 else (second, first)  # buy back the short leg
-    spread_bps = exit_spread_bps(sell.bid_e8, buy.ask_e8)
+    first_price_e8, _ = _touch(market.first, direction)
+    second_price_e8, _ = _touch(market.second, -direction)
+    # Trading forward buys back a short first leg and sells a long second one.
+    short_ask_e8, long_bid_e8 = (
+        (first_price_e8, second_price_e8) if direction > 0 else (second_price_e8, first_price_e8)
+    )
+    spread_bps = exit_spread_bps(long_bid_e8, short_ask_e8)
     held_ns = market.now_mono_ns - view.opened_mono_ns
+    size_e8 = view.size_e8
     return (
         gates.absurd(-spread_bps, rules.gain_bps_max)
         or gates.exit_edge(spread_bps, rules.exit_bps, held_ns, rules.hold_ns_max)
         or gates.confirmation(ticks, rules.exit_confirm_ticks)
         # Closing may use the whole price band on both legs: waiting for a better price is a bet.
-        or gates.size(
-            _available_e8(rules, market, direction, view.size_e8, 2 * rules.reach_bps), view.size_e8
-        )
+        or gates.size(_available_e8(rules, market, direction, size_e8, 2 * rules.reach_bps), size_e8)
         or gates.not_pending(market.pending, view, market.now_mono_ns)
         or Opportunity(
             SignalKind.EXIT,
             view.direction,
             view.layers_open,
-            view.size_e8,
-            first.ask_e8 if direction > 0 else first.bid_e8,
-            second.bid_e8 if direction > 0 else second.ask_e8,
+            size_e8,
+            first_price_e8,
+            second_price_e8,
             spread_bps,
             0.0,
         )
@@ -237,8 +234,6 @@ def _available_e8(rules: Rules, market: Market, direction: int, needed_e8: int, 
     ``slack_bps`` is shared by the legs that must go past their touch; none goes further than the
     orders' own price band.
     """
-    assert market.first is not None
-    assert market.second is not None
     legs = (
         (rules.first, *_touch(market.first, direction), direction),
         (rules.second, *_touch(market.second, -direction), -direction),
@@ -270,8 +265,7 @@ def _usable_levels(rules: Rules, market: Market, instrument: Instrument, sign: i
     return book.asks if sign > 0 else book.bids
 
 
-def _size_for_notional_e8(rules: Rules, buy: Quote, sell: Quote) -> int:
-    """The smallest size worth both venues' minimum notional at the touch."""
-    price_e8 = min(buy.ask_e8, sell.bid_e8)
+def _size_for_notional_e8(rules: Rules, price_e8: int) -> int:
+    """The smallest size worth both venues' minimum notional at this price."""
     notional_e8 = max(rules.first.min_notional_e8, rules.second.min_notional_e8)
     return -(-notional_e8 * E8 // price_e8)

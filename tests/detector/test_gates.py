@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector import gates
-from detector.gates import FEED_BEAT_AGE_NS_MAX, FeedStatus, Pending, Refusal
+from detector.gates import FEED_BEAT_AGE_NS_MAX, NO_QUOTE, FeedStatus, Pending, Refusal
 from shm.names import Gate
 from shm.records import PairPhase, PairView, QuoteFlags
 from tests.detector.builders import ALIVE, MS, NOW_NS, a_hedged_view, a_quote, a_view
@@ -36,8 +36,8 @@ def test_a_feed_is_alive_while_it_is_connected_beats_and_does_not_flag_its_quote
 
 def test_a_leg_never_quoted_is_invalid_not_dead() -> None:
     """Before the first quote the feed may be perfectly alive; the reason shown must be the true one."""
-    assert gates.feed_alive(ALIVE, None, NOW_NS) is None
-    assert gates.quote_valid(None) == Refusal(Gate.QUOTE_VALID, 0, VALID)
+    assert gates.feed_alive(ALIVE, NO_QUOTE, NOW_NS) is None
+    assert gates.quote_valid(NO_QUOTE) == Refusal(Gate.QUOTE_VALID, 0, VALID)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.gates import FeedStatus, Pending, Refusal
+from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
 from detector.layers import Layer
-from detector.strategy import Market, Opportunity, PairStrategy, distrust_market, evaluate
+from detector.strategy import Market, Opportunity, PairStrategy, aim, distrust_market, evaluate
 from shm.names import Gate
 from shm.records import PairPhase, PairView, QuoteFlags, SignalKind
 from tests.detector.builders import (
@@ -65,8 +65,8 @@ def test_fees_and_slippage_come_off_the_edge() -> None:
     market = a_wide_market(20)
     rules = some_rules(fees_bps=12.0, edge_bps_min=5.1)
 
-    refused = evaluate(rules, market, 1, 1, slippage_bps=3.0)
-    accepted = evaluate(some_rules(fees_bps=12.0, edge_bps_min=4.9), market, 1, 1, slippage_bps=3.0)
+    refused = evaluate(rules, market, 1, 0, 1, slippage_bps=3.0)
+    accepted = evaluate(some_rules(fees_bps=12.0, edge_bps_min=4.9), market, 1, 0, 1, slippage_bps=3.0)
 
     assert refused == Refusal(Gate.EDGE, near(5.0), 5.1)
     assert isinstance(accepted, Opportunity)
@@ -360,7 +360,7 @@ views = st.none() | st.builds(
     closed_mono_ns=st.sampled_from([0, NOW_NS - 10, NOW_NS - 2_000 * MS]),
     last_signal_id=st.integers(0, 3),
 )
-quotes = st.none() | st.builds(
+quotes = st.just(NO_QUOTE) | st.builds(
     a_quote,
     st.floats(90, 110),
     st.floats(90, 110),
@@ -401,8 +401,9 @@ def test_the_same_market_gives_the_same_decisions(sequence: list[Market]) -> Non
 def test_evaluate_is_pure(market: Market, direction: int, ticks: int) -> None:
     """Asked twice, it answers twice the same."""
     if distrust_market(RULES, market) is None:
-        first = evaluate(RULES, market, direction, ticks, slippage_bps=0.0)
-        assert first == evaluate(RULES, market, direction, ticks, slippage_bps=0.0)
+        target = aim(RULES, market.view, direction)
+        first = evaluate(RULES, market, direction, target, ticks, slippage_bps=0.0)
+        assert first == evaluate(RULES, market, direction, target, ticks, slippage_bps=0.0)
 
 
 @given(markets)
