@@ -80,13 +80,24 @@ class Account:
     updated_unix_ns: int
     holdings: dict[str, Holding] = field(default_factory=dict)
     leverages: dict[str, int] = field(default_factory=dict)  # symbol -> chosen leverage
-    open_orders: dict[str, SimOrder] = field(default_factory=dict)  # order id -> resting order
+    orders: dict[str, SimOrder] = field(default_factory=dict)  # by id, oldest first
+    orders_by_client_id: dict[str, SimOrder] = field(default_factory=dict)  # the newest of each
+    open_orders: dict[str, SimOrder] = field(default_factory=dict)  # those in the book, by id
+
+    def position_e8(self, symbol: str) -> int:
+        """Signed size of the position in one instrument; 0 when flat."""
+        holding = self.holdings.get(symbol)
+        return holding.size_e8 if holding else 0
 
     def initial_ratio_e8(self, instrument: SimInstrument) -> int:
         """The contract's initial margin ratio, or that of a lower leverage the account chose."""
         leverage = self.leverages.get(instrument.symbol)
-        chosen_e8 = -(-E8 // leverage) if leverage else 0
-        return max(instrument.initial_margin_ratio_e8, chosen_e8)
+        return self.ratio_at_e8(instrument, leverage) if leverage else instrument.initial_margin_ratio_e8
+
+    @staticmethod
+    def ratio_at_e8(instrument: SimInstrument, leverage: int) -> int:
+        """The initial margin ratio at a leverage: never below the contract's."""
+        return max(instrument.initial_margin_ratio_e8, -(-E8 // leverage))
 
 
 class Market(NamedTuple):
@@ -109,8 +120,7 @@ class _SymbolMargin(NamedTuple):
 def _symbol_margin(account: Account, market: Market, extra: SimOrder | None) -> _SymbolMargin:
     """Margins of one instrument: the larger of the exposures if all buys or all sells fill."""
     symbol = market.instrument.symbol
-    holding = account.holdings.get(symbol)
-    position_e8 = holding.size_e8 if holding else 0
+    position_e8 = account.position_e8(symbol)
     open_e8 = {BUY: 0, SELL: 0}
     for order in account.open_orders.values():
         if order.symbol == symbol:
@@ -212,8 +222,7 @@ def _liquidation_price_e8(size_e8: int, mark_e8: int, *, spare_e8: int, ratio_e8
 
 def reduce_only_orders_to_cancel(account: Account, symbol: str) -> list[SimOrder]:
     """Resting reduce-only orders that the position no longer covers, oldest first."""
-    holding = account.holdings.get(symbol)
-    position_e8 = holding.size_e8 if holding else 0
+    position_e8 = account.position_e8(symbol)
     return [
         order
         for order in account.open_orders.values()

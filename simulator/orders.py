@@ -158,6 +158,16 @@ class SimOrder:
     last_fill_size_e8: int = 0
     last_fill_unix_ns: int = 0
 
+    def add_fill(self, fill: SimFill) -> None:
+        """Count one execution in."""
+        self.filled_e8 += fill.size_e8
+        self.notional_e8 += fill.price_e8 * fill.size_e8 // E8
+        self.fee_e8 += fill.fee_e8
+        self.realised_e8 += fill.realised_e8
+        self.funding_e8 += fill.funding_e8
+        self.last_fill_price_e8, self.last_fill_size_e8 = fill.price_e8, fill.size_e8
+        self.last_fill_unix_ns = self.updated_unix_ns = fill.unix_ns
+
     @property
     def remaining_e8(self) -> int:
         """Size not filled; of a closed order, the size given back."""

@@ -39,6 +39,8 @@ class VestFront:
         self.settings = settings or VestSettings()
         self.faults = FaultPlan()
         self.upkeep = Upkeep(exchange, rate_period_s=_FUNDING_PERIOD_S, step_s=_FUNDING_PERIOD_S)
+        for symbol in exchange.symbols:
+            self.upkeep.set_rate(symbol, self.settings.funding_rate_e12)
         self.clients = Clients(self.settings.listen_key_life_s)
         self._hub = Hub(self.faults)
         self._feed = PublicFeed(exchange, self._hub, self.upkeep, self.settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -174,10 +174,11 @@ class RestApi:
         end_ms = _query_integer(query.get("endTime"), "endTime", self._now_unix_ms())
         limit = min(_query_integer(query.get("limit"), "limit", _ROWS_MAX), _ROWS_MAX)
         rows = []
-        for order in reversed(self._exchange.orders(client.primary, query.get("symbol"))):
+        for order in self._candidates(client, query):
             row = render.order_row(order, self._exchange.instrument(order.symbol))
             if (
                 (ids is None or row["id"] in ids)
+                and query.get("symbol", row["symbol"]) == row["symbol"]
                 and start_ms <= row["postTime"] <= end_ms
                 and query.get("nonce", str(row["nonce"])) == str(row["nonce"])
                 and query.get("orderType", row["orderType"]) == row["orderType"]
@@ -220,6 +221,13 @@ class RestApi:
         return [render.trade_row(trade, instrument) for trade in self._exchange.recent_trades(symbol, limit)]
 
     # --- helpers ---
+
+    def _candidates(self, client: Client, query: Mapping[str, str]) -> list[SimOrder]:
+        """Orders worth looking at for a query, newest first: few if it names a nonce."""
+        if "nonce" in query:
+            order = self._exchange.order_by_client_id(client.primary, query["nonce"])
+            return [order] if order else []
+        return self._exchange.orders(client.primary)[::-1]
 
     def _client(self, request: web.Request) -> Client:
         """The caller of a private call: account group first, API key second. Raises VestError."""

@@ -25,6 +25,9 @@ class VestSettings(FrontSettings):
     binary_frames: bool = True  # JSON in binary WebSocket frames, as the live service sends it
     listen_key_life_s: int = 3_600
     recv_window_ms: int = 5_000  # when the request names none
+    # Per hour; 10.95 % a year, the class of crypto contracts (documentation, "Funding"). The venue's
+    # own moves with a premium this simulator does not have.
+    funding_rate_e12: int = 12_500_000
     # Push rates of v2 are unmeasured; these are ours.
     depth_levels: int = 20
     depth_interval_ms: int = 50  # a change is pushed at once, but no sooner than this after the last

@@ -96,10 +96,11 @@ def test_an_unusable_argument_is_named_with_its_value(
     assert complaint in capsys.readouterr().err
 
 
-def test_a_start_beyond_the_recording_is_one_clear_line_and_exit_code_2() -> None:
+def test_a_start_beyond_the_recording_is_one_clear_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The recording's length is only known once it is read; it must still end without a traceback."""
-    process = start("--start-s", "400")
-    _, errors = process.communicate(timeout=30)
-
-    assert process.returncode == 2
-    assert errors == "simulator: start 400 s is beyond the end of the recording (343.6 s)\n"
+    assert main(["--start-s", "400"]) == 2
+    assert capsys.readouterr().err == (
+        "simulator: start 400 s is beyond the end of the recording (343.6 s)\n"
+    )

@@ -333,3 +333,26 @@ async def test_exchange_info_and_public_errors(vest: VestServer) -> None:
     assert rows["BTC-PERP"]["takerFee"] == "0.0001"
     assert await client.refused("/exchangeInfo?symbols=X", None, "GET") == 1121
     assert (await client.call("GET", "/depth?symbol=X"))[0] == 404
+
+
+async def test_funding_settles_on_the_hour_and_shows_in_account_and_tickers() -> None:
+    """A long pays the hourly rate of the mark once the hour has struck; no event is sent."""
+    clock_ns = 1_800_000_000_000_000_000  # on the hour
+    settings = VestSettings(funding_rate_e12=10**9, ticker_interval_ms=20)
+    async with a_vest(settings, now_unix_ns=lambda: clock_ns) as vest:
+        client = VestClient(vest.session, vest.port)
+        await client.register(expiry_ms=2 * 10**12)
+        body = client.market(size="0.1000", price="60010.00", time_ms=clock_ns // 10**6)
+        vest.exchange.execute(await client.place(body))
+
+        clock_ns += 3_600_000_000_000
+        async with asyncio.timeout(DEADLINE_S):
+            while (await client.account())["positions"][0]["unrealizedPnl"] == "-0.050000":
+                pass
+
+        (position,) = (await client.account())["positions"]
+        assert position["unrealizedPnl"] == "-6.050050"  # the mark is 60000.50: 0.1 coin, 0.1 %
+        assert position["entryFunding"] == "0.000000000000"
+        _, tickers = await client.call("GET", "/ticker/latest?symbols=BTC-PERP")
+        assert tickers["tickers"][0]["cumFunding"] == "60.000500000000"
+        assert tickers["tickers"][0]["oneHrFundingRate"] == "0.001000000000"
