@@ -4,7 +4,8 @@ from venues.vest.codes import CloseAction, close_action
 from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
 from venues.vest.instruments import fetch_instruments
 from venues.vest.market_data import VestMarketData
-from venues.vest.trading import VestCredentials, VestTrading
+from venues.vest.session import VestCredentials
+from venues.vest.trading import VestTrading
 
 MarketData = VestMarketData
 Trading = VestTrading

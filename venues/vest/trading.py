@@ -1,15 +1,13 @@
-"""One Vest v2 account: keys and session, REST conversations, order rendering, private stream.
+"""One Vest v2 account: REST conversations, order rendering, private stream.
 
-The client order id travels as the order's ``nonce``; ``time`` is the moment of signing. A fresh
-signing key is approved by the primary key for a week, so the key that owns the money signs nothing
-but that approval. Source: Vest API v2 documentation; what it leaves open is in ``doubts``.
+The client order id travels as the order's ``nonce``; ``time`` is the moment of signing. Source:
+Vest API v2 documentation; what it leaves open is in ``doubts``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,7 +15,6 @@ import msgspec
 from venues.contract import (
     Account,
     Call,
-    HttpRequest,
     HttpResponse,
     Instrument,
     OrderAck,
@@ -39,63 +36,27 @@ from venues.contract import (
 )
 from venues.vest import instruments
 from venues.vest.answers import VENUE, acknowledge, read
-from venues.vest.codes import DUPLICATE, INVALID_LISTEN_KEY
+from venues.vest.codes import DUPLICATE
 from venues.vest.doubts import (
     IOC_ORDER_TYPE,
-    LISTEN_KEY_RENEW_MS,
-    NETWORK_TYPE,
     ORDERS_PAGE_ROWS,
-    REGISTRATION_RENEW_BEFORE_MS,
-    REGISTRATION_VALID_MS,
-    ROUTING_PARAMETER,
     SEND_MARGIN_MS,
 )
-from venues.vest.hosts import verifying_contract, with_query
 from venues.vest.private_stream import PrivateStream
-from venues.vest.signing import Signer, encode_cancel, encode_order, proof_digest, sign_fields
+from venues.vest.session import VestCredentials, VestSession
+from venues.vest.signing import encode_cancel, encode_order, sign_fields
 from venues.vest.wire import (
     AccountRow,
     Leverage,
-    ListenKey,
     OrderRow,
     PositionRow,
-    Registration,
     order_update,
     report_e8,
 )
 
-_JSON: Final = (("Content-Type", "application/json"),)
-
-_registration_decoder = msgspec.json.Decoder(Registration)
-_listen_key_decoder = msgspec.json.Decoder(ListenKey)
 _account_decoder = msgspec.json.Decoder(AccountRow)
 _orders_decoder = msgspec.json.Decoder(list[OrderRow])
 _leverage_decoder = msgspec.json.Decoder(Leverage)
-
-
-@dataclass(frozen=True, slots=True)
-class VestCredentials:
-    """Private keys as hex. ``repr`` shows neither.
-
-    ``primary_private_key`` owns the account. ``signing_private_key`` is its delegate; left empty, a
-    fresh one is made in memory, which needs no keeping: every login approves its key anew.
-    """
-
-    primary_private_key: str = field(repr=False)
-    signing_private_key: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What registration gave. The API key is a secret."""
-
-    api_key: str = field(repr=False)
-    account_group: int
-    expires_unix_ms: int
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        return (("xrestservermm", f"restserver{self.account_group}"), ("X-API-KEY", self.api_key))
 
 
 class VestTrading:
@@ -113,22 +74,15 @@ class VestTrading:
     def __init__(
         self, hosts: VenueHosts, credentials: VestCredentials, *, recv_window_ms: int = 5_000
     ) -> None:
-        if not credentials.primary_private_key:
-            raise ValueError("vest: the primary private key is missing: set it in the environment or .env")
         if recv_window_ms <= SEND_MARGIN_MS:
             raise ValueError(f"vest: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
-        self._hosts = hosts
-        self._primary = Signer(credentials.primary_private_key, name="primary private key")
-        self._signer = Signer(credentials.signing_private_key, name="signing private key")
         self._recv_window_ms = recv_window_ms
-        self._maybe_session: _Session | None = None
-        self._listen_key = ""
-        self._renew_due_unix_ms = 0
+        self._session = VestSession(hosts, credentials)
         self._instruments: dict[str, int] = {}
         self._stream = PrivateStream(self._instruments)
 
     def __repr__(self) -> str:
-        return f"VestTrading(primary={self._primary.address}, signing={self._signer.address})"
+        return f"VestTrading({self._session!r})"
 
     # --- session ---
 
@@ -138,72 +92,14 @@ class VestTrading:
         return found
 
     def login(self, now_unix_ms: int) -> Call[None]:
-        """Have the primary key approve the signing key, then obtain a listen key."""
-        yield from self._register(now_unix_ms)
-        yield from self._obtain_listen_key(now_unix_ms)
-
-    def _register(self, now_unix_ms: int) -> Call[None]:
-        expiry_unix_ms = now_unix_ms + REGISTRATION_VALID_MS
-        digest = proof_digest(
-            contract=verifying_contract(self._hosts),
-            approved_signer=self._signer.address,
-            expiry_unix_ms=expiry_unix_ms,
-        )
-        body = msgspec.json.encode(
-            {
-                "signingAddr": self._signer.address,
-                "primaryAddr": self._primary.address,
-                "signature": self._primary.sign_digest(digest),
-                "expiryTime": expiry_unix_ms,
-                "networkType": NETWORK_TYPE,
-            }
-        )
-        response = yield HttpRequest("POST", "/register", instruments.PUBLIC_HEADERS + _JSON, body)
-        granted = read(response, _registration_decoder, "POST /register")
-        # Group 0 is the usual one and as good as any other.
-        self._maybe_session = _Session(granted.api_key, granted.acc_group, expiry_unix_ms)
-
-    def _obtain_listen_key(self, now_unix_ms: int) -> Call[None]:
-        """POST returns the key that is active, if any, with its hour begun anew."""
-        response = yield self._request("POST", "/account/listenKey", b"{}")
-        self._keep_listen_key(response, now_unix_ms)
-
-    def _keep_listen_key(self, response: HttpResponse, now_unix_ms: int) -> None:
-        self._listen_key = read(response, _listen_key_decoder, "the listen key request").listen_key
-        self._renew_due_unix_ms = now_unix_ms + LISTEN_KEY_RENEW_MS
+        yield from self._session.login(now_unix_ms)
 
     def renew(self, now_unix_ms: int) -> Call[None]:
-        """Extend the listen key, and the registration in its last day.
-
-        A listen key that has expired is replaced: the private stream must then be reconnected,
-        and the venue closes the old one (4004, 4005) by itself.
-        """
-        if now_unix_ms > self._session.expires_unix_ms - REGISTRATION_RENEW_BEFORE_MS:
-            yield from self._register(now_unix_ms)
-        response = yield self._request("PUT", "/account/listenKey", b"{}")
-        try:
-            self._keep_listen_key(response, now_unix_ms)
-        except VenueError as error:
-            if error.code != str(INVALID_LISTEN_KEY):
-                raise
-            yield from self._obtain_listen_key(now_unix_ms)
+        yield from self._session.renew(now_unix_ms)
 
     @property
     def renew_due_unix_ms(self) -> int:
-        return self._renew_due_unix_ms
-
-    @property
-    def _session(self) -> _Session:
-        if self._maybe_session is None:
-            raise RuntimeError("vest: login has not been completed: drive login() first")
-        return self._maybe_session
-
-    def _request(
-        self, method: Literal["GET", "POST", "PUT", "DELETE"], path: str, body: bytes = b""
-    ) -> HttpRequest:
-        """A private request; one with a body says that it is JSON."""
-        headers = self._session.headers
-        return HttpRequest(method, path, headers + _JSON if body else headers, body)
+        return self._session.renew_due_unix_ms
 
     # --- reading ---
 
@@ -257,7 +153,7 @@ class VestTrading:
 
     def _fetch_orders(self, wanted: Mapping[str, str], now_unix_ms: int) -> Call[list[OrderRow]]:
         query = urlencode({**wanted, "time": now_unix_ms})
-        response = yield self._request("GET", f"/orders?{query}")
+        response = yield self._session.request("GET", f"/orders?{query}")
         return read(response, _orders_decoder, "GET /orders")
 
     def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
@@ -277,7 +173,7 @@ class VestTrading:
             raise TransportError(f"{VENUE}: GET /account: {error}") from None
 
     def _fetch_account(self, now_unix_ms: int) -> Call[AccountRow]:
-        response = yield self._request("GET", f"/account?time={now_unix_ms}")
+        response = yield self._session.request("GET", f"/account?time={now_unix_ms}")
         return read(response, _account_decoder, "GET /account")
 
     @property
@@ -294,7 +190,7 @@ class VestTrading:
         The one private call that is not signed. Some symbols need it once before trading.
         """
         body = msgspec.json.encode({"time": now_unix_ms, "symbol": instrument.symbol, "value": leverage})
-        response = yield self._request("POST", "/account/leverage", body)
+        response = yield self._session.request("POST", "/account/leverage", body)
         return read(response, _leverage_decoder, "POST /account/leverage").value
 
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
@@ -311,7 +207,7 @@ class VestTrading:
                     text = f"no order has the nonce {ref.client_order_id}"
                     return OrderAck(ref.client_order_id, Outcome.IN_DOUBT, text=text)
                 venue_order_id = order.venue_order_id
-            response = yield self._request(
+            response = yield self._session.request(
                 "POST", "/orders/cancel", self._render_cancel(venue_order_id, now_unix_ms)
             )
         except TransportError as error:
@@ -324,7 +220,7 @@ class VestTrading:
         return self._render_signed(order, encoded)
 
     def _render_signed(self, order: Mapping[str, object], encoded: bytes) -> bytes:
-        signature = sign_fields(self._signer, encoded)
+        signature = sign_fields(self._session.signer, encoded)
         return msgspec.json.encode(
             {"order": order, "recvWindow": self._recv_window_ms, "signature": signature}
         )
@@ -362,7 +258,7 @@ class VestTrading:
             order["timeInForce"] = request.time_in_force.value
         return SignedOrder(
             request=request,
-            wire=self._request("POST", "/orders", self._render_signed(order, encoded)),
+            wire=self._session.request("POST", "/orders", self._render_signed(order, encoded)),
             valid_until_unix_ms=now_unix_ms + self._recv_window_ms - SEND_MARGIN_MS,
         )
 
@@ -372,11 +268,7 @@ class VestTrading:
     # --- private stream ---
 
     def stream_url(self) -> str:
-        """Complete URL with the listen key: never log it. RuntimeError before ``login``."""
-        routing = {ROUTING_PARAMETER: f"restserver{self._session.account_group}"}
-        return with_query(
-            self._hosts.private_ws_url, {"version": "1.0", **routing, "listenKey": self._listen_key}
-        )
+        return self._session.stream_url()
 
     def stream_connected(self, now_mono_ns: int) -> None:
         self._stream.connected(now_mono_ns)

@@ -15,9 +15,10 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
-from simulator.vest import VestSettings
-from tests.simulator.vest_server import VestServer, a_vest
-from tests.venues.vest.builders import PRIMARY_KEY, VECTORS
+from simulator.exchange import Exchange
+from simulator.process import RunningSimulator
+from simulator.vest import KIT, VestFront
+from tests.venues.vest.builders import PRIMARY_KEY
 from venues.contract import (
     E8,
     Call,
@@ -54,17 +55,22 @@ def now_unix_ms() -> int:
 class Desk:
     """A logged-in account on a simulated Vest, with its private stream read into ``events``."""
 
-    def __init__(self, server: VestServer) -> None:
-        base = f"127.0.0.1:{server.port}"
+    def __init__(self, exchange: Exchange, port: int, session: aiohttp.ClientSession) -> None:
+        base = f"127.0.0.1:{port}"
         self.hosts = VenueHosts(f"http://{base}/v2", f"ws://{base}/ws-api", f"ws://{base}/ws-api")
-        self.server = server
+        self.exchange = exchange
+        self.session = session
         self.trading = VestTrading(self.hosts, VestCredentials(PRIMARY_KEY))
         self.events: asyncio.Queue[PrivateEvent] = asyncio.Queue()
         self.last_id = now_unix_ms() << 10
         self.btc: Instrument
 
+    def show(self, bid: int, ask: int) -> None:
+        """One bitcoin at one price on either side."""
+        self.exchange.apply_market("BTC-PERP", [(bid * E8, E8)], [(ask * E8, E8)])
+
     async def run(self, call: Call[T]) -> T:
-        return await perform(self.server.session, self.hosts.rest_url, call, timeout_s=WITHIN_S)
+        return await perform(self.session, self.hosts.rest_url, call, timeout_s=WITHIN_S)
 
     async def read_stream(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.trading.stream_connected(0)
@@ -105,17 +111,23 @@ class Desk:
 
 @asynccontextmanager
 async def a_desk() -> AsyncIterator[Desk]:
-    # Away from production a registration is proven to the development contract.
-    settings = VestSettings(verifying_contract=VECTORS["contracts"]["dev"])
-    async with a_vest(settings) as server:
-        desk = Desk(server)
-        [desk.btc] = await desk.run(desk.trading.fetch_instruments({"BTC-PERP": 7}))
-        await desk.run(desk.trading.login(now_unix_ms()))
-        async with server.session.ws_connect(desk.trading.stream_url()) as socket:
-            reading = asyncio.create_task(desk.read_stream(socket))
-            await desk.until(lambda event: isinstance(event, StreamReady))
-            yield desk
-        await reading
+    """The simulator as shipped, on a port of the system's choosing, and a desk logged in to it."""
+    exchange = Exchange(KIT.listing, now_unix_ns=time.time_ns, make_id=KIT.make_id)
+    running = RunningSimulator("127.0.0.1")
+    await running.add(VestFront(exchange), 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            desk = Desk(exchange, running.ports["vest"], session)
+            desk.show(60_000, 60_001)
+            [desk.btc] = await desk.run(desk.trading.fetch_instruments({"BTC-PERP": 7}))
+            await desk.run(desk.trading.login(now_unix_ms()))
+            async with session.ws_connect(desk.trading.stream_url()) as socket:
+                reading = asyncio.create_task(desk.read_stream(socket))
+                await desk.until(lambda event: isinstance(event, StreamReady))
+                yield desk
+            await reading
+    finally:
+        await running.stop()
 
 
 def is_final(event: PrivateEvent) -> bool:
@@ -219,12 +231,12 @@ async def test_an_unknown_symbol_is_named() -> None:
 async def test_market_data_follows_the_simulated_book() -> None:
     async with a_desk() as desk:
         feed = VestMarketData(desk.hosts, {"BTC-PERP": 7})
-        async with desk.server.session.ws_connect(feed.url) as socket, asyncio.timeout(WITHIN_S):
+        async with desk.session.ws_connect(feed.url) as socket, asyncio.timeout(WITHIN_S):
             feed.connected(0)
             for frame in feed.take_frames():
                 await socket.send_str(frame.decode())
             tops: list[TopOfBook] = []
-            desk.server.show(61_000, 61_002)
+            desk.show(61_000, 61_002)
             while not any(top.bid_e8 == 61_000 * E8 for top in tops):
                 message = await socket.receive()
                 is_binary = message.type is aiohttp.WSMsgType.BINARY

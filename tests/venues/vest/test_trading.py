@@ -246,7 +246,7 @@ def test_the_registration_is_renewed_in_its_last_day() -> None:
 
 def test_secrets_are_in_no_repr() -> None:
     trading = a_session()
-    shown = repr(trading) + repr(VestCredentials(PRIMARY_KEY, SIGNING_KEY)) + repr(trading._session)
+    shown = repr(trading) + repr(VestCredentials(PRIMARY_KEY, SIGNING_KEY)) + repr(trading._session._grant)
     for secret in (PRIMARY_KEY, SIGNING_KEY, API_KEY, LISTEN_KEY):
         assert secret.removeprefix("0x") not in shown
 
