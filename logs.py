@@ -84,7 +84,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "database_away": "the database does not answer: events are kept in the journal",
     "database_back": "the database answers again; how many events were waiting",
     "journal_full": "the journal reached its limit",
-    "event_unstorable": "the database refused one event for its content; the journal keeps it",
+    "event_unstorable": "an event's rows could not be stored for what it says; its line was",
     "events_lost": "events did not fit a queue and were only printed",
     # simulator
     "simulator_ready": "both venues listen; ports and market",

@@ -19,7 +19,7 @@ from launch import Launch, refuse, start
 from logs import print_line, register_secret
 from persistence.journal import Entry, Journal, JournalError, Tail
 from persistence.server import ServerError, start_server, stop_server
-from persistence.store import Store
+from persistence.store import Store, UnstorableEvent
 from settings import PROJECT, read_secrets
 from shm.queue import QueueReader
 
@@ -44,6 +44,7 @@ def main() -> None:
         while not launch.stop.is_set():
             if writer.refusal:
                 refuse(writer.refusal)
+            writer.raise_failure()
             if not drain.turn():
                 time.sleep(_IDLE_S)
         while drain.turn():
@@ -143,6 +144,7 @@ class DatabaseWriter(threading.Thread):
         self.refusal = ""
         self.stored_number = 0
         self._end_at_mono_s: float | None = None  # set once no more events will come
+        self._failure: Exception | None = None
         self._wake = threading.Event()
 
     def finish(self, patience_s: float, beat: Callable[[], None]) -> None:
@@ -160,7 +162,18 @@ class DatabaseWriter(threading.Thread):
                 detail="stopping without the database; the journal keeps these events for the next start",
             )
 
+    def raise_failure(self) -> None:
+        """Raise in the main thread what ended this one: a writer must not die unnoticed."""
+        if self._failure is not None:
+            raise self._failure
+
     def run(self) -> None:
+        try:
+            self._store_until_told()
+        except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            self._failure = error
+
+    def _store_until_told(self) -> None:
         log = self._launch.log
         is_away = False
         failures = 0
@@ -219,16 +232,22 @@ class DatabaseWriter(threading.Thread):
         """Store a batch; an event the database refuses for what it says is named and left out."""
         try:
             store.write(entries)
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        except (
+            UnstorableEvent,
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.ProgrammingError,
+        ) as error:
             if len(entries) > 1:
                 for entry in entries:
                     self._write(store, [entry])
                 return
+            store.write_line_alone(entries[0])
             self._launch.log.error(
                 "event_unstorable",
                 number=entries[0].number,
                 source=entries[0].source,
-                detail=f"{' '.join(str(error).split())[:300]}; it stays in the journal",
+                detail=f"{' '.join(str(error).split())[:300]}; only its line was stored",
             )
 
     def _is_over(self) -> bool:

@@ -114,11 +114,20 @@ _SQL: Final[Mapping[str, str]] = {
     "trade_closed": _TRADE_CLOSED,
     "slippage": _SLIPPAGE,
 }
-# Fields that may be absent from a line: SQL null then.
-_OPTIONAL: Final = dict.fromkeys(
+# Values that a line may not have: SQL null then.
+_ABSENT: Final = dict.fromkeys(
     (
-        *("trade_id", "ack_us", "fill_us", "funding_e8", "entry_price_e8", "detected_bps", "sent_bps"),
-        *("filled_bps", "first_leg_bps", "second_leg_bps", "recv_to_publish_us", "publish_to_seen_us"),
+        *(
+            "trade_id",
+            "ack_us",
+            "fill_us",
+            "funding",
+            "entry_price",
+            "detected_bps",
+            "sent_bps",
+            "filled_bps",
+        ),
+        *("first_leg_bps", "second_leg_bps", "recv_to_publish_us", "publish_to_seen_us"),
         *("seen_to_decided_us", "decided_to_executor_us", "executor_to_first_us", "executor_to_both_us"),
         "recv_to_both_us",
     )
@@ -130,7 +139,9 @@ _ENDED: Final = frozenset({"filled", "cancelled", "rejected", "unsent", "absent"
 def statements(event: Event) -> list[Statement]:
     """Statements for one event, none for an event that only the ``events`` table keeps.
 
-    ``event`` is a log line as parsed JSON; a field it lacks is a KeyError when the statement runs.
+    ``event`` is a log line as parsed JSON. Raises KeyError, TypeError or ValueError if it is not the
+    line its name promises; a value that a statement needs and nobody gave is psycopg's
+    ProgrammingError when it runs.
     """
     name = event["event"]
     if name == "settings_loaded":
@@ -141,10 +152,10 @@ def statements(event: Event) -> list[Statement]:
 
 def _values(event: Event) -> Mapping[str, Any]:
     """The line's fields; each ``<name>_e8`` also as ``<name>``, the database's numeric."""
-    values = {**_OPTIONAL, **event}
+    values: dict[str, Any] = {**_ABSENT, **event}
     for key, value in list(values.items()):
-        if key.endswith("_e8"):
-            values[key[:-3]] = None if value is None else Decimal(value).scaleb(-8)
+        if key.endswith("_e8") and isinstance(value, int):
+            values[key[:-3]] = Decimal(value).scaleb(-8)
     if "order_state" in values:
         values["said"] = values.get("reason") or values.get("text") or ""
         values["is_answered"] = values["order_state"] not in _UNANSWERED

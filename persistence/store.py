@@ -17,7 +17,7 @@ import orjson
 import psycopg
 
 from persistence.journal import Entry
-from persistence.rows import statements
+from persistence.rows import Event, Statement, statements
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x54414E44  # "TAND": one migrating process at a time
@@ -69,31 +69,51 @@ class Store:
         return int(row[0])
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Store a batch in one transaction. The caller starts behind ``stored_number``."""
+        """Store a batch in one transaction. The caller starts behind ``stored_number``.
+
+        Raises UnstorableEvent, or psycopg's DataError, IntegrityError or ProgrammingError, for an
+        event that is not as it should be; with any other psycopg.Error the database is at fault.
+        """
         events = [(entry.number, orjson.loads(entry.payload)) for entry in entries]
         with self._connection.transaction(), self._connection.cursor() as cursor:
             cursor.executemany(
                 _EVENT,
-                [
-                    (
-                        self._journal_id,
-                        number,
-                        event["run_id"],
-                        event["ts"],
-                        event["mono_ns"],
-                        event["proc"],
-                        event["level"],
-                        event["event"],
-                        event.get("pair"),
-                        event.get("trade_id"),
-                        orjson.dumps(event).decode(),
-                    )
-                    for number, event in events
-                ],
+                [self._event_row(number, event) for number, event in events],
             )
-            for _, event in events:
-                for sql, values in statements(event):
+            for number, event in events:
+                for sql, values in _statements(number, event):
                     cursor.execute(sql, values)
+
+    def write_line_alone(self, entry: Entry) -> None:
+        """Store the line of an event whose meaning for the other tables could not be stored."""
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.execute(_EVENT, self._event_row(entry.number, orjson.loads(entry.payload)))
+
+    def _event_row(self, number: int, event: Event) -> tuple[object, ...]:
+        return (
+            self._journal_id,
+            number,
+            event["run_id"],
+            event["ts"],
+            event["mono_ns"],
+            event["proc"],
+            event["level"],
+            event["event"],
+            event.get("pair"),
+            event.get("trade_id"),
+            orjson.dumps(event).decode(),
+        )
 
     def close(self) -> None:
         self._connection.close()
+
+
+class UnstorableEvent(ValueError):
+    """A line is not what its event name promises: our own mistake, told and not repeated."""
+
+
+def _statements(number: int, event: Event) -> list[Statement]:
+    try:
+        return statements(event)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnstorableEvent(f"event {number} ({event['event']}): {type(error).__name__} {error}") from error

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from persistence.journal import Entry
-from persistence.store import Store
+from persistence.store import Store, UnstorableEvent
 
 TS = "2026-01-02T03:04:05.000006Z"
 
@@ -81,6 +81,14 @@ def test_a_batch_is_stored_whole_or_not_at_all(store: Store, database_url: str) 
 
     assert store.stored_number() == 0
     assert rows(database_url, "select * from orders") == []
+
+
+def test_a_line_that_breaks_its_promise_is_named(store: Store) -> None:
+    with pytest.raises(UnstorableEvent, match=r"event 5 \(settings_loaded\): KeyError 'pairs'"):
+        store.write([an_entry(5, "settings_loaded", mode="sim", version="1")])
+
+    store.write_line_alone(an_entry(5, "settings_loaded", mode="sim", version="1"))
+    assert store.stored_number() == 5
 
 
 def test_a_repeated_batch_is_refused_by_its_numbers(store: Store, database_url: str) -> None:
