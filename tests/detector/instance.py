@@ -16,8 +16,7 @@ from launch import write_launch
 from settings import Settings, parse_settings
 from shm.broadcast import BroadcastWriter
 from shm.counters import CounterTable
-from shm.doorbell import Doorbell
-from shm.memory import Memory, MemoryPlan
+from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.names import (
     DETECTOR_HISTOGRAMS,
     FEED_COUNTERS,
@@ -95,7 +94,9 @@ class Instance:
                 **{f"feed-{venue}": feed for venue in VENUES},
             },
         )
-        self.bells = {name: Doorbell.open_fd() for name in ("detector", "executor")}
+        self.bells = {
+            name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in ("detector", "executor")
+        }
         self.memory = Memory(directory, self.bells)
         self._rings: dict[str, BroadcastWriter] = {}
         self._feeds: dict[str, CounterTable] = {}

@@ -14,7 +14,6 @@ from typing import Any
 
 from launch import write_launch
 from shm.broadcast import BroadcastReader
-from shm.doorbell import Doorbell
 from shm.memory import Memory, MemoryPlan
 from shm.names import FEED_COUNTERS, FEED_HISTOGRAMS
 from shm.records import QUOTE, DepthBook, Quote, unpack_depth
@@ -79,7 +78,7 @@ class Instance:
             ),
             {"feed-vest": feed, "feed-paradex": feed},
         )
-        self.bells = {"detector": Doorbell.open_fd()}
+        self.bells = {"detector": os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)}
         self.memory = Memory(directory, self.bells)
         self.watch(venue)
 
