@@ -26,7 +26,9 @@ from executor.messages import (
     At,
     Cancel,
     Command,
+    Enter,
     Event,
+    Exit,
     FillTold,
     LegMarket,
     Log,
@@ -95,6 +97,7 @@ class Pair:
     result_day: int = 0
     result_e8: int = 0  # realised on that day
     stages: Stages | None = None  # of the newest signal
+    is_signal_fresh: bool = False  # what is sent now is the signal's own batch
     last_signal_id: int = 0
     entries_stopped: str = ""  # what the machine was told last
     view: PairView | None = None
@@ -243,9 +246,10 @@ class Conductor:
             self.rate.count(sent_mono_ns)
             self.count("orders_sent_total")
             self.ledger.sent(send.client_order_id, sent_mono_ns)
-            if pair.stages is not None and send.attempt == 0:
+            if pair.stages is not None and pair.is_signal_fresh:
+                pair.stages.client_order_ids[send.leg] = send.client_order_id
                 pair.stages.sent[send.leg] = sent_mono_ns
-        if len(written) == 2 and pair.stages is not None and batch.sends[0].attempt == 0:
+        if len(written) == 2 and pair.stages is not None and pair.is_signal_fresh:
             self.ledger.both_sent(pair.stages)
         for send, sent_mono_ns in written:
             instrument = pair.rules.instruments[send.leg]
@@ -305,8 +309,8 @@ class Conductor:
             case "leg_filled":
                 now_mono_ns = time.monotonic_ns()
                 self.ledger.since_sent("sent_to_filled", fields["client_order_id"], now_mono_ns)
-                if pair.stages is not None and fields["attempt"] == 0:
-                    pair.stages.filled[fields["leg"]] = now_mono_ns
+                if pair.stages is not None:
+                    pair.stages.reached(pair.stages.filled, fields["client_order_id"], now_mono_ns)
             case "naked_end":
                 self.ledger.record("naked", int(fields["naked_ms"] * 1e6))
             case "pair_state" if fields["phase"] == "FLAT":
@@ -399,13 +403,7 @@ class Conductor:
             return
         self.ledger.since_sent("sent_to_acked", ack.client_order_id, recv_mono_ns)
         if pair.stages is not None:
-            for leg, sent_mono_ns in enumerate(pair.stages.sent):
-                is_it = any(
-                    order.client_order_id == ack.client_order_id and order.attempt == 0
-                    for order in pair.state.legs[leg].live
-                )
-                if sent_mono_ns and is_it:
-                    pair.stages.acked[leg] = recv_mono_ns
+            pair.stages.reached(pair.stages.acked, ack.client_order_id, recv_mono_ns)
         self.feed(pair, _acked(self.at(pair), ack))
 
     def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:
@@ -582,8 +580,12 @@ class Conductor:
         if self._process.events is not None:
             self._process.events.push(line)  # a full queue counts what it refuses, and the line is printed
 
-    def start_stages(self, pair: Pair, signal: Signal, seen_mono_ns: int) -> None:
+    def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> None:
+        """Feed what a signal asks for, and measure what comes of it."""
         pair.stages = Stages(signal, seen_mono_ns)
+        pair.is_signal_fresh = True
+        self.feed(pair, event)
+        pair.is_signal_fresh = False
         self.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
 
     def close(self) -> None:

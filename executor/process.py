@@ -227,28 +227,25 @@ class Executor:
         if signal.kind == SignalKind.EXIT:
             refusal = self._refuse_expired(signal, at.now_mono_ns)
             if refusal is None:
-                conductor.start_stages(pair, signal, seen_mono_ns)
-                conductor.feed(pair, Exit(at, signal_id, "signal"))
+                conductor.obey(pair, Exit(at, signal_id, "signal"), signal, seen_mono_ns)
         else:
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
             refusal = refuse_entry(
                 self._entry_check(pair, signal, at.now_mono_ns, at.markets), self._settings.risk
             )
             if refusal is None:
-                conductor.start_stages(pair, signal, seen_mono_ns)
                 self._breaker.entry_left()
-                conductor.feed(
-                    pair,
-                    Enter(
-                        at,
-                        signal_id,
-                        signal.direction,
-                        signal.layer,
-                        signal.size_e8,
-                        (signal.first_price_e8, signal.second_price_e8),
-                        signal.spread_bps,
-                    ),
+                prices_e8 = (signal.first_price_e8, signal.second_price_e8)
+                entry = Enter(
+                    at,
+                    signal_id,
+                    signal.direction,
+                    signal.layer,
+                    signal.size_e8,
+                    prices_e8,
+                    signal.spread_bps,
                 )
+                conductor.obey(pair, entry, signal, seen_mono_ns)
         if refusal is not None:
             self._refused(pair, signal, refusal)
         conductor.publish(pair, time.monotonic_ns())

@@ -21,9 +21,16 @@ class Stages:
 
     signal: Signal
     seen: int
+    client_order_ids: list[int] = field(default_factory=lambda: [0, 0])  # of the signal's own batch
     sent: list[int] = field(default_factory=lambda: [0, 0])
     acked: list[int] = field(default_factory=lambda: [0, 0])
     filled: list[int] = field(default_factory=lambda: [0, 0])
+
+    def reached(self, stamps: list[int], client_order_id: int, now_mono_ns: int) -> None:
+        """Stamp the leg that this order of the signal's batch is; orders sent later have no place here."""
+        if client_order_id in self.client_order_ids:
+            leg = self.client_order_ids.index(client_order_id)
+            stamps[leg] = stamps[leg] or now_mono_ns
 
     def fields_us(self) -> dict[str, float | list[float | None]]:
         """Durations in microseconds, stage by stage; None for a leg that did not get there."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from shm.records import PairPhase
-from tests.executor.world import SIZE_E8, a_world
+from simulator.faults import Fault
+from tests.executor.world import LEGS, SIZE_E8, World, a_world
+
+
+def client_ids(world: World, venue: str) -> list[str]:
+    return [order.client_id for order in world.orders(venue)]
 
 
 async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
-    """The whole of its work, once."""
+    """The whole of its work, once, with what it tells of it."""
     async with a_world() as world:
         await world.start()
         await world.open()
@@ -15,11 +24,197 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
 
         world.show("paradex", 50_000, 50_001)
         world.exit()
-        await world.until_told("trade_closed")
+        closed = await world.until_told("trade_closed")
         await world.until_phase(PairPhase.FLAT)
 
         assert world.positions_e8 == (0, 0)
         assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
         assert world.counter("orders_sent_total") == 4
+        # 49 = 50 050 - 50 001 gained on the way in, 2 x 0.5 given to each spread on the way out.
+        assert closed["result_e8"] == (49 - 1) * SIZE_E8 - closed["fees_e8"]
+        stages = world.told("slippage")[0]["stages_us"]
+        assert all(duration > 0 for leg in ("sent_to_acked", "sent_to_filled") for duration in stages[leg])
         assert await world.terminate() == 0
         assert world.errors == b""
+
+
+async def test_both_directions_trade() -> None:
+    """The gap opens either way."""
+    async with a_world() as world:
+        world.show("paradex", 49_950, 49_951)
+        await world.start()
+        await world.open(direction=-1)
+        assert world.positions_e8 == (-SIZE_E8, SIZE_E8)
+        world.exit(direction=-1)
+        await world.until_told("trade_closed")
+        assert world.positions_e8 == (0, 0)
+
+
+async def test_in_a_calm_market_every_order_was_signed_beforehand() -> None:
+    """Signing takes longer than everything else between a signal and its bytes."""
+    async with a_world() as world:
+        await world.start()
+        await world.until(lambda: world.counter("ready") == 1)
+        await world.settle_templates()
+        await world.open()
+        await world.settle_templates()
+        world.exit()
+        await world.until_told("trade_closed")
+        assert (world.counter("template_hits_total"), world.counter("template_misses_total")) == (4, 0)
+
+
+async def test_a_template_the_market_has_left_is_not_sent() -> None:
+    """Its limit would be beyond the band, or short of the touch."""
+    async with a_world() as world:
+        await world.start()
+        await world.settle_templates()
+        world.show("vest", 49_900, 49_901)
+        world.enter()  # in the same instant: nothing has been armed anew
+        await world.until_phase(PairPhase.HEDGED)
+        limits = {line["venue"]: line["limit_price_e8"] for line in world.told("intent_written")}
+        bought = world.orders("vest")[0]
+        assert bought.limit_price_e8 <= limits["vest"]
+        assert bought.limit_price_e8 < 50_000 * 10**8
+
+
+async def test_the_leg_that_filled_is_closed_when_the_other_is_refused_for_good() -> None:
+    """The failed leg is retried as configured, then the surviving one goes."""
+    async with a_world(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as world:
+        await world.start()
+        refuse = Fault("rest.orders.create", times=None, code="3002")
+        world.simulator.fronts["vest"].faults.add(refuse)
+        world.enter()
+        await world.until_told("leg_auto_close")
+        await world.until_phase(PairPhase.FLAT)
+
+        assert refuse.struck == 1 + 3
+        assert [line["attempt"] for line in world.told("order_retry")] == [1, 2, 3]
+        assert world.positions_e8 == (0, 0)
+        assert len(world.orders("vest")) == 0
+        assert len(world.orders("paradex")) == 2
+        assert world.counter("orders_rejected_total") == 4
+
+
+async def test_a_lost_reply_is_doubt_until_the_venue_answers() -> None:
+    """The order executed; sending it again would double the leg."""
+    async with a_world() as world:
+        await world.start()
+        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", drop_reply=True))
+        world.simulator.fronts["vest"].faults.add(Fault("push.account_private", times=None, drop=True))
+        world.enter()
+        await world.until_told("leg_resolved", venue="vest")
+        await world.until_phase(PairPhase.HEDGED)
+
+        assert world.told("leg_unknown", venue="vest")
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+
+
+@pytest.mark.parametrize("moment", ["intent_written", "leg_filled", "trade_opened"])
+async def test_an_executor_killed_in_mid_trade_is_taken_up_by_the_next(moment: str) -> None:
+    """Whatever its successor finds, it sends nothing twice and ends flat or hedged."""
+    async with a_world() as world:
+        await world.start()
+        world.enter()
+        await world.until_told(moment)
+        await world.kill()
+        await world.start(wait_ready=False)
+        await world.until(
+            lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
+            "settled after restart",
+        )
+        positions = world.positions_e8
+        assert positions in ((0, 0), (SIZE_E8, -SIZE_E8))
+        for venue in LEGS:
+            assert len(set(client_ids(world, venue))) == len(client_ids(world, venue)) <= 2
+        if positions != (0, 0):
+            world.exit()
+            await world.until_phase(PairPhase.FLAT)
+            assert world.positions_e8 == (0, 0)
+
+
+async def test_a_stop_flattens_what_it_was_told_to() -> None:
+    """SIGTERM with ``on_shutdown: flatten``: nothing remains, and the venues confirm it."""
+    async with a_world(runtime__on_shutdown="flatten") as world:
+        await world.start()
+        await world.open()
+        assert await world.terminate() == 0
+        await world.until(lambda: bool(world.told("shutdown_done")))
+        assert world.positions_e8 == (0, 0)
+        done = world.told("shutdown_done")[0]
+        assert (done["positions_e8"], done["unanswered"]) == ({}, [])
+
+
+async def test_a_stop_keeps_and_names_what_it_was_told_to_keep() -> None:
+    """SIGTERM with ``on_shutdown: keep``: the pair stays hedged, and the log says what is held."""
+    async with a_world(runtime__on_shutdown="keep") as world:
+        await world.start()
+        await world.open()
+        assert await world.terminate() == 0
+        await world.until(lambda: bool(world.told("shutdown_done")))
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert world.told("shutdown_done")[0]["positions_e8"] == {
+            "vest:BTC-PERP": SIZE_E8,
+            "paradex:BTC-USD-PERP": -SIZE_E8,
+        }
+
+
+async def test_a_lost_private_stream_stops_entries_until_it_is_back() -> None:
+    """What nobody tells us must not be traded upon."""
+    async with a_world() as world:
+        await world.start()
+        await world.simulator.fronts["paradex"].close_sockets("private")
+        await world.until_told("venue_lost", venue="paradex", what="private stream")
+        await world.until(lambda: len(world.told("venue_ready", venue="paradex")) == 2)
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        await world.open()
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+
+
+async def test_a_paused_instance_refuses_entries_and_lets_exits_through() -> None:
+    """Entries off, exits on."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        world.supervisor.set(world.supervisor.index("entries_paused"), 1)
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
+        world.enter()
+        refused = await world.until_told("signal_refused")
+        assert refused["gate"] == "paused"
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+        assert world.positions_e8 == (0, 0)
+
+
+async def test_an_expired_signal_is_refused() -> None:
+    """It was decided on prices that are gone."""
+    async with a_world() as world:
+        await world.start()
+        world.enter(ttl_ms=-1)
+        refused = await world.until_told("signal_refused")
+        assert refused["gate"] == "signal_age"
+        assert world.counter("signals_expired_total") == 1
+        assert world.counter("orders_sent_total") == 0
+
+
+async def test_the_intent_reaches_persistence_before_the_answer() -> None:
+    """An intent is journalled before its first byte leaves; the queue keeps the order of events."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        events = []
+        while (message := world.events.poll()) is not None:
+            events.append(json.loads(message)["event"])
+        assert events.index("intent_written") < events.index("leg_sent")
+        assert events.count("intent_written") == 2
+        assert world.told("intent_written")
+
+
+async def test_mode_paper_is_refused_with_its_reason() -> None:
+    """Restarting cannot help: exit code 2, and the last line says why."""
+    async with a_world() as world:
+        world.rewrite_launch(mode="paper")
+        await world.start(wait_ready=False)
+        assert world.process is not None
+        assert await world.process.wait() == 2
+        await world.until(lambda: b"later release" in world.errors)

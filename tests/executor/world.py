@@ -128,7 +128,7 @@ class World:
             "supervisor": (list(SUPERVISOR_COUNTERS), []),
         }
         Memory.create(self.directory, plan, counters)
-        write_launch(self.directory, self._raw, "run", self.instruments, self.directory / "none.env")
+        self.rewrite_launch()
         self.bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         self.memory = Memory(self.directory, self.bells)
         self._tops = {venue: self.memory.tops(venue, writer=True) for venue in VENUES}
@@ -139,6 +139,10 @@ class World:
         self._executor_counters = self.memory.counters("executor")
         self.supervisor = self.memory.counters("supervisor", writer=True)
         self.events = self.memory.events_reader("executor")
+
+    def rewrite_launch(self, **changes: Any) -> None:
+        raw = {**self._raw, **changes}
+        write_launch(self.directory, raw, "run", self.instruments, self.directory / "none.env")
 
     # --- venues and feeds ---
 
@@ -271,6 +275,11 @@ class World:
     async def until_told(self, event: str, **fields: Any) -> Line:
         await self.until(lambda: bool(self.told(event, **fields)), f"{event} {fields}")
         return self.told(event, **fields)[0]
+
+    async def settle_templates(self) -> None:
+        """Wait until the executor had the time to arm everything it wants, many times over."""
+        beats = self.counter("heartbeat_mono_ns") + 500_000_000
+        await self.until(lambda: self.counter("heartbeat_mono_ns") > beats, "half a second of arming")
 
     async def open(self, *, direction: int = 1) -> None:
         """Enter and wait until the pair is hedged."""
