@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from shm.records import DEPTH_LEVELS
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts
 from venues.paradex import sbe
-from venues.paradex.book import Book
 from venues.paradex.hosts import VENUE, sbe_url
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
@@ -26,6 +24,7 @@ from venues.paradex.jsonrpc import (
     parse_rpc,
     render_request,
 )
+from venues.paradex.markets import Market, Subscription
 from venues.paradex.payload import UNIX_US_BOUND, PayloadError
 from venues.paradex.quotes import (
     BboFields,
@@ -62,7 +61,7 @@ class ParadexMarketData:
         # settled; the snapshots every client knows stand alone and need no guess.
         book_channel = "order_book.{}.deltas" if sbe else "order_book.{}.snapshot@15@100ms"
         self._markets = {
-            symbol: _Market(symbol, instrument_id, book_channel.format(symbol))
+            symbol: Market(symbol, instrument_id, book_channel.format(symbol))
             for symbol, instrument_id in instruments.items()
         }
         # A bbo frame ends in its market's length and name: the whole tail is the key.
@@ -73,10 +72,10 @@ class ParadexMarketData:
             for subscription in (market.bbo, market.depth)
         }
         self._next_id = FIRST_SESSION_ID
-        self._requests: dict[int, tuple[_Method, _Subscription]] = {}
+        self._requests: dict[int, tuple[_Method, Subscription]] = {}
         self._frames: list[bytes] = []
         self._tops: list[TopOfBook] = []
-        self._changed: dict[int, _Market] = {}  # by instrument id: markets whose depth to hand over
+        self._changed: dict[int, Market] = {}  # by instrument id: markets whose depth to hand over
         self._faults: list[FeedFault] = []
 
     def connected(self, now_mono_ns: int) -> None:
@@ -185,7 +184,7 @@ class ParadexMarketData:
         elif method == "subscribe" and subscription is subscription.market.bbo:
             subscription.awaiting_since_mono_ns = None  # the first bbo comes with the next change
 
-    def _market(self, symbol: str, message: sbe.Message) -> _Market | None:
+    def _market(self, symbol: str, message: sbe.Message) -> Market | None:
         market = self._markets.get(symbol)
         if market is None:
             self._fault(
@@ -195,7 +194,7 @@ class ParadexMarketData:
 
     # --- what they say ---
 
-    def _take_bbo(self, market: _Market, bbo: BboFields, recv_mono_ns: int) -> None:
+    def _take_bbo(self, market: Market, bbo: BboFields, recv_mono_ns: int) -> None:
         unix_us, sequence, bid_e8, bid_size_e8, ask_e8, ask_size_e8 = bbo
         if not 0 <= unix_us < UNIX_US_BOUND:
             raise PayloadError(f"bbo time {unix_us} us")
@@ -223,7 +222,7 @@ class ParadexMarketData:
             )
         )
 
-    def _lose_bbo(self, market: _Market, unix_us: int, sequence: int, recv_mono_ns: int) -> None:
+    def _lose_bbo(self, market: Market, unix_us: int, sequence: int, recv_mono_ns: int) -> None:
         """A sequence that does not rise: say that the last prices are void and subscribe anew."""
         detail = f"{market.symbol} bbo {sequence} after {market.bbo_sequence}"
         self._fault(FaultKind.GAP, market.instrument_id, detail)
@@ -233,7 +232,7 @@ class ParadexMarketData:
         market.bbo_sequence = -1  # the venue may have started counting anew
         self._resubscribe(market.bbo, recv_mono_ns)
 
-    def _name_bad_bbo(self, market: _Market, bid_e8: int, ask_e8: int, recv_mono_ns: int) -> None:
+    def _name_bad_bbo(self, market: Market, bid_e8: int, ask_e8: int, recv_mono_ns: int) -> None:
         """Name what is wrong with a bbo that has no two usable sides."""
         if bid_e8 and ask_e8:
             self._fault(FaultKind.CROSSED, market.instrument_id, f"bbo bid {bid_e8} above ask {ask_e8} e8")
@@ -242,7 +241,7 @@ class ParadexMarketData:
         elif market.bbo_was_valid:  # named once: an empty side is a state, not an event
             self._fault(FaultKind.EMPTY_SIDE, market.instrument_id, f"bbo bid {bid_e8}, ask {ask_e8} e8")
 
-    def _take_book(self, market: _Market, update: BookUpdate, recv_mono_ns: int) -> None:
+    def _take_book(self, market: Market, update: BookUpdate, recv_mono_ns: int) -> None:
         book = market.book
         if update.is_snapshot:
             if book.is_synchronised and update.sequence <= book.sequence:
@@ -267,7 +266,7 @@ class ParadexMarketData:
         market.book_was_two_sided = is_two_sided
         self._changed[market.instrument_id] = market
 
-    def _lose_book(self, market: _Market, kind: FaultKind, update: BookUpdate, now_mono_ns: int) -> None:
+    def _lose_book(self, market: Market, kind: FaultKind, update: BookUpdate, now_mono_ns: int) -> None:
         """Drop a book that cannot be right and ask for a new snapshot; there is no replay."""
         what = f"{market.symbol} book at {market.book.sequence}, then {update.sequence}"
         self._fault(kind, market.instrument_id, what)
@@ -284,61 +283,24 @@ class ParadexMarketData:
 
     # --- subscriptions ---
 
-    def _resubscribe(self, subscription: _Subscription, now_mono_ns: int) -> None:
+    def _resubscribe(self, subscription: Subscription, now_mono_ns: int) -> None:
         since = subscription.awaiting_since_mono_ns
         if since is not None and now_mono_ns - since < ANSWER_TIMEOUT_NS:
             return  # one is on the way; asking at every bad frame would be a storm
         self._request("unsubscribe", subscription)
         self._subscribe(subscription, now_mono_ns)
 
-    def _subscribe(self, subscription: _Subscription, now_mono_ns: int) -> None:
+    def _subscribe(self, subscription: Subscription, now_mono_ns: int) -> None:
         subscription.awaiting_since_mono_ns = now_mono_ns
         self._request("subscribe", subscription)
 
-    def _request(self, method: _Method, subscription: _Subscription) -> None:
+    def _request(self, method: _Method, subscription: Subscription) -> None:
         self._frames.append(render_request(self._next_id, method, {"channel": subscription.channel}))
         self._requests[self._next_id] = (method, subscription)
         self._next_id += SESSION_ID_STEP
 
 
 _Method = Literal["subscribe", "unsubscribe"]
-
-
-class _Subscription:
-    def __init__(self, channel: str, market: _Market) -> None:
-        self.channel = channel
-        self.market = market
-        self.awaiting_since_mono_ns: int | None = None  # bbo: for its reply; book: for its snapshot
-
-
-class _Market:
-    """What is known of one instrument on this connection."""
-
-    def __init__(self, symbol: str, instrument_id: int, book_channel: str) -> None:
-        self.symbol = symbol
-        self.instrument_id = instrument_id
-        self.bbo = _Subscription(f"bbo.{symbol}", self)
-        self.depth = _Subscription(book_channel, self)
-        self.book = Book()
-        self.forget()
-
-    def forget(self) -> None:
-        self.bbo_sequence = -1
-        self.bbo_was_valid = True
-        self.book.forget()
-        self.book_unix_ns = 0
-        self.book_was_two_sided = True
-
-    def as_depth(self) -> Depth:
-        is_valid = self.book.is_synchronised and self.book.is_two_sided()
-        return Depth(
-            self.instrument_id,
-            self.book.best_bids(DEPTH_LEVELS),
-            self.book.best_asks(DEPTH_LEVELS),
-            self.book_unix_ns,
-            self.book.sequence,
-            is_valid,
-        )
 
 
 def _sbe_string(text: str) -> bytes:

@@ -34,7 +34,6 @@ from venues.contract import (
     Outcome,
     Position,
     PrivateEvent,
-    Side,
     SignedOrder,
     StreamReady,
     TimeInForce,
@@ -42,7 +41,6 @@ from venues.contract import (
     VenueError,
     VenueHosts,
     check_grid,
-    format_e8,
 )
 from venues.paradex import rest, sbe
 from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, refused_ack, rule_rpc
@@ -56,6 +54,7 @@ from venues.paradex.jsonrpc import (
     parse_rpc,
     render_request,
 )
+from venues.paradex.orders import DistinctTimestamps, create_params
 from venues.paradex.payload import PayloadError, read_json
 from venues.paradex.private import PrivateReader
 from venues.paradex.session import ParadexCredentials, Session
@@ -98,7 +97,7 @@ class ParadexTrading:
         self._session = Session(credentials)
         self._instrument_ids: dict[str, int] = {}
         self._reader = PrivateReader(self._instrument_ids, client_id_prefix)
-        self._timestamps = _DistinctTimestamps(recv_window_ms)
+        self._timestamps = DistinctTimestamps(recv_window_ms)
         self._next_id = FIRST_SESSION_ID
         self._awaited: dict[int, str] = {}  # session requests of this connection without a reply
         self._frames: list[bytes] = []
@@ -188,7 +187,13 @@ class ParadexTrading:
             raise ValueError(f"{VENUE} has no FOK; use {self.taker_time_in_force.value}")
         self._know(request.instrument)
         timestamp_ms = self._timestamps.take(now_unix_ms)
-        params = self._create_params(request, timestamp_ms)
+        params = create_params(
+            request,
+            signer=self._session.signer,
+            client_id=self._reader.client_id(request.client_order_id),
+            timestamp_ms=timestamp_ms,
+            recv_window_ms=self._recv_window_ms,
+        )
         valid_until_unix_ms = timestamp_ms + self._recv_window_ms - _WRITE_MARGIN_MS
         if self.create_transport == "ws":
             frame = render_request(request.client_order_id, "order.create", params)
@@ -209,30 +214,6 @@ class ParadexTrading:
         except TransportError as error:
             return OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=str(error))
         return OrderAck(request.client_order_id, Outcome.ACCEPTED, order.id)
-
-    def _create_params(self, request: OrderRequest, timestamp_ms: int) -> dict[str, Any]:
-        instrument, side = request.instrument, request.side
-        signer = self._session.signer
-        message_hash = signer.order_hash(
-            timestamp_ms=timestamp_ms,
-            market=instrument.symbol,
-            side=side,
-            size_e8=request.size_e8,
-            price_e8=request.limit_price_e8,
-        )
-        return {
-            "market": instrument.symbol,
-            "side": "BUY" if side is Side.BUY else "SELL",
-            "type": "LIMIT",
-            "size": format_e8(request.size_e8, instrument.size_decimals),
-            "price": format_e8(request.limit_price_e8, instrument.price_decimals),
-            "instruction": request.time_in_force.value,
-            "client_id": self._reader.client_id(request.client_order_id),
-            "flags": ["REDUCE_ONLY"] if request.reduce_only else [],
-            "recv_window": self._recv_window_ms,
-            "signature_timestamp": timestamp_ms,
-            "signature": signer.sign(message_hash),
-        }
 
     # --- private stream ---
 
@@ -322,28 +303,6 @@ class ParadexTrading:
         self._frames.append(render_request(self._next_id, method, params))
         self._awaited[self._next_id] = f"{method} {params['channel']}" if "channel" in params else method
         self._next_id += SESSION_ID_STEP
-
-
-class _DistinctTimestamps:
-    """Signature timestamps: never later than now, never the same twice while they are valid.
-
-    The timestamp is all that keeps two orders of one size and price from having one hash. Whether
-    the venue takes one from the future is not documented, so a second order in the same millisecond
-    is dated *back* to the newest one not yet used; that costs it a millisecond of its validity.
-    """
-
-    def __init__(self, valid_ms: int) -> None:
-        self._valid_ms = valid_ms
-        self._used: set[int] = set()
-
-    def take(self, now_unix_ms: int) -> int:
-        if len(self._used) >= 4_096:
-            self._used = {used for used in self._used if used > now_unix_ms - self._valid_ms}
-        timestamp_ms = now_unix_ms
-        while timestamp_ms in self._used:
-            timestamp_ms -= 1
-        self._used.add(timestamp_ms)
-        return timestamp_ms
 
 
 def _refusal(client_order_id: int, error: RpcError) -> OrderAck:

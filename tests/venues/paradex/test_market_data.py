@@ -234,16 +234,29 @@ def test_a_sequence_that_does_not_rise_voids_the_quote_and_subscribes_anew(seque
     assert [top.is_valid for top in feed.take_tops()] == [True]
 
 
+def test_while_a_renewal_is_on_its_way_there_is_no_second_one() -> None:
+    """Every bad frame asking again would be a storm."""
+    feed = subscribed()
+
+    for sequence in (60, 59, 70, 69):
+        feed.receive(bbo_frame(sequence), True, 1)
+
+    assert kinds(feed) == [(FaultKind.GAP, BTC_ID)] * 2
+    assert confirm(feed) == renewal(BBO_BTC)
+
+
 def test_a_crossed_quote_is_flagged_and_subscribed_anew_once() -> None:
     """Bid above ask is never a market; a run of them is one mending, and each is counted."""
     feed = subscribed()
 
-    for sequence in (5, 6, 7):
+    feed.receive(bbo_frame(5, bid_e8=10**10 + 1, ask_e8=10**10), True, 1)
+    assert confirm(feed) == renewal(BBO_BTC)
+    for sequence in (6, 7):
         feed.receive(bbo_frame(sequence, bid_e8=10**10 + 1, ask_e8=10**10), True, 1)
 
     assert [top.is_valid for top in feed.take_tops()] == [False] * 3
     assert kinds(feed) == [(FaultKind.CROSSED, BTC_ID)] * 3
-    assert confirm(feed) == renewal(BBO_BTC)
+    assert feed.take_frames() == []
 
 
 def test_a_locked_quote_passes() -> None:

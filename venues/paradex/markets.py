@@ -1,0 +1,46 @@
+"""What one market-data connection knows of each of its instruments."""
+
+from __future__ import annotations
+
+from shm.records import DEPTH_LEVELS
+from venues.contract import Depth
+from venues.paradex.book import Book
+
+
+class Subscription:
+    """One channel of one market."""
+
+    def __init__(self, channel: str, market: Market) -> None:
+        self.channel = channel
+        self.market = market
+        self.awaiting_since_mono_ns: int | None = None  # bbo: for its reply; book: for its snapshot
+
+
+class Market:
+    """One instrument: its two subscriptions, the state of its bbo, its book."""
+
+    def __init__(self, symbol: str, instrument_id: int, book_channel: str) -> None:
+        self.symbol = symbol
+        self.instrument_id = instrument_id
+        self.bbo = Subscription(f"bbo.{symbol}", self)
+        self.depth = Subscription(book_channel, self)
+        self.book = Book()
+        self.forget()
+
+    def forget(self) -> None:
+        self.bbo_sequence = -1
+        self.bbo_was_valid = True
+        self.book.forget()
+        self.book_unix_ns = 0
+        self.book_was_two_sided = True
+
+    def as_depth(self) -> Depth:
+        is_valid = self.book.is_synchronised and self.book.is_two_sided()
+        return Depth(
+            self.instrument_id,
+            self.book.best_bids(DEPTH_LEVELS),
+            self.book.best_asks(DEPTH_LEVELS),
+            self.book_unix_ns,
+            self.book.sequence,
+            is_valid,
+        )
