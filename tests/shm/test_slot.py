@@ -15,7 +15,7 @@ from shm.segment import HEADER_SIZE, SegmentError
 from shm.slot import RecordSlots, SlotTable
 from tests.shm.processes import died_at_bytecode, peer, wait_until
 
-CAPACITY = 512
+CAPACITY = 2048  # long enough to be caught half copied
 BODY_OFFSET = 24  # in a slot: sequence, length, checksum, body
 OLD, NEW = b"old" * 40, b"new value" * 50
 
@@ -229,7 +229,7 @@ def test_records_come_back_as_they_were_written(directory: Path) -> None:
 def test_records_of_another_size_are_refused_and_the_writers_place_given_back(directory: Path) -> None:
     path = a_table(directory)
 
-    with pytest.raises(SegmentError, match="holds records of 512 bytes, this code has 88: stop the running"):
+    with pytest.raises(SegmentError, match="holds records of 2048 bytes, this code has 88: stop the running"):
         RecordSlots(SlotTable.attach(path, writer=True), QUOTE, Quote)
 
     assert SlotTable.attach(path, writer=True).epoch == 2
