@@ -1,8 +1,8 @@
 """Counters: one word each, one writing process, read by anyone at any time.
 
 A table carries its own names, so a tool prints it without knowing who wrote it. A histogram is a
-run of words: count, sum, maximum, then log-linear buckets (eight per power of two from 256 ns to
-about 137 s, so a percentile in between is at most one eighth too high).
+run of words: the maximum, then log-linear buckets (eight per power of two from 256 ns to about
+137 s, so a percentile in between is at most one eighth too high).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUB = 1 << _SUB_BITS
 _LOWEST_BITS = 8  # everything up to 256 ns shares the first bucket
 _HIGHEST_BITS = 37
 _BUCKETS = 1 + (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1  # the last one takes what is longer
-_COUNT, _SUM, _MAX, _FIRST_BUCKET = 0, 1, 2, 3
+_MAX, _FIRST_BUCKET = 0, 1
 HISTOGRAM_WORDS = _FIRST_BUCKET + _BUCKETS
 
 
@@ -97,17 +97,14 @@ class Histogram:
 
     def record(self, value_ns: int) -> None:
         """Count one duration. A negative one (clocks crossed) counts as 0."""
-        value_ns = max(value_ns, 0)
         words = self._words
-        words[_COUNT] += 1
-        words[_SUM] += value_ns
         if value_ns > words[_MAX]:
             words[_MAX] = value_ns
         words[_FIRST_BUCKET + _bucket(value_ns)] += 1
 
     @property
     def count(self) -> int:
-        return self._words[_COUNT]
+        return sum(self._words[_FIRST_BUCKET:].tolist())
 
     @property
     def max_ns(self) -> int:
@@ -120,8 +117,7 @@ class Histogram:
         exceed, to a thousandth of a percent.
         """
         buckets = self._words[_FIRST_BUCKET:].tolist()
-        total = sum(buckets)  # not the count: it may be a record ahead while one is under way
-        wanted = max(1, -(-total * round(percent * 1000) // 100_000))
+        wanted = max(1, -(-sum(buckets) * round(percent * 1000) // 100_000))
         for bucket, seen in enumerate(accumulate(buckets[:-1])):
             if seen >= wanted:
                 return min(_upper_bound_ns(bucket), self._words[_MAX])
@@ -132,9 +128,9 @@ class Histogram:
 
 
 def _bucket(value_ns: int) -> int:
-    bits = value_ns.bit_length() - 1
-    if bits < _LOWEST_BITS:
+    if value_ns < 1 << _LOWEST_BITS:
         return 0
+    bits = value_ns.bit_length() - 1
     if bits >= _HIGHEST_BITS:
         return _BUCKETS - 1
     return 1 + (bits - _LOWEST_BITS) * _SUB + (value_ns >> bits - _SUB_BITS) - _SUB

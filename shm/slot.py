@@ -11,7 +11,6 @@ its successor attaches and repairs the slot; a repaired slot is empty until writ
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
@@ -120,20 +119,20 @@ R = TypeVar("R", bound=NamedTuple)
 class RecordSlots(Generic[R]):
     """A slot table of one record type: packs and unpacks with the record's struct."""
 
-    def __init__(self, table: SlotTable, struct: Struct, make: Callable[..., R]) -> None:
+    def __init__(self, table: SlotTable, struct: Struct, record: type[R]) -> None:
         if table.capacity != struct.size:
             table.close()
             raise wrong_record_size(table.path, table.capacity, struct.size)
         self.table = table
         self._struct = struct
-        self._make = make
+        self._make = record._make
 
     def write(self, index: int, record: R) -> None:
         self.table.write(index, self._struct.pack(*record))
 
     def read(self, index: int) -> R | None:
         body = self.table.read(index)
-        return None if body is None else self._make(*self._struct.unpack(body))
+        return None if body is None else self._make(self._struct.unpack(body))
 
     def close(self) -> None:
         self.table.close()

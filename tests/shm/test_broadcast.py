@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from struct import Struct
+from zlib import crc32
 
 import pytest
 
@@ -106,30 +109,46 @@ def test_records_of_another_size_are_refused_and_the_writers_place_given_back(di
     assert BroadcastWriter.attach(path, RECORD).epoch == 2
 
 
-def publish_numbers(pipe: Connection, path: Path, publishes: int) -> None:
-    writer = BroadcastWriter.attach(path, RECORD)
+LONG_RECORD = Struct("<256q")  # long enough to be caught half copied
+
+
+def no_checksum(body: bytes, start: int = 0) -> int:
+    return 0
+
+
+def publish_numbers(pipe: Connection, path: Path, publishes: int, checksum: Callable[..., int]) -> None:
+    vars(shm.broadcast)["crc32"] = checksum
+    writer = BroadcastWriter.attach(path, LONG_RECORD)
     pipe.send("attached")
     pipe.recv()
     for number in range(1, publishes + 1):
-        writer.publish(body_of(number))
+        writer.publish(number.to_bytes(8, "little") * 256)
     pipe.send(writer.tail)
 
 
-@pytest.mark.parametrize("cells", [2, 64])
-def test_missed_and_seen_add_up_to_published_and_nothing_is_torn(directory: Path, cells: int) -> None:
-    publishes = 200_000
-    path = a_ring(directory, cells=cells)
-    reader = BroadcastReader.attach(path, RECORD, readonly=True)
+@pytest.mark.parametrize("cells", [1, 64])
+@pytest.mark.parametrize("checksum", [crc32, no_checksum])
+def test_missed_and_seen_add_up_to_published_and_nothing_is_torn(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, cells: int, checksum: Callable[..., int]
+) -> None:
+    """Where stores stay in order the sequence alone keeps a read whole; the checksum would hide it."""
+    if checksum is no_checksum and platform.machine() != "x86_64":
+        pytest.skip("stores may be reordered on this machine: the checksum is needed")
+    monkeypatch.setattr(shm.broadcast, "crc32", checksum)
+    publishes = 100_000
+    path = directory / "ring"
+    BroadcastWriter.create(path, cells=cells, struct=LONG_RECORD)
+    reader = BroadcastReader.attach(path, LONG_RECORD, readonly=True)
     seen = newest = 0
-    with peer(publish_numbers, path, publishes) as writer:
+    with peer(publish_numbers, path, publishes, checksum) as writer:
         assert writer.receive() == "attached"
         writer.pipe.send("go")
         while newest < publishes:
             body = reader.poll()
             if body is None:
-                assert writer.process.is_alive() or reader.has_more()
                 continue
-            number = number_in(body)
+            number = int.from_bytes(body[:8], "little")
+            assert body == body[:8] * 256, "torn"
             assert number == seen + reader.overtaken + 1, "each record is either seen or counted as missed"
             newest = number
             seen += 1
@@ -173,11 +192,12 @@ def test_a_writer_killed_half_way_leaves_nothing_to_read_and_its_successor_goes_
     assert reader.overtaken == 0
 
 
-@pytest.mark.parametrize("published", [0, 3, 4, 9])
+@pytest.mark.parametrize("published", [0, 4])
 def test_a_publish_killed_at_any_point_neither_loses_nor_repeats_a_number(
     directory: Path, published: int
 ) -> None:
     """Also for the reader that took the record before the tail said so, and for one lap further on."""
+    died_repairing = True  # until it has come to its end once
     for place in count():
         path = a_ring(directory, cells=4)
         waiting, behind = (BroadcastReader.attach(path, RECORD) for _ in range(2))
@@ -194,7 +214,9 @@ def test_a_publish_killed_at_any_point_neither_loses_nor_repeats_a_number(
         before_repair = drain(waiting)
         assert before_repair in ([], [published + 1])
 
-        died_repairing = died_at_bytecode(place, shm.broadcast, partial(BroadcastWriter.attach, path, RECORD))
+        died_repairing = died_repairing and died_at_bytecode(
+            place, shm.broadcast, partial(BroadcastWriter.attach, path, RECORD)
+        )
         successor = BroadcastWriter.attach(path, RECORD)
         following = successor.publish(body_of(successor.tail + 1))
         assert following == published + (2 if before_repair or successor.tail > published + 1 else 1)
