@@ -35,12 +35,11 @@ class Market:
         self.book_was_two_sided = True
 
     def as_depth(self) -> Depth:
-        is_valid = self.book.is_synchronised and self.book.is_two_sided()
         return Depth(
             self.instrument_id,
             self.book.best_bids(DEPTH_LEVELS),
             self.book.best_asks(DEPTH_LEVELS),
             self.book_unix_ns,
             self.book.sequence,
-            is_valid,
+            self.book.is_two_sided(),  # a book given up has no sides
         )
