@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from executor.conductor import Conductor
+from executor.desk import Desk
 from executor.gateway import OrderGateway
 from executor.state import PAIR_BITS, SEQUENCE_BITS
 from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, TransportError, VenueError
@@ -22,8 +22,8 @@ _CONFIRM_PAUSE_S = 0.1
 class OpenOrders:
     """Looks after both venues' open orders. ``foreign`` counts those that are not ours."""
 
-    def __init__(self, conductor: Conductor, instruments: tuple[Instrument, ...], epoch: int) -> None:
-        self._conductor = conductor
+    def __init__(self, desk: Desk, instruments: tuple[Instrument, ...], epoch: int) -> None:
+        self._desk = desk
         self._instruments = instruments
         self._epoch = epoch
         self._reported: set[tuple[str, str]] = set()  # (venue, venue order id)
@@ -31,7 +31,7 @@ class OpenOrders:
 
     async def sweep(self, venue: str) -> None:
         """One look at a venue: cancel our strays, report and count the orders of others."""
-        gateway = self._conductor.gateways[venue]
+        gateway = self._desk.gateways[venue]
         try:
             strays, foreign = self._sort(venue, await gateway.query_open_orders())
         except (TransportError, VenueError) as error:
@@ -55,7 +55,7 @@ class OpenOrders:
 
         Never returns before they do: bound it with a timeout. Returns what foreign orders stand.
         """
-        venues = self._conductor.gateways
+        venues = self._desk.gateways
         found = await asyncio.gather(*(self._cancel_ours(gateway) for gateway in venues.values()))
         return dict(zip(venues, found, strict=True))
 
@@ -92,7 +92,7 @@ class OpenOrders:
         """(ours that no pair has under way, those of others)."""
         under_way = {
             order.client_order_id
-            for pair in self._conductor.pairs
+            for pair in self._desk.pairs
             for leg in pair.state.legs
             for order in leg.live
         }
@@ -109,7 +109,7 @@ class OpenOrders:
         return self._epoch - EPOCHS_REMEMBERED < epoch <= self._epoch
 
     def _say(self, level: str, event: str, venue: str, **fields: object) -> None:
-        self._conductor.log(level, event, {"venue": venue, **fields})
+        self._desk.reports.log(level, event, {"venue": venue, **fields})
 
 
 def _facts(update: OrderUpdate) -> dict[str, object]:

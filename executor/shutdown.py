@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from executor.conductor import Conductor, Pair
+from executor.conductor import Conductor
+from executor.desk import Desk, Pair
 from executor.messages import EntriesStopped, FlattenRequested
 from executor.open_orders import OpenOrders
 from executor.plans import has_live_order
@@ -21,7 +22,7 @@ CANCEL_PATIENCE_S = 3.0  # for our open orders, after the patience with trades i
 
 
 async def shut_down(
-    conductor: Conductor, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
+    desk: Desk, conductor: Conductor, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
 ) -> None:
     """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Says what remains."""
     requests = stop.requests
@@ -33,22 +34,22 @@ async def shut_down(
             await asyncio.sleep(_LOOK_S)
         return condition()
 
-    for pair in conductor.pairs:
-        conductor.feed(pair, EntriesStopped(conductor.at(pair), "stopping"))
+    for pair in desk.pairs:
+        conductor.feed(pair, EntriesStopped(desk.at(pair), "stopping"))
         if runtime.on_shutdown == "flatten":
-            conductor.feed(pair, FlattenRequested(conductor.at(pair), "shutdown"))
+            conductor.feed(pair, FlattenRequested(desk.at(pair), "shutdown"))
     is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
-    finished = await wait_for(lambda: all(is_done(pair) for pair in conductor.pairs))
-    _say(conductor, "trades in flight", "finished" if finished else "given up: see what remains")
+    finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
+    _say(desk, "trades in flight", "finished" if finished else "given up: see what remains")
     try:
         async with asyncio.timeout(CANCEL_PATIENCE_S):
             foreign = await open_orders.cancel_all_ours()
     except TimeoutError:
-        _say(conductor, "open orders", "not confirmed gone in time; look at the venues")
+        _say(desk, "open orders", "not confirmed gone in time; look at the venues")
     else:
         count = sum(len(orders) for orders in foreign.values())
-        _say(conductor, "open orders", "none of ours is open", foreign_orders=count)
-    await _tell_remains(conductor)
+        _say(desk, "open orders", "none of ours is open", foreign_orders=count)
+    await _tell_remains(desk)
 
 
 def _is_settled(pair: Pair) -> bool:
@@ -63,25 +64,25 @@ def _is_flattened(pair: Pair) -> bool:
     return _is_settled(pair) and is_flat(pair.rules, pair.state) and books_closed and confirmed
 
 
-async def _tell_remains(conductor: Conductor) -> None:
+async def _tell_remains(desk: Desk) -> None:
     """What the venues themselves say is left."""
     positions: dict[str, int] = {}
     unanswered: list[str] = []
-    for venue, gateway in conductor.gateways.items():
+    for venue, gateway in desk.gateways.items():
         try:
             async with asyncio.timeout(CANCEL_PATIENCE_S):
                 sizes_e8 = await gateway.query_positions()
         except (TransportError, VenueError, TimeoutError):
             unanswered.append(venue)
             continue
-        for pair in conductor.pairs:
+        for pair in desk.pairs:
             for instrument in pair.rules.instruments:
                 size_e8 = sizes_e8.get(instrument.instrument_id, 0) if instrument.venue == venue else 0
                 if size_e8:
                     positions[f"{venue}:{instrument.symbol}"] = size_e8
     level = "warning" if unanswered else "info"
     fields = {"positions_e8": positions, "unanswered": unanswered, "detail": _summary(positions, unanswered)}
-    conductor.log(level, "shutdown_done", fields)
+    desk.reports.log(level, "shutdown_done", fields)
 
 
 def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
@@ -90,5 +91,5 @@ def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
     return "positions remain open" if positions else "flat on every venue"
 
 
-def _say(conductor: Conductor, step: str, detail: str, **fields: object) -> None:
-    conductor.log("info", "shutdown_step", {"step": step, "detail": detail, **fields})
+def _say(desk: Desk, step: str, detail: str, **fields: object) -> None:
+    desk.reports.log("info", "shutdown_step", {"step": step, "detail": detail, **fields})

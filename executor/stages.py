@@ -61,6 +61,10 @@ class Ledger:
         if len(self._sent_mono_ns) > _ORDERS_KEPT:
             self._sent_mono_ns.popitem(last=False)
 
+    def sent_mono_ns(self, client_order_id: int) -> int:
+        """When an order of this life was written; 0 when that is unknown or forgotten."""
+        return self._sent_mono_ns.get(client_order_id, 0)
+
     def since_sent(self, name: str, client_order_id: int, then_mono_ns: int) -> None:
         """Record what passed since an order of this life was written."""
         sent_mono_ns = self._sent_mono_ns.get(client_order_id)

@@ -72,9 +72,9 @@ async def test_a_template_the_market_has_left_is_not_sent() -> None:
         world.enter()  # in the same instant: nothing has been armed anew
         await world.until_phase(PairPhase.HEDGED)
         limits = {line["venue"]: line["limit_price_e8"] for line in world.told("intent_written")}
-        bought = world.orders("vest")[0]
-        assert bought.limit_price_e8 <= limits["vest"]
-        assert bought.limit_price_e8 < 50_000 * 10**8
+        limit_e8 = world.orders("vest")[0].limit_price_e8
+        assert limit_e8 is not None
+        assert limit_e8 <= limits["vest"] < 50_000 * 10**8
 
 
 async def test_the_leg_that_filled_is_closed_when_the_other_is_refused_for_good() -> None:

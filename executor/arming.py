@@ -1,0 +1,70 @@
+"""Keeps each pair's likely next orders signed: one at a time, while nothing else is to be done."""
+
+from __future__ import annotations
+
+import time
+
+from executor.desk import Desk, Pair, touch_e8
+from executor.plans import has_live_order
+from executor.pricing import closable_e8, openable_e8
+from executor.state import Plan, is_flat, next_client_order_id, shrinking_side
+from executor.templates import Slot, Wanted
+from venues.contract import OrderRequest, Side
+
+
+def arm_one(desk: Desk, pair: Pair) -> None:
+    """Make the first template of a pair that is missing or no longer fits, if there is one."""
+    wanted = _wanted(desk, pair)
+    pair.armoury.keep_only(wanted)
+    stale = pair.armoury.first_stale(wanted, time.time_ns() // 1_000_000)
+    if stale is None:
+        return
+    instrument = pair.rules.instruments[stale.slot.leg]
+    gateway = desk.gateways[instrument.venue]
+    request = OrderRequest(
+        client_order_id=stale.client_order_id,
+        instrument=instrument,
+        side=stale.slot.side,
+        size_e8=stale.slot.size_e8,
+        limit_price_e8=stale.limit_price_e8,
+        reduce_only=stale.slot.reduce_only,
+        time_in_force=gateway.time_in_force,
+    )
+    pair.armoury.put(stale.slot, gateway.sign(request))
+
+
+def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
+    """A template for each slot whose leg has a price and whose venue can be sent to."""
+    now_mono_ns = time.monotonic_ns()
+    wanted = []
+    for slot in _likely_next(pair):
+        instrument = pair.rules.instruments[slot.leg]
+        market = desk.prices.touch(instrument.instrument_id, now_mono_ns, pair.max_age_ns)
+        price_e8 = touch_e8(market, slot.side)
+        if price_e8 and desk.gateways[instrument.venue].is_up:
+            limit_e8 = pair.armoury.limit_price_e8(instrument, slot.side, price_e8)
+            if not slot.reduce_only and openable_e8(instrument, slot.size_e8, limit_e8) != slot.size_e8:
+                continue  # the venue takes no such order; the machine will refuse the entry and say so
+            wanted.append(Wanted(slot, next_client_order_id(pair.rules, pair.state, slot.leg), limit_e8))
+    return wanted
+
+
+def _likely_next(pair: Pair) -> list[Slot]:
+    """The exit of what is held, and the next layer: in either direction while flat."""
+    state, rules = pair.state, pair.rules
+    if has_live_order(state) or state.plan is not Plan.NONE:
+        return []
+    slots = []
+    for leg, held in enumerate(state.legs):
+        size_e8 = closable_e8(rules.instruments[leg], abs(held.held_e8))
+        if size_e8:
+            slots.append(Slot(leg, shrinking_side(held.held_e8), size_e8, reduce_only=True))
+    trade = None if is_flat(rules, state) else state.trade
+    if (slots and trade is None) or pair.entries_stopped:
+        return slots
+    size_e8 = pair.layer_sizes_e8.get(trade.layers if trade else 0, 0)
+    for direction in (trade.direction,) if trade else (1, -1):
+        if size_e8:
+            slots.append(Slot(0, Side(direction), size_e8, reduce_only=False))
+            slots.append(Slot(1, Side(-direction), size_e8, reduce_only=False))
+    return slots

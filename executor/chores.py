@@ -1,0 +1,104 @@
+"""Everything that is due now and then: the heartbeat, gates that come and go, views, sweeps, collection."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+from executor.conductor import Conductor
+from executor.desk import Desk
+from executor.messages import EntriesAllowed, EntriesStopped
+from executor.open_orders import OpenOrders
+from executor.plans import has_live_order
+from executor.switches import Switches
+from shm.records import PairPhase
+
+TURN_S = 0.05
+PUBLISH_S = 1.0
+COLLECT_S = 30.0
+LATENCY_S = 60.0
+
+
+class Chores:
+    """One slow loop. ``was_told_to_stop`` is set by the turn that notices a SIGTERM."""
+
+    def __init__(self, desk: Desk, conductor: Conductor, switches: Switches, open_orders: OpenOrders) -> None:
+        self.was_told_to_stop = asyncio.Event()
+        self._desk = desk
+        self._conductor = conductor
+        self._switches = switches
+        self._open_orders = open_orders
+        self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
+        self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._turn(time.monotonic())
+            await asyncio.sleep(TURN_S)
+
+    def tell_latency(self) -> None:
+        self._desk.reports.log("info", "latency", {"stages_us": self._desk.ledger.percentiles_us()})
+
+    def _turn(self, now_s: float) -> None:
+        desk = self._desk
+        desk.reports.beat()
+        desk.reports.set("orders_in_doubt", desk.orders_in_doubt())
+        desk.reports.set("ready", int(self._is_ready()))
+        if self._switches.was_terminated:
+            self.was_told_to_stop.set()
+        self._follow_gates()
+        self._sweep_when_due(now_s)
+        if now_s - self._published_s >= PUBLISH_S:
+            self._published_s = now_s
+            for pair in desk.pairs:
+                self._conductor.publish(pair)
+        if now_s - self._latency_told_s >= LATENCY_S:
+            self._latency_told_s = now_s
+            self.tell_latency()
+        if now_s - self._collected_s >= COLLECT_S and not self._is_trading():
+            self._collected_s = now_s
+            gc.collect()
+
+    def _is_ready(self) -> bool:
+        return all(gateway.is_up for gateway in self._desk.gateways.values()) and all(
+            pair.state.phase is not PairPhase.UNKNOWN and all(leg.is_verified for leg in pair.state.legs)
+            for pair in self._desk.pairs
+        )
+
+    def _is_trading(self) -> bool:
+        return any(has_live_order(pair.state) for pair in self._desk.pairs)
+
+    def _follow_gates(self) -> None:
+        """Tell machines and detector when an instance-wide reason not to enter comes or goes."""
+        reason = self._why_no_entries()
+        for pair in self._desk.pairs:
+            if pair.entries_stopped != reason:
+                pair.entries_stopped = reason
+                at = self._desk.at(pair)
+                self._conductor.feed(pair, EntriesStopped(at, reason) if reason else EntriesAllowed(at))
+                self._conductor.publish(pair)
+
+    def _why_no_entries(self) -> str:
+        desk = self._desk
+        if self._switches.is_stopping:
+            return "stopping"
+        if self._switches.is_paused:
+            return "paused"
+        if any(self._open_orders.foreign.values()):
+            return "open orders of others"
+        if desk.breaker.is_open(time.monotonic_ns()):
+            return "breaker"
+        if -desk.result_today_e8() >= desk.settings.risk.max_daily_loss_quote_e8:
+            return "daily loss"
+        return ""
+
+    def _sweep_when_due(self, now_s: float) -> None:
+        """Look at a venue's open orders once it is up, after each reconnect, and on the timer."""
+        for venue, gateway in self._desk.gateways.items():
+            if not gateway.is_up:
+                self._swept_s[venue] = 0.0
+            elif now_s - self._swept_s[venue] >= self._desk.settings.execution.reconcile_interval_s:
+                self._swept_s[venue] = now_s
+                self._desk.start(self._open_orders.sweep(venue))

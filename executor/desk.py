@@ -1,0 +1,133 @@
+"""What every part of the executor works with: pairs, venues, prices, log, and the day's figures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from executor.gateway import OrderGateway
+from executor.messages import At, LegMarket
+from executor.orders import DOUBTFUL
+from executor.prices import Prices
+from executor.reports import Reports
+from executor.risk import Breaker, OrderRate
+from executor.stages import Ledger, Stages
+from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
+from executor.templates import Armoury
+from settings import Settings
+from shm.records import PairView
+from venues.contract import E8, Side
+
+_PAIR_MASK = (1 << PAIR_BITS) - 1
+_DAY_S = 86_400
+
+
+@dataclass(slots=True)
+class Pair:
+    """One pair and what surrounds its machine."""
+
+    rules: PairRules
+    state: PairState
+    armoury: Armoury
+    max_age_ns: int  # of a price that orders may go by
+    layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
+    was_restored: bool = False  # taken over from an earlier life
+    result_day: int = 0
+    result_e8: int = 0  # realised on that day
+    stages: Stages | None = None  # of the newest signal
+    is_signal_fresh: bool = False  # what is sent now is the signal's own batch
+    last_signal_id: int = 0
+    entries_stopped: str = ""  # what the machine was told last
+    view: PairView | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class Desk:
+    """One event loop's worth of shared things; nothing here is touched from elsewhere."""
+
+    settings: Settings
+    pairs: tuple[Pair, ...]
+    prices: Prices
+    reports: Reports
+    ledger: Ledger
+    breaker: Breaker
+    gateways: dict[str, OrderGateway] = field(default_factory=dict)
+    rate: OrderRate = field(default_factory=OrderRate)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def at(self, pair: Pair, *, with_depth: bool = True) -> At:
+        """Now, and what both legs could be traded at."""
+        now_mono_ns = time.monotonic_ns()
+        look = self.prices.market if with_depth else self.prices.touch
+        first, second = pair.rules.instruments
+        return At(
+            now_mono_ns,
+            (
+                look(first.instrument_id, now_mono_ns, pair.max_age_ns),
+                look(second.instrument_id, now_mono_ns, pair.max_age_ns),
+            ),
+        )
+
+    def legs_on(self, venue: str) -> Iterator[tuple[Pair, int]]:
+        for pair in self.pairs:
+            for leg, instrument in enumerate(pair.rules.instruments):
+                if instrument.venue == venue:
+                    yield pair, leg
+
+    def pair_of_order(self, client_order_id: int) -> Pair | None:
+        """The pair whose machine may know the order. It looks the id up itself."""
+        pair_id = client_order_id >> SEQUENCE_BITS & _PAIR_MASK
+        return self.pairs[pair_id] if client_order_id and pair_id < len(self.pairs) else None
+
+    def venue_notional_e8(self, venue: str) -> int:
+        """Absolute positions on a venue at the last prices the machines saw."""
+        return sum(
+            abs(leg.held_e8) * (leg.bid_e8 or leg.ask_e8) // E8
+            for pair, number in self.legs_on(venue)
+            for leg in (pair.state.legs[number],)
+        )
+
+    def orders_in_doubt(self) -> int:
+        return sum(
+            order.state in DOUBTFUL for pair in self.pairs for leg in pair.state.legs for order in leg.live
+        )
+
+    def result_today_e8(self) -> int:
+        """Realised since midnight UTC."""
+        today = utc_day()
+        return sum(pair.result_e8 for pair in self.pairs if pair.result_day == today)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run in the background. What it raises ends the process: it is our own error."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for pair in self.pairs:
+            if pair.timer is not None:
+                pair.timer.cancel()
+        self.prices.close()
+
+
+def touch_e8(market: LegMarket, side: Side) -> int:
+    """The price an order on this side meets; 0 when there is none to go by."""
+    if not market.is_valid:
+        return 0
+    return market.ask_e8 if side is Side.BUY else market.bid_e8
+
+
+def utc_day() -> int:
+    """Days since 1970."""
+    return int(time.time()) // _DAY_S

@@ -1,0 +1,152 @@
+"""What gateways tell, as events for the pair machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from executor.desk import Desk, Pair
+from executor.messages import (
+    Acked,
+    At,
+    Event,
+    FillTold,
+    OrderTold,
+    PositionRead,
+    QueryAnswered,
+    StreamBack,
+    StreamLost,
+)
+from venues.contract import (
+    Account,
+    Fill,
+    OrderAck,
+    OrderRef,
+    OrderUpdate,
+    Position,
+    TransportError,
+    VenueError,
+)
+
+Feed = Callable[[Pair, Event], None]
+
+
+class Hearing:
+    """The gateways' ``Listener``."""
+
+    def __init__(self, desk: Desk, feed: Feed) -> None:
+        self._desk = desk
+        self._feed = feed
+
+    def on_ack(self, venue: str, ack: OrderAck, recv_mono_ns: int) -> None:
+        pair = self._desk.pair_of_order(ack.client_order_id)
+        if pair is None:
+            return
+        self._desk.ledger.since_sent("sent_to_acked", ack.client_order_id, recv_mono_ns)
+        if pair.stages is not None:
+            pair.stages.reached(pair.stages.acked, ack.client_order_id, recv_mono_ns)
+        self._feed(pair, acked(self._desk.at(pair), ack))
+
+    def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:
+        match told:
+            case OrderUpdate():
+                client_order_id = told.client_order_id or self._known_as(venue, told.venue_order_id)
+                pair = self._desk.pair_of_order(client_order_id)
+                if pair is not None:
+                    self._feed(pair, order_told(self._desk.at(pair), client_order_id, told))
+            case Fill() if 0 <= told.instrument_id < 2 * len(self._desk.pairs):
+                pair = self._desk.pairs[told.instrument_id // 2]
+                client_order_id = told.client_order_id or self._known_as(venue, told.venue_order_id)
+                event = FillTold(
+                    self._desk.at(pair),
+                    told.instrument_id % 2,
+                    client_order_id,
+                    told.fill_id,
+                    told.price_e8,
+                    told.size_e8,
+                    told.fee_e8,
+                )
+                self._feed(pair, event)
+            case _:
+                # A pushed position or balance does not say how old it is; the machine has them read.
+                return
+
+    def on_up(self, venue: str) -> None:
+        self._desk.reports.log("info", "venue_ready", {"venue": venue})
+        for pair, leg in self._desk.legs_on(venue):
+            self._feed(pair, StreamBack(self._desk.at(pair), leg))
+
+    def on_down(self, venue: str, reason: str) -> None:
+        self._desk.reports.venue_lost(venue, "private stream", reason)
+        for pair, leg in self._desk.legs_on(venue):
+            self._feed(pair, StreamLost(self._desk.at(pair), leg))
+
+    def _known_as(self, venue: str, venue_order_id: str) -> int:
+        """Our id of an order that the venue names only by its own; 0 when we do not know it."""
+        for pair, leg in self._desk.legs_on(venue):
+            for order in (*pair.state.legs[leg].live, *pair.state.legs[leg].past):
+                if venue_order_id and order.venue_order_id == venue_order_id:
+                    return order.client_order_id
+        return 0
+
+
+class Asking:
+    """Questions to the venues. A question that fails is not answered: the machine asks again by itself."""
+
+    def __init__(self, desk: Desk, feed: Feed) -> None:
+        self._desk = desk
+        self._feed = feed
+
+    async def about_order(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
+        instrument = pair.rules.instruments[leg]
+        ref = OrderRef(client_order_id, instrument, venue_order_id)
+        asked_mono_ns = time.monotonic_ns()
+        try:
+            update = await self._desk.gateways[instrument.venue].query_order(ref)
+        except (TransportError, VenueError) as error:
+            self._desk.reports.venue_lost(instrument.venue, "order query", error)
+            return
+        at = self._desk.at(pair)
+        told = None if update is None else order_told(at, client_order_id, update)
+        self._feed(pair, QueryAnswered(at, client_order_id, asked_mono_ns, told))
+
+    async def to_cancel(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
+        instrument = pair.rules.instruments[leg]
+        ref = OrderRef(client_order_id, instrument, venue_order_id)
+        try:
+            ack = await self._desk.gateways[instrument.venue].cancel_order(ref)
+        except (TransportError, VenueError) as error:
+            self._desk.reports.venue_lost(instrument.venue, "cancel", error)
+            return
+        self._feed(pair, acked(self._desk.at(pair), ack)._replace(is_cancel=True))
+
+    async def about_positions(self, pair: Pair, venue: str) -> None:
+        asked_mono_ns = time.monotonic_ns()
+        try:
+            sizes_e8 = await self._desk.gateways[venue].query_positions()
+        except (TransportError, VenueError) as error:
+            self._desk.reports.venue_lost(venue, "positions", error)
+            return
+        for leg, instrument in enumerate(pair.rules.instruments):
+            if instrument.venue == venue:
+                size_e8 = sizes_e8[instrument.instrument_id]
+                self._feed(pair, PositionRead(self._desk.at(pair), leg, size_e8, asked_mono_ns))
+
+
+def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:
+    return OrderTold(
+        at,
+        client_order_id,
+        update.status,
+        update.filled_e8,
+        update.average_price_e8,
+        update.fee_e8,
+        update.reason,
+        update.venue_order_id,
+    )
+
+
+def acked(at: At, ack: OrderAck) -> Acked:
+    return Acked(
+        at, ack.client_order_id, ack.outcome, ack.venue_order_id, ack.code, ack.text, ack.retry_after_ms
+    )

@@ -1,0 +1,33 @@
+"""What others have switched: a stop asked for, entries paused."""
+
+from __future__ import annotations
+
+from launch import Stop
+from shm.counters import CounterTable
+
+
+class Switches:
+    """The supervisor's words in shared memory, and our own SIGTERM."""
+
+    def __init__(self, supervisor: CounterTable, stop: Stop) -> None:
+        self._supervisor = supervisor
+        self._stop = stop
+        self._stopping_word = supervisor.index("stopping")
+        self._paused_word = supervisor.index("entries_paused")
+
+    @property
+    def was_terminated(self) -> bool:
+        """We ourselves are to end now."""
+        return self._stop.is_set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """The instance is being stopped; our own turn may be still to come."""
+        return self._stop.is_set() or self._supervisor.get(self._stopping_word) != 0
+
+    @property
+    def is_paused(self) -> bool:
+        return self._supervisor.get(self._paused_word) != 0
+
+    def close(self) -> None:
+        self._supervisor.close()
