@@ -41,7 +41,7 @@ class MarketFeed:
         self._top: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
         self._is_dirty = False  # the book changed below its best prices since the last number
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._shown: tuple[_Side, _Side] | None = None  # None while nobody follows the deltas
+        self._shown: tuple[_Side, _Side] | None = None  # what the followers of the deltas have
         self._snapshot_timers: dict[str, asyncio.TimerHandle] = {}
         self._snapshots_sent: dict[str, int] = {}  # channel -> seq_no of its last snapshot
         self._bbo_channels = (f"bbo.{symbol}", "bbo.ALL")
@@ -131,8 +131,6 @@ class MarketFeed:
             self._publish_bbo()  # first: it is the venue's fastest feed
         if self._follows_deltas():
             self._publish_delta()
-        else:
-            self._shown = None
 
     def _flush(self) -> None:
         if self._flush_timer is not None:

@@ -290,14 +290,15 @@ async def test_a_batch_is_answered_order_by_order(client: Client) -> None:
 
 
 async def test_another_account_sees_and_touches_nothing_of_ours(client: Client, venue: Venue) -> None:
-    ours = await client.socket()
-    await ours.subscribe("orders.ALL")
-    order_id = (await ours.result("order.create", client.key.order(client_id="mine")))["order"]["id"]
     async with Client(venue.url, private_key=0xBEEF) as stranger:
         await stranger.onboard()
         await stranger.log_in()
         theirs = await stranger.socket()
-        await theirs.subscribe("orders.ALL")
+        await theirs.subscribe("orders.ALL", "account")
+        ours = await client.socket()
+        await ours.subscribe("account")
+        order_id = (await ours.result("order.create", client.key.order(client_id="mine")))["order"]["id"]
+        await ours.next_on("account")
         by_id = await theirs.error("order.cancel", {"id": order_id})
         by_client_id = await theirs.error("order.cancel", {"client_id": "mine", "market": BTC})
         listed = (await stranger.get("/orders"))["results"]

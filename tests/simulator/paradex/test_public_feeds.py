@@ -232,6 +232,8 @@ async def test_snapshots_come_at_their_rate_and_only_when_changed(
     venue.show(bids=[(price(64000), E8)], asks=venue.asks)
     venue.show(bids=[(price(63000), E8)], asks=venue.asks)
     second_seq, second_bid = await next_snapshot()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(next_snapshot(), 0.15)
 
     assert (first_bid, second_bid) == (price(65000), price(63000))
     assert second_seq > first_seq
@@ -343,6 +345,7 @@ async def test_subscribing_twice_and_unsubscribing_twice_are_errors(client: Clie
         ('{"jsonrpc":"2.0","id":1,"method":"auth","params":{"bearer":"x"}}', 40110),
         ('{"jsonrpc":"2.0","id":1,"method":"auth","params":{"bearer":"a.b.c"}}', 40111),
         ('{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"channel":"account"}}', 40300),
+        ('{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"channel":"transfers"}}', 40300),
         ('{"jsonrpc":"2.0","id":1,"method":"order.cancel_all","params":{}}', 40300),
     ],
 )
