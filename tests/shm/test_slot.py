@@ -73,13 +73,15 @@ def test_a_write_that_raises_half_way_does_not_turn_odd_and_even_round(directory
     assert writer.read(0) == NEW
 
 
-def stop_half_way(pipe: Connection, path: Path) -> None:
-    """The first stores of a write, half a body, and no more."""
-    table = SlotTable.attach(path, writer=True)
+def half_write(table: SlotTable) -> None:
+    """The first stores of a write to slot 0, half a body, and no more."""
     table._words[0] += 1
     table._words[1] = len(NEW)
-    start = BODY_OFFSET
-    table._data[start : start + len(NEW) // 2] = NEW[: len(NEW) // 2]
+    table._data[BODY_OFFSET : BODY_OFFSET + len(NEW) // 2] = NEW[: len(NEW) // 2]
+
+
+def stop_half_way(pipe: Connection, path: Path) -> None:
+    half_write(SlotTable.attach(path, writer=True))
     pipe.send("half-way")
     pipe.poll(None)
 
@@ -113,7 +115,6 @@ def test_a_writer_killed_half_way_is_noticed_and_repaired(directory: Path) -> No
 def test_a_write_killed_at_any_point_shows_the_old_value_the_new_one_or_none(
     directory: Path, before: bytes | None
 ) -> None:
-    died_repairing = True  # until it has come to its end once
     for place in count():
         path = a_table(directory)
         if before is not None:
@@ -129,16 +130,35 @@ def test_a_write_killed_at_any_point_shows_the_old_value_the_new_one_or_none(
         seen = reader.read(0)
         assert seen in ((before, NEW, None) if died else (NEW,))
 
-        died_repairing = died_repairing and died_at_bytecode(
-            place, shm.slot, partial(SlotTable.attach, path, writer=True)
-        )
-        assert reader.read(0) == seen
         successor = SlotTable.attach(path, writer=True)
         assert reader.read(0) == seen, "repair neither loses a whole value nor revives half of one"
         successor.write(0, b"next")
         assert reader.read(0) == b"next"
         path.unlink()
-        if not died and not died_repairing:
+        if not died:
+            return
+
+
+def test_a_repair_killed_at_any_point_is_done_again(directory: Path) -> None:
+    for place in count():
+        path = a_table(directory)
+        first = SlotTable.attach(path, writer=True)
+        first.write(0, OLD)
+        first.write(1, OLD)
+        half_write(first)
+        first.close()
+
+        died = died_at_bytecode(place, shm.slot, partial(SlotTable.attach, path, writer=True))
+
+        reader = SlotTable.attach(path, readonly=True)
+        assert [reader.read(0), reader.read(1)] == [None, OLD]
+        successor = SlotTable.attach(path, writer=True)
+        assert [reader.read(0), reader.read(1)] == [None, OLD]
+        assert reader.sequence(0) % 2 == 0
+        successor.write(0, NEW)
+        assert reader.read(0) == NEW
+        path.unlink()
+        if not died:
             return
 
 
