@@ -16,7 +16,7 @@ from launch import write_launch
 from settings import Settings, parse_settings
 from shm.broadcast import BroadcastWriter
 from shm.counters import CounterTable
-from shm.memory import DOORBELLS, Memory, MemoryPlan
+from shm.memory import Memory, MemoryPlan
 from shm.names import (
     DETECTOR_HISTOGRAMS,
     FEED_COUNTERS,

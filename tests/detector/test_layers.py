@@ -27,6 +27,11 @@ def test_sizes_grow_as_squares() -> None:
     assert layer_sizes_e8(100, 1, 1) == (100,)
 
 
+def test_what_rounding_takes_goes_to_the_wider_layers() -> None:
+    """10 lots in three: 0.71, 2.86 and 6.43 become 0, 3 and 7."""
+    assert layer_sizes_e8(10, 3, 1) == (0, 3, 7)
+
+
 @given(total=st.integers(1, 10**13), count=st.integers(1, 5), lot=st.integers(1, 10**9))
 def test_layers_lie_on_the_lot_and_add_up_to_the_rounded_total(total: int, count: int, lot: int) -> None:
     """Rounding each size for itself would lose or invent lots."""

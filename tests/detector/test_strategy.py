@@ -324,9 +324,11 @@ def test_depth_that_cannot_be_believed_does_not_count(changes: dict[str, Any], a
 
 def test_depth_is_used_only_as_far_as_the_spread_can_spare() -> None:
     """A spread of 11 over a trigger of 10 has 1 bps to spare: 0.5 for each thin leg, not the band's 5."""
-    deep = a_book(bids=[(100.11, 0.4), (100.07, 9)], asks=[(100.0, 0.4), (100.04, 9)])
+    deep = a_book(
+        bids=[(100.11, 0.4), (100.106, 0.3), (100.103, 9)], asks=[(100.0, 0.4), (100.004, 0.3), (100.007, 9)]
+    )
     market = a_wide_market(11, size=0.4, read_depth=lambda _: deep)
-    assert PairStrategy(some_rules()).on_quote(market)[0] == Refusal(Gate.SIZE, e8(0.4), e8(1))
+    assert PairStrategy(some_rules()).on_quote(market)[0] == Refusal(Gate.SIZE, e8(0.7), e8(1))
 
 
 def test_an_exit_uses_the_whole_price_band() -> None:
