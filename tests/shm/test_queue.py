@@ -149,6 +149,46 @@ def test_a_killed_readers_successor_reads_again_from_the_commit(directory: Path)
         assert drain(QueueReader.attach(path)) == [5, 6, 7, 8, 9]
 
 
+def read_and_note_then_wait(pipe: Connection, path: Path, commit_after: int, then_read: int) -> None:
+    reader = QueueReader.attach(path)
+    for _ in range(commit_after):
+        reader.poll()
+    reader.commit()
+    for _ in range(then_read):
+        reader.poll()
+    pipe.send(reader.cursor)
+    pipe.poll(None)
+
+
+def test_a_successor_resumes_where_its_predecessor_noted_it_was(directory: Path) -> None:
+    """Journalled and not yet committed when it was killed: that must not be journalled twice."""
+    path = a_queue(directory, capacity=1024)
+    with peer(push_then_wait, path, 1, 9) as writer:
+        writer.receive()
+        with peer(read_and_note_then_wait, path, 2, 4) as reader:
+            noted = reader.receive()
+            reader.kill()
+
+        successor = QueueReader.attach(path)
+        successor.resume_at(noted)
+        assert drain(successor) == [7, 8, 9]
+
+
+def test_a_note_outside_of_what_waits_is_not_followed(directory: Path) -> None:
+    """Behind the commit its messages may be overwritten; past the tail there are none."""
+    path = a_queue(directory, capacity=1024)
+    writer, reader = QueueWriter.attach(path), QueueReader.attach(path)
+    for number in range(1, 4):
+        assert writer.push(message_of(number))
+    reader.poll()
+    reader.commit()
+
+    for note in (0, writer._words[0] + 8):
+        reader.resume_at(note)
+        assert reader.cursor == 24  # behind message 1: its word, 15 bytes, padding
+    assert drain(reader) == [2, 3]
+
+
 def test_a_killed_writers_successor_goes_on_where_it_stopped(directory: Path) -> None:
     path = a_queue(directory, capacity=2048)
     reader = QueueReader.attach(path)
