@@ -40,7 +40,8 @@ class Armoury:
 
     def __init__(self, *, band_bps: float, rearm_bps: float) -> None:
         self._rearm_bps = min(rearm_bps, band_bps / 2)
-        self._band_bps = band_bps - self._rearm_bps
+        # A move of rearm_bps away from the limit shrinks the band with the price: the last factor.
+        self._band_bps = band_bps - self._rearm_bps * (1 + band_bps / 10_000)
         self._armed: dict[Slot, ReadyOrder] = {}
 
     def limit_price_e8(self, instrument: Instrument, side: Side, touch_e8: int) -> int:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from executor.accounts import simulated_secrets
 from shm.records import PairPhase
 from simulator.faults import Fault
 from tests.executor.world import LEGS, SIZE_E8, World, a_world
@@ -208,6 +209,100 @@ async def test_the_intent_reaches_persistence_before_the_answer() -> None:
         assert events.index("intent_written") < events.index("leg_sent")
         assert events.count("intent_written") == 2
         assert world.told("intent_written")
+
+
+async def test_an_open_order_of_someone_else_stops_entries_and_is_not_touched() -> None:
+    """The venue is the truth about what is; nobody here can say why."""
+    async with a_world() as world:
+        await world.start()
+        theirs = world.rest_order("vest", client_id=12345)
+        reported = await world.until_told("reconcile_diff", venue="vest", kind="open order")
+        assert reported["explained_by"] is None
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
+        assert world.is_open("vest", theirs)
+
+        world.exchange("vest").cancel(theirs)
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+
+
+async def test_an_open_order_of_an_earlier_life_is_cancelled() -> None:
+    """Nobody waits for it any more, and it would fill at a price long gone."""
+    async with a_world() as world:
+        await world.start()
+        stray = world.rest_order("vest", client_id=world.epoch - 100 << 24 | 2)
+        await world.until(lambda: not world.is_open("vest", stray))
+        assert world.told("reconcile_diff", venue="vest", explained_by="ours")
+        assert world.view is not None
+        assert world.view.entries_allowed == 1
+
+
+async def test_a_position_nobody_explains_stops_entries_and_is_not_touched() -> None:
+    """A first life that finds a position does not trade around it."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        world.forget_journal()
+        await world.start(wait_ready=False)
+        for venue in LEGS:
+            await world.until_told("reconcile_diff", venue=venue, explained_by=None)
+        await world.until_phase(PairPhase.HALTED)
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+
+
+async def test_a_login_refused_for_good_ends_the_first_life_with_the_reason() -> None:
+    """Wrong keys do not become right by trying: exit code 2."""
+    async with a_world() as world:
+        world.simulator.fronts["vest"].faults.add(Fault("rest.register", times=None, code="1022"))
+        await world.start(wait_ready=False)
+        assert world.process is not None
+        assert await world.process.wait() == 2
+        await world.until(lambda: b"INVALID_SIGNATURE" in world.errors)
+
+
+async def test_a_venue_that_is_down_at_the_start_is_waited_for() -> None:
+    """A 503 is not a refusal."""
+    async with a_world() as world:
+        down = world.simulator.fronts["vest"].faults.add(Fault("rest.*", times=None, status=503))
+        await world.start(wait_ready=False)
+        await world.until(lambda: down.struck >= 3)
+        world.simulator.fronts["vest"].faults.clear()
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        assert world.told("venue_lost", venue="vest")
+
+
+async def test_too_many_failures_in_a_row_open_the_breaker() -> None:
+    """No further entries for a while, and the log says for how long."""
+    async with a_world(
+        risk__max_consecutive_failures=3, risk__breaker_pause_s=60.0, execution__on_single_leg="unwind"
+    ) as world:
+        await world.start()
+        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", times=None, code="3002"))
+        while not world.told("breaker_opened"):
+            world.enter()
+            await world.until(lambda: world.phase is not PairPhase.FLAT or bool(world.told("signal_refused")))
+            await world.until_phase(PairPhase.FLAT)
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
+        sent = world.counter("orders_sent_total")
+        world.enter()
+        refused = await world.until_told("signal_refused")
+        assert refused["gate"] == "breaker"
+        assert world.counter("orders_sent_total") == sent
+        assert world.positions_e8 == (0, 0)
+
+
+async def test_no_key_and_no_token_appears_in_what_is_told() -> None:
+    """Log and queue are read by others."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        assert await world.terminate() == 0
+        told = json.dumps(world.lines).encode() + world.errors
+        secrets = [*simulated_secrets("vest").values(), *simulated_secrets("paradex").values()]
+        keys = [secret for secret in secrets if len(secret) > 60]
+        assert len(keys) == 3
+        assert not any(key.removeprefix("0x").lstrip("0").encode() in told for key in keys)
 
 
 async def test_mode_paper_is_refused_with_its_reason() -> None:

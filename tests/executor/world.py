@@ -20,7 +20,7 @@ from typing import Any
 
 from launch import write_launch
 from settings import PROJECT, parse_settings
-from shm.memory import DOORBELLS, Memory, MemoryPlan
+from shm.memory import DOORBELLS, MACHINE_CAPACITY, Memory, MemoryPlan
 from shm.names import (
     EXECUTOR_COUNTERS,
     EXECUTOR_HISTOGRAMS,
@@ -37,10 +37,11 @@ from shm.records import (
     SignalKind,
     pack_depth,
 )
+from shm.slot import SlotTable
 from simulator.config import SimulatorConfig
 from simulator.exchange import Exchange
 from simulator.market import Top
-from simulator.orders import SimOrder
+from simulator.orders import NewOrder, SimOrder
 from simulator.process import RunningSimulator, serve
 from tools.preflight import _fetch_all
 from venues.contract import E8, Instrument
@@ -106,7 +107,7 @@ class World:
         self.process: asyncio.subprocess.Process | None = None
         self._raw = raw
         self._readers: list[asyncio.Task[None]] = []
-        self._epoch = 1_000
+        self.epoch = 28_000_000
         self._signal_id = 0
 
     async def create_memory(self) -> None:
@@ -176,6 +177,17 @@ class World:
         exchange = self.exchange(venue)
         return [order for account in exchange.account_ids for order in exchange.orders(account)]
 
+    def rest_order(self, venue: str, *, client_id: int) -> str:
+        """An order of our account, far from the market, that stays open. Returns its id."""
+        exchange = self.exchange(venue)
+        new = NewOrder(SYMBOLS[venue], 1, SIZE_E8, 49_000 * E8, client_id=str(client_id))
+        order = exchange.submit(exchange.account_ids[0], new)
+        return exchange.execute(order.order_id).order_id
+
+    def is_open(self, venue: str, order_id: str) -> bool:
+        order = self.exchange(venue).order(order_id)
+        return order is not None and not order.status.is_final
+
     # --- detector ---
 
     def enter(self, *, direction: int = 1, size_e8: int = SIZE_E8, ttl_ms: float = 5_000) -> None:
@@ -205,11 +217,11 @@ class World:
 
     async def start(self, *, wait_ready: bool = True) -> None:
         """Start a new life of the executor."""
-        self._epoch += 1
+        self.epoch += 1
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "executor", "--memory", str(self.directory), "--bells", bells,
-            "--epoch", str(self._epoch),
+            "--epoch", str(self.epoch),
             cwd=PROJECT, pass_fds=tuple(self.bells.values()),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -232,6 +244,12 @@ class World:
         assert self.process is not None
         self.process.kill()
         await self.process.wait()
+
+    def forget_journal(self) -> None:
+        """What a reboot of the machine does to shared memory."""
+        path = self.directory / "machines"
+        path.unlink()
+        SlotTable.create(path, count=2, capacity=MACHINE_CAPACITY)
 
     async def terminate(self) -> int:
         assert self.process is not None
