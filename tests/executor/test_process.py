@@ -244,8 +244,8 @@ async def test_a_position_nobody_explains_stops_entries_and_is_not_touched() -> 
         await world.kill()
         world.forget_journal()
         await world.start(wait_ready=False)
-        for venue in LEGS:
-            await world.until_told("reconcile_diff", venue=venue, explained_by=None)
+        await world.until_told("reconcile_diff", explained_by=None)
+        await world.until_told("halted", reason="unexplained")
         await world.until_phase(PairPhase.HALTED)
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
         assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
