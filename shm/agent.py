@@ -35,7 +35,7 @@ def spin(agent: Agent) -> None:
 
 
 def yield_core(agent: Agent) -> None:
-    """Let a neighbour run first. Costs about 50 µs of latency where the kernel sleeps on it."""
+    """Let whoever waits for this core run first; with nobody waiting it spins like ``spin``."""
     os.sched_yield()
 
 
