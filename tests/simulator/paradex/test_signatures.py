@@ -133,4 +133,5 @@ async def test_the_verification_setting_says_how_many_orders_are_checked(
     answers = [await verifier.check_order(public_key_of(CASES[0]), 1, message, wrong) for _ in range(32)]
 
     assert answers.count(False) == checked
+    assert not await verifier.check_order(public_key_of(CASES[0]), 1, message, "no signature at all")
     verifier.close()
