@@ -61,6 +61,18 @@ MARKET_JSON = {
 PRIVATE_FRAMES = ("order_open", "order_closed_market_ro", "fill_maker", "position_short", "account")
 VENUE_ID = "1790000000131201709277900001"
 
+FILL = {
+    "id": "f1",
+    "order_id": VENUE_ID,
+    "client_id": "td-17",
+    "market": "BTC-USD-PERP",
+    "side": "SELL",
+    "price": "64990",
+    "size": "0.04",
+    "fee": "0.077988000001",
+    "created_at": NOW_MS,
+}
+
 
 def order_json(**changes: Any) -> dict[str, Any]:
     return {
@@ -164,9 +176,22 @@ def test_onboarding_without_an_l1_address_says_what_to_do() -> None:
         converse(trading.login(NOW_MS), answer(CONFIG), refusal("NOT_ONBOARDED"))
 
 
+def test_a_refused_onboarding_ends_the_login() -> None:
+    """Logging in again would be refused for the same reason."""
+    trading = ParadexTrading(HOSTS, ParadexCredentials(PRIVATE_KEY, l1_address="0x" + "11" * 20))
+
+    with pytest.raises(VenueError, match="GEO_IP_BLOCK"):
+        converse(
+            trading.login(NOW_MS),
+            answer(CONFIG),
+            refusal("NOT_ONBOARDED"),
+            refusal("GEO_IP_BLOCK", status=403),
+        )
+
+
 def test_a_refused_login_is_not_taken_for_a_missing_onboarding() -> None:
     """Only one code means onboarding; a wrong key must not start one."""
-    trading = a_trading(logged_in=False)
+    trading = ParadexTrading(HOSTS, ParadexCredentials(PRIVATE_KEY, l1_address="0x" + "11" * 20))
 
     with pytest.raises(VenueError, match="INVALID_STARKNET_SIGNATURE"):
         converse(trading.login(NOW_MS), answer(CONFIG), refusal("INVALID_STARKNET_SIGNATURE", status=401))
@@ -697,6 +722,14 @@ def test_every_connection_is_armed_again() -> None:
     assert "order.cancel_on_disconnect" in requests_of(trading)
 
 
+def test_what_a_lost_connection_left_unanswered_is_not_waited_for() -> None:
+    """Its replies will never come; the new connection is ready by its own."""
+    trading = a_trading()
+    trading.stream_connected(0)
+
+    connected(trading)
+
+
 def test_session_ids_never_meet_client_order_ids() -> None:
     """A reply is told apart by its id alone; the doubles of other languages keep these exact."""
     trading = a_trading()
@@ -803,23 +836,12 @@ def test_a_signed_order_makes_its_instrument_known() -> None:
 def test_fills_positions_and_account_from_json() -> None:
     """The private channels as documented."""
     trading = knowing_btc(connected(a_trading()))
-    fill = {
-        "id": "f1",
-        "order_id": VENUE_ID,
-        "client_id": "td-17",
-        "market": "BTC-USD-PERP",
-        "side": "SELL",
-        "price": "64990",
-        "size": "0.04",
-        "fee": "0.077988000001",
-        "created_at": NOW_MS,
-    }
     account = {"account_value": "1", "free_collateral": "0.5", "maintenance_margin_requirement": "0"}
 
-    trading.stream_receive(notification("fills.BTC-USD-PERP", fill), False, 6)
+    trading.stream_receive(notification("fills.BTC-USD-PERP", FILL), False, 6)
     trading.stream_receive(notification("positions", position_json()), False, 7)
     trading.stream_receive(notification("account", account), False, 8)
-    trading.stream_receive(notification("fills.DOGE-USD-PERP", fill | {"market": "DOGE-USD-PERP"}), False, 9)
+    trading.stream_receive(notification("fills.DOGE-USD-PERP", FILL | {"market": "DOGE-USD-PERP"}), False, 9)
 
     assert trading.stream_take_events() == [
         Fill("f1", 17, VENUE_ID, 7, Side.SELL, 6_499_000_000_000, 4_000_000, 7_798_800, NOW_MS * 10**6),
@@ -880,14 +902,19 @@ def test_the_private_channels_from_sbe(version: int) -> None:
         b'{"id":17,"result":null}',
         b'{"id":17,"result":{}}',
         b'{"id":17,"result":{"order":{"id":5}}}',
-        b'{"id":-4,"result":{}}',
-        b'{"id":9007199254740992,"result":{}}',
+        b'{"id":-4,"result":{"order":{"id":"1"}}}',
+        b'{"id":0,"error":{"code":100}}',
+        b'{"id":9007199254740992,"result":{"order":{"id":"1"}}}',
+        notification("orders.ALL", order_json()).replace(b'"method"', b'"id":17,"result":{},"method"'),
+        b'{"id":17}',
         notification("orders.ALL", {}),
         notification("orders.ALL", order_json(status="FILLED")),
         notification("orders.ALL", order_json(remaining_size="0.02")),
         notification("orders.ALL", order_json(size="1e3")),
         notification("orders.ALL", order_json(last_updated_at=-1)),
         notification("fills.ALL", {"id": "1"}),
+        notification("fills.ALL", FILL | {"size": "0"}),
+        notification("fills.ALL", FILL | {"price": "-64990"}),
         notification("balance_events", {}),
         b"[" * 100_000,
         b'{"id":17,"result":' + b"[" * 100_000,
