@@ -110,6 +110,16 @@ def test_what_clients_took_stays_taken_until_the_market_moves(venue: Venue) -> N
     assert venue.trade("anna", BUY, 1.0, 101.0, "IOC").filled_e8 == E8
 
 
+def test_taking_leaves_the_source_of_the_levels_alone() -> None:
+    """A source may show the same list again; what was taken from the book is back then."""
+    venue = Venue()
+    bids, asks = _levels([(100.0, 1.0)]), _levels([(101.0, 1.0)])
+    for _ in range(2):
+        venue.apply_market(SYMBOL, bids, asks)
+        assert venue.trade("anna", BUY, 1.0, 101.0, "IOC").filled_e8 == E8
+        assert venue.trade("anna", SELL, 1.0, 100.0, "IOC").filled_e8 == E8
+
+
 def test_ioc_gives_back_what_it_cannot_fill_within_its_limit(venue: Venue) -> None:
     """Nothing rests, nothing is paid above the limit."""
     order = venue.trade("anna", BUY, 3.0, 101.5, "IOC")
@@ -325,12 +335,14 @@ def test_realised_result_comes_out_of_the_average_entry(venue: Venue) -> None:
     venue.show([(110.0, 5.0)], [(111.0, 5.0)])
 
     half = venue.trade("anna", SELL, 1.0, 110.0)
+    venue.clock_ns = 2_000
     turned = venue.trade("anna", SELL, 2.0, 110.0)
 
     assert half.realised_e8 == round(8.5 * E8)
     assert turned.realised_e8 == round(8.5 * E8)
     (position,) = venue.positions("anna")
     assert (position.size_e8, position.entry_price_e8) == (-E8, 110 * E8)
+    assert position.opened_unix_ns == 2_000
 
 
 def test_funding_is_paid_by_longs_when_positive_and_settled_by_the_next_fill(venue: Venue) -> None:
@@ -346,6 +358,8 @@ def test_funding_is_paid_by_longs_when_positive_and_settled_by_the_next_fill(ven
     venue.show([(100.0, 5.0)], [(101.0, 5.0)])
     closing = venue.trade("anna", SELL, 1.0, 100.0)
     assert closing.funding_e8 == -2 * E8
+    result_e8 = closing.realised_e8 - 2 * E8 - venue.positions("anna")[0].fees_e8
+    assert venue.account("anna").collateral_e8 == MONEY + result_e8
     assert venue.positions("anna")[0].realised_funding_e8 == -2 * E8
 
 
@@ -361,6 +375,7 @@ def test_upkeep_moves_funding_by_the_clock_and_liquidates_below_maintenance() ->
 
     venue.clock_ns += 7_200 * 10**9
     upkeep.tick()
+    upkeep.tick()  # the same hours are not charged twice
     assert venue.funding_index_e12(SYMBOL) == 2 * 10**11  # 0.2 per coin at a mark of 100
     assert venue.size("poor") == 100
 
@@ -418,25 +433,35 @@ def test_history_is_bounded_and_forgets_the_oldest_finished_order() -> None:
 
 def test_snapshots_do_not_change(venue: Venue) -> None:
     """Fronts publish later than the engine moves; what they hold must stay what it was."""
+    heard: list[SimOrder] = []
+    venue.on_order(heard.append)
+    venue.on_fill(lambda fill, order: heard.append(order))
     order = venue.trade("anna", BUY, 1.0, 99.5)
 
     venue.show([(98.0, 1.0)], [(99.0, 1.0)])
 
     assert (order.status, order.filled_e8) == (SimOrderStatus.OPEN, 0)
+    assert [(told.status, told.filled_e8) for told in heard] == [
+        (SimOrderStatus.NEW, 0),
+        (SimOrderStatus.OPEN, 0),
+        (SimOrderStatus.OPEN, E8),  # as the fill left it
+        (SimOrderStatus.FILLED, E8),
+    ]
 
 
 # --- properties ---
 
 _PRICES = st.integers(980, 1_020).map(lambda tenths: tenths * E8 // 10)
 _SIZES = st.integers(1, 4_000).map(lambda lots: lots * E8 // 1_000)
+_SELDOM = st.integers(0, 5).map(lambda number: number == 5)
 _ORDERS = st.tuples(
     st.sampled_from(["anna", "bert", "cleo"]),
     st.sampled_from([BUY, SELL]),
     _SIZES,
     _PRICES,
     st.sampled_from(["GTC", "IOC", "FOK"]),
-    st.booleans(),  # post-only
-    st.booleans(),  # reduce-only
+    _SELDOM,  # post-only
+    _SELDOM,  # reduce-only
 )
 _LEVELS = st.tuples(_PRICES, _SIZES, st.integers(1, 5).map(lambda ticks: ticks * E8 // 10), _SIZES)
 _STEPS = st.lists(
@@ -446,6 +471,7 @@ _STEPS = st.lists(
         st.tuples(st.just("cancel"), st.integers(0, 50)),
         st.tuples(st.just("funding"), st.integers(-(10**10), 10**10)),
     ),
+    min_size=10,
     max_size=60,
 )
 
@@ -455,6 +481,7 @@ _STEPS = st.lists(
 def test_whatever_happens_the_accounts_add_up_and_the_book_is_sane(steps: list[tuple[str, Any]]) -> None:
     """Money, sizes and fees are conserved exactly; FOK is whole; priority and limits are kept."""
     venue = Venue()
+    venue.show([(99.9, 5.0), (99.0, 5.0)], [(100.1, 5.0), (101.0, 5.0)])
     orders: list[str] = []
     for kind, argument in steps:
         _take_step(venue, orders, kind, argument)

@@ -197,16 +197,16 @@ class Script:
 
 
 async def test_playing_keeps_market_time_at_the_set_speed() -> None:
-    """100 ms of market at double speed take 50 ms; tops of unknown venues are passed over."""
+    """400 ms of market at fourfold speed take 100 ms; tops of unknown venues are passed over."""
     exchange = Exchange(LISTING, now_unix_ns=time.time_ns, make_id=lambda now, sequence: str(sequence))
     seen_s: list[float] = []
     exchange.on_book(lambda symbol: seen_s.append(time.monotonic()))
 
     began_s = time.monotonic()
     async with asyncio.timeout(5):
-        await play(Script(0, 0, 60, 100), {"vest": exchange}, speed=2.0)
+        await play(Script(0, 0, 240, 400), {"vest": exchange}, speed=4.0)
 
     assert len(seen_s) == 4
-    assert seen_s[2] - began_s >= 0.03
-    assert 0.05 <= seen_s[3] - began_s < 0.25
+    assert seen_s[2] - began_s >= 0.06
+    assert 0.1 <= seen_s[3] - began_s < 0.8
     assert exchange.mark_e8("BTC-PERP") == 60_003 * E8 + E8 // 2

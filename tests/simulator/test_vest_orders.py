@@ -170,6 +170,21 @@ async def test_reduce_only_may_not_open_and_not_exceed(client: VestClient) -> No
     assert (await client.account())["positions"] == []
 
 
+async def test_a_resting_reduce_only_order_is_cancelled_with_its_position(
+    vest: VestServer, client: VestClient
+) -> None:
+    """It was accepted and rested: its end is a cancel, not a rejection with a code."""
+    await client.finished(await client.place(client.market(size="0.1000", price="60010.00")))
+    resting = await client.place(
+        client.order(is_buy=False, size="0.1000", price="61000.00", reduce_only=True)
+    )
+
+    await client.finished(await client.place(client.market(is_buy=False, price="59990.00")))
+
+    row = await client.finished(resting)
+    assert (row["status"], row["code"]) == ("CANCELLED", None)
+
+
 async def test_an_order_beyond_the_margin_is_accepted_and_then_rejected_3002() -> None:
     """Acceptance is not execution: the refusal of risk arrives as an event."""
     async with a_vest(VestSettings(starting_collateral_e8=100 * 10**8)) as vest:
