@@ -92,6 +92,7 @@ def test_on_close_runs_when_the_loop_itself_fails() -> None:
 
 def run_until_signalled(pipe: Connection, use_handler: bool) -> None:
     stopping: list[int] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     if use_handler:
         signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
 

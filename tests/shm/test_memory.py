@@ -122,6 +122,8 @@ def test_only_the_owner_may_write(directory: Path) -> None:
     for part in (memory.tops("vest").table, memory.depth("vest"), memory.machines()):
         with pytest.raises(TypeError, match="read-only"):
             part.write(0, b"")
+    with pytest.raises(TypeError, match="read-only"):
+        memory.counters("detector").add(0)
 
 
 def test_a_process_rings_with_the_descriptor_it_was_given_and_a_tool_rings_nobody(directory: Path) -> None:
