@@ -59,7 +59,6 @@ EVENTS: Final[Mapping[str, str]] = {
     "leg_acked": "the venue accepted an order",
     "leg_rejected": "the venue or our own check refused an order",
     "leg_filled": "an order filled, wholly or in part",
-    "leg_timed": "how long a venue took to answer and to fill an order",
     "fill": "one execution as the venue reported it",
     "position": "a position changed, as the venue reports it",
     "leg_cancelled": "an order ended with size left",

@@ -157,7 +157,7 @@ class Conductor:
                     desk.reports.log("info", "breaker_closed", {})
             case "trade_closed":
                 desk.reports.count("trades_closed_total")
-                self._add_result(pair, fields["result_e8"])
+                self._add_result(pair, fields["net_e8"])
             case "leg_auto_close":
                 desk.reports.count("legs_closed_total")
                 self._failed(pair, line.event)
@@ -166,21 +166,24 @@ class Conductor:
                 self._failed(pair, line.event)
             case "leg_unknown":
                 self._failed(pair, line.event)
-            case "leg_filled":
-                self._filled(pair, fields["client_order_id"])
             case "naked_end":
                 desk.ledger.record("naked", int(fields["naked_ms"] * 1e6))
             case "pair_state" if fields["phase"] == "FLAT":
                 desk.breaker.undecided()
-        if line.event in ("trade_opened", "slippage") and pair.stages is not None:
-            fields["stages_us"] = pair.stages.fields_us()
+            case "leg_acked":
+                fields["ack_us"] = desk.ledger.ack_us(fields["client_order_id"])
+            case "leg_filled":
+                fields["fill_us"] = self._filled(pair, fields["client_order_id"])
+            case "slippage" if pair.stages is not None:
+                fields |= pair.stages.fields_us()
         desk.reports.log(line.level, line.event, fields)
 
-    def _filled(self, pair: Pair, client_order_id: int) -> None:
+    def _filled(self, pair: Pair, client_order_id: int) -> float | None:
+        """Account for a fill told now; return how long after the order's bytes, in µs."""
         now_mono_ns = time.monotonic_ns()
-        self._desk.ledger.since_sent("sent_to_filled", client_order_id, now_mono_ns)
         if pair.stages is not None:
             pair.stages.reached(pair.stages.filled, client_order_id, now_mono_ns)
+        return self._desk.ledger.filled(client_order_id, now_mono_ns)
 
     def _failed(self, pair: Pair, cause: str) -> None:
         desk, risk = self._desk, self._desk.settings.risk

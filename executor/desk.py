@@ -42,6 +42,7 @@ class Pair:
     last_signal_id: int = 0
     entries_stopped: str = ""  # what the machine was told last
     view: PairView | None = None
+    told_positions_e8: list[int | None] = field(default_factory=lambda: [None, None])
     timer: asyncio.TimerHandle | None = None
 
 

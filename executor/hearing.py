@@ -42,7 +42,7 @@ class Hearing:
         pair = self._desk.pair_of_order(ack.client_order_id)
         if pair is None:
             return
-        self._desk.ledger.since_sent("sent_to_acked", ack.client_order_id, recv_mono_ns)
+        self._desk.ledger.acked(ack.client_order_id, recv_mono_ns)
         if pair.stages is not None:
             pair.stages.reached(pair.stages.acked, ack.client_order_id, recv_mono_ns)
         self._feed(pair, acked(self._desk.at(pair), ack))
@@ -67,9 +67,25 @@ class Hearing:
                     told.fee_e8,
                 )
                 self._feed(pair, event)
+                self._tell_fill(pair, venue, client_order_id, told)
             case _:
                 # A pushed position or balance does not say how old it is; the machine has them read.
                 return
+
+    def _tell_fill(self, pair: Pair, venue: str, client_order_id: int, fill: Fill) -> None:
+        fields = {
+            "pair": pair.rules.pair,
+            "leg": fill.instrument_id % 2,
+            "venue": venue,
+            "symbol": pair.rules.instruments[fill.instrument_id % 2].symbol,
+            "client_order_id": client_order_id,
+            "fill_id": fill.fill_id,
+            "side": fill.side.name,
+            "price_e8": fill.price_e8,
+            "size_e8": fill.size_e8,
+            "fee_e8": fill.fee_e8,
+        }
+        self._desk.reports.log("info", "fill", fields)
 
     def on_up(self, venue: str) -> None:
         self._desk.reports.log("info", "venue_ready", {"venue": venue})
@@ -131,6 +147,15 @@ class Asking:
             if instrument.venue == venue:
                 size_e8 = sizes_e8[instrument.instrument_id]
                 self._feed(pair, PositionRead(self._desk.at(pair), leg, size_e8, asked_mono_ns))
+                self._tell_position(pair, leg, size_e8)
+
+    def _tell_position(self, pair: Pair, leg: int, size_e8: int) -> None:
+        """Only what is news: positions are read all the time."""
+        if pair.told_positions_e8[leg] != size_e8:
+            pair.told_positions_e8[leg] = size_e8
+            instrument = pair.rules.instruments[leg]
+            fields = {"venue": instrument.venue, "symbol": instrument.symbol, "size_e8": size_e8}
+            self._desk.reports.log("info", "position", {"pair": pair.rules.pair, "leg": leg, **fields})
 
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:

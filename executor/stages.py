@@ -32,17 +32,20 @@ class Stages:
             leg = self.client_order_ids.index(client_order_id)
             stamps[leg] = stamps[leg] or now_mono_ns
 
-    def fields_us(self) -> dict[str, float | list[float | None]]:
-        """Durations in microseconds, stage by stage; None for a leg that did not get there."""
+    def fields_us(self) -> dict[str, float | list[float | None] | None]:
+        """Durations in microseconds, stage by stage; None for what did not happen."""
         signal = self.signal
+        first, both = min(self.sent), max(self.sent) if all(self.sent) else 0
         return {
-            "recv_to_publish": _us(signal.recv_mono_ns, signal.publish_mono_ns),
-            "publish_to_detector": _us(signal.publish_mono_ns, signal.seen_mono_ns),
-            "detector_to_decided": _us(signal.seen_mono_ns, signal.decided_mono_ns),
-            "decided_to_seen": _us(signal.decided_mono_ns, self.seen),
-            "seen_to_sent": [_leg_us(self.seen, sent) for sent in self.sent],
-            "sent_to_acked": [_leg_us(*pair) for pair in zip(self.sent, self.acked, strict=True)],
-            "sent_to_filled": [_leg_us(*pair) for pair in zip(self.sent, self.filled, strict=True)],
+            "recv_to_publish_us": _us(signal.recv_mono_ns, signal.publish_mono_ns),
+            "publish_to_seen_us": _us(signal.publish_mono_ns, signal.seen_mono_ns),
+            "seen_to_decided_us": _us(signal.seen_mono_ns, signal.decided_mono_ns),
+            "decided_to_executor_us": _us(signal.decided_mono_ns, self.seen),
+            "executor_to_first_us": _us(self.seen, first),
+            "executor_to_both_us": _us(self.seen, both),
+            "recv_to_both_us": _us(signal.recv_mono_ns, both),
+            "sent_to_acked_us": [_us(*pair) for pair in zip(self.sent, self.acked, strict=True)],
+            "sent_to_filled_us": [_us(*pair) for pair in zip(self.sent, self.filled, strict=True)],
         }
 
 
@@ -52,6 +55,7 @@ class Ledger:
     def __init__(self, counters: CounterTable) -> None:
         self._histograms = {name: counters.histogram(name) for name in EXECUTOR_HISTOGRAMS}
         self._sent_mono_ns: OrderedDict[int, int] = OrderedDict()
+        self._last_ack: tuple[int, float | None] = (0, None)
 
     def record(self, name: str, duration_ns: int) -> None:
         self._histograms[name].record(duration_ns)
@@ -65,11 +69,25 @@ class Ledger:
         """When an order of this life was written; 0 when that is unknown or forgotten."""
         return self._sent_mono_ns.get(client_order_id, 0)
 
-    def since_sent(self, name: str, client_order_id: int, then_mono_ns: int) -> None:
-        """Record what passed since an order of this life was written."""
+    def acked(self, client_order_id: int, recv_mono_ns: int) -> None:
+        """The venue has answered an order of this life."""
         sent_mono_ns = self._sent_mono_ns.get(client_order_id)
         if sent_mono_ns is not None:
-            self.record(name, then_mono_ns - sent_mono_ns)
+            self.record("sent_to_acked", recv_mono_ns - sent_mono_ns)
+            self._last_ack = (client_order_id, _us(sent_mono_ns, recv_mono_ns))
+
+    def ack_us(self, client_order_id: int) -> float | None:
+        """How long the newest answer took, if it was this order's."""
+        answered_id, duration_us = self._last_ack
+        return duration_us if answered_id == client_order_id else None
+
+    def filled(self, client_order_id: int, told_mono_ns: int) -> float | None:
+        """The venue has told a fill of an order of this life; return how long that took, in µs."""
+        sent_mono_ns = self._sent_mono_ns.get(client_order_id)
+        if sent_mono_ns is None:
+            return None
+        self.record("sent_to_filled", told_mono_ns - sent_mono_ns)
+        return _us(sent_mono_ns, told_mono_ns)
 
     def both_sent(self, stages: Stages) -> None:
         """Both legs of a signal have been written."""
@@ -93,9 +111,5 @@ class Ledger:
         }
 
 
-def _us(begin_ns: int, end_ns: int) -> float:
-    return round((end_ns - begin_ns) / 1e3, 1)
-
-
-def _leg_us(begin_ns: int, end_ns: int) -> float | None:
-    return _us(begin_ns, end_ns) if begin_ns and end_ns else None
+def _us(begin_ns: int, end_ns: int) -> float | None:
+    return round((end_ns - begin_ns) / 1e3, 1) if begin_ns and end_ns else None

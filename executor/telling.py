@@ -72,8 +72,10 @@ def close_books(turn: Turn) -> None:
         entry_prices_e8=[_average(_entry(trade, leg)) for leg in (0, 1)],
         exit_prices_e8=[_average(_exit(trade, leg)) for leg in (0, 1)],
         entry_spread_bps=_entry_spread_bps(trade),
+        exit_spread_bps=_exit_spread_bps(trade),
+        gross_e8=sold - bought,
         fees_e8=fees_e8,
-        result_e8=sold - bought - fees_e8,
+        net_e8=sold - bought - fees_e8,
         remainders_e8=[leg.position_e8 for leg in turn.state.legs],
         reason=trade.exit_reason or "auto_close",
         layers=trade.layers,
@@ -147,15 +149,28 @@ def _tell_opened(turn: Turn, trade: Trade, hedged_e8: int) -> None:
         naked_ms=trade.naked_ns / 1e6,
         retries=trade.retries,
     )
+    first_bps, second_bps = (_worse_bps(trade, leg, prices_e8[leg]) for leg in (0, 1))
     turn.log(
         "info",
         "slippage",
+        kind="entry",
         legs=legs,
-        detected_spread_bps=trade.spread_bps,
-        filled_spread_bps=_entry_spread_bps(trade),
+        detected_bps=trade.spread_bps,
+        filled_bps=_entry_spread_bps(trade),
+        first_leg_bps=first_bps,
+        second_leg_bps=second_bps,
         detected_prices_e8=list(trade.prices_e8),
         filled_prices_e8=prices_e8,
     )
+
+
+def _worse_bps(trade: Trade, leg: int, filled_e8: int) -> float:
+    """How much worse a leg filled than the price the detector saw; 0.0 when that is not known."""
+    seen_e8 = trade.prices_e8[leg]
+    if not seen_e8 or not filled_e8:
+        return 0.0
+    is_bought = (trade.direction > 0) == (leg == 0)
+    return 10_000 * (filled_e8 - seen_e8) / seen_e8 * (1 if is_bought else -1)
 
 
 def _close_books_when_accounted(turn: Turn, trade: Trade) -> None:
@@ -214,6 +229,15 @@ def _exit(trade: Trade, leg: int) -> tuple[int, int]:
     book = trade.books[leg]
     is_sold = (trade.direction > 0) == (leg == 0)
     return (book.sold_e8, book.sold_quote_e8) if is_sold else (book.bought_e8, book.bought_quote_e8)
+
+
+def _exit_spread_bps(trade: Trade) -> float:
+    """What closing gave back: the short leg's price over the long leg's."""
+    long, short = (0, 1) if trade.direction > 0 else (1, 0)
+    (sold_e8, sold_quote_e8), (bought_e8, bought_quote_e8) = _exit(trade, long), _exit(trade, short)
+    return spread_bps(
+        buy_quote_e8=sold_quote_e8, buy_e8=sold_e8, sell_quote_e8=bought_quote_e8, sell_e8=bought_e8
+    )
 
 
 def _entry_spread_bps(trade: Trade) -> float:

@@ -44,11 +44,9 @@ _ORDER_CHANGE: Final = """
         fee_quote = %(fee)s,
         reason = coalesce(nullif(%(said)s, ''), reason),
         acked_at = coalesce(acked_at, case when %(is_answered)s then %(ts)s::timestamptz end),
+        ack_us = coalesce(ack_us, %(ack_us)s),
+        fill_us = coalesce(fill_us, %(fill_us)s),
         done_at = coalesce(done_at, case when %(is_ended)s then %(ts)s::timestamptz end)
-    where client_order_id = %(client_order_id)s
-"""
-_ORDER_TIMED: Final = """
-    update orders set ack_us = coalesce(ack_us, %(ack_us)s), fill_us = coalesce(fill_us, %(fill_us)s)
     where client_order_id = %(client_order_id)s
 """
 _FILL: Final = """
@@ -107,7 +105,6 @@ _SQL: Final[Mapping[str, str]] = {
     "leg_rejected": _ORDER_CHANGE,
     "leg_unknown": _ORDER_CHANGE,
     "leg_resolved": _ORDER_CHANGE,
-    "leg_timed": _ORDER_TIMED,
     "fill": _FILL,
     "position": _POSITION,
     "trade_opened": _TRADE_OPENED,

@@ -124,7 +124,14 @@ def test_an_order_follows_its_life(store: Store, database_url: str) -> None:
             an_entry(
                 3, "leg_resolved", **AN_ORDER, **{**A_STATE, **filled, "fee_e8": 12_000}, order_state="filled"
             ),
-            an_entry(4, "leg_timed", **AN_ORDER, ack_us=1234.5),
+            an_entry(
+                4,
+                "leg_filled",
+                **AN_ORDER,
+                **{**A_STATE, **filled, "fee_e8": 12_000},
+                order_state="filled",
+                fill_us=1234.5,
+            ),
         ]
     )
 
@@ -135,7 +142,7 @@ def test_an_order_follows_its_life(store: Store, database_url: str) -> None:
     )
     assert row == (
         *("filled", "0xab", Decimal("0.02"), Decimal("60000.005"), Decimal("0.00012")),
-        *(Decimal("0.02"), Decimal("60000.1"), 1234.5, None, True),
+        *(Decimal("0.02"), Decimal("60000.1"), None, 1234.5, True),
     )
 
 
