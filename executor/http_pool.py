@@ -44,7 +44,8 @@ class HttpPool:
     """``size`` connections to one host. ``send`` and ``free`` are for the loop's own thread.
 
     ``run`` keeps the connections up until it is cancelled and closes them then. ``on_round_trip_ns``
-    is called with every answered ping's duration.
+    is called with every answered ping's duration. A request unanswered for ``answer_limit_s`` is
+    given up when the connection's next ping is due.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class HttpPool:
         return connection
 
     async def _keep_warm(self, connection: _Connection, pause_s: float) -> None:
-        """Until it is closed: a ping now and then, an end to waiting for an answer that is overdue."""
+        """Until it is closed: ping it when it is free, and end what has been waiting for too long."""
         while True:
             await asyncio.wait({connection.closed}, timeout=pause_s)
             if connection.closed.done():
@@ -141,11 +142,8 @@ class HttpPool:
             pause_s = self._ping_interval_s
             if connection.is_free:
                 connection.send(self._ping, self._measure(time.monotonic_ns()))
-            overdue_ns = time.monotonic_ns() - connection.sent_mono_ns - self._answer_limit_ns
-            if overdue_ns >= 0:
+            elif time.monotonic_ns() - connection.sent_mono_ns > self._answer_limit_ns:
                 connection.abort("no answer within the limit")
-            elif not connection.is_free:
-                pause_s = min(pause_s, -overdue_ns / 1e9)
 
     def _measure(self, sent_mono_ns: int) -> OnAnswer:
         def answered(answer: HttpResponse | AnswerLost) -> None:

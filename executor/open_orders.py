@@ -7,7 +7,6 @@ over from an earlier life or from a message that was lost. Positions are the mac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
 from executor.desk import Desk
 from executor.gateway import OrderGateway
@@ -17,6 +16,7 @@ from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, Transpor
 # Ids of our earlier lives look like ours: an epoch is seconds, and no order rests for a month.
 EPOCHS_REMEMBERED = 31 * 86_400
 _CONFIRM_PAUSE_S = 0.1
+_RETRY_PAUSE_S = 0.5
 
 
 class OpenOrders:
@@ -32,11 +32,15 @@ class OpenOrders:
     async def sweep(self, venue: str) -> None:
         """One look at a venue: cancel our strays, report and count the orders of others."""
         gateway = self._desk.gateways[venue]
+        under_way = self._under_way()
         try:
-            strays, foreign = self._sort(venue, await gateway.query_open_orders())
+            orders = await gateway.query_open_orders()
         except (TransportError, VenueError) as error:
             self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
             return
+        # An order may have begun or ended while the question was on its way.
+        under_way |= self._under_way()
+        foreign = [update for update in orders if not self._is_ours(update.client_order_id)]
         self.foreign[venue] = len(foreign)
         for update in foreign:
             if (venue, update.venue_order_id) not in self._reported:
@@ -44,7 +48,9 @@ class OpenOrders:
                 self._say(
                     "error", "reconcile_diff", venue, kind="open order", explained_by=None, **_facts(update)
                 )
-        for update in strays:
+        for update in orders:
+            if update in foreign or update.client_order_id in under_way:
+                continue
             self._say(
                 "warning", "reconcile_diff", venue, kind="open order", explained_by="ours", **_facts(update)
             )
@@ -65,13 +71,14 @@ class OpenOrders:
                 orders = await gateway.query_open_orders()
             except (TransportError, VenueError) as error:
                 self._say("warning", "venue_lost", gateway.venue, what="open orders", detail=str(error))
+                await asyncio.sleep(_RETRY_PAUSE_S)
             else:
                 ours = [update for update in orders if self._is_ours(update.client_order_id)]
                 if not ours:
                     return [update for update in orders if not self._is_ours(update.client_order_id)]
                 for update in ours:
                     await self._cancel(gateway, update)
-            await asyncio.sleep(_CONFIRM_PAUSE_S)
+                await asyncio.sleep(_CONFIRM_PAUSE_S)
 
     async def _cancel(self, gateway: OrderGateway, update: OrderUpdate) -> None:
         instrument = self._instruments[update.instrument_id]
@@ -86,23 +93,14 @@ class OpenOrders:
                 "warning", "reconcile_diff", gateway.venue, kind="cancel", detail=f"{ack.code} {ack.text}"
             )
 
-    def _sort(
-        self, venue: str, orders: Collection[OrderUpdate]
-    ) -> tuple[list[OrderUpdate], list[OrderUpdate]]:
-        """(ours that no pair has under way, those of others)."""
-        under_way = {
+    def _under_way(self) -> set[int]:
+        """Client order ids that a pair waits for."""
+        return {
             order.client_order_id
             for pair in self._desk.pairs
             for leg in pair.state.legs
             for order in leg.live
         }
-        strays, foreign = [], []
-        for update in orders:
-            if not self._is_ours(update.client_order_id):
-                foreign.append(update)
-            elif update.client_order_id not in under_way:
-                strays.append(update)
-        return strays, foreign
 
     def _is_ours(self, client_order_id: int) -> bool:
         epoch = client_order_id >> SEQUENCE_BITS + PAIR_BITS

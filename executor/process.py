@@ -73,6 +73,7 @@ class Executor:
         self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders)
         self._armed_next = 0
         self._is_closing = False
+        self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
 
     # --- life ---
 

@@ -11,10 +11,9 @@ from executor.desk import Desk, Pair
 from executor.messages import EntriesStopped, FlattenRequested
 from executor.open_orders import OpenOrders
 from executor.plans import has_live_order
-from executor.state import Plan, is_flat
+from executor.state import Halt, Plan, is_flat
 from launch import Stop
 from settings import RuntimeSettings
-from shm.records import PairPhase
 from venues.contract import TransportError, VenueError
 
 _LOOK_S = 0.01
@@ -53,15 +52,18 @@ async def shut_down(
 
 
 def _is_settled(pair: Pair) -> bool:
-    """Nothing under way that would not also be under way tomorrow."""
-    at_rest = not has_live_order(pair.state) and pair.state.plan is Plan.NONE
-    return at_rest or pair.state.phase is PairPhase.UNKNOWN
+    """Nothing is under way, and nothing will be sent until something happens from outside."""
+    return not has_live_order(pair.state) and pair.state.plan is Plan.NONE
 
 
 def _is_flattened(pair: Pair) -> bool:
-    books_closed = pair.state.trade is None
-    confirmed = all(leg.is_verified for leg in pair.state.legs)
-    return _is_settled(pair) and is_flat(pair.rules, pair.state) and books_closed and confirmed
+    """Flat, told, and confirmed by the venues; or what is held is not ours to touch."""
+    if not _is_settled(pair):
+        return False
+    if pair.state.halt is Halt.UNEXPLAINED:
+        return True
+    is_confirmed = all(leg.is_verified for leg in pair.state.legs)
+    return is_flat(pair.rules, pair.state) and pair.state.trade is None and is_confirmed
 
 
 async def _tell_remains(desk: Desk) -> None:

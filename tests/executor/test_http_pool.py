@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import uvloop
 
 from executor.gateway import NotSent
 from executor.http_pool import AnswerLost, HttpPool
@@ -29,8 +33,19 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def serving(script: Script, *, size: int = 1, **options: float) -> AsyncIterator[HttpPool]:
-    """A pool against a server that runs ``script`` for each connection."""
+async def serving(
+    script: Script,
+    *,
+    size: int = 1,
+    certificate: tuple[Path, Path] | None = None,
+    trusts: Path | None = None,
+    is_reachable: bool = True,
+    **options: float,
+) -> AsyncIterator[HttpPool]:
+    """A pool against a server that runs ``script`` for each connection.
+
+    With ``certificate`` (certificate, key) the server speaks TLS; the pool trusts ``trusts``.
+    """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -40,13 +55,23 @@ async def serving(script: Script, *, size: int = 1, **options: float) -> AsyncIt
         finally:
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    options = {"ping_interval_s": 60.0, **options}
-    pool = HttpPool(f"http://127.0.0.1:{port}/v2", size=size, ping=PING, **options)  # type: ignore[arg-type]
+    pool = HttpPool(
+        f"{'https' if tls else 'http'}://127.0.0.1:{port}/v2",
+        size=size,
+        ping=PING,
+        tls=ssl.create_default_context(cafile=trusts) if trusts else None,
+        **{"ping_interval_s": 60.0, **options},  # type: ignore[arg-type]
+    )
     task = asyncio.create_task(pool.run())
     try:
-        await until(lambda: pool.free == size)
+        if is_reachable:
+            await until(lambda: pool.free == size)
         yield pool
     finally:
         task.cancel()
@@ -167,20 +192,24 @@ async def test_two_answers_to_one_request_are_none() -> None:
     assert answer == AnswerLost("the server sent what nobody asked for")
 
 
-async def test_a_server_that_announces_its_close_loses_nothing() -> None:
-    """``Connection: close`` is an orderly end: the answer counts, the connection is replaced."""
+async def test_a_connection_whose_close_is_announced_is_used_no_more() -> None:
+    """The answer counts; but the server reads nothing after it, however long the socket stands."""
+    connections = 0
+    free_at_answer: list[int] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
         await read_request(reader)
         writer.write(OK.replace(b"X-Seen: Yes", b"Connection: close"))
-        await writer.drain()
+        await reader.read()
 
     async with serving(script) as pool:
-        first = await answer_to(pool)
-        await until(lambda: pool.free == 1)
-        second = await answer_to(pool)
-    assert isinstance(first, HttpResponse)
-    assert isinstance(second, HttpResponse)
+        pool.send(pool.render(ORDER), lambda _: free_at_answer.append(pool.free))
+        await until(lambda: bool(free_at_answer) and pool.free == 1)
+        assert isinstance(await answer_to(pool), HttpResponse)
+    assert free_at_answer == [0]
+    assert connections == 2
 
 
 async def test_an_idle_connection_closed_by_the_server_is_not_used() -> None:
@@ -263,3 +292,51 @@ async def test_stopping_the_pool_reports_what_was_in_flight() -> None:
         pool.send(pool.render(ORDER), answers.append)
         await arrived.wait()
     assert answers == [AnswerLost("the connection was closed by us")]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, and its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    paths = directory / "certificate.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(command, check=True, capture_output=True)
+    return paths
+
+
+async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await read_request(reader)
+        writer.write(OK)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_orders_travel_over_tls(certificate: tuple[Path, Path], run: Callable[..., object]) -> None:
+    """Every venue but the simulator; on the loop of the process too, whose transports are its own."""
+
+    async def trade() -> None:
+        async with serving(answering, certificate=certificate, trusts=certificate[0]) as pool:
+            assert isinstance(await answer_to(pool), HttpResponse)
+            assert isinstance(await answer_to(pool), HttpResponse)
+
+    run(trade())
+
+
+async def test_a_certificate_that_cannot_be_verified_is_no_connection(certificate: tuple[Path, Path]) -> None:
+    """Keys and orders go to the venue alone."""
+    attempts: list[None] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)  # the server's side of the refused handshakes
+    async with serving(answering, certificate=certificate, is_reachable=False) as pool:
+        connect = pool._connect
+
+        async def counted() -> object:
+            attempts.append(None)
+            return await connect()
+
+        pool._connect = counted  # type: ignore[method-assign, assignment]
+        await until(lambda: len(attempts) >= 3)
+        assert pool.free == 0
+        with pytest.raises(NotSent):
+            pool.send(pool.render(ORDER), lambda _: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,8 @@ async def test_an_executor_killed_in_mid_trade_is_taken_up_by_the_next(moment: s
         await world.until_told(moment)
         await world.kill()
         await world.start(wait_ready=False)
+        assert world.process is not None
+        await world.until_told("process_started", pid=world.process.pid, restored=["btc"])
         await world.until(
             lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
             "settled after restart",
@@ -129,9 +132,13 @@ async def test_an_executor_killed_in_mid_trade_is_taken_up_by_the_next(moment: s
         for venue in LEGS:
             assert len(set(client_ids(world, venue))) == len(client_ids(world, venue)) <= 2
         if positions != (0, 0):
+            for venue in LEGS:
+                await world.until_told("positions_restored", venue=venue)
             world.exit()
             await world.until_phase(PairPhase.FLAT)
             assert world.positions_e8 == (0, 0)
+            exits = [line for line in world.told("intent_written") if line["purpose"] == "exit"]
+            assert {line["client_order_id"] >> 24 for line in exits} == {world.epoch}
 
 
 async def test_a_stop_flattens_what_it_was_told_to() -> None:
@@ -261,10 +268,11 @@ async def test_a_login_refused_for_good_ends_the_first_life_with_the_reason() ->
         await world.until(lambda: b"INVALID_SIGNATURE" in world.errors)
 
 
-async def test_a_venue_that_is_down_at_the_start_is_waited_for() -> None:
-    """A 503 is not a refusal."""
+@pytest.mark.parametrize("answer", [{"status": 503}, {"code": "1003"}])
+async def test_a_venue_that_is_down_at_the_start_is_waited_for(answer: dict[str, Any]) -> None:
+    """Neither a 503 nor "too many requests" is a refusal of our keys."""
     async with a_world() as world:
-        down = world.simulator.fronts["vest"].faults.add(Fault("rest.*", times=None, status=503))
+        down = world.simulator.fronts["vest"].faults.add(Fault("rest.*", times=None, **answer))
         await world.start(wait_ready=False)
         await world.until(lambda: down.struck >= 3)
         world.simulator.fronts["vest"].faults.clear()

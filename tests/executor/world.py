@@ -229,7 +229,9 @@ class World:
         assert self.process.stderr is not None
         self._readers.append(asyncio.create_task(self._read_lines(self.process.stdout)))
         self._readers.append(asyncio.create_task(self._read_errors(self.process.stderr)))
+        # Slots and counters still say what the last life left in them: first this life has to speak.
         if wait_ready:
+            await self.until_told("process_started", pid=self.process.pid)
             await self.until(lambda: self.view is not None and self.view.entries_allowed == 1, "ready")
 
     async def _read_lines(self, stream: asyncio.StreamReader) -> None:
