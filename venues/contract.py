@@ -211,6 +211,10 @@ class HttpRequest(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
+    def __repr__(self) -> str:
+        # Headers carry tokens, bodies signatures, queries listen keys: none of it belongs in a log.
+        return f"HttpRequest({self.method} {self.path.partition('?')[0]})"
+
 
 class HttpResponse(NamedTuple):
     status: int
