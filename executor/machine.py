@@ -67,6 +67,7 @@ from executor.plans import (
     adopt_plan,
     halt,
     has_live_order,
+    is_disputed,
     next_try_mono_ns,
     plan_next,
 )
@@ -447,23 +448,27 @@ def _doubt_position(turn: Turn, number: int) -> None:
 def _read_positions_when_due(turn: Turn) -> None:
     """Ask for positions: often while something hangs on them, now and then otherwise."""
     rules, state, now_mono_ns = turn.rules, turn.state, turn.now_mono_ns
+    is_halted = state.halt is not Halt.NONE
     unverified_mono_ns = 0
     if not all(leg.is_verified for leg in state.legs):
         unverified_mono_ns = state.unverified_mono_ns or now_mono_ns
-    turn.change(unverified_mono_ns=unverified_mono_ns)
-    is_wanted = (
-        unverified_mono_ns > 0
-        or any(order.state in DOUBTFUL for order in turn.live_orders())
-        or any(leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs)
+    if unverified_mono_ns != state.unverified_mono_ns:
+        turn.change(unverified_mono_ns=unverified_mono_ns)
+    is_waited_for = unverified_mono_ns > 0 or any(
+        order.state in DOUBTFUL for leg in state.legs for order in leg.live
     )
-    interval_ns = rules.query_interval_ns if is_wanted else rules.reconcile_interval_ns
-    if is_wanted and state.halt is not Halt.NONE:
-        interval_ns = rules.slow_interval_ns
+    # Once HALTED, every try is followed by a look at what it did: somebody else may have mended it.
+    is_unread = is_halted and not all(leg.reads for leg in state.legs)
+    if is_unread or any(is_disputed(leg) for leg in state.legs) or (is_waited_for and not is_halted):
+        interval_ns = rules.query_interval_ns
+    else:
+        interval_ns = rules.slow_interval_ns if is_halted else rules.reconcile_interval_ns
     next_mono_ns = min(state.next_read_mono_ns, now_mono_ns + interval_ns)
     if now_mono_ns >= next_mono_ns:
         turn.others.append(ReadPositions())
         next_mono_ns = now_mono_ns + interval_ns
-    turn.change(next_read_mono_ns=next_mono_ns)
+    if next_mono_ns != state.next_read_mono_ns:
+        turn.change(next_read_mono_ns=next_mono_ns)
 
 
 # ------------------------------------------------------------------------------- time and streams

@@ -18,7 +18,7 @@ from executor.pricing import (
     openable_e8,
     price_to_take_e8,
 )
-from executor.state import Halt, PairRules, PairState, Plan, is_flat, net_e8, shrinking_side, sign
+from executor.state import Halt, Leg, PairRules, PairState, Plan, is_flat, net_e8, shrinking_side, sign
 from executor.turn import Turn, leg_is_ready
 from venues.contract import E8, Side
 
@@ -172,7 +172,15 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
     if state.unverified_mono_ns:
         # Reduce-only orders cannot make an unconfirmed position worse, so this wait is bounded.
         due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)
+    for leg in state.legs:
+        if is_disputed(leg):  # the next read decides; if none comes, it is not waited for
+            due_mono_ns = max(due_mono_ns, leg.read_mono_ns + 2 * rules.query_interval_ns)
     return due_mono_ns
+
+
+def is_disputed(leg: Leg) -> bool:
+    """Whether the last read says something else than we know, and is not confirmed yet."""
+    return leg.reads > 0 and not leg.live and leg.read_e8 != leg.position_e8
 
 
 def halt(turn: Turn, reason: Halt) -> None:

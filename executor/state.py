@@ -116,6 +116,8 @@ class Leg(NamedTuple):
     @property
     def held_e8(self) -> int:
         """Signed position, with what the orders under way are known to have filled."""
+        if not self.live:
+            return self.position_e8
         return self.position_e8 + sum(order.signed_filled_e8 for order in self.live)
 
 

@@ -149,6 +149,8 @@ class Turn:
     def retire_ended(self) -> None:
         """Move the live orders that ended to the past and into the position."""
         for number, leg in enumerate(self.state.legs):
+            if not leg.live:
+                continue
             ended = tuple(order for order in leg.live if order.state in ENDED)
             if not ended:
                 continue
