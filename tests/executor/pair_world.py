@@ -138,6 +138,7 @@ class Budget(NamedTuple):
     delays: int = 99  # time passes though something is under way
     exits: int = 1
     entries: int = 1
+    chatty: bool = False  # acks and single executions are told besides the order's end
 
 
 class World(NamedTuple):
@@ -306,7 +307,7 @@ def _decide_order(world: World, move: Move) -> World:
         status = OrderStatus.FILLED
     order = order._replace(is_on_wire=False, status=status, filled_e8=filled_e8, tells_amount=tells)
     if not told:
-        told = (Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id="v"), *_news(order))
+        told = _news(order) if world.budget.chatty else (_told(order),)
     positions = list(world.positions_e8)
     positions[send.leg] += send.side * filled_e8
     orders = list(world.orders)
@@ -317,10 +318,13 @@ def _decide_order(world: World, move: Move) -> World:
 
 
 def _news(order: VenueOrder) -> tuple[Event, ...]:
-    told = _told(order)
-    if not (order.filled_e8 and order.tells_amount):
-        return (told,)
     send = order.send
+    told = (
+        Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id="v"),
+        _told(order),
+    )
+    if not (order.filled_e8 and order.tells_amount):
+        return told
     fill = FillTold(
         _NOW,
         send.leg,
@@ -330,7 +334,7 @@ def _news(order: VenueOrder) -> tuple[Event, ...]:
         order.filled_e8,
         order.filled_e8 // LOT_E8 * FEE_PER_LOT_E8,
     )
-    return (told, fill)
+    return (*told, fill)
 
 
 def _told(order: VenueOrder) -> OrderTold:
