@@ -355,10 +355,12 @@ def _believe_reads(turn: Turn, number: int) -> None:
     order = leg.live[0]
     if len(leg.live) > 1 or not position_may_settle(turn.rules, order, leg.reads, leg.read_mono_ns):
         return
-    filled_e8 = (leg.read_e8 - leg.position_e8) * order.side
-    if order.filled_e8 <= filled_e8 <= order.size_e8:
-        turn.change_leg(number, is_verified=True)
-        turn.put(order, after_count(order, filled_e8, turn.now_mono_ns))
+    # What lies outside of what the order can have done is somebody else's doing: the reads that
+    # follow will show it as a difference, with no order in the way.
+    moved_e8 = (leg.read_e8 - leg.position_e8) * order.side
+    filled_e8 = min(max(moved_e8, order.filled_e8), order.size_e8)
+    turn.change_leg(number, is_verified=filled_e8 == moved_e8)
+    turn.put(order, after_count(order, filled_e8, turn.now_mono_ns))
 
 
 def position_may_settle(rules: PairRules, order: Order, reads: int, read_mono_ns: int) -> bool:

@@ -172,9 +172,7 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
 
 def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int) -> Order:
     """What an update of the venue makes of an order."""
-    filled_e8 = told.filled_e8
-    if filled_e8 is None and told.status is OrderStatus.FILLED:
-        filled_e8 = order.size_e8
+    filled_e8 = amount_told(order, told)
     if told.venue_order_id:
         order = order._replace(venue_order_id=told.venue_order_id)
     if filled_e8 is not None and filled_e8 >= order.told_e8:
@@ -193,9 +191,20 @@ def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int)
     return _ended(order, _FINAL_OF[told.status], now_mono_ns)
 
 
+def amount_told(order: Order, told: OrderTold) -> int | None:
+    """The cumulative amount an update tells; None is not nothing: the venue did not say."""
+    if told.filled_e8 is None and told.status is OrderStatus.FILLED:
+        return order.size_e8
+    return told.filled_e8
+
+
+def is_known_fill(order: Order, fill: FillTold) -> bool:
+    return fill.fill_id in order.fill_ids
+
+
 def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
     """What one execution makes of an order; the same execution twice changes nothing."""
-    if fill.fill_id in order.fill_ids:
+    if is_known_fill(order, fill):
         return order
     order = order._replace(
         fill_ids=(*order.fill_ids, fill.fill_id),

@@ -77,7 +77,7 @@ class Turn:
             side=side,
             size_e8=size_e8,
             limit_price_e8=limit_price_e8,
-            reduce_only=purpose in (Purpose.EXIT, Purpose.UNWIND),
+            reduce_only=is_reducing(purpose),
             purpose=purpose,
             attempt=attempt,
             trade_id=trade_id,
@@ -258,6 +258,11 @@ class Turn:
 
 def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:
     return tuple(kept for order in orders if (kept := new if order is old else order) is not None)
+
+
+def is_reducing(purpose: Purpose) -> bool:
+    """Whether an order may only shrink a position."""
+    return purpose in (Purpose.EXIT, Purpose.UNWIND)
 
 
 def leg_is_ready(leg: Leg) -> bool:
