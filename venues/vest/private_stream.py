@@ -9,6 +9,7 @@ Source: Vest API v2 documentation, "User data streams".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,10 +20,11 @@ from venues.vest.answers import VENUE
 from venues.vest.codes import DUPLICATE, describe
 from venues.vest.doubts import PING_INTERVAL_NS
 from venues.vest.market_data import PING_FRAME, subscribe_frame
-from venues.vest.wire import OrderRow, decode, last_fill, order_update
+from venues.vest.wire import Executed, OrderRow, decode, new_fill, order_update
 
 _CHANNEL: Final = "account_private"
 _UNKNOWN_INSTRUMENT: Final = -1
+_ORDERS_KEPT: Final = 512
 
 # Documented events about things we never do: liquidity pool shares and transfers.
 _FOREIGN_EVENTS: Final = frozenset({"LP", "TRANSFER"})
@@ -55,7 +57,8 @@ class PrivateStream:
         self._instrument_ids = instrument_ids
         self._last_request_id = 0
         self._ping_due_mono_ns = 0
-        self._fees_e8: dict[str, int] = {}  # venue order id -> fees told so far, while it is open
+        # By venue order id. Kept past the order's end: its last event may come twice.
+        self._executed: OrderedDict[str, Executed] = OrderedDict()
         self._frames: list[bytes] = []
         self._events: list[PrivateEvent] = []
 
@@ -102,13 +105,12 @@ class PrivateStream:
             return
         instrument_id = self._instrument_ids.get(row.symbol or "", _UNKNOWN_INSTRUMENT)
         update = order_update(row, instrument_id)
-        fill = last_fill(row, instrument_id, fee_before_e8=self._fees_e8.get(row.id, 0))
+        fill, executed = new_fill(row, instrument_id, self._executed.get(row.id, Executed()))
         if fill is not None:
             self._events.append(fill)
-        if update.status.is_final:
-            self._fees_e8.pop(row.id, None)
-        elif update.fee_e8 is not None:
-            self._fees_e8[row.id] = update.fee_e8
+            self._executed[row.id] = executed
+            if len(self._executed) > _ORDERS_KEPT:
+                self._executed.popitem(last=False)
         self._events.append(update)
 
     def tick(self, now_mono_ns: int) -> None:

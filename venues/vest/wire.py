@@ -6,11 +6,11 @@ the live service adds some. Source: Vest API v2 documentation.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from venues.contract import Fill, OrderStatus, OrderUpdate, Side, parse_e8
+from venues.contract import E8, Fill, OrderStatus, OrderUpdate, Side, parse_e8
 from venues.vest.codes import DELETED_BY_LIQUIDATION, describe
 
 _NS_PER_MS: Final = 1_000_000
@@ -161,10 +161,20 @@ def _filled_e8(row: OrderRow, size_e8: int | None) -> int | None:
     return None
 
 
-def last_fill(row: OrderRow, instrument_id: int, *, fee_before_e8: int) -> Fill | None:
-    """Return the execution an order event reports as its last, or None where it reports none.
+class Executed(NamedTuple):
+    """What the events of one order have told of its executions so far."""
 
-    ``fee_before_e8`` is what earlier executions of the order cost: Vest tells fees in sum.
+    size_e8: int = 0
+    quote_e8: int = 0
+    fee_e8: int = 0
+    last: tuple[str | int | None, ...] = ()  # the newest event's figures, to know it again
+
+
+def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill | None, Executed]:
+    """Return the execution an order event reports beyond ``before``, and what is known after it.
+
+    An event names the *last* execution only, and nobody promises one event for each. FILLED settles
+    what is missing: the whole size at the average price. Vest tells fees in sum.
     """
     if (
         row.status not in ("FILLED", "PARTIALLY_FILLED")
@@ -173,11 +183,22 @@ def last_fill(row: OrderRow, instrument_id: int, *, fee_before_e8: int) -> Fill 
         or row.last_filled_time is None
         or row.is_buy is None
     ):
-        return None
-    size_e8 = parse_e8(row.last_filled_size)
-    price_e8 = report_e8(row.last_filled_price) or 0
+        return None, before
+    told = (row.status, row.last_filled_time, row.last_filled_size, row.last_filled_price, row.fees)
+    if told == before.last:
+        return None, before  # an event may come twice
+    size_e8, price_e8 = parse_e8(row.last_filled_size), report_e8(row.last_filled_price) or 0
+    average_e8 = report_e8(row.avg_filled_price)
+    if row.status == "FILLED" and row.size is not None and average_e8:
+        whole_e8 = parse_e8(row.size)
+        rest_e8 = whole_e8 - before.size_e8
+        if rest_e8 <= 0:
+            return None, before
+        if rest_e8 != size_e8:
+            size_e8 = rest_e8
+            price_e8 = (average_e8 * whole_e8 - before.quote_e8 * E8) // rest_e8
     fees_e8 = report_e8(row.fees) or 0
-    return Fill(
+    fill = Fill(
         fill_id=f"{row.id}:{row.last_filled_time}:{size_e8}:{price_e8}:{fees_e8}",
         client_order_id=row.nonce or 0,
         venue_order_id=row.id,
@@ -185,6 +206,8 @@ def last_fill(row: OrderRow, instrument_id: int, *, fee_before_e8: int) -> Fill 
         side=Side.BUY if row.is_buy else Side.SELL,
         price_e8=price_e8,
         size_e8=size_e8,
-        fee_e8=fees_e8 - fee_before_e8,
+        fee_e8=fees_e8 - before.fee_e8,
         venue_unix_ns=row.last_filled_time * _NS_PER_MS,
     )
+    quote_e8 = before.quote_e8 + size_e8 * price_e8 // E8
+    return fill, Executed(before.size_e8 + size_e8, quote_e8, fees_e8, told)
