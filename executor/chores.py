@@ -39,7 +39,14 @@ class Chores:
             await asyncio.sleep(TURN_S)
 
     def tell_latency(self) -> None:
-        self._desk.reports.log("info", "latency", {"stages_us": self._desk.ledger.percentiles_us()})
+        """How long every stage took since the start, and how many orders were signed beforehand."""
+        reports = self._desk.reports
+        fields = {
+            "stages_us": self._desk.ledger.percentiles_us(),
+            "template_hits": reports.counted("template_hits_total"),
+            "template_misses": reports.counted("template_misses_total"),
+        }
+        reports.log("info", "latency", fields)
 
     def _turn(self, now_s: float) -> None:
         desk = self._desk

@@ -50,6 +50,9 @@ class Reports:
     def count(self, name: str, amount: int = 1) -> None:
         self._counters.add(self._index[name], amount)
 
+    def counted(self, name: str) -> int:
+        return self._counters.get(self._index[name])
+
     def set(self, name: str, value: int) -> None:
         self._counters.set(self._index[name], value)
 

@@ -1,9 +1,9 @@
 """Armed orders: rendered and signed before anybody wants them, one per order likely next.
 
 A template is signed for the client order id that the leg's next order will have, so all templates
-of a leg exclude each other: once that id is used, every one of them is spent. The limit price is a
-little inside the price band, so that the order still fits the band after the price has moved by
-``rearm_bps`` either way; then it is made anew. All of that happens off the hot path.
+of a leg exclude each other: once that id is used, every one of them is spent. Its limit price lies
+between the touch and the end of the price band, so that it still serves after the price has moved
+either way; after ``rearm_bps`` it is made anew. All of that happens off the hot path.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from executor.gateway import ReadyOrder
 from executor.pricing import limit_price_e8
 from venues.contract import Instrument, Side
 
+# A limit close to the touch would save a signature and lose the fill: this part of the band has to be
+# left beyond the touch when a template is sent. Armed halfway between that and the end of the band.
+REACH_MIN = 0.25
+ARMED_AT = (REACH_MIN + 1) / 2
 VALIDITY_SPARE_MS = 750  # a template with less left is made anew, and not taken below half of it
 
 
@@ -39,14 +43,14 @@ class Armoury:
     """One pair's templates."""
 
     def __init__(self, *, band_bps: float, rearm_bps: float) -> None:
-        self._rearm_bps = min(rearm_bps, band_bps / 2)
-        # A move of rearm_bps away from the limit shrinks the band with the price: the last factor.
-        self._band_bps = band_bps - self._rearm_bps * (1 + band_bps / 10_000)
+        self._rearm_bps = min(rearm_bps, (1 - ARMED_AT) * band_bps)
+        self._armed_bps = ARMED_AT * band_bps
+        self._reach_ppb = round(REACH_MIN * band_bps * 100_000)
         self._armed: dict[Slot, ReadyOrder] = {}
 
     def limit_price_e8(self, instrument: Instrument, side: Side, touch_e8: int) -> int:
         """The protective price to arm with when the touch is ``touch_e8``."""
-        return limit_price_e8(instrument, side, touch_e8, self._band_bps)
+        return limit_price_e8(instrument, side, touch_e8, self._armed_bps)
 
     def first_stale(self, wanted: Iterable[Wanted], now_unix_ms: int) -> Wanted | None:
         """The first wanted template that is missing, spent, running out or off its price."""
@@ -80,12 +84,14 @@ class Armoury:
         """Hand over the slot's template if it may be sent now; it is spent either way.
 
         It may when its id is the one wanted, it stays valid a moment longer, and its limit price
-        reaches the touch without passing ``worst_price_e8``. ``touch_e8`` 0: unknown, no template.
+        reaches far enough beyond the touch without passing ``worst_price_e8``. A ``touch_e8`` of 0
+        is an unknown one: no template.
         """
         order = self._armed.pop(slot, None)
         if order is None or order.request.client_order_id != client_order_id or not touch_e8:
             return None
         if order.valid_until_unix_ms - now_unix_ms < VALIDITY_SPARE_MS // 2:
             return None
+        reach_e8 = touch_e8 * self._reach_ppb // 1_000_000_000
         price_e8 = order.request.limit_price_e8 * slot.side
-        return order if touch_e8 * slot.side <= price_e8 <= worst_price_e8 * slot.side else None
+        return order if touch_e8 * slot.side + reach_e8 <= price_e8 <= worst_price_e8 * slot.side else None

@@ -18,8 +18,8 @@ TOUCH_E8 = 50_000 * E8
 
 
 def an_armoury() -> Armoury:
-    """Band 5 bps (25 at this price), renewed when 1 bps (5) off: armed at 4 bps (20)."""
-    return Armoury(band_bps=5.0, rearm_bps=1.0)
+    """Band 8 bps (40 at this price), renewed when 1 bps (5) off: armed at 5 bps (25), reach 2 bps (10)."""
+    return Armoury(band_bps=8.0, rearm_bps=1.0)
 
 
 def armed(
@@ -42,8 +42,8 @@ def taken(
     touch_e8: int = TOUCH_E8,
     now_unix_ms: int = NOW_MS,
 ) -> ReadyOrder | None:
-    """What the armoury hands over when the machine's limit is 5 bps beyond the touch."""
-    worst_e8 = touch_e8 + slot.side * touch_e8 * 5 // 10_000
+    """What the armoury hands over when the machine's limit is 8 bps beyond the touch."""
+    worst_e8 = touch_e8 + slot.side * touch_e8 * 8 // 10_000
     return armoury.take(
         slot,
         client_order_id=client_order_id,
@@ -63,20 +63,20 @@ def test_what_is_armed_is_taken_once(slot: Slot) -> None:
 
 
 @pytest.mark.parametrize("slot", [BUY, SELL])
-@pytest.mark.parametrize("moved_e8", [-5 * E8, 5 * E8])
-def test_a_move_within_the_rearming_distance_still_fits(slot: Slot, moved_e8: int) -> None:
-    """Otherwise half of all moves would be misses."""
+@pytest.mark.parametrize("moved_e8", [-14 * E8, 14 * E8])
+def test_a_move_within_the_band_still_fits(slot: Slot, moved_e8: int) -> None:
+    """Signals come when prices move, and those are the templates that count."""
     armoury = an_armoury()
     order = armed(slot, armoury)
     assert taken(armoury, slot, touch_e8=TOUCH_E8 + moved_e8) is order
 
 
 @pytest.mark.parametrize("slot", [BUY, SELL])
-def test_a_limit_that_no_longer_reaches_the_touch_is_not_sent(slot: Slot) -> None:
-    """It would not fill."""
+def test_a_limit_that_hardly_reaches_the_touch_is_not_sent(slot: Slot) -> None:
+    """The next tick would leave this leg unfilled and the other one naked."""
     armoury = an_armoury()
     armed(slot, armoury)
-    assert taken(armoury, slot, touch_e8=TOUCH_E8 + slot.side * 21 * E8) is None
+    assert taken(armoury, slot, touch_e8=TOUCH_E8 + slot.side * 16 * E8) is None
 
 
 @pytest.mark.parametrize("slot", [BUY, SELL])
@@ -84,7 +84,7 @@ def test_a_limit_beyond_the_band_is_not_sent(slot: Slot) -> None:
     """It would pay more than was agreed."""
     armoury = an_armoury()
     armed(slot, armoury)
-    assert taken(armoury, slot, touch_e8=TOUCH_E8 - slot.side * 6 * E8) is None
+    assert taken(armoury, slot, touch_e8=TOUCH_E8 - slot.side * 16 * E8) is None
 
 
 def test_another_id_another_slot_or_a_spent_validity_is_not_sent() -> None:
