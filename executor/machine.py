@@ -98,6 +98,7 @@ def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, l
     _HANDLERS[type(event)](turn, event)
     _ask_the_silent(turn)
     turn.retire_ended()
+    _note_unconfirmed_positions(turn)
     plan_next(turn)
     _read_positions_when_due(turn)
     tell(turn)
@@ -447,16 +448,20 @@ def _doubt_position(turn: Turn, number: int) -> None:
     turn.change(next_read_mono_ns=turn.now_mono_ns)
 
 
+def _note_unconfirmed_positions(turn: Turn) -> None:
+    state = turn.state
+    unverified_mono_ns = 0
+    if not all(leg.is_verified for leg in state.legs):
+        unverified_mono_ns = state.unverified_mono_ns or turn.now_mono_ns
+    if unverified_mono_ns != state.unverified_mono_ns:
+        turn.change(unverified_mono_ns=unverified_mono_ns)
+
+
 def _read_positions_when_due(turn: Turn) -> None:
     """Ask for positions: often while something hangs on them, now and then otherwise."""
     rules, state, now_mono_ns = turn.rules, turn.state, turn.now_mono_ns
     is_halted = state.halt is not Halt.NONE
-    unverified_mono_ns = 0
-    if not all(leg.is_verified for leg in state.legs):
-        unverified_mono_ns = state.unverified_mono_ns or now_mono_ns
-    if unverified_mono_ns != state.unverified_mono_ns:
-        turn.change(unverified_mono_ns=unverified_mono_ns)
-    is_waited_for = unverified_mono_ns > 0 or any(
+    is_waited_for = state.unverified_mono_ns > 0 or any(
         order.state in DOUBTFUL for leg in state.legs for order in leg.live
     )
     # Once HALTED, every try is followed by a look at what it did: somebody else may have mended it.
