@@ -60,6 +60,19 @@ class Desk:
     rate: OrderRate = field(default_factory=OrderRate)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def tell_position(self, pair: Pair, leg: int, size_e8: int) -> None:
+        """Log a position a venue has told, if it is news: positions are read all the time."""
+        if pair.told_positions_e8[leg] != size_e8:
+            pair.told_positions_e8[leg] = size_e8
+            instrument = pair.rules.instruments[leg]
+            about = {
+                "pair": pair.rules.pair,
+                "leg": leg,
+                "venue": instrument.venue,
+                "symbol": instrument.symbol,
+            }
+            self.reports.log("info", "position", {**about, "size_e8": size_e8})
+
     def at(self, pair: Pair, *, with_depth: bool = True) -> At:
         """Now, and what both legs could be traded at."""
         now_mono_ns = time.monotonic_ns()

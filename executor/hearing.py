@@ -147,15 +147,7 @@ class Asking:
             if instrument.venue == venue:
                 size_e8 = sizes_e8[instrument.instrument_id]
                 self._feed(pair, PositionRead(self._desk.at(pair), leg, size_e8, asked_mono_ns))
-                self._tell_position(pair, leg, size_e8)
-
-    def _tell_position(self, pair: Pair, leg: int, size_e8: int) -> None:
-        """Only what is news: positions are read all the time."""
-        if pair.told_positions_e8[leg] != size_e8:
-            pair.told_positions_e8[leg] = size_e8
-            instrument = pair.rules.instruments[leg]
-            fields = {"venue": instrument.venue, "symbol": instrument.symbol, "size_e8": size_e8}
-            self._desk.reports.log("info", "position", {"pair": pair.rules.pair, "leg": leg, **fields})
+                self._desk.tell_position(pair, leg, size_e8)
 
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:

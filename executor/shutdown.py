@@ -77,14 +77,15 @@ async def _tell_remains(desk: Desk) -> None:
         except (TransportError, VenueError, TimeoutError):
             unanswered.append(venue)
             continue
-        for pair in desk.pairs:
-            for instrument in pair.rules.instruments:
-                size_e8 = sizes_e8.get(instrument.instrument_id, 0) if instrument.venue == venue else 0
-                if size_e8:
-                    positions[f"{venue}:{instrument.symbol}"] = size_e8
+        for pair, leg in desk.legs_on(venue):
+            instrument = pair.rules.instruments[leg]
+            size_e8 = sizes_e8.get(instrument.instrument_id, 0)
+            desk.tell_position(pair, leg, size_e8)
+            if size_e8:
+                positions[f"{venue}:{instrument.symbol}"] = size_e8
     level = "warning" if unanswered else "info"
     fields = {"positions_e8": positions, "unanswered": unanswered, "detail": _summary(positions, unanswered)}
-    desk.reports.log(level, "shutdown_done", fields)
+    desk.reports.log(level, "shutdown_step", {"step": "positions", **fields})
 
 
 def _summary(positions: dict[str, int], unanswered: list[str]) -> str:

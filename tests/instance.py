@@ -63,6 +63,7 @@ class Instance:
     def __init__(self, config: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.config = config
         self.lines: list[Line] = []
+        self._has_ended = False
         self._incoming: queue.Queue[Line | None] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, str(PROJECT / "supervisor.py"), "--config", str(config), *arguments],
@@ -89,6 +90,7 @@ class Instance:
             except queue.Empty:
                 raise AssertionError(f"{wanted} not seen in {timeout_s} s; last: {self.lines[-3:]}") from None
             if line is None:
+                self._has_ended = True
                 raise AssertionError(f"the instance ended before {wanted}; last: {self.lines[-3:]}")
             self.lines.append(line)
             if wants(line):
@@ -97,12 +99,17 @@ class Instance:
     def finish(self, timeout_s: float = 60.0) -> int:
         """Wait for the end, collecting the remaining lines; return the exit code."""
         deadline_s = time.monotonic() + timeout_s
-        while (line := self._incoming.get(timeout=max(0.01, deadline_s - time.monotonic()))) is not None:
-            self.lines.append(line)
+        while not self._has_ended:
+            line = self._incoming.get(timeout=max(0.01, deadline_s - time.monotonic()))
+            if line is None:
+                self._has_ended = True
+            else:
+                self.lines.append(line)
         return self.process.wait(max(0.1, deadline_s - time.monotonic()))
 
     def stop(self, signum: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
-        self.process.send_signal(signum)
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
         return self.finish(timeout_s)
 
     def events(self, name: str) -> list[Line]:

@@ -147,9 +147,8 @@ async def test_a_stop_flattens_what_it_was_told_to() -> None:
         await world.start()
         await world.open()
         assert await world.terminate() == 0
-        await world.until(lambda: bool(world.told("shutdown_done")))
+        done = await world.until_told("shutdown_step", step="positions")
         assert world.positions_e8 == (0, 0)
-        done = world.told("shutdown_done")[0]
         assert (done["positions_e8"], done["unanswered"]) == ({}, [])
 
 
@@ -159,9 +158,9 @@ async def test_a_stop_keeps_and_names_what_it_was_told_to_keep() -> None:
         await world.start()
         await world.open()
         assert await world.terminate() == 0
-        await world.until(lambda: bool(world.told("shutdown_done")))
+        done = await world.until_told("shutdown_step", step="positions")
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert world.told("shutdown_done")[0]["positions_e8"] == {
+        assert done["positions_e8"] == {
             "vest:BTC-PERP": SIZE_E8,
             "paradex:BTC-USD-PERP": -SIZE_E8,
         }
