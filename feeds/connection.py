@@ -142,7 +142,6 @@ class Connection(WSListener):
     def _collect(self, frame: WSFrame, recv_mono_ns: int) -> None:
         """A message in pieces: RFC 6455 allows it of any text or binary message."""
         if frame.msg_type != WSMsgType.CONTINUATION:
-            self._fragments.clear()
             self._is_binary = frame.msg_type == WSMsgType.BINARY
         self._fragments.append(frame.get_payload_as_bytes())
         if sum(map(len, self._fragments)) > FRAME_BYTES_MAX:

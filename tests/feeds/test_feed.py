@@ -303,6 +303,9 @@ def test_a_slot_left_half_written_is_repaired_and_flagged(instance: Instance, ve
 
     with instance.feed(venue.url):
         wait_until(lambda: flags_are(instance, STALE))
+        top = instance.top(BTC)
+        assert top is not None
+        assert (top.bid_e8, top.ask_e8, top.writer_epoch) == (0, 0, 1)  # no prices out of a torn body
 
 
 def test_a_plain_url_to_another_host_is_refused(instance: Instance) -> None:

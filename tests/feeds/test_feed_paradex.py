@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from struct import pack
 
 import pytest
+from picows import WSMsgType
 
 from shm.records import QuoteFlags
 from tests.feeds.instance import Instance, wait_until
@@ -62,6 +63,21 @@ def test_a_sequence_that_does_not_rise_voids_the_quote_and_is_subscribed_anew(
         venue.send(a_bbo(3, 100.4, 100.5))
         wait_until(lambda: (instance.top(BTC) or voided).flags == VALID)
         assert [event["kind"] for event in instance.events_named("book_invalid")] == ["gap"]
+
+
+def test_a_binary_message_in_pieces_stays_binary(instance: Instance, venue: ScriptedVenue) -> None:
+    """Only the first piece says of what kind the message is."""
+    instance.watch("paradex")
+    frame = a_bbo(1, 100.0, 100.1)
+    with instance.feed(venue.url):
+        venue.wait_for_subscriptions(4)
+        venue.send(frame[:30], fin=False)
+        venue.send(frame[30:], WSMsgType.CONTINUATION)
+        wait_until(lambda: instance.count("quotes_total") == 3)  # two flagged at the start
+        top = instance.top(BTC)
+
+    assert top is not None
+    assert top.flags == VALID | SNAPSHOT
 
 
 def test_binary_heartbeats_do_not_keep_quotes_alive(instance: Instance, venue: ScriptedVenue) -> None:
