@@ -123,7 +123,7 @@ def _symbol_margin(account: Account, market: Market, extra: SimOrder | None) -> 
     position_e8 = account.position_e8(symbol)
     open_e8 = {BUY: 0, SELL: 0}
     for order in account.open_orders.values():
-        if order.symbol == symbol:
+        if order.symbol == symbol and (extra is None or order.order_id != extra.order_id):
             open_e8[order.side] += order.remaining_e8
     if extra is not None and extra.symbol == symbol:
         open_e8[extra.side] += extra.remaining_e8
@@ -138,7 +138,10 @@ def _symbol_margin(account: Account, market: Market, extra: SimOrder | None) -> 
 
 
 def value_account(account: Account, markets: Markets, extra: SimOrder | None = None) -> SimAccount:
-    """Value an account at the marks, as if ``extra`` rested in the book too."""
+    """Value an account at the marks, as if ``extra`` rested in the book too.
+
+    An ``extra`` with the id of a resting order stands in its place: an order as it is to become.
+    """
     unrealised_e8 = initial_e8 = position_initial_e8 = maintenance_e8 = 0
     symbols = set(account.holdings)
     symbols.update(order.symbol for order in account.open_orders.values())

@@ -44,6 +44,12 @@ class Book:
         self._orders[order.side].remove(order)
         self.sequence += 1
 
+    def shrink(self, order: SimOrder, size_e8: int) -> None:
+        """Lower a resting order's size; it keeps its place."""
+        assert order.filled_e8 < size_e8 < order.size_e8
+        order.size_e8 = size_e8
+        self.sequence += 1
+
     def best_market(self, side: int) -> tuple[int, int] | None:
         """The market maker's best (price_e8, size_e8) on a side."""
         levels = self._levels[side]

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from simulator.accounts import value_account, value_positions
 from simulator.ledger import Ledger, MakeId
-from simulator.matching import match, match_resting, withdraw
+from simulator.matching import amend, match, match_resting, post_only_crosses, withdraw
 from simulator.orders import (
     BUY,
     SELL,
+    Amendment,
     Levels,
     NewOrder,
     Reason,
@@ -32,11 +34,12 @@ from simulator.orders import (
     SimTrade,
     TimeInForce,
 )
-from simulator.risk import check_at_the_door, risk_refusal
+from simulator.risk import check_amendment, check_at_the_door, risk_refusal
 
 __all__ = [
     "BUY",
     "SELL",
+    "Amendment",
     "Exchange",
     "MakeId",
     "NewOrder",
@@ -223,6 +226,30 @@ class Exchange:
             else:
                 ledger.finish(order, SimOrderStatus.REJECTED, refusal)
             ledger.publish()
+        return copy.copy(order)
+
+    def check_amendment(self, order_id: str, to: Amendment) -> None:
+        """Raise Refused unless an order may ask to become this: open, changed, fit for the contract."""
+        order = self._ledger.order(order_id)
+        check_amendment(self._ledger.account(order.account_id), self._ledger.listing(order.symbol), order, to)
+
+    def amend(self, order_id: str, to: Amendment) -> SimOrder:
+        """Give an OPEN order a new size and price; return what became of it.
+
+        Raises Refused, by the door or by risk: the order then stands as it was and nobody hears of it.
+        """
+        self.check_amendment(order_id, to)
+        ledger = self._ledger
+        order = ledger.order(order_id)
+        account, listing = ledger.account(order.account_id), ledger.listing(order.symbol)
+        wanted = replace(order, size_e8=to.size_e8, limit_price_e8=to.limit_price_e8)
+        refusal = risk_refusal(wanted, account, listing, ledger.market)
+        if refusal is None and post_only_crosses(wanted, listing.book):
+            refusal = Reason.POST_ONLY_WOULD_CROSS
+        if refusal is not None:
+            raise Refused(refusal, f"order {order_id} stays as it is")
+        amend(ledger, order, to)
+        ledger.publish()
         return copy.copy(order)
 
     def cancel(self, order_id: str, reason: Reason = Reason.USER_CANCELLED) -> SimOrder:

@@ -5,7 +5,8 @@ A front asks ``take(point)`` wherever its venue could misbehave and does what th
 - ``rest.<call>``: one REST call, named by the front (``rest.orders.create``). ``status``, ``code``
   or ``body`` answer in place of the call, which is then not carried out; ``drop_reply`` and
   ``delay_ms`` carry it out and lose or delay the answer.
-- ``execute.<symbol>``: an accepted order on its way to the engine; ``delay_ms`` executes it late.
+- ``execute.<symbol>``: an accepted order, or a change of one, on its way to the engine; ``delay_ms``
+  executes it late.
 - ``push.<channel>``: one WebSocket push, public or private (``push.depth.BTC-PERP``,
   ``push.account_private``); ``drop``, ``duplicate``, ``delay_ms``.
 

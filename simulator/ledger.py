@@ -139,6 +139,11 @@ class Ledger:
         self.accounts[order.account_id].open_orders[order.order_id] = order
         self.tell_order(order)
 
+    def unrest(self, order: SimOrder) -> None:
+        """Take a resting order out of the book, to be matched again or finished."""
+        self.listings[order.symbol].book.remove(order)
+        del self.accounts[order.account_id].open_orders[order.order_id]
+
     def finish(self, order: SimOrder, status: SimOrderStatus, reason: Reason | None) -> None:
         """Give an order its final status; it must be out of the book already."""
         order.status, order.reason = status, reason

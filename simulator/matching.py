@@ -8,11 +8,34 @@ from __future__ import annotations
 from simulator.accounts import reduce_only_orders_to_cancel
 from simulator.book import Book
 from simulator.ledger import Ledger
-from simulator.orders import BUY, SELL, Reason, SimOrder, SimOrderStatus, SimTrade
+from simulator.orders import BUY, SELL, Amendment, Reason, SimOrder, SimOrderStatus, SimTrade
 
 
 def match(ledger: Ledger, order: SimOrder) -> None:
     """Fill what the book offers within the order's limit; rest, cancel or finish what remains."""
+    _match(ledger, order)
+    if order.filled_e8 or not order.status.is_final:
+        ledger.tell_book(order.symbol)
+
+
+def amend(ledger: Ledger, order: SimOrder, to: Amendment) -> None:
+    """Give a resting order its new size and price.
+
+    It keeps its place in the queue only if it shrinks at its price. Anything else goes to the back,
+    and to the book as a new order would: a price that crosses takes.
+    """
+    if to.limit_price_e8 == order.limit_price_e8 and to.size_e8 < order.size_e8:
+        ledger.listings[order.symbol].book.shrink(order, to.size_e8)
+        order.updated_unix_ns = ledger.now_unix_ns()
+        ledger.tell_order(order)
+    else:
+        ledger.unrest(order)
+        order.size_e8, order.limit_price_e8 = to
+        _match(ledger, order)
+    ledger.tell_book(order.symbol)
+
+
+def _match(ledger: Ledger, order: SimOrder) -> None:
     book = ledger.listings[order.symbol].book
     ending = _ending_before_match(order, book)
     if ending is None:
@@ -25,7 +48,6 @@ def match(ledger: Ledger, order: SimOrder) -> None:
         ledger.rest(order)
     if order.filled_e8 or not order.status.is_final:
         _cancel_uncovered(ledger, order)
-        ledger.tell_book(order.symbol)
 
 
 def match_resting(ledger: Ledger, symbol: str) -> None:
@@ -51,9 +73,14 @@ def withdraw(ledger: Ledger, order: SimOrder, reason: Reason) -> None:
     ledger.finish(order, SimOrderStatus.CANCELLED, reason)
 
 
+def post_only_crosses(order: SimOrder, book: Book) -> bool:
+    """Whether a post-only order would take at its limit."""
+    return order.post_only and book.best_against(order.side, order.limit_price_e8) is not None
+
+
 def _ending_before_match(order: SimOrder, book: Book) -> Reason | None:
     """Why an order ends without touching the book: post-only that crosses, FOK that cannot fill."""
-    if order.post_only and book.best_against(order.side, order.limit_price_e8) is not None:
+    if post_only_crosses(order, book):
         return Reason.POST_ONLY_WOULD_CROSS
     if order.time_in_force == "FOK":
         available_e8 = book.available_e8(order.side, order.limit_price_e8, order.account_id)

@@ -35,6 +35,8 @@ class Reason(Enum):
     TOO_MANY_OPEN_ORDERS = "too many open orders"
     ORDER_NOT_FOUND = "order not found"
     ORDER_NOT_OPEN = "order not open"
+    NOTHING_CHANGED = "no order parameters changed"
+    SIZE_ALREADY_FILLED = "size already filled"
     LEVERAGE_OUT_OF_RANGE = "leverage out of range"
     LEVERAGE_LOWERED_WITH_POSITION = "leverage lowered with position"
     # refused by risk when the order reached the engine: it ends REJECTED
@@ -52,7 +54,7 @@ class Reason(Enum):
 
 
 class Refused(Exception):
-    """The exchange said no to a request at the door: nothing was registered or changed."""
+    """The exchange said no to a request: nothing was registered or changed."""
 
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(reason, text)
@@ -114,6 +116,13 @@ class NewOrder(NamedTuple):
     post_only: bool = False
     reduce_only: bool = False
     client_id: str = ""  # "" when the client gave none
+
+
+class Amendment(NamedTuple):
+    """What a resting order shall become. The size is the whole order's: what is filled counts in."""
+
+    size_e8: int
+    limit_price_e8: int
 
 
 class SimOrderStatus(Enum):

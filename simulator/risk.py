@@ -1,15 +1,38 @@
-"""What the exchange refuses: at the door, before an order exists; and by risk, before it matches."""
+"""What the exchange refuses: at the door, before an order exists; and by risk, before it matches.
+
+An order that is to be amended passes both again, as it is to become and in its own place.
+"""
 
 from __future__ import annotations
 
 from simulator.accounts import Account, Markets, fee_e8, value_account
 from simulator.ledger import Listing
-from simulator.orders import NewOrder, Reason, Refused, SimOrder
+from simulator.orders import Amendment, NewOrder, Reason, Refused, SimOrder, SimOrderStatus
 from venues.contract import E8
 
 
 def check_at_the_door(account: Account, listing: Listing, new: NewOrder) -> None:
     """Raise Refused unless the order fits the contract's grid and limits."""
+    _check_fits_contract(account, listing, new)
+    if listing.instrument.max_open_orders:
+        open_count = sum(order.symbol == new.symbol for order in account.open_orders.values())
+        if open_count >= listing.instrument.max_open_orders:
+            raise Refused(Reason.TOO_MANY_OPEN_ORDERS, f"{open_count} on {new.symbol}")
+
+
+def check_amendment(account: Account, listing: Listing, order: SimOrder, to: Amendment) -> None:
+    """Raise Refused unless a resting order may ask to become this."""
+    if order.status is not SimOrderStatus.OPEN:
+        raise Refused(Reason.ORDER_NOT_OPEN, f"order {order.order_id} is {order.status.value}")
+    if to == (order.size_e8, order.limit_price_e8):
+        raise Refused(Reason.NOTHING_CHANGED, f"order {order.order_id} has this size and price")
+    if to.size_e8 <= order.filled_e8:
+        raise Refused(Reason.SIZE_ALREADY_FILLED, f"{order.filled_e8} e8 of order {order.order_id}")
+    new = NewOrder(order.symbol, order.side, *to, order.time_in_force, order.post_only, order.reduce_only)
+    _check_fits_contract(account, listing, new)
+
+
+def _check_fits_contract(account: Account, listing: Listing, new: NewOrder) -> None:
     instrument = listing.instrument
     if not listing.is_trading:
         raise Refused(Reason.MARKET_CLOSED, f"{new.symbol} is halted")
@@ -26,10 +49,6 @@ def check_at_the_door(account: Account, listing: Listing, new: NewOrder) -> None
     if notional_e8 < instrument.min_notional_e8 and not _closes_position(account, new):
         minimum = instrument.min_notional_e8
         raise Refused(Reason.NOTIONAL_TOO_SMALL, f"notional {notional_e8} e8, minimum {minimum}")
-    if instrument.max_open_orders:
-        open_count = sum(order.symbol == new.symbol for order in account.open_orders.values())
-        if open_count >= instrument.max_open_orders:
-            raise Refused(Reason.TOO_MANY_OPEN_ORDERS, f"{open_count} on {new.symbol}")
 
 
 def _closes_position(account: Account, new: NewOrder) -> bool:
@@ -38,13 +57,16 @@ def _closes_position(account: Account, new: NewOrder) -> bool:
 
 
 def risk_refusal(order: SimOrder, account: Account, listing: Listing, markets: Markets) -> Reason | None:
-    """Return why risk refuses an order that reached the engine, or None."""
+    """Return why risk refuses an order that reached the engine, or None.
+
+    What counts is what remains of it; a resting order of the same id is left out of the account.
+    """
     position_e8 = account.position_e8(order.symbol)
     if not listing.is_trading:
         return Reason.MARKET_CLOSED
     if order.reduce_only and order.side * position_e8 >= 0:
         return Reason.REDUCE_ONLY_INCREASES
-    if order.reduce_only and order.size_e8 > abs(position_e8):
+    if order.reduce_only and order.remaining_e8 > abs(position_e8):
         return Reason.REDUCE_ONLY_EXCEEDS_POSITION
     if _exceeds_position_limit(order, account, listing, position_e8):
         return Reason.POSITION_LIMIT
@@ -60,9 +82,11 @@ def _exceeds_position_limit(order: SimOrder, account: Account, listing: Listing,
     same_side_e8 = sum(
         resting.remaining_e8
         for resting in account.open_orders.values()
-        if resting.symbol == order.symbol and resting.side == order.side
+        if resting.symbol == order.symbol
+        and resting.side == order.side
+        and resting.order_id != order.order_id
     )
-    return limit_e8 != 0 and limit_e8 < order.size_e8 + same_side_e8 + order.side * position_e8
+    return limit_e8 != 0 and limit_e8 < order.remaining_e8 + same_side_e8 + order.side * position_e8
 
 
 def _is_outside_band(order: SimOrder, listing: Listing) -> bool:
@@ -79,6 +103,6 @@ def _has_margin(order: SimOrder, account: Account, listing: Listing, markets: Ma
     after = value_account(account, markets, extra=order)
     if after.initial_margin_e8 <= before.initial_margin_e8:
         return True
-    notional_e8 = order.size_e8 * listing.book.mark_e8 // E8
+    notional_e8 = order.remaining_e8 * listing.book.mark_e8 // E8
     provision_e8 = fee_e8(notional_e8, listing.instrument.taker_fee_rate_e8)
     return before.value_e8 >= after.initial_margin_e8 + provision_e8

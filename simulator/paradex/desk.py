@@ -2,27 +2,29 @@
 
 A create is checked and signed off on arrival, registered as NEW, acknowledged after the venue's
 latency and executed after it; what became of it is told on the ``orders`` channel alone. A cancel
-is queued in the same way.
+and a modification are queued in the same way.
 
-Source: Paradex documentation, "Orders", "Order lifecycle" and "Rate limits".
+Source: Paradex documentation, "Orders", "Modify order", "Order lifecycle" and "Rate limits".
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
-from simulator.orders import Reason, Refused, SimOrder, SimOrderStatus
-from simulator.paradex.errors import ApiError, from_refused
+from simulator.orders import Amendment, Reason, Refused, SimOrder, SimOrderStatus
+from simulator.paradex.errors import ApiError, from_refused, from_refused_modify
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.members import account_id
 from simulator.paradex.order_spec import OrderSpec, parse_order
 from simulator.paradex.private_feed import OrderDetails, PrivateFeed
+from simulator.paradex.records import RequestInfo
 from simulator.paradex.settings import ParadexSettings, SystemStatus
-from simulator.paradex.signatures import Verifier
+from simulator.paradex.signatures import Message, Verifier, modify_message
 from simulator.paradex.tokens import Session
 
 Admitted = SimOrder | ApiError
@@ -39,6 +41,7 @@ class OrderDesk:
     faults: FaultPlan
     settings: ParadexSettings
     system_status: SystemStatus = "ok"
+    _request_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def spend(self, session: Session) -> dict[str, str]:
         """Count one order call of an account; REST and WebSocket share the budget."""
@@ -72,21 +75,22 @@ class OrderDesk:
     async def _admit(self, session: Session, bodies: Sequence[object], received_us: int) -> list[Admitted]:
         specs = [parse_order(body) for body in bodies]
         for spec in specs:
-            self._check_admissible(spec, received_us)
-            if not await self.verifier.check_order(
-                session.public_key, session.account, spec.message, spec.signature
-            ):
-                raise ApiError("INVALID_ORDER_SIGNATURE", "the order's signature is not valid")
+            self._check_admissible(spec, spec.instruction, received_us)
+            await self._check_signature(session, spec.message, spec.signature)
         return [self._register(session, spec, received_us) for spec in specs]
 
-    def _check_admissible(self, spec: OrderSpec, received_us: int) -> None:
+    async def _check_signature(self, session: Session, message: Message, signature: str) -> None:
+        if not await self.verifier.check_order(session.public_key, session.account, message, signature):
+            raise ApiError("INVALID_ORDER_SIGNATURE", "the order's signature is not valid")
+
+    def _check_admissible(self, spec: OrderSpec, instruction: str, received_us: int) -> None:
         if spec.market not in self.exchange.symbols:
             raise ApiError("MARKET_NOT_FOUND", f"market {spec.market[:40]!r} is not listed")
         if self.system_status == "maintenance":
             raise ApiError("SERVICE_UNAVAILABLE", "the venue is under maintenance")
         if self.system_status == "cancel_only":
             raise ApiError("SYSTEM_STATUS_CANCEL_ONLY", "only cancels are taken now")
-        if self.system_status == "post_only" and spec.instruction != "POST_ONLY":
+        if self.system_status == "post_only" and instruction != "POST_ONLY":
             raise ApiError("SYSTEM_STATUS_POST_ONLY", "only POST_ONLY orders are taken now")
         now_ms = received_us // 1000
         if now_ms > spec.signed_unix_ms + spec.recv_window_ms:
@@ -122,9 +126,63 @@ class OrderDesk:
                 self._execute_later(order)
 
     def _execute_later(self, order: SimOrder) -> None:
-        fault = self.faults.take(f"execute.{order.symbol}")
-        delay_ms = self.settings.execution_latency_ms + (fault.delay_ms if fault else 0.0)
-        self._later(delay_ms, lambda: self.exchange.execute(order.order_id))
+        self._later(self._execution_delay_ms(order.symbol), lambda: self.exchange.execute(order.order_id))
+
+    # --- modifying ---
+
+    async def modify(
+        self,
+        session: Session,
+        order_id: object,
+        body: object,
+        received_us: int,
+        on_ack: Callable[[SimOrder], None],
+    ) -> None:
+        """Queue a change of an open order; ``on_ack`` hears the order, its request PENDING.
+
+        What became of the request is told on the ``orders`` channel. Raises ApiError.
+        """
+        spec = parse_order(body)
+        order = self.find(session, order_id)
+        details = self.feed.details(order)
+        to = _amendment(order, details, spec)
+        self._check_admissible(spec, details.instruction, received_us)
+        await self._check_signature(session, modify_message(spec.message, order.order_id), spec.signature)
+        try:
+            self.exchange.check_amendment(order.order_id, to)
+        except Refused as refused:
+            raise from_refused_modify(refused) from None
+        request = RequestInfo(f"{order.order_id}-{next(self._request_numbers)}", "PENDING", "")
+        self.feed.note_request(order, request)
+
+        def arrive() -> None:
+            on_ack(self.exchange.order(order.order_id) or order)
+            delay_ms = self._execution_delay_ms(order.symbol)
+            self._later(delay_ms, lambda: self._modify_now(order, to, spec, request))
+
+        self._later(self._ack_delay_ms(session), arrive)
+
+    def _modify_now(self, order: SimOrder, to: Amendment, spec: OrderSpec, request: RequestInfo) -> None:
+        """Amend the order in the engine; tell on ``orders`` whether that went well."""
+        before = self.feed.details(order)
+        # The engine tells of an amended order while it amends it, so its details come first.
+        self.feed.remember(
+            order.order_id,
+            before._replace(
+                price_e8=to.limit_price_e8,
+                signed_unix_ms=spec.signed_unix_ms,
+                request=request._replace(status="SUCCESS"),
+            ),
+        )
+        try:
+            self.exchange.amend(order.order_id, to)
+        except Refused as refused:
+            error = from_refused_modify(refused)
+            rejected = request._replace(status="REJECTED", message=f"{error.code}: {error.message}")
+            self.feed.remember(order.order_id, before._replace(request=rejected))
+            now = self.exchange.order(order.order_id)
+            if now is not None:  # not forgotten meanwhile
+                self.feed.publish_order(now)
 
     # --- finding and cancelling ---
 
@@ -205,9 +263,28 @@ class OrderDesk:
         bump_ms = self.settings.retail_delay_ms if session.is_retail else 0.0
         return self.settings.ack_latency_ms + bump_ms
 
+    def _execution_delay_ms(self, market: str) -> float:
+        fault = self.faults.take(f"execute.{market}")
+        return self.settings.execution_latency_ms + (fault.delay_ms if fault else 0.0)
+
     @staticmethod
     def _later(delay_ms: float, action: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_later(delay_ms / 1000, action)
+
+
+def _amendment(order: SimOrder, details: OrderDetails, spec: OrderSpec) -> Amendment:
+    """What a modification asks for. Raises ApiError where it speaks of another order than it names."""
+    side = "BUY" if order.side > 0 else "SELL"
+    for name, asked, stands in (
+        ("market", spec.market, order.symbol),
+        ("side", spec.side, side),
+        ("type", spec.order_type, details.order_type),
+    ):
+        if asked != stands:
+            raise ApiError("INVALID_REQUEST_PARAMETER", f"{name}: the order's is {stands}")
+    if spec.price_e8 is None:
+        raise ApiError("INVALID_REQUEST_PARAMETER", "type: a market order cannot be modified")
+    return Amendment(spec.size_e8, spec.price_e8)
 
 
 def _list(value: object) -> list[object]:

@@ -32,6 +32,8 @@ DOOR_CODES: Final[Mapping[Reason, str]] = {
     Reason.TOO_MANY_OPEN_ORDERS: "REQUEST_NOT_ALLOWED",
     Reason.ORDER_NOT_FOUND: "ORDER_ID_NOT_FOUND",
     Reason.ORDER_NOT_OPEN: "ORDER_IS_CLOSED",
+    Reason.NOTHING_CHANGED: "INVALID_REQUEST_PARAMETER",
+    Reason.SIZE_ALREADY_FILLED: "INVALID_ORDER_SIZE",
 }
 
 # Published where the venue publishes them; the rest are clearly our own words, as any non-empty
@@ -66,6 +68,16 @@ class ApiError(Exception):
 def from_refused(refused: Refused) -> ApiError:
     """The engine's refusal at the door in the venue's words."""
     return ApiError(DOOR_CODES.get(refused.reason, "VALIDATION_ERROR"), str(refused))
+
+
+def from_refused_modify(refused: Refused) -> ApiError:
+    """A refused modification, at the door or by risk, in the venue's words."""
+    if refused.reason is Reason.ORDER_NOT_OPEN:
+        return ApiError("ORDER_IS_NOT_OPEN", refused.text)
+    if refused.reason is Reason.NOTHING_CHANGED:
+        return ApiError("INVALID_REQUEST_PARAMETER", refused.reason.value)  # the published text
+    code = DOOR_CODES.get(refused.reason) or cancel_reason(refused.reason)
+    return ApiError(code, str(refused))
 
 
 def cancel_reason(reason: Reason | None) -> str:

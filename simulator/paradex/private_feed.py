@@ -87,6 +87,10 @@ class PrivateFeed:
         while len(self._details) > ORDERS_REMEMBERED:
             del self._details[next(iter(self._details))]  # oldest first
 
+    def note_request(self, order: SimOrder, request: RequestInfo) -> None:
+        """Keep the newest modify request of an order with its details."""
+        self.remember(order.order_id, self.details(order)._replace(request=request))
+
     def details(self, order: SimOrder) -> OrderDetails:
         return self._details.get(order.order_id) or OrderDetails.of_venue_order(order)
 

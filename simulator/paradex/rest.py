@@ -103,6 +103,7 @@ class RestApi:
             ("POST", "/auth/{public_key}", "auth", "auth", self._auth),
             ("POST", "/orders", "orders.create", "orders", self._order_create),
             ("POST", "/orders/batch", "orders.create_batch", "orders", self._order_create_batch),
+            ("PUT", "/orders/{id}", "orders.modify", "orders", self._order_modify),
             ("DELETE", "/orders", "orders.cancel_all", "orders", self._order_cancel_all),
             ("DELETE", "/orders/batch", "orders.cancel_batch", "orders", self._order_cancel_batch),
             ("DELETE", "/orders/{id}", "orders.cancel", "orders", self._order_cancel),
@@ -303,6 +304,15 @@ class RestApi:
             for entry in admitted
         ]
         return Answer({"orders": orders, "errors": errors}, status=201)
+
+    async def _order_modify(self, request: web.Request) -> Answer:
+        body = await _body(request)
+        order_id = request.match_info["id"]
+        if isinstance(body, dict) and body.get("id", order_id) != order_id:
+            raise ApiError("VALIDATION_ERROR", "id: the path and the body name different orders")
+        acked: asyncio.Future[SimOrder] = asyncio.get_running_loop().create_future()
+        await self._desk.modify(request[SESSION], order_id, body, request[RECEIVED_US], acked.set_result)
+        return Answer(self._order_body(await acked))
 
     async def _order_cancel(self, request: web.Request) -> Answer:
         order = self._desk.find(request[SESSION], request.match_info["id"])

@@ -207,6 +207,16 @@ class RpcSession:
 
         await self._desk.create_batch(session, bodies, received_us, acknowledge)
 
+    async def _order_modify(self, params: Any, reply: Reply, received_us: int) -> None:
+        session = self._account()
+        self._desk.spend(session)
+        body = _mapping(params)
+
+        def acknowledge(order: SimOrder) -> None:
+            reply({"order": self._order_body(order)})
+
+        await self._desk.modify(session, body.get("id"), body, received_us, acknowledge)
+
     async def _order_cancel(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
         self._desk.spend(session)
@@ -288,6 +298,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "unsubscribe": RpcSession._unsubscribe,
     "order.create": RpcSession._order_create,
     "order.create_batch": RpcSession._order_create_batch,
+    "order.modify": RpcSession._order_modify,
     "order.cancel": RpcSession._order_cancel,
     "order.cancel_batch": RpcSession._order_cancel_batch,
     "order.cancel_all": RpcSession._order_cancel_all,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from simulator.exchange import (
     BUY,
     SELL,
+    Amendment,
     Exchange,
     NewOrder,
     Reason,
@@ -55,6 +56,7 @@ class Venue(Exchange):
         )
         self.heard: list[tuple[str, SimOrderStatus, int]] = []
         self.heard_fills: list[SimFill] = []
+        self.loosest_e8: dict[str, int] = {}  # order id -> worst limit an amended order ever had
         self.on_order(lambda order: self.heard.append((order.order_id, order.status, order.filled_e8)))
         self.on_fill(lambda fill, order: self.heard_fills.append(fill))
         for name in ("anna", "bert", "cleo"):
@@ -73,6 +75,9 @@ class Venue(Exchange):
             NewOrder(SYMBOL, side, round(size * E8), limit_e8, kind, **more),  # type: ignore[arg-type]
         )
         return self.execute(order.order_id)
+
+    def change(self, order: SimOrder, size: float, price: float) -> SimOrder:
+        return self.amend(order.order_id, Amendment(round(size * E8), round(price * E8)))
 
     def size(self, who: str) -> float:
         return sum(position.size_e8 for position in self.positions(who)) / E8
@@ -207,6 +212,156 @@ def test_an_order_cancelled_before_it_was_executed_does_nothing(venue: Venue) ->
     with pytest.raises(Refused) as refused:
         venue.cancel(order.order_id)
     assert refused.value.reason is Reason.ORDER_NOT_OPEN
+
+
+@pytest.mark.parametrize(
+    ("size", "price", "keeps_place"),
+    [(0.4, 101.0, True), (1.5, 101.0, False), (0.4, 101.1, False), (1.0, 101.1, False)],
+)
+def test_only_a_smaller_size_at_the_same_price_keeps_its_place(
+    venue: Venue, size: float, price: float, keeps_place: bool
+) -> None:
+    """Anything else would overtake those who queue behind it; coming back does not restore it."""
+    venue.show([(100.0, 1.0)], [(102.0, 5.0)])
+    early = venue.trade("anna", SELL, 1.0, 101.0)
+    late = venue.trade("bert", SELL, 1.0, 101.0)
+
+    venue.change(early, size, price)
+    if price != 101.0:
+        venue.change(early, size, 101.0)
+    venue.trade("cleo", BUY, 0.3, 101.0, "IOC")
+
+    first = venue.heard_fills[-1]
+    assert first.order_id == (early if keeps_place else late).order_id
+
+
+def test_an_amended_order_is_shown_and_told_as_it_is_now(venue: Venue) -> None:
+    """The book, the order, what it reserves, and those who listen agree; the id stays."""
+    books: list[str] = []
+    venue.on_book(books.append)
+    order = venue.trade("anna", BUY, 1.0, 99.5)
+    books.clear()
+    venue.heard.clear()
+
+    for size, price in ((0.5, 99.5), (2.0, 99.4)):
+        amended = venue.change(order, size, price)
+        assert (amended.order_id, amended.status) == (order.order_id, SimOrderStatus.OPEN)
+        assert (round(price * E8), round(size * E8)) in venue.depth(SYMBOL)[0]
+        assert venue.open_orders("anna") == [amended]
+
+    assert venue.account("anna").order_margin_e8 == round(2.0 * 100.5 / 50 * E8)
+    assert venue.heard == [(order.order_id, SimOrderStatus.OPEN, 0)] * 2
+    assert books == [SYMBOL] * 2
+
+
+def test_a_price_that_crosses_takes(venue: Venue) -> None:
+    """The rest of it stands at its new price."""
+    order = venue.trade("anna", BUY, 1.5, 99.5)
+
+    amended = venue.change(order, 1.5, 101.0)
+
+    assert (amended.status, amended.filled_e8, amended.average_price_e8) == (
+        SimOrderStatus.OPEN,
+        E8,
+        101 * E8,
+    )
+    assert venue.heard_fills[-1].is_maker is False
+    assert venue.depth(SYMBOL)[0][0] == (101 * E8, E8 // 2)
+
+
+def test_amending_into_ones_own_order_ends_the_order(venue: Venue) -> None:
+    """As for any taker that meets itself; the book no longer shows it."""
+    venue.trade("anna", SELL, 1.0, 100.5)
+    order = venue.trade("anna", BUY, 1.0, 99.5)
+    books: list[str] = []
+    venue.on_book(books.append)
+
+    amended = venue.change(order, 1.0, 100.5)
+
+    assert (amended.status, amended.reason) == (SimOrderStatus.CANCELLED, Reason.SELF_TRADE)
+    assert [price for price, _ in venue.depth(SYMBOL)[0]] == [100 * E8, 99 * E8]
+    assert books == [SYMBOL]
+
+
+def test_the_size_of_an_amendment_counts_what_is_filled(venue: Venue) -> None:
+    """Lowered to 1.2 with 1 filled leaves 0.2; to what is filled or less it cannot be lowered."""
+    order = venue.trade("anna", BUY, 3.0, 101.0)
+    assert order.filled_e8 == E8
+
+    assert venue.change(order, 1.2, 101.0).remaining_e8 == E8 // 5
+    with pytest.raises(Refused) as refused:
+        venue.change(order, 1.0, 101.0)
+    assert refused.value.reason is Reason.SIZE_ALREADY_FILLED
+
+
+AMENDMENTS_REFUSED = [
+    (1.0, 99.5, Reason.NOTHING_CHANGED),
+    (1.0, 99.55, Reason.PRICE_OFF_GRID),
+    (1.0005, 99.5, Reason.SIZE_OFF_GRID),
+    (0.0, 99.5, Reason.SIZE_ALREADY_FILLED),
+    (1.0, 101.0, Reason.POST_ONLY_WOULD_CROSS),
+    (1.0, 105.6, Reason.PRICE_BAND),
+    (3.001, 99.5, Reason.POSITION_LIMIT),
+]
+
+
+@pytest.mark.parametrize(("size", "price", "reason"), AMENDMENTS_REFUSED)
+def test_a_refused_amendment_leaves_the_order_as_it_was(size: float, price: float, reason: Reason) -> None:
+    """Its place included, and nobody hears of anything. Its own size does not count against it."""
+    venue = Venue(replace(CONTRACT, position_limit_e8=3 * E8, price_band_e8=E8 // 20, max_open_orders=1))
+    venue.show([(99.0, 1.0)], [(101.0, 5.0)])
+    order = venue.trade("anna", BUY, 1.0, 99.5, post_only=True)
+    venue.trade("bert", BUY, 1.0, 99.5)
+    venue.heard.clear()
+
+    with pytest.raises(Refused) as refused:
+        venue.change(order, size, price)
+
+    assert refused.value.reason is reason
+    assert venue.order(order.order_id) == order
+    assert venue.heard == []
+    venue.trade("cleo", SELL, 0.5, 99.5, "IOC")
+    assert venue.heard_fills[-1].order_id == order.order_id
+    assert venue.change(order, 3.0, 99.5).size_e8 == 3 * E8
+
+
+def test_margin_decides_about_an_amendment_with_the_order_in_its_own_place() -> None:
+    """Value 100 carries one order of 40 and its amendment to 49, not of 55, and not both orders."""
+    venue = Venue()
+    venue.open_account("poor", 100 * E8)
+    venue.show([(99.9, 100.0)], [(100.1, 100.0)])
+    order = venue.trade("poor", BUY, 40.0, 99.0)
+
+    with pytest.raises(Refused) as refused:
+        venue.change(order, 55.0, 99.0)
+    assert refused.value.reason is Reason.INSUFFICIENT_MARGIN
+    assert venue.change(order, 47.0, 99.0).status is SimOrderStatus.OPEN
+
+
+def test_a_reduce_only_order_cannot_grow_beyond_its_position(venue: Venue) -> None:
+    """Filled parts have reduced the position already and do not count twice."""
+    venue.trade("anna", BUY, 1.0, 101.0)
+    order = venue.trade("anna", SELL, 0.5, 100.5, reduce_only=True)
+    venue.trade("cleo", BUY, 0.2, 100.5, "IOC")
+
+    with pytest.raises(Refused) as refused:
+        venue.change(order, 1.001, 100.5)
+    assert refused.value.reason is Reason.REDUCE_ONLY_EXCEEDS_POSITION
+    assert venue.change(order, 1.0, 100.5).remaining_e8 == 8 * E8 // 10
+
+
+def test_only_orders_that_rest_can_be_amended(venue: Venue) -> None:
+    """Not those still on their way to the engine, not finished ones, not unknown ones."""
+    waiting = venue.submit("anna", NewOrder(SYMBOL, BUY, E8, 98 * E8))
+    filled = venue.trade("anna", BUY, 0.5, 101.0, "IOC")
+    for order, reason in (
+        (waiting, Reason.ORDER_NOT_OPEN),
+        (filled, Reason.ORDER_NOT_OPEN),
+        (replace(filled, order_id="none"), Reason.ORDER_NOT_FOUND),
+    ):
+        with pytest.raises(Refused) as refused:
+            venue.change(order, 0.7, 97.0)
+        assert refused.value.reason is reason
 
 
 def test_cancel_all_spares_other_accounts(venue: Venue) -> None:
@@ -469,6 +624,7 @@ _STEPS = st.lists(
         st.tuples(st.just("order"), _ORDERS),
         st.tuples(st.just("market"), _LEVELS),
         st.tuples(st.just("cancel"), st.integers(0, 50)),
+        st.tuples(st.just("amend"), st.tuples(st.integers(0, 50), _SIZES, _PRICES)),
         st.tuples(st.just("funding"), st.integers(-(10**10), 10**10)),
     ),
     min_size=10,
@@ -501,7 +657,7 @@ def test_whatever_happens_the_accounts_add_up_and_the_book_is_sane(steps: list[t
         assert sum(o.fee_e8 for o in found) == fees_e8 == sum(p.fees_e8 for p in positions)
         assert sum(o.filled_e8 for o in found) == sum(f.size_e8 for f in fills)
         for order in found:
-            _check_order(order, [f for f in fills if f.order_id == order.order_id])
+            _check_order(venue, order, [f for f in fills if f.order_id == order.order_id])
     _check_pairs(venue)
 
 
@@ -517,6 +673,10 @@ def _take_step(venue: Venue, orders: list[str], kind: str, argument: Any) -> Non
         order = venue.order(orders[argument % len(orders)]) if orders else None
         if order is not None and not order.status.is_final:
             venue.cancel(order.order_id)
+    elif kind == "amend":
+        index, size_e8, price_e8 = argument
+        if orders:
+            _try_to_amend(venue, orders[index % len(orders)], Amendment(size_e8, price_e8))
     else:
         who, side, size_e8, price_e8, time_in_force, post_only, reduce_only = argument
         new = NewOrder(SYMBOL, side, size_e8, price_e8, time_in_force, post_only, reduce_only)
@@ -528,11 +688,28 @@ def _take_step(venue: Venue, orders: list[str], kind: str, argument: Any) -> Non
             assert abs(before_e8 + side * done.filled_e8) < abs(before_e8)
 
 
-def _check_order(order: SimOrder, fills: list[SimFill]) -> None:
+def _try_to_amend(venue: Venue, order_id: str, to: Amendment) -> None:
+    before = venue.order(order_id)
+    assert before is not None
+    assert before.limit_price_e8 is not None
+    loosest_e8 = venue.loosest_e8.get(order_id, before.limit_price_e8)
+    try:
+        after = venue.amend(order_id, to)
+    except Refused:
+        assert venue.order(order_id) == before
+    else:
+        assert (after.size_e8, after.limit_price_e8) == to
+        venue.loosest_e8[order_id] = before.side * max(
+            before.side * loosest_e8, before.side * to.limit_price_e8
+        )
+
+
+def _check_order(venue: Venue, order: SimOrder, fills: list[SimFill]) -> None:
     assert 0 <= order.filled_e8 <= order.size_e8
     assert (order.status is SimOrderStatus.FILLED) == (order.remaining_e8 == 0)
     assert order.limit_price_e8 is not None
-    assert all(fill.side * fill.price_e8 <= order.side * order.limit_price_e8 for fill in fills)
+    limit_e8 = venue.loosest_e8.get(order.order_id, order.limit_price_e8)
+    assert all(fill.side * fill.price_e8 <= order.side * limit_e8 for fill in fills)
     if order.time_in_force == "FOK":
         assert order.filled_e8 in (0, order.size_e8)
     if order.post_only:
