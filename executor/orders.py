@@ -187,7 +187,7 @@ def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int)
         if order.state in ENDED and order.state is not OrderState.ABSENT:
             return order
         return moved(order, OrderState.UNCOUNTED, now_mono_ns)
-    order = order._replace(is_told=True)
+    order = order._replace(is_told=True, is_refused=False)
     return _ended(order, _FINAL_OF[told.status], now_mono_ns)
 
 

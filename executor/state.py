@@ -116,9 +116,10 @@ class Leg(NamedTuple):
     @property
     def held_e8(self) -> int:
         """Signed position, with what the orders under way are known to have filled."""
-        if not self.live:
-            return self.position_e8
-        return self.position_e8 + sum(order.signed_filled_e8 for order in self.live)
+        held_e8 = self.position_e8
+        for order in self.live:
+            held_e8 += order.signed_filled_e8
+        return held_e8
 
 
 class Book(NamedTuple):

@@ -34,9 +34,12 @@ class Turn:
         self.state = self.state._replace(**fields)
 
     def change_leg(self, leg: int, **fields: Any) -> None:
-        legs = list(self.state.legs)
-        legs[leg] = legs[leg]._replace(**fields)
-        self.state = self.state._replace(legs=(legs[0], legs[1]))
+        first, second = self.state.legs
+        if leg == 0:
+            first = first._replace(**fields)
+        else:
+            second = second._replace(**fields)
+        self.state = self.state._replace(legs=(first, second))
 
     def change_trade(self, **fields: Any) -> None:
         assert self.state.trade is not None
@@ -85,8 +88,13 @@ class Turn:
             due_mono_ns=self.now_mono_ns + self.rules.reply_timeout_ns,
         )
         before = self.state.legs[leg]
-        self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
-        self.distrust_reads(leg)
+        self.change_leg(
+            leg,
+            live=(*before.live, order),
+            sequence=before.sequence + 1,
+            changed_mono_ns=self.now_mono_ns,
+            reads=0,
+        )
         self.sends.append(
             Send(
                 order.client_order_id,

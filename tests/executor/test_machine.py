@@ -301,7 +301,8 @@ def test_halted_goes_on_reducing_and_states_the_exposure() -> None:
     assert alert["reason"] == "not_mended"
     assert alert["positions_e8"] == [SIZE_E8, 0]
     assert alert["net_e8"] == SIZE_E8
-    (again,) = pair.wait(2_000)
+    assert not pair.wait(1_999)
+    (again,) = pair.wait(1)
     assert again.reduce_only
     pair.fill(again)
     assert pair.positions_e8 == (0, 0)
@@ -374,6 +375,34 @@ def test_denials_alone_do_not_end_doubt() -> None:
     pair.read(1, 0)
     assert not pair.state.legs[1].live
     assert pair.state.legs[1].past[0].state is OrderState.ABSENT
+
+
+def test_denials_before_the_order_expired_do_not_end_doubt() -> None:
+    """Until its signature is invalid, an order on the wire may still come into being."""
+    pair = Pair(some_rules(appear_ns=3_000_000_000))
+    _, second = pair.enter()
+    pair.wait(800)
+    for _ in range(4):
+        pair.unknown(second)
+        pair.wait(250)
+
+    pair.now_mono_ns += 3_000_000_000
+    pair.read_twice(1, 0)
+
+    assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
+
+
+def test_positions_read_before_the_order_expired_do_not_end_doubt() -> None:
+    pair = Pair(some_rules(appear_ns=3_000_000_000))
+    _, second = pair.enter()
+    pair.wait(800)
+    pair.read_twice(1, 0)
+    pair.wait(2_500)
+    for _ in range(4):
+        pair.unknown(second)
+        pair.wait(250)
+
+    assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
 
 
 def test_denials_in_quick_succession_count_once() -> None:
@@ -530,7 +559,34 @@ def test_refused_and_yet_executed_is_asked_about() -> None:
 
     assert not pair.refuse(second)
 
+    assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
     assert [query.client_order_id for query in pair.queries()] == [second.client_order_id]
+
+
+def test_a_refusal_that_comes_after_doubt_does_not_erase_an_execution() -> None:
+    """An exception or a contradiction on the reply path must not lose a position."""
+    pair = Pair()
+    first, second = pair.enter()
+    pair.fill(first)
+    pair.execution(second, "x", LOT_E8)
+    pair.wait(800)
+
+    pair.refuse(second)
+
+    assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
+    assert pair.positions_e8 == (SIZE_E8, -LOT_E8)
+
+
+def test_a_refused_order_that_ended_filled_in_part_counts_once() -> None:
+    pair = Pair()
+    first, second = pair.enter()
+    pair.refuse(second)
+    pair.told(second, OrderStatus.CANCELLED, LOT_E8)
+    pair.execution(second, "x", LOT_E8)
+    pair.fill(first, LOT_E8)
+
+    assert pair.positions_e8 == (LOT_E8, -LOT_E8)
+    assert pair.phase() is PairPhase.HEDGED
 
 
 # --------------------------------------------------------------------------------- exits and flattening
@@ -689,6 +745,29 @@ def test_a_leg_liquidated_while_we_were_away_takes_the_other_one_with_it() -> No
     assert (close.leg, close.side, close.reduce_only) == (0, Side.SELL, True)
     pair.fill(close)
     assert pair.logged("trade_closed")[0]["is_estimated"] is True
+
+
+def test_a_leg_reduced_from_outside_is_not_completed_any_more() -> None:
+    """Half of the filled leg was closed by somebody while the other waited for its retry."""
+    pair = Pair(some_rules(on_single_leg="complete"))
+    first, second = pair.enter()
+    pair.fill(first)
+    pair.refuse(second)
+
+    (close,) = pair.read_twice(0, LOT_E8)
+
+    assert (close.leg, close.purpose, close.size_e8) == (0, Purpose.UNWIND, LOT_E8)
+
+
+def test_a_surprising_read_holds_mending_back_until_it_is_confirmed_or_forgotten() -> None:
+    pair = Pair(some_rules(on_single_leg="complete"))
+    first, second = pair.enter()
+    pair.fill(first)
+    pair.refuse(second)
+    pair.read(0, 0)
+
+    assert not pair.wait(499)
+    assert pair.wait(1)
 
 
 def test_a_strangers_execution_stops_entries_until_the_position_is_read() -> None:
