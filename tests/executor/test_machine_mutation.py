@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from executor import machine, orders, plans, telling, turn
+from executor import orders, plans, positions, telling, turn
 from executor.orders import Order
 from executor.state import Halt, PairRules, PairState, next_client_order_id
 from executor.turn import Turn
@@ -60,7 +60,7 @@ MUTANTS = (
     ),
     Mutant(
         "doubt ends only after spaced denials past the order's validity",
-        ((machine, "position_may_settle", lambda rules, order, reads, read: order.unknown_answers > 0),),
+        ((positions, "position_may_settle", lambda rules, order, reads, read: order.unknown_answers > 0),),
         Budget(delays=6, exits=0),
         prefix=(Move("enter"), Move("fill", 0), Move("deliver", 0), Move("tick")),
     ),
@@ -115,7 +115,7 @@ MUTANTS = (
     ),
     Mutant(
         "a position closed from outside is taken in",
-        ((machine, "_explain_difference", _nothing_explained),),
+        ((positions, "explain_difference", _nothing_explained),),
         Budget(outsiders=1, delays=0, exits=0),
     ),
 )

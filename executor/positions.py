@@ -1,0 +1,167 @@
+"""What position reads prove: that all is as expected, what a doubtful order did, or a surprise.
+
+The venue is right about what is held; the journal says why. A difference is first laid to one of
+our own orders whose amount is not the venue's word, then to somebody who closed a position of
+ours, and what neither explains is reported and never touched.
+"""
+
+from __future__ import annotations
+
+from executor.messages import PositionRead, ReadPositions
+from executor.orders import DOUBTFUL, Order, OrderState, after_count
+from executor.plans import adopt_plan, halt, is_disputed
+from executor.state import Halt, PairRules, Plan, next_client_order_id, shrinking_side, sign
+from executor.turn import Turn
+from venues.contract import E8, Side
+
+
+def on_position_read(turn: Turn, event: PositionRead) -> None:
+    leg = turn.state.legs[event.leg]
+    if event.asked_mono_ns <= leg.changed_mono_ns:
+        return  # it may be older than what we know
+    if leg.reads and event.size_e8 == leg.read_e8:
+        if event.asked_mono_ns < leg.read_mono_ns + turn.rules.query_interval_ns:
+            return
+        turn.change_leg(event.leg, reads=leg.reads + 1, read_mono_ns=event.asked_mono_ns)
+    else:
+        turn.change_leg(event.leg, reads=1, read_e8=event.size_e8, read_mono_ns=event.asked_mono_ns)
+    believe_reads(turn, event.leg)
+
+
+def believe_reads(turn: Turn, number: int) -> None:
+    """Draw what can be drawn from the position reads of a leg.
+
+    One read that says what we expect is enough: two sources agree. A surprise must be repeated.
+    """
+    leg = turn.state.legs[number]
+    if not leg.reads:
+        return
+    if not leg.live:
+        if leg.read_e8 == leg.position_e8:
+            _confirm_position(turn, number)
+        elif leg.reads >= turn.rules.equal_reads_min:
+            explain_difference(turn, number)
+        return
+    order = leg.live[0]
+    if len(leg.live) > 1 or not position_may_settle(turn.rules, order, leg.reads, leg.read_mono_ns):
+        return
+    # What lies outside of what the order can have done is somebody else's doing: the reads that
+    # follow will show it as a difference, with no order in the way.
+    moved_e8 = (leg.read_e8 - leg.position_e8) * order.side
+    filled_e8 = min(max(moved_e8, order.filled_e8), order.size_e8)
+    turn.change_leg(number, is_verified=filled_e8 == moved_e8)
+    turn.put(order, after_count(order, filled_e8, turn.now_mono_ns))
+
+
+def position_may_settle(rules: PairRules, order: Order, reads: int, read_mono_ns: int) -> bool:
+    """Whether a doubtful order's amount may be read off the position.
+
+    The order is over at the venue's word; or the venue has denied it often enough, so late that
+    it can no longer come into being.
+    """
+    if order.state not in DOUBTFUL or reads < rules.equal_reads_min:
+        return False
+    if order.state is OrderState.UNCOUNTED:
+        return True
+    gone_mono_ns = order.sent_mono_ns + rules.appear_ns
+    return (
+        order.unknown_answers >= rules.unknown_answers_min
+        and order.unknown_mono_ns >= gone_mono_ns
+        and read_mono_ns >= gone_mono_ns
+    )
+
+
+def _confirm_position(turn: Turn, number: int) -> None:
+    leg = turn.state.legs[number]
+    if not leg.is_verified:
+        turn.change_leg(number, is_verified=True)
+        if leg.position_e8:
+            turn.log("info", "positions_restored", **turn.about_leg(number), position_e8=leg.position_e8)
+    if turn.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in turn.state.legs):
+        turn.change(halt=Halt.NONE)  # whatever it was, it is gone
+
+
+def explain_difference(turn: Turn, number: int) -> None:
+    """The venue holds something else than we know: the venue is right. The journal says why."""
+    leg = turn.state.legs[number]
+    difference_e8 = leg.read_e8 - leg.position_e8
+    facts = {
+        **turn.about_leg(number),
+        "expected_e8": leg.position_e8,
+        "position_e8": leg.read_e8,
+        "difference_e8": difference_e8,
+    }
+    for order in reversed(leg.past):
+        filled_e8 = order.filled_e8 + difference_e8 * order.side
+        told_e8 = max(order.told_e8, order.fills_e8)
+        if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
+            turn.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
+            state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
+            turn.put(order, order._replace(counted_e8=filled_e8, state=state))
+            turn.change_leg(number, is_verified=True)
+            return
+    is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)
+    if is_smaller:
+        # Liquidated, deleveraged, or closed by hand. Not ours to open again: the other leg goes.
+        turn.log("error", "reconcile_diff", **facts, explained_by="closed outside")
+        take_position(turn, number, leg.read_e8)
+        turn.change_leg(number, is_verified=True)
+        if turn.state.plan is not Plan.EXIT:
+            adopt_plan(turn, Plan.UNWIND)
+        return
+    turn.change_leg(number, is_verified=False)
+    if turn.state.halt is not Halt.UNEXPLAINED:
+        turn.log("error", "reconcile_diff", **facts, explained_by=None)
+        halt(turn, Halt.UNEXPLAINED)
+
+
+def take_position(turn: Turn, number: int, position_e8: int) -> None:
+    """Take the venue's position for ours; what it cost can only be estimated."""
+    leg = turn.state.legs[number]
+    difference_e8 = position_e8 - leg.position_e8
+    if not difference_e8:
+        return
+    direction = sign(position_e8) * (1 if number == 0 else -1)
+    turn.ensure_trade(next_client_order_id(turn.rules, turn.state, 0), direction or 1)
+    side = shrinking_side(-difference_e8)
+    touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
+    turn.book(number, side, abs(difference_e8), abs(difference_e8) * touch_e8 // E8, 0)
+    turn.change_trade(is_estimated=True)
+    turn.change_leg(number, position_e8=position_e8)
+    turn.distrust_reads(number)
+
+
+def doubt_position(turn: Turn, number: int) -> None:
+    turn.change_leg(number, is_verified=False)
+    turn.distrust_reads(number)
+    turn.change(next_read_mono_ns=turn.now_mono_ns)
+
+
+def note_unconfirmed_positions(turn: Turn) -> None:
+    state = turn.state
+    unverified_mono_ns = 0
+    if not all(leg.is_verified for leg in state.legs):
+        unverified_mono_ns = state.unverified_mono_ns or turn.now_mono_ns
+    if unverified_mono_ns != state.unverified_mono_ns:
+        turn.change(unverified_mono_ns=unverified_mono_ns)
+
+
+def read_positions_when_due(turn: Turn) -> None:
+    """Ask for positions: often while something hangs on them, now and then otherwise."""
+    rules, state, now_mono_ns = turn.rules, turn.state, turn.now_mono_ns
+    is_halted = state.halt is not Halt.NONE
+    is_waited_for = state.unverified_mono_ns > 0 or any(
+        order.state in DOUBTFUL for leg in state.legs for order in leg.live
+    )
+    # Once HALTED, every try is followed by a look at what it did: somebody else may have mended it.
+    is_unread = is_halted and not all(leg.reads for leg in state.legs)
+    if is_unread or any(is_disputed(leg) for leg in state.legs) or (is_waited_for and not is_halted):
+        interval_ns = rules.query_interval_ns
+    else:
+        interval_ns = rules.slow_interval_ns if is_halted else rules.reconcile_interval_ns
+    next_mono_ns = min(state.next_read_mono_ns, now_mono_ns + interval_ns)
+    if now_mono_ns >= next_mono_ns:
+        turn.others.append(ReadPositions())
+        next_mono_ns = now_mono_ns + interval_ns
+    if next_mono_ns != state.next_read_mono_ns:
+        turn.change(next_read_mono_ns=next_mono_ns)
