@@ -39,7 +39,7 @@ def assert_nothing_is_left(config: Path) -> None:
 
 def closed_trade(line: Line) -> bool:
     """A trade that was hedged and closed, not one that was given up."""
-    return line["event"] == "trade_closed" and line["entry_spread_bps"] != 0
+    return bool(line["event"] == "trade_closed" and line["entry_spread_bps"] != 0)
 
 
 def test_one_command_opens_and_closes_trades_and_leaves_nothing_behind(config: Path) -> None:
