@@ -76,10 +76,12 @@ class Conductor:
     def publish(self, pair: Pair) -> None:
         """Show the pair to the others, with the process's own reasons not to enter."""
         if pair.view is not None:
+            now_mono_ns = time.monotonic_ns()
+            is_held = bool(pair.entries_stopped) or now_mono_ns < pair.refused_until_mono_ns
             view = pair.view._replace(
-                entries_allowed=int(pair.view.entries_allowed and not pair.entries_stopped),
+                entries_allowed=int(pair.view.entries_allowed and not is_held),
                 last_signal_id=pair.last_signal_id,
-                updated_mono_ns=time.monotonic_ns(),
+                updated_mono_ns=now_mono_ns,
             )
             self._views.write(pair.rules.pair_id, view)
 

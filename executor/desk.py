@@ -41,6 +41,7 @@ class Pair:
     is_signal_fresh: bool = False  # what is sent now is the signal's own batch
     last_signal_id: int = 0
     entries_stopped: str = ""  # what the machine was told last
+    refused_until_mono_ns: int = 0  # no entry is asked for again before this
     view: PairView | None = None
     told_positions_e8: list[int | None] = field(default_factory=lambda: [None, None])
     timer: asyncio.TimerHandle | None = None

@@ -14,6 +14,7 @@ from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
 from venues.contract import Side
 
+_REFUSAL_PAUSE_NS = 500_000_000
 _LIFE_BITS = 24  # room for the signals of one detector life
 
 
@@ -93,6 +94,9 @@ class Signals:
         reports.count("signals_refused_total")
         if refusal.gate is Gate.SIGNAL_AGE:
             reports.count("signals_expired_total")
+        elif signal.kind == SignalKind.ENTER:
+            # What refused it will mostly still stand at the next quote, a few milliseconds on.
+            pair.refused_until_mono_ns = time.monotonic_ns() + _REFUSAL_PAUSE_NS
         fields = {
             "pair": pair.rules.pair,
             "signal_id": signal.signal_id,

@@ -204,6 +204,18 @@ async def test_an_expired_signal_is_refused() -> None:
         assert world.counter("orders_sent_total") == 0
 
 
+async def test_a_refused_entry_is_not_asked_for_again_at_once() -> None:
+    """The limit still stands at the next quote: hundreds of refusals a second would say nothing new."""
+    async with a_world(risk__max_order_notional_quote="1") as world:
+        await world.start()
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        world.enter()
+        refused = await world.until_told("signal_refused")
+        assert refused["gate"] == "order_notional"
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0, "held")
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "asked again")
+
+
 async def test_the_intent_reaches_persistence_before_the_answer() -> None:
     """An intent is journalled before its first byte leaves; the queue keeps the order of events."""
     async with a_world() as world:
