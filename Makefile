@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help run check test lint types format bench torture lock clean
+.PHONY: help run check test lint types format bench differential torture lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
 	@echo "make bench    measure: shared memory, signing, quote to orders"
+	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
@@ -40,24 +41,38 @@ bench: $(READY)
 torture: $(READY)
 	@$(PY) -m tests.shm.torture --publishes 10000000
 
+# starknet-py pins what we do not, so it judges in an environment of its own, and imports nothing of ours.
+differential: $(READY) .venv-differential/.ready
+	@$(PY) -m tests.differential.vest_orders 10000
+	@$(PY) -m tests.differential.paradex_orders 10000 \
+	    | .venv-differential/bin/python tests/differential/check_with_starknet_py.py 10000
+
+.venv-differential/.ready: tests/differential/requirements.txt
+	$(call environment,.venv-differential,tests/differential/requirements.txt)
+
 # The environment. Debian's python3 comes without ensurepip unless python3-venv is installed; the
 # second way makes the environment without pip and lets the system's pip fill it.
 $(READY): requirements.lock
-	@echo "tandem: making the Python environment .venv (once; about a minute)" >&2
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv --without-pip .venv; }
-	@echo "tandem: installing the pinned packages of requirements.lock" >&2
-	@if [ -x .venv/bin/pip ]; then \
-	    $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	$(call environment,.venv,requirements.lock)
+
+# $(call environment,DIRECTORY,PINNED REQUIREMENTS)
+define environment
+	@echo "tandem: making the Python environment $(1) (once; about a minute)" >&2
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1); $(PYTHON) -m venv --without-pip $(1); }
+	@echo "tandem: installing the pinned packages of $(2)" >&2
+	@if [ -x $(1)/bin/pip ]; then \
+	    $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2); \
 	else \
-	    $(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	    $(PYTHON) -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --require-hashes -r $(2); \
 	fi
-	@touch $(READY)
+	@touch $(1)/.ready
 	@echo "tandem: environment ready" >&2
+endef
 
 lock:
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-header --quiet -o requirements.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-differential .mypy_cache .ruff_cache .pytest_cache .hypothesis

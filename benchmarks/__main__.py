@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = {"__main__", "measure"}  # of the folder, not benchmarks themselves
+PARTS = {"__main__", "measure", "starknet_py_baseline"}  # of the folder, not benchmarks themselves
 
 
 def main() -> int:

@@ -19,23 +19,19 @@ from venues.vest.doubts import PING_INTERVAL_NS
 BTC, NDX = 7, 9
 INSTRUMENTS = {"BTC-PERP": BTC, "NDX-USD-PERP": NDX}
 
-# Three frames a public client recorded from v3 on 2026-10-07, depth cut to three levels.
+# The shapes of v3, numbers invented; genuine frames are in ``tests/venues/test_captures.py``.
 V3_DEPTH = (
-    b'{"channel":"NDX-USD-PERP@depth","data":{"bids":[["31478.75","4.8135"],["31478.25","3.2090"],'
-    b'["31478.00","3.2090"]],"asks":[["31480.00","4.8135"],["31480.50","3.2090"],["31480.75","3.2090"]]},'
-    b'"tsMs":1791415136507}'
+    b'{"channel":"NDX-USD-PERP@depth","data":{"bids":[["30000.75","4.5000"],["30000.25","3.2500"],'
+    b'["30000.00","3.2500"]],"asks":[["30002.00","4.5000"],["30002.50","3.2500"],["30002.75","3.2500"]]},'
+    b'"tsMs":1790000000123}'
 )
 V3_TICKER = (
-    b'{"channel":"NDX-USD-PERP@ticker","data":{"symbol":"NDX-USD-PERP","oneHrFundingRate":'
-    b'"0.0000057077625570776","cumFunding":"517.530179178544399700","imbalance":"0.0000","indexPrice":'
-    b'"31452.12","markPrice":"31479.37","marginMarkPrice":"31189.12","priceChange":"-6.130000000001019",'
-    b'"priceChangePercent":"-0.019469279509618773","status":"TRADING","capitalStatus":"TRADING"},'
-    b'"tsMs":1791415136830}'
+    b'{"channel":"NDX-USD-PERP@ticker","data":{"symbol":"NDX-USD-PERP","oneHrFundingRate":"0.00001",'
+    b'"indexPrice":"30000.12","markPrice":"30001.37","status":"TRADING"},"tsMs":1790000000123}'
 )
 V3_TRADE = (
-    b'{"channel":"NDX-USD-PERP@trades","data":{"id":"40ef46ff781e4d669c53f61c1bb87b57:40239908:0","price":'
-    b'"31477.75","qty":"0.0008","quoteQty":"25.1822","side":"buy","time":1791415176695},'
-    b'"tsMs":1791415176695}'
+    b'{"channel":"NDX-USD-PERP@trades","data":{"id":"0123:4:0","price":"30001.75","qty":"0.0008",'
+    b'"quoteQty":"24.0014","side":"buy","time":1790000000123},"tsMs":1790000000123}'
 )
 
 
@@ -107,16 +103,16 @@ def test_a_snapshot_is_read_from_binary_and_text_frames_alike(is_binary: bool) -
     assert feed.take_faults() == []
 
 
-def test_the_captured_v3_snapshot_decodes_to_its_levels_and_time() -> None:
+def test_a_v3_snapshot_decodes_to_its_levels_and_time() -> None:
     feed = a_feed(generation="v3")
     feed.receive(V3_DEPTH, False, 1)
     [top], [depth] = feed.take_tops(), feed.take_depths()
     assert top == TopOfBook(
-        NDX, 31_478_75000000, 4_81350000, 31_480_00000000, 4_81350000, 1_791_415_136_507_000_000, 0, True
+        NDX, 30_000_75000000, 4_50000000, 30_002_00000000, 4_50000000, 1_790_000_000_123_000_000, 0, True
     )
-    assert [price for price, _ in depth.bids] == [31_478_75000000, 31_478_25000000, 31_478_00000000]
-    assert [size for _, size in depth.asks] == [4_81350000, 3_20900000, 3_20900000]
-    assert depth.venue_unix_ns == 1_791_415_136_507_000_000
+    assert [price for price, _ in depth.bids] == [30_000_75000000, 30_000_25000000, 30_000_00000000]
+    assert [size for _, size in depth.asks] == [4_50000000, 3_25000000, 3_25000000]
+    assert depth.venue_unix_ns == 1_790_000_000_123_000_000
 
 
 @pytest.mark.parametrize("frame", [V3_TICKER, V3_TRADE])
@@ -136,10 +132,10 @@ def test_depth_of_a_symbol_not_subscribed_is_named() -> None:
 def test_every_top_is_kept_and_only_the_newest_depth() -> None:
     """The detector wants every quote in order; depth is a latest value."""
     feed = received(a_depth(), a_depth(bids=[["88721.00", "1"]]), V3_DEPTH)
-    assert [top.bid_e8 for top in feed.take_tops()] == [88_720_56000000, 88_721_00000000, 31_478_75000000]
+    assert [top.bid_e8 for top in feed.take_tops()] == [88_720_56000000, 88_721_00000000, 30_000_75000000]
     assert {depth.instrument_id: depth.bids[0][0] for depth in feed.take_depths()} == {
         BTC: 88_721_00000000,
-        NDX: 31_478_75000000,
+        NDX: 30_000_75000000,
     }
     assert (feed.take_tops(), feed.take_depths()) == ([], [])
 
