@@ -88,13 +88,8 @@ class Turn:
             due_mono_ns=self.now_mono_ns + self.rules.reply_timeout_ns,
         )
         before = self.state.legs[leg]
-        self.change_leg(
-            leg,
-            live=(*before.live, order),
-            sequence=before.sequence + 1,
-            changed_mono_ns=self.now_mono_ns,
-            reads=0,
-        )
+        self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
+        self.distrust_reads(leg)
         self.sends.append(
             Send(
                 order.client_order_id,

@@ -98,7 +98,7 @@ MUTANTS = (
         Budget(delays=0),
     ),
     Mutant(
-        "nothing is completed once HALTED",
+        "completing ends: in number, in time, and with HALTED",
         ((plans, "may_complete", _always),),
         Budget(refusals=1, delays=0, exits=0),
         ("refuse",),
