@@ -17,13 +17,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
@@ -45,8 +46,8 @@ from shm.counters import CounterTable
 from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from tools.preflight import load_instruments
-from venues.contract import format_e8
-from venues.registry import secrets_of
+from venues.contract import VenueHosts, format_e8
+from venues.registry import hosts, secrets_of
 
 VERSION: Final = "0.1.0"
 _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
@@ -136,6 +137,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
+        self._is_stopping = False
         self._epoch = _epoch_now()
 
     # --- signals: the handler only counts; the loop acts ---
@@ -204,6 +206,8 @@ class Supervisor:
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _STEADY_S else 1
         if code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S):
             self._enter(child, ProcessState.FATAL, exit_code=code, detail=child.last_stderr)
+            if self._is_stopping:
+                return  # told; the others are to end in their order all the same
             why = child.last_stderr or f"ended with exit code {code}"
             exit_code = EXIT_UNUSABLE if code == EXIT_UNUSABLE else 1
             raise Fatal(exit_code, f"{child.name}: {why}")
@@ -257,10 +261,14 @@ class Supervisor:
             self._log.warning("process_stderr", process=child.name, detail=detail)
             child.process.kill()
 
-    def wait_until_running(self, names: Sequence[str]) -> bool:
+    def wait_until_running(self, wanted: Sequence[str]) -> bool:
         """Turn until these run. False when a stop was asked for meanwhile."""
-        wanted = [child for child in self._children if child.name in names]
-        while any(child.state is not ProcessState.RUNNING for child in wanted):
+        children = [child for child in self._children if child.name in wanted]
+        return self.wait_until(lambda: all(child.state is ProcessState.RUNNING for child in children))
+
+    def wait_until(self, is_so: Callable[[], bool]) -> bool:
+        """Turn until it is so. False when a stop was asked for meanwhile."""
+        while not is_so():
             self.turn()
             if self.stop_requested:
                 return False
@@ -273,6 +281,7 @@ class Supervisor:
 
     def stop(self, exit_code: int) -> None:
         """Stop in the order in which nothing is lost. Returns when no child is left."""
+        self._is_stopping = True
         self._counters.set(self._counters.index("stopping"), 1)
         patience_s = self._settings.runtime.shutdown_timeout_s
         on_shutdown = self._settings.runtime.on_shutdown
@@ -337,13 +346,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
     log = make_log("supervisor", run_id="-")
     try:
-        raw = load_raw(arguments.config)
-        settings = parse_settings(resolve(raw), str(arguments.config))
+        settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
         check_mode(settings, arguments)
         if arguments.check:
             print_resolved(settings, arguments.env_file)
             return 0
-        return run(settings, resolve(raw), arguments)
+        return run(settings, resolved, arguments)
     except SettingsError as error:
         for problem in error.problems:
             log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
@@ -374,34 +382,41 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def resolve(raw: Any) -> Any:
-    """In mode sim every venue is the simulator: fill in its loopback URLs."""
-    if not isinstance(raw, dict) or raw.get("mode") != "sim":
-        return raw
-    simulator = raw.get("simulator")
-    ports = (simulator.get("ports") if isinstance(simulator, dict) else None) or {
-        "vest": 8701,
-        "paradex": 8702,
+def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
+    """Validate; in mode sim every venue is the simulator. Returns settings and what they came from.
+
+    The simulator keeps each venue's own paths, so its URLs are production's on a loopback port.
+    Raises SettingsError.
+    """
+    settings = parse_settings(raw, source)
+    if settings.mode != "sim":
+        return settings, raw
+    ports = settings.simulator.ports
+    missing = [
+        Problem(f"simulator.ports.{venue}", "", "is missing: a pair trades there")
+        for venue in settings.venue_names
+        if venue not in ports
+    ]
+    if missing:
+        raise SettingsError(source, missing)
+    venues = {
+        venue: {**(raw.get("venues") or {}).get(venue, {}), **loopback_urls(hosts(venue), ports[venue])}
+        for venue in settings.venue_names
     }
-    venues = raw.get("venues") or {}
-    if not isinstance(ports, dict) or not isinstance(venues, dict):
-        return raw
-    resolved = dict(venues)
-    for venue, (rest_path, ws_path) in SIMULATED_PATHS.items():
-        section = venues.get(venue, {})
-        if venue in ports and isinstance(section, dict):
-            host = f"127.0.0.1:{ports[venue]}"
-            urls = {
-                "rest_url": f"http://{host}{rest_path}",
-                "public_ws_url": f"ws://{host}{ws_path}",
-                "private_ws_url": f"ws://{host}{ws_path}",
-            }
-            resolved[venue] = {**section, **urls}
-    return {**raw, "venues": resolved}
+    resolved = {**raw, "venues": venues}
+    return parse_settings(resolved, source), resolved
 
 
-# Base paths of each venue's REST and WebSocket, the same on the live service.
-SIMULATED_PATHS: Final = {"vest": ("/v2", "/ws-api?version=1.0"), "paradex": ("/v1", "/v1")}
+def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
+    """The venue's URLs with scheme and host replaced."""
+    return {
+        name: urlunsplit(urlsplit(url)._replace(scheme=scheme, netloc=f"127.0.0.1:{port}"))
+        for name, scheme, url in (
+            ("rest_url", "http", production.rest_url),
+            ("public_ws_url", "ws", production.public_ws_url),
+            ("private_ws_url", "ws", production.private_ws_url),
+        )
+    }
 
 
 def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -490,10 +505,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             for problem in error.problems:
                 log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
             exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
-        try:
-            supervisor.stop(exit_code)
-        except Fatal as error:
-            exit_code, last_words = exit_code or error.exit_code, str(error)
+        supervisor.stop(exit_code)
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
@@ -608,7 +620,12 @@ def _start_all(
     log.info("settings_loaded", **summary(settings))
     for instrument in instruments:
         log.info("instrument_loaded", **instrument._asdict())
-    supervisor.start(child("persistence", secrets={"DATABASE_URL"}))
+    # Alone, until the database has answered or is known to be away: without any nothing is started.
+    persistence = child("persistence", secrets={"DATABASE_URL"})
+    supervisor.start(persistence)
+    database = persistence.counters.index("database_state")
+    if not supervisor.wait_until(lambda: persistence.counters.get(database) != names.DATABASE_UNTRIED):
+        return
     supervisor.start(child("executor", secrets={name for name, _ in needed_secrets(settings)}))
     for venue in settings.venue_names:
         supervisor.start(child("feeds", venue=venue))

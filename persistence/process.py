@@ -21,6 +21,7 @@ from persistence.journal import Entry, Journal, JournalError, Tail
 from persistence.server import ServerError, start_server, stop_server
 from persistence.store import Store, UnstorableEvent
 from settings import PROJECT, read_secrets
+from shm import names
 from shm.queue import QueueReader
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
@@ -189,7 +190,7 @@ class DatabaseWriter(threading.Thread):
             except psycopg.Error as error:
                 if self.is_embedded:
                     self._url = ""  # it may have died: start it again
-                self._set_up(False)
+                self._set_state(names.DATABASE_AWAY)
                 if not is_away:
                     is_away = True
                     log.warning(
@@ -210,7 +211,7 @@ class DatabaseWriter(threading.Thread):
             event = "database_back" if was_away else "database_ready"
             kind = "embedded" if self.is_embedded else "DATABASE_URL"
             self._launch.log.info(event, database=kind, migrations=applied, waiting=max(waiting, 0))
-            self._set_up(True)
+            self._set_state(names.DATABASE_UP)
             tail = Tail(self._journal.directory, self.stored_number + 1)
             limit = self._launch.settings.persistence.batch_events
             while True:
@@ -253,9 +254,9 @@ class DatabaseWriter(threading.Thread):
     def _is_over(self) -> bool:
         return self._end_at_mono_s is not None and time.monotonic() > self._end_at_mono_s
 
-    def _set_up(self, is_up: bool) -> None:
+    def _set_state(self, state: int) -> None:
         counters = self._launch.counters
-        counters.set(counters.index("database_up"), int(is_up))
+        counters.set(counters.index("database_state"), state)
 
     def _count(self, stored: int) -> None:
         counters = self._launch.counters

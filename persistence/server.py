@@ -43,7 +43,7 @@ def start_server(var_dir: Path) -> str:
         output = (error.stderr or error.stdout or b"").strip()
         detail = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
         raise _unavailable(f"{Path(error.cmd[0]).name} failed: {detail[-300:]}") from error
-    except (OSError, subprocess.SubprocessError, AssertionError) as error:
+    except (OSError, subprocess.SubprocessError, RuntimeError, AssertionError) as error:
         raise _unavailable(f"{type(error).__name__}: {error}") from error
     return uri
 
@@ -79,7 +79,7 @@ def _postmaster_pid(directory: Path) -> int | None:
     try:
         pid = int((directory / "postmaster.pid").read_text().split("\n", 1)[0])
         name = Path(f"/proc/{pid}/comm").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError, ValueError):
         return None
     # A pid left in the file may meanwhile be another program's.
     return pid if name == "postgres" and not _is_zombie(pid) else None

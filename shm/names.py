@@ -96,13 +96,14 @@ EXECUTOR_HISTOGRAMS = {
     "naked": "time a pair's legs differed",
 }
 
+DATABASE_UNTRIED, DATABASE_UP, DATABASE_AWAY = 0, 1, 2
 PERSISTENCE_COUNTERS = {
     "heartbeat_mono_ns": "last turn of the loop",
     "events_total": "events read from the queues",
     "journal_bytes_total": "bytes appended to the journal",
     "stored_total": "events committed to the database",
     "backlog": "events journalled and not yet in the database",
-    "database_up": "1 while the database answers",
+    "database_state": "0 not tried yet, 1 the database answers, 2 it is away",
 }
 SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}
 SUPERVISOR_COUNTERS = {

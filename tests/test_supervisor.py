@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,46 @@ def test_a_taken_port_is_named_and_nothing_is_left(config: Path) -> None:
     assert f"127.0.0.1:{port}" in last["detail"]
     assert list(memory_dir(config).iterdir()) == []
     assert list(descendants(str(config.parent))) == []
+
+
+def a_file_where_the_journal_should_be(var_dir: Path) -> None:
+    var_dir.write_text("not a directory")
+
+
+def a_broken_cluster(var_dir: Path) -> None:
+    (var_dir / "postgres").mkdir(parents=True)
+    (var_dir / "postgres" / "PG_VERSION").write_text("999")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (a_file_where_the_journal_should_be, "persistence.var_dir"),
+        (a_broken_cluster, "Set DATABASE_URL in .env"),
+    ],
+)
+def test_without_any_database_nothing_that_trades_is_started(
+    config: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(config.parent / "var")
+
+    done = supervisor("--config", str(config))
+
+    assert done.returncode == 2, done.stdout
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert said in lines[-1]["detail"]
+    assert not any(line.get("process") in ("executor", "detector", "feed-vest") for line in lines)
+    assert list(memory_dir(config).iterdir()) == []
+
+
+def test_a_venue_without_a_simulator_port_is_named(tmp_path: Path) -> None:
+    path = write_config(tmp_path, simulator__ports={"vest": 8701})
+    try:
+        (problem,) = refusals(supervisor("--config", str(path)))
+    finally:
+        shutil.rmtree(memory_dir(path))
+
+    assert problem["key"] == "simulator.ports.paradex"
 
 
 @pytest.mark.parametrize(
