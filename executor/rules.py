@@ -26,7 +26,12 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         layers_max=pair.strategy.layers,
         price_band_bps=execution.price_band_bps,
         widen_bps=execution.widen_bps,
-        price_band_bps_max=execution.price_band_bps + execution.widen_bps * execution.max_retries,
+        # Retries within max_retries stop where they would; a leg that is still alone after them goes on
+        # widening, as far as any price is trusted: stuck at the last retry it might never be closed.
+        price_band_bps_max=max(
+            execution.price_band_bps + execution.widen_bps * execution.max_retries,
+            settings.risk.price_collar_bps,
+        ),
         max_retries=execution.max_retries,
         retry_delay_ns=_ns(execution.retry_delay_ms),
         reply_timeout_ns=_ns(execution.reply_timeout_ms),
