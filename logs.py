@@ -1,9 +1,9 @@
 """One JSON object per line: structlog set-up, the catalogue of event names, redaction.
 
 Every process writes its lines to stdout in one ``write`` each, so lines of different processes
-never interleave, and pushes the same bytes into its queue to persistence: what the log says and
-what the database holds is one thing. The detector, which must not touch a file descriptor, only
-pushes; persistence prints its lines for it.
+never interleave, and never waits for whoever reads them. The same bytes go into its queue to
+persistence: what the log says and what the database holds is one thing. The detector, which must
+not touch a file descriptor, only pushes; persistence prints its lines for it.
 
 Secrets are kept out by construction: values are numbers, booleans, text and plain containers of
 them, any other object is shown as its type's name alone; and a process that has read a secret
@@ -12,11 +12,14 @@ registers it, after which no line of that process can contain it whatever field 
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import Enum
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 import orjson
@@ -87,9 +90,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "events_lost": "events did not fit a queue and were only printed",
     # simulator
     "simulator_ready": "both venues listen; ports and market",
-    "log_dropped": "a line could not be rendered; its event name",
+    "log_dropped": "whoever reads the log was too slow: count of lines not printed; the database has them",
 }
 
+_LINES_WAITING_MAX: Final = 10_000
+_LAST_LINES_S: Final = 1.0
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Log = structlog.typing.FilteringBoundLogger
 
@@ -133,19 +138,68 @@ class _LineWriter:
         self._to_stdout = to_stdout
 
     def msg(self, line: bytes) -> bool:
+        is_kept = self._to_queue is None or self._to_queue(line)
         if self._to_stdout:
             print_line(line)
-        return self._to_queue is None or self._to_queue(line)
+        return is_kept
 
     debug = info = warning = error = critical = msg
 
 
 def print_line(line: bytes) -> None:
-    """Write one line to stdout in one system call, so that processes never share a line."""
-    data = line + b"\n"
-    while data:
-        # A pipe may take less than everything when its reader is slow; the rest follows.
-        data = data[os.write(1, data) :]
+    """Have one line written to stdout. Never waits and never fails, whoever reads or does not read.
+
+    A pager that is not scrolled, a terminal that is stopped, a ``tee`` that Ctrl-C has ended: none of
+    them may hold up a process with a position, so a thread of its own does the writing. Lines
+    beyond ``_LINES_WAITING_MAX`` are dropped and counted; the database has them.
+    """
+    _stdout.put(line)
+
+
+class _Stdout:
+    """The one writer to stdout: each line in one system call, so that processes never share a line."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._dropped = 0
+        self._is_gone = False
+
+    def put(self, line: bytes) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._write_all, name="stdout", daemon=True)
+            self._thread.start()
+            atexit.register(self._finish)
+        if self._waiting.qsize() >= _LINES_WAITING_MAX:
+            self._dropped += 1
+        else:
+            self._waiting.put(line)
+
+    def _write_all(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            self._write(line)
+            if self._dropped and self._waiting.empty():
+                count, self._dropped = self._dropped, 0
+                head = {"level": "warning", "event": "log_dropped", "pid": os.getpid()}
+                self._write(orjson.dumps({**head, "count": count}))
+
+    def _write(self, line: bytes) -> None:
+        data = b"" if self._is_gone else line + b"\n"
+        try:
+            while data:
+                # A pipe may take less than everything when its reader is slow; the rest follows.
+                data = data[os.write(1, data) :]
+        except OSError:
+            self._is_gone = True  # nobody reads any more, and nobody can be told
+
+    def _finish(self) -> None:
+        """At the end wait a moment for the last lines, not for a reader that has stopped."""
+        self._waiting.put(None)
+        assert self._thread is not None
+        self._thread.join(_LAST_LINES_S)
+
+
+_stdout = _Stdout()
 
 
 def _stamp(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -64,6 +64,7 @@ class Instance:
         self.config = config
         self.lines: list[Line] = []
         self._has_ended = False
+        self._is_deaf = False
         self._incoming: queue.Queue[Line | None] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, str(PROJECT / "supervisor.py"), "--config", str(config), *arguments],
@@ -78,7 +79,16 @@ class Instance:
     def _read(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._incoming.put(json.loads(line))
+            if self._is_deaf:
+                stream.close()
+                break
         self._incoming.put(None)
+
+    def stop_reading(self) -> None:
+        """Close our end of the log's pipe; the instance's next line meets a reader that is gone."""
+        self._is_deaf = True
+        while self._incoming.get(timeout=60) is not None:
+            pass
 
     def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = 60.0) -> Line:
         """The next line that is wanted (by event name or a test of the line)."""

@@ -104,6 +104,19 @@ def test_a_killed_process_is_replaced_and_trading_goes_on(config: Path, victim: 
     assert rows(config.parent, "select * from positions where size_base <> 0") == []
 
 
+def test_a_log_nobody_reads_any_more_does_not_spoil_the_shutdown(config: Path) -> None:
+    """``make run | tee``: Ctrl-C ends tee first, and every later line meets a closed pipe."""
+    instance = Instance(config)
+    instance.wait_for("trade_opened", timeout_s=90)
+    instance.stop_reading()
+    instance.process.send_signal(signal.SIGINT)
+
+    assert instance.process.wait(60) == 0
+    assert_nothing_is_left(config)
+    assert rows(config.parent, "select * from positions where size_base <> 0") == []
+    assert rows(config.parent, "select exit_code from runs") == [(0,)]
+
+
 def test_a_second_signal_shortens_the_wait(config: Path) -> None:
     instance = Instance(config)
     instance.wait_for("running", timeout_s=90)

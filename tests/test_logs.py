@@ -94,3 +94,60 @@ def test_lines_of_several_processes_never_share_a_line() -> None:
 
     for n in range(3):
         assert [line["n"] for line in received if line["proc"] == f"p{n}"] == list(range(500))
+
+
+FLOOD = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "log = logs.make_log('executor', run_id='r')\n"
+    "for n in range(30_000): log.info('leg_sent', n=n)\n"
+    "sys.stderr.write('done')\n"
+)
+
+
+def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
+    """A pager that is not scrolled must not keep a process from closing a naked leg."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
+    )
+    os.close(writer)
+    _, said = process.communicate(timeout=30)
+
+    assert (process.returncode, said) == (0, b"done")
+    with os.fdopen(reader, "rb") as pipe:
+        assert json.loads(pipe.readline())["n"] == 0
+
+
+def test_a_reader_that_is_gone_ends_nobody() -> None:
+    """Ctrl-C ends the ``tee`` behind the log as well; the shutdown has only begun then."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
+    )
+    os.close(writer)
+    _, said = process.communicate(timeout=30)
+
+    assert (process.returncode, said) == (0, b"done")
+
+
+def test_dropped_lines_are_counted_once_the_reader_reads_again() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FLOOD + "import time; time.sleep(60)\n", str(PROJECT)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.read(4) == b"done"
+    seen = 0
+    for raw in process.stdout:
+        line = json.loads(raw)
+        if line["event"] == "log_dropped":
+            break
+        seen += 1
+    process.kill()
+    process.communicate()
+
+    assert line["count"] > 0
+    assert seen + line["count"] == 30_000
