@@ -43,9 +43,10 @@ def main() -> None:
     writer.start()
     try:
         while not launch.stop.is_set():
-            if writer.refusal:
-                refuse(writer.refusal)
-            writer.raise_failure()
+            if not writer.is_alive():
+                if writer.refusal:
+                    refuse(writer.refusal)
+                raise RuntimeError("the database writer has ended, see above: this process starts anew")
             if not drain.turn():
                 time.sleep(_IDLE_S)
         while drain.turn():
@@ -145,7 +146,6 @@ class DatabaseWriter(threading.Thread):
         self.refusal = ""
         self.stored_number = 0
         self._end_at_mono_s: float | None = None  # set once no more events will come
-        self._failure: Exception | None = None
         self._wake = threading.Event()
 
     def finish(self, patience_s: float, beat: Callable[[], None]) -> None:
@@ -163,18 +163,7 @@ class DatabaseWriter(threading.Thread):
                 detail="stopping without the database; the journal keeps these events for the next start",
             )
 
-    def raise_failure(self) -> None:
-        """Raise in the main thread what ended this one: a writer must not die unnoticed."""
-        if self._failure is not None:
-            raise self._failure
-
     def run(self) -> None:
-        try:
-            self._store_until_told()
-        except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
-            self._failure = error
-
-    def _store_until_told(self) -> None:
         log = self._launch.log
         is_away = False
         failures = 0
