@@ -95,6 +95,7 @@ EVENTS: Final[Mapping[str, str]] = {
 
 _LINES_WAITING_MAX: Final = 10_000
 _LAST_LINES_S: Final = 1.0
+_TEXT_MAX: Final = 4_000  # characters of one value: a venue may answer with a page, a queue refuses that
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Log = structlog.typing.FilteringBoundLogger
 
@@ -221,15 +222,17 @@ def _render(_: object, __: str, event: MutableMapping[str, Any]) -> bytes:
 def _plain(value: Any) -> Any:
     """Numbers, text and containers of them; of anything else only its type's name."""
     match value:
-        case None | bool() | int() | float() | str():
-            return value.value if isinstance(value, Enum) else value
         case Enum():
             return _plain(value.value)
+        case str():
+            return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
+        case None | bool() | int() | float():
+            return value
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item) for item in value]
         case Exception():
-            return str(value)
+            return _plain(str(value))
         case _:
             return f"<{type(value).__name__}>"

@@ -75,6 +75,13 @@ def test_a_full_queue_is_told_to_the_caller(lines: list[bytes]) -> None:
     assert a_log(lines, accept=False).info("leg_sent") is False
 
 
+def test_a_text_as_long_as_a_page_is_cut(lines: list[bytes]) -> None:
+    """A line longer than half a queue would be refused there with an error."""
+    a_log(lines).error("leg_rejected", text="x" * 100_000, error=ValueError("y" * 100_000))
+
+    assert len(lines[0]) < 10_000
+
+
 def test_lines_of_several_processes_never_share_a_line() -> None:
     """Each line is one write to the shared pipe, whatever its length below the pipe's atomic size."""
     script = (
