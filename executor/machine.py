@@ -65,6 +65,8 @@ from executor.plans import (
     adopt_plan,
     halt,
     has_live_order,
+    is_mendable,
+    must_keep_still,
     next_try_mono_ns,
     plan_next,
 )
@@ -109,6 +111,8 @@ def due_mono_ns(rules: PairRules, state: PairState) -> int:
     due.extend(order.due_mono_ns for leg in state.legs for order in leg.live)
     if state.plan in (Plan.COMPLETE, Plan.UNWIND, Plan.EXIT) and not has_live_order(state):
         due.append(next_try_mono_ns(rules, state))
+    if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
+        due.append(state.naked_mono_ns + rules.max_unmended_ns)
     if state.trade is not None and state.trade.closed_mono_ns:
         due.append(state.trade.closed_mono_ns + rules.accounting_wait_ns)
     return min(due)

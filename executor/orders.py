@@ -98,7 +98,8 @@ class Order(NamedTuple):
 
     @property
     def filled_e8(self) -> int:
-        told_e8 = max(self.told_e8, self.fills_e8)
+        # Executions told again under other names, after a reconnect, must not make it larger than it is.
+        told_e8 = min(max(self.told_e8, self.fills_e8), self.size_e8)
         return told_e8 if self.is_told else max(told_e8, self.counted_e8)
 
     @property
@@ -204,7 +205,7 @@ def is_known_fill(order: Order, fill: FillTold) -> bool:
 
 def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
     """What one execution makes of an order; the same execution twice changes nothing."""
-    if is_known_fill(order, fill):
+    if is_known_fill(order, fill) or order.fills_e8 >= order.size_e8:
         return order
     order = order._replace(
         fill_ids=(*order.fill_ids, fill.fill_id),
@@ -213,7 +214,8 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
         fills_fee_e8=order.fills_fee_e8 + fill.fee_e8,
     )
     if order.fills_e8 >= order.size_e8:
-        return _ended(order, OrderState.FILLED, now_mono_ns)
+        # All that it can fill has been told: which executions that were need not be remembered.
+        return _ended(order._replace(fill_ids=()), OrderState.FILLED, now_mono_ns)
     return _known_open(order, now_mono_ns, wait_ns)
 
 

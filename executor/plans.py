@@ -29,6 +29,8 @@ def plan_next(turn: Turn) -> None:
     """Send what the pair needs now, or settle down when it needs nothing."""
     if must_keep_still(turn.state):
         return
+    if is_unmended(turn.rules, turn.state, turn.now_mono_ns) and turn.state.halt is Halt.NONE:
+        halt(turn, Halt.NOT_MENDED)
     if turn.state.flatten and not is_flat(turn.rules, turn.state):
         adopt_plan(turn, Plan.EXIT)
     if turn.state.plan is Plan.EXIT:
@@ -64,6 +66,16 @@ def is_overdue(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
     return state.naked_mono_ns > 0 and now_mono_ns >= state.naked_mono_ns + rules.max_naked_ns
 
 
+def is_unmended(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
+    """Whether the operator must hear of a naked pair, though no try has failed: none could be made."""
+    return is_mendable(rules, state) and now_mono_ns >= state.naked_mono_ns + rules.max_unmended_ns
+
+
+def is_mendable(rules: PairRules, state: PairState) -> bool:
+    """Whether the legs differ by something that an order can change."""
+    return state.naked_mono_ns > 0 and is_naked(rules, state) and not is_flat(rules, state)
+
+
 def _close(turn: Turn) -> None:
     """Close both legs, again and again until they are flat."""
     rules, state = turn.rules, turn.state
@@ -81,7 +93,7 @@ def _close(turn: Turn) -> None:
         return
     orders = []
     for number, leg in enumerate(state.legs):
-        size_e8 = closable_e8(rules.instruments[number], abs(leg.held_e8))
+        size_e8 = closable_leg_e8(rules, state, number)
         if size_e8:
             orders.append(Wanted(number, shrinking_side(leg.held_e8), size_e8))
     _try(turn, tuple(orders), None)
@@ -108,6 +120,11 @@ def _mend(turn: Turn) -> None:
     assert order is not None
     if _may_try(turn):
         _try(turn, (order,), costs)
+
+
+def closable_leg_e8(rules: PairRules, state: PairState, number: int) -> int:
+    """How much of a leg one order can close."""
+    return closable_e8(rules.instruments[number], abs(state.legs[number].held_e8))
 
 
 class Wanted(NamedTuple):
@@ -146,12 +163,14 @@ def may_complete(turn: Turn) -> bool:
     """Completing goes on with an entry: never later, never too often, never too late."""
     rules, state = turn.rules, turn.state
     tries = state.attempt if state.plan is Plan.COMPLETE else 0
+    shorter = state.legs[1 - _longer_leg(state)]
+    overdue_mono_ns = (state.naked_mono_ns or turn.now_mono_ns) + rules.max_naked_ns
     return (
         state.plan in (Plan.ENTRY, Plan.COMPLETE)
         and state.halt is Halt.NONE
         and not state.flatten
         and tries < rules.max_retries
-        and not is_overdue(rules, state, turn.now_mono_ns)
+        and max(turn.now_mono_ns, shorter.not_before_mono_ns) < overdue_mono_ns
         and all(leg_is_ready(leg) for leg in state.legs)
     )
 
@@ -168,14 +187,29 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
         wait_ns = rules.retry_delay_ns
     else:
         wait_ns = 0
-    due_mono_ns = max(state.settled_mono_ns + wait_ns, state.not_before_mono_ns)
+    due_mono_ns = state.settled_mono_ns + wait_ns
+    for number in _legs_to_trade(rules, state):
+        due_mono_ns = max(due_mono_ns, state.legs[number].not_before_mono_ns)
     if state.unverified_mono_ns:
         # Reduce-only orders cannot make an unconfirmed position worse, so this wait is bounded.
         due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)
     for leg in state.legs:
-        if is_disputed(leg):  # the next read decides; if none comes, it is not waited for
-            due_mono_ns = max(due_mono_ns, leg.read_mono_ns + 2 * rules.query_interval_ns)
+        if is_disputed(leg):
+            # The next read decides; if none comes, or each says something else, it is not waited for.
+            decided_mono_ns = leg.read_mono_ns + 2 * rules.query_interval_ns
+            if state.naked_mono_ns:
+                decided_mono_ns = min(decided_mono_ns, state.naked_mono_ns + rules.max_naked_ns)
+            due_mono_ns = max(due_mono_ns, decided_mono_ns)
     return due_mono_ns
+
+
+def _legs_to_trade(rules: PairRules, state: PairState) -> tuple[int, ...]:
+    """Where the plan's next orders go: one venue that wants to be left alone must not hold up the other."""
+    if state.plan is Plan.UNWIND:
+        return (_longer_leg(state),)
+    if state.plan is Plan.COMPLETE:
+        return (1 - _longer_leg(state),)
+    return tuple(number for number in (0, 1) if closable_leg_e8(rules, state, number))
 
 
 def is_disputed(leg: Leg) -> bool:

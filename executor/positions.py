@@ -10,7 +10,7 @@ from __future__ import annotations
 from executor.messages import PositionRead, ReadPositions
 from executor.orders import DOUBTFUL, Order, OrderState, after_count
 from executor.plans import adopt_plan, halt, is_disputed
-from executor.state import Halt, PairRules, Plan, next_client_order_id, shrinking_side, sign
+from executor.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
 from executor.turn import Turn
 from venues.contract import E8, Side
 
@@ -102,17 +102,36 @@ def explain_difference(turn: Turn, number: int) -> None:
             return
     is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)
     if is_smaller:
+        if leg.reads < turn.rules.gone_reads_min:
+            return
         # Liquidated, deleveraged, or closed by hand. Not ours to open again: the other leg goes.
         turn.log("error", "reconcile_diff", **facts, explained_by="closed outside")
-        take_position(turn, number, leg.read_e8)
-        turn.change_leg(number, is_verified=True)
-        if turn.state.plan is not Plan.EXIT:
-            adopt_plan(turn, Plan.UNWIND)
+        turn.change_leg(number, gone_e8=leg.gone_e8 - difference_e8, gone_mono_ns=turn.now_mono_ns)
+        _follow_venue(turn, number)
+        return
+    if is_back_again(turn.rules, leg, difference_e8, turn.now_mono_ns):
+        turn.log("error", "reconcile_diff", **facts, explained_by="back again")
+        turn.change_leg(number, gone_e8=leg.gone_e8 - difference_e8)
+        _follow_venue(turn, number)
         return
     turn.change_leg(number, is_verified=False)
     if turn.state.halt is not Halt.UNEXPLAINED:
         turn.log("error", "reconcile_diff", **facts, explained_by=None)
         halt(turn, Halt.UNEXPLAINED)
+
+
+def is_back_again(rules: PairRules, leg: Leg, difference_e8: int, now_mono_ns: int) -> bool:
+    """Whether what a venue shows is what it had ceased to show a while ago: it was ours and still is."""
+    is_part = leg.gone_e8 * difference_e8 > 0 and abs(difference_e8) <= abs(leg.gone_e8)
+    return is_part and now_mono_ns < leg.gone_mono_ns + rules.back_again_ns
+
+
+def _follow_venue(turn: Turn, number: int) -> None:
+    """Believe the venue about a position of ours; a difference that this makes is only ever unwound."""
+    take_position(turn, number, turn.state.legs[number].read_e8)
+    turn.change_leg(number, is_verified=True)
+    if turn.state.plan is not Plan.EXIT:
+        adopt_plan(turn, Plan.UNWIND)
 
 
 def take_position(turn: Turn, number: int, position_e8: int) -> None:

@@ -92,7 +92,13 @@ class PairRules(NamedTuple):
     appear_ns: int = 6_000_000_000
     unknown_answers_min: int = 4  # "no such order" this often, spaced, before it is believed
     equal_reads_min: int = 2  # position reads that must agree before a surprise is believed
+    # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
+    # reads may lag behind its fills or be empty while it starts.
+    gone_reads_min: int = 8
+    back_again_ns: int = 600_000_000_000  # until then what was believed gone may show itself again
     max_doubt_ns: int = 15_000_000_000  # then HALTED, while asking goes on
+    max_unmended_ns: int = 15_000_000_000  # naked for longer, whatever the reason: HALTED, too
+    retry_after_max_ns: int = 15_000_000_000  # a venue is not left alone for longer while we hold
     slow_interval_ns: int = 2_000_000_000  # between tries and questions once HALTED
     accounting_wait_ns: int = 2_000_000_000  # how long a closed trade waits for missing fees
 
@@ -112,6 +118,9 @@ class Leg(NamedTuple):
     reads: int = 0  # how many spaced ones agreed
     bid_e8: int = 0  # last usable touch, for when the feed is away and a leg must go
     ask_e8: int = 0
+    not_before_mono_ns: int = 0  # the venue asked to be left alone until then
+    gone_e8: int = 0  # signed: what was believed to be closed by somebody else
+    gone_mono_ns: int = 0
 
     @property
     def held_e8(self) -> int:
@@ -173,7 +182,6 @@ class PairState(NamedTuple):
     plan: Plan = Plan.NONE
     attempt: int = 0  # tries the plan has used
     settled_mono_ns: int = 0  # when the last order ended: delays count from here
-    not_before_mono_ns: int = 0  # a venue asked to be left alone until then
     halt: Halt = Halt.NONE
     entries_stopped: str = ""  # why nothing may be opened; "" when it may
     flatten: str = ""  # why everything is to be closed; "" when it is not

@@ -163,11 +163,10 @@ class Turn:
                 past=(*leg.past, *ended)[-PAST_ORDERS:],
                 position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
             )
-            wait_ns = max(order.retry_after_ns for order in ended)
-            self.change(
-                settled_mono_ns=self.now_mono_ns,
-                not_before_mono_ns=max(self.state.not_before_mono_ns, self.now_mono_ns + wait_ns),
-            )
+            self.change(settled_mono_ns=self.now_mono_ns)
+            wait_ns = min(max(order.retry_after_ns for order in ended), self.rules.retry_after_max_ns)
+            if wait_ns:
+                self.change_leg(number, not_before_mono_ns=self.now_mono_ns + wait_ns)
 
     # --- trade ---
 

@@ -36,7 +36,7 @@ from shm.records import (
 from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
 
-MACHINE_CAPACITY = 16_384  # bytes of one serialised pair machine
+MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
 _PLAN = "plan.json"
 DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
 

@@ -105,6 +105,9 @@ def some_rules(**changes: Any) -> PairRules:
         appear_ns=1_000 * MS,
         unknown_answers_min=2,
         max_doubt_ns=4_000 * MS,
+        max_unmended_ns=4_000 * MS,
+        gone_reads_min=2,
+        back_again_ns=5_000 * MS,
     )
     return rules._replace(**changes)
 

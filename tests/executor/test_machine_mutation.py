@@ -84,6 +84,7 @@ MUTANTS = (
         ((plans, "retries_are_used_up", _never),),
         Budget(empties=1, delays=0, exits=0),
         ("refuse",),
+        rules=some_rules(max_unmended_ns=10**15),
     ),
     Mutant(
         "a position read before a change says nothing after it",
@@ -102,6 +103,7 @@ MUTANTS = (
         ((plans, "may_complete", _always),),
         Budget(refusals=1, delays=0, exits=0),
         ("refuse",),
+        rules=some_rules(max_unmended_ns=10**15),
     ),
     Mutant(
         "ids of two lives differ",
