@@ -10,7 +10,7 @@ help:
 	@echo "make check    validate config.yaml and print the resolved settings"
 	@echo "make test     run the tests"
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
-	@echo "make bench    measure: shared memory, signing, quote to orders"
+	@echo "make bench    measure shared memory and signing (a running instance: python -m tools latency)"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
