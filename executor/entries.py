@@ -70,6 +70,9 @@ def _entry_refusal(turn: Turn, event: Enter) -> tuple[str, Any, Any] | None:
     for number, leg in enumerate(state.legs):
         if not leg_is_ready(leg):
             return "positions_confirmed", rules.instruments[number].venue, "confirmed and streaming"
+        if turn.now_mono_ns < leg.not_before_mono_ns:
+            wait_ms = (leg.not_before_mono_ns - turn.now_mono_ns) / 1e6
+            return "venue_wants_pause", rules.instruments[number].venue, f"in {wait_ms:.0f} ms"
     if event.signal_id <= state.last_signal_id:
         return "signal_seen", event.signal_id, state.last_signal_id
     if trade is not None and trade.direction != event.direction:

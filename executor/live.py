@@ -42,6 +42,8 @@ from venues.rest_client import perform
 POOL_SIZE = 4
 REST_TIMEOUT_S = 5.0
 CONNECTIONS_KEPT_S = 60.0
+RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
+RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
 _T = TypeVar("_T")
 
 
@@ -150,7 +152,11 @@ class LiveGateway:
     async def _renew_for_ever(self) -> None:
         backoff = Backoff()
         while True:
-            await asyncio.sleep(max(0.0, (self._trading.renew_due_unix_ms - unix_ms()) / 1_000))
+            # Looked at again and again: a refusal makes it due at once, and the wall clock may be set.
+            wait_s = (self._trading.renew_due_unix_ms - unix_ms()) / 1_000
+            if wait_s > 0:
+                await asyncio.sleep(min(wait_s, RENEWAL_LOOK_S))
+                continue
             try:
                 await self._perform(self._trading.renew(unix_ms()))
             except TransportError as error:
@@ -162,6 +168,7 @@ class LiveGateway:
                 await self._login(gives_up=False)
             else:
                 backoff.reset()
+                await asyncio.sleep(RENEWALS_APART_S)
 
     async def _stream_for_ever(self) -> None:
         backoff = Backoff()

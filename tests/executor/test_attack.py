@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,10 @@ from executor.messages import NO_MARKET, Purpose
 from executor.state import STATE_BYTES_MAX, Halt, dump
 from shm.memory import MACHINE_CAPACITY
 from shm.records import PairPhase
+from simulator.faults import Fault
 from tests.executor.pair_driver import Pair
 from tests.executor.pair_world import LOT_E8, SIZE_E8, some_rules
+from tests.executor.world import SIZE_E8 as WORLD_SIZE_E8
 from tests.executor.world import a_world
 
 
@@ -72,6 +75,36 @@ async def test_a_reader_of_stdout_who_went_away_does_not_end_the_executor() -> N
         assert world.positions_e8 == (0, 0)
         assert await world.terminate() == 0
         assert world.errors == b""
+
+
+async def test_a_token_the_venue_has_forgotten_does_not_leave_an_order_in_doubt() -> None:
+    """Paradex: the stream stands and tells nothing, and every question is answered with 401."""
+    async with a_world() as world:
+        await world.start()
+        front: Any = world.simulator.fronts["paradex"]
+        front._mint._sessions.clear()
+        for channel in ("orders", "fills"):
+            front.faults.add(Fault(f"push.{channel}*", times=None, drop=True))
+        world.enter()
+        await world.until_told("leg_unknown", venue="paradex")
+        await world.until_told("leg_resolved", venue="paradex")
+        await world.until_phase(PairPhase.HEDGED)
+        assert world.told("venue_lost", venue="paradex")
+        assert world.positions_e8 == (WORLD_SIZE_E8, -WORLD_SIZE_E8)
+
+
+async def test_an_api_key_the_venue_has_forgotten_does_not_leave_a_leg_alone() -> None:
+    """Vest: every order is refused for the key, which is registered anew at once and not in its last day."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        front: Any = world.simulator.fronts["vest"]
+        for primary in list(front.clients._by_primary):
+            front.clients.expire_api_keys(primary)
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+        assert world.positions_e8 == (0, 0)
+        assert not world.told("halted")
 
 
 # ------------------------------------------------------------------------------- the machine alone
@@ -151,6 +184,19 @@ def test_a_venue_is_not_left_alone_for_longer_than_a_position_may_wait() -> None
     assert pair.logged("halted")
 
 
+def test_nothing_is_opened_while_a_venue_wants_to_be_left_alone() -> None:
+    """The other leg would fill, and this one be refused again."""
+    pair = Pair()
+    for send in pair.enter():
+        pair.refuse(send, retry_after_ms=2_000)
+    pair.wait(1_000)
+
+    assert not pair.enter()
+    assert pair.logged("signal_refused")[-1]["gate"] == "venue_wants_pause"
+    pair.wait(1_001)
+    assert len(pair.enter()) == 2
+
+
 def test_a_short_wait_is_waited_for_before_completing() -> None:
     """One second of Retry-After is within the time a pair may be naked."""
     pair = Pair(some_rules(on_single_leg="complete"))
@@ -167,7 +213,8 @@ def test_a_short_wait_is_waited_for_before_completing() -> None:
 def test_a_naked_pair_that_cannot_even_be_tried_is_told_to_the_operator() -> None:
     """No price was ever seen, so no try can fail and be counted."""
     pair = Pair()
-    pair.state = pair.state._replace(legs=tuple(leg._replace(bid_e8=0, ask_e8=0) for leg in pair.state.legs))
+    first_leg, second_leg = (leg._replace(bid_e8=0, ask_e8=0) for leg in pair.state.legs)
+    pair.state = pair.state._replace(legs=(first_leg, second_leg))
     pair.markets = (NO_MARKET, NO_MARKET)
     first, second = pair.enter()
     pair.fill(first)

@@ -43,6 +43,7 @@ def _in_doubt(name: str) -> VenueCode:
 DUPLICATE: Final = 3015
 DELETED_BY_LIQUIDATION: Final = 3008
 INVALID_LISTEN_KEY: Final = 1125
+UNAUTHORIZED: Final = 1002
 
 VENUE_CODES: Final[Mapping[int, VenueCode]] = {
     # General

@@ -12,8 +12,8 @@ from typing import Final, Literal
 import msgspec
 
 from venues.contract import Call, HttpRequest, HttpResponse, VenueError, VenueHosts
-from venues.vest.answers import read
-from venues.vest.codes import INVALID_LISTEN_KEY
+from venues.vest.answers import read, refusal_in
+from venues.vest.codes import INVALID_LISTEN_KEY, UNAUTHORIZED
 from venues.vest.doubts import (
     LISTEN_KEY_RENEW_MS,
     NETWORK_TYPE,
@@ -70,6 +70,7 @@ class VestSession:
         self._primary = Signer(credentials.primary_private_key, name="primary private key")
         self.signer = Signer(credentials.signing_private_key, name="signing private key")
         self._grant: _Grant | None = None
+        self._is_grant_refused = False
         self._listen_key = ""
         self.renew_due_unix_ms = 0
 
@@ -101,6 +102,7 @@ class VestSession:
         granted = read(response, _registration_decoder, "POST /register")
         # Group 0 is the usual one and as good as any other.
         self._grant = _Grant(granted.api_key, granted.acc_group, expiry_unix_ms)
+        self._is_grant_refused = False
 
     def _obtain_listen_key(self, now_unix_ms: int) -> Call[None]:
         """POST returns the key that is active, if any, with its hour begun anew."""
@@ -112,12 +114,13 @@ class VestSession:
         self.renew_due_unix_ms = now_unix_ms + LISTEN_KEY_RENEW_MS
 
     def renew(self, now_unix_ms: int) -> Call[None]:
-        """Extend the listen key, and the registration in its last day.
+        """Extend the listen key, and the registration in its last day or once it was refused.
 
         A listen key that has expired is replaced: the private stream must then be reconnected,
         and the venue closes the old one (4004, 4005) by itself.
         """
-        if now_unix_ms > self._granted.expires_unix_ms - REGISTRATION_RENEW_BEFORE_MS:
+        expires_unix_ms = self._granted.expires_unix_ms
+        if self._is_grant_refused or now_unix_ms > expires_unix_ms - REGISTRATION_RENEW_BEFORE_MS:
             yield from self._register(now_unix_ms)
         response = yield self.request("PUT", "/account/listenKey", b"{}")
         try:
@@ -139,6 +142,23 @@ class VestSession:
         """A private request; one with a body says that it is JSON."""
         headers = self._granted.headers
         return HttpRequest(method, path, headers + _JSON if body else headers, body)
+
+    def ask(
+        self, method: Literal["GET", "POST", "PUT", "DELETE"], path: str, body: bytes = b""
+    ) -> Call[HttpResponse]:
+        """Make a private request; see ``takes_grant``."""
+        response = yield self.request(method, path, body)
+        self.takes_grant(response)
+        return response
+
+    def takes_grant(self, response: HttpResponse) -> bool:
+        """Whether the venue still knows our key; if not, it is due to be registered anew at once."""
+        refusal = refusal_in(response)
+        if refusal is None or (refusal.code != str(UNAUTHORIZED) and response.status != 401):
+            return True
+        self._is_grant_refused = True
+        self.renew_due_unix_ms = 0
+        return False
 
     def stream_url(self) -> str:
         """Complete URL with the listen key: never log it. RuntimeError before ``login``."""

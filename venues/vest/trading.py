@@ -40,6 +40,7 @@ from venues.vest.codes import DUPLICATE
 from venues.vest.doubts import (
     IOC_ORDER_TYPE,
     ORDERS_PAGE_ROWS,
+    RETRY_AFTER_MS,
     SEND_MARGIN_MS,
 )
 from venues.vest.private_stream import PrivateStream
@@ -153,7 +154,7 @@ class VestTrading:
 
     def _fetch_orders(self, wanted: Mapping[str, str], now_unix_ms: int) -> Call[list[OrderRow]]:
         query = urlencode({**wanted, "time": now_unix_ms})
-        response = yield self._session.request("GET", f"/orders?{query}")
+        response = yield from self._session.ask("GET", f"/orders?{query}")
         return read(response, _orders_decoder, "GET /orders")
 
     def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
@@ -173,7 +174,7 @@ class VestTrading:
             raise TransportError(f"{VENUE}: GET /account: {error}") from None
 
     def _fetch_account(self, now_unix_ms: int) -> Call[AccountRow]:
-        response = yield self._session.request("GET", f"/account?time={now_unix_ms}")
+        response = yield from self._session.ask("GET", f"/account?time={now_unix_ms}")
         return read(response, _account_decoder, "GET /account")
 
     @property
@@ -190,7 +191,7 @@ class VestTrading:
         The one private call that is not signed. Some symbols need it once before trading.
         """
         body = msgspec.json.encode({"time": now_unix_ms, "symbol": instrument.symbol, "value": leverage})
-        response = yield self._session.request("POST", "/account/leverage", body)
+        response = yield from self._session.ask("POST", "/account/leverage", body)
         return read(response, _leverage_decoder, "POST /account/leverage").value
 
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
@@ -207,7 +208,7 @@ class VestTrading:
                     text = f"no order has the nonce {ref.client_order_id}"
                     return OrderAck(ref.client_order_id, Outcome.IN_DOUBT, text=text)
                 venue_order_id = order.venue_order_id
-            response = yield self._session.request(
+            response = yield from self._session.ask(
                 "POST", "/orders/cancel", self._render_cancel(venue_order_id, now_unix_ms)
             )
         except TransportError as error:
@@ -263,7 +264,10 @@ class VestTrading:
         )
 
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
-        return acknowledge(request.client_order_id, response)
+        ack = acknowledge(request.client_order_id, response)
+        if self._session.takes_grant(response) or ack.outcome is not Outcome.REFUSED:
+            return ack
+        return ack._replace(retry_after_ms=RETRY_AFTER_MS)  # with a new key, which is on its way
 
     # --- private stream ---
 
