@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help run check test lint types format bench differential torture lock clean
+.PHONY: help run check test lint types format bench differential fuzz torture lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
 	@echo "make bench    measure shared memory and signing (a running instance: python -m tools latency)"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
+	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
@@ -50,6 +51,17 @@ differential: $(READY) .venv-differential/.ready
 .venv-differential/.ready: tests/differential/requirements.txt
 	$(call environment,.venv-differential,tests/differential/requirements.txt)
 
+# atheris lies beside the environment, not in it: no test and no process may come to need it.
+SECONDS ?= 30
+fuzz: $(READY) .venv-fuzz/.ready
+	@PYTHONPATH=.venv-fuzz $(PY) -m tests.fuzz --seconds $(SECONDS)
+
+.venv-fuzz/.ready: tests/fuzz/requirements.txt $(READY)
+	@rm -rf .venv-fuzz
+	@$(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check --require-hashes \
+	    --target .venv-fuzz -r $<
+	@touch $@
+
 # The environment. Debian's python3 comes without ensurepip unless python3-venv is installed; the
 # second way makes the environment without pip and lets the system's pip fill it.
 $(READY): requirements.lock
@@ -75,4 +87,4 @@ lock:
 	    --no-header --quiet -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-differential .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -198,6 +198,9 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.abort(f"the answer is not HTTP: {error}")
             return
+        except httptools.HttpParserUpgrade:  # no HttpParserError; what follows is no longer HTTP
+            self.abort("the server switched to another protocol")
+            return
         answers, self._answers = self._answers, []
         if len(answers) > 1 or self._on_answer is None:
             # Which of two answers is ours cannot be known.

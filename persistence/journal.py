@@ -139,7 +139,11 @@ def read_entries(file: IO[bytes]) -> Iterator[Entry]:
         payload = file.read(length) if length <= _MAX_PAYLOAD else b""
         if len(payload) < length or crc32(head[8:] + payload) != checksum:
             return
-        yield Entry(number, name.rstrip(b"\0").decode(), cursor, payload, file.tell())
+        try:
+            source = name.rstrip(b"\0").decode()
+        except UnicodeDecodeError:
+            return  # no record of ours, however its checksum came to fit
+        yield Entry(number, source, cursor, payload, file.tell())
 
 
 def files(directory: Path) -> Sequence[Path]:
@@ -222,7 +226,13 @@ def _read_run(path: Path, file: IO[bytes]) -> str:
     if not head.startswith(_MAGIC):
         raise JournalError(f"{path} is no journal of this version: move it out of {path.parent}")
     run_id: bytes = _RUN.unpack(head)[1]
-    return run_id.rstrip(b"\0").decode()
+    try:
+        return run_id.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        raise JournalError(
+            f"{path} is damaged in its first bytes: move {path.parent} aside (the database and the venues "
+            "know the rest) and start again"
+        ) from None
 
 
 def _journal_id(directory: Path) -> str:

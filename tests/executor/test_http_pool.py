@@ -166,16 +166,28 @@ async def test_an_answer_cut_short_is_lost_and_the_connection_replaced(part: byt
     assert isinstance(again, HttpResponse)
 
 
-async def test_what_is_not_http_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("answered", "why"),
+    [
+        (b"\x16\x03\x01 nonsense\r\n\r\n", "not HTTP"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x00",
+            "another protocol",
+        ),
+    ],
+)
+async def test_what_is_not_http_is_lost(answered: bytes, why: str) -> None:
+    """Nor is what follows a switch to something else; the parser raises for it in its own way."""
+
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
+        writer.write(answered)
         await reader.read()
 
     async with serving(script) as pool:
         answer = await answer_to(pool)
     assert isinstance(answer, AnswerLost)
-    assert "not HTTP" in answer.reason
+    assert why in answer.reason
 
 
 async def test_two_answers_to_one_request_are_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -139,3 +140,32 @@ def test_only_stored_files_are_removed_and_only_down_to_the_limit(
 
     journal.remove_stored(stored_number=40, keep_bytes=journal.size_bytes())
     assert payloads(read_from(tmp_path, 21, 100)) == [b"p" * 50] * 20
+
+
+def test_a_record_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    """Its checksum may fit by chance or by malice; reading on stops in front of it, as for any other."""
+    journal = Journal(tmp_path, "run")
+    journal.append("executor", 8, b"good")
+    journal.close()
+    (path,) = files(tmp_path)
+    number, cursor = (2).to_bytes(8, "little"), bytes(8)
+    body = number + cursor + b"\xff" * 16 + b"bad"
+    with path.open("ab") as file:
+        file.write((3).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body)
+
+    again = Journal(tmp_path, "run")
+
+    assert again.last_number == 1
+    assert payloads(read_from(tmp_path, 1, 10)) == [b"good"]
+
+
+def test_a_damaged_beginning_is_named(tmp_path: Path) -> None:
+    """Not a UnicodeDecodeError: the operator is told which file, and what to do."""
+    Journal(tmp_path, "run").close()
+    (path,) = files(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[8:12] = b"\xff" * 4
+    path.write_bytes(content)
+
+    with pytest.raises(JournalError, match=rf"{path.name} is damaged in its first bytes: move"):
+        Journal(tmp_path, "run")

@@ -123,9 +123,9 @@ class PrivateReader:
         return Position(
             instrument_id=instrument_id,
             size_e8=_signed(side, abs(signed_e8), is_closed=position.status == "CLOSED"),
-            entry_price_e8=reported_e8(position.average_entry_price),
+            entry_price_e8=_price(reported_e8(position.average_entry_price)),
             mark_price_e8=0,  # not among the fields
-            liquidation_price_e8=reported_e8(position.liquidation_price),
+            liquidation_price_e8=_price(reported_e8(position.liquidation_price)),
         )
 
     # --- SBE ---
@@ -169,9 +169,9 @@ class PrivateReader:
         return Position(
             instrument_id=instrument_id,
             size_e8=_signed(_enum(sbe.PositionSide, message.side), message.size_e8, is_closed=is_closed),
-            entry_price_e8=message.entry_price_e8,
-            mark_price_e8=message.mark_price_e8 or 0,
-            liquidation_price_e8=message.liquidation_price_e8 or 0,
+            entry_price_e8=_price(message.entry_price_e8),
+            mark_price_e8=_price(message.mark_price_e8 or 0),
+            liquidation_price_e8=_price(message.liquidation_price_e8 or 0),
         )
 
     def _update(
@@ -200,7 +200,7 @@ class PrivateReader:
             status=_status(state, filled_e8, remaining_e8, reason),
             size_e8=size_e8,
             filled_e8=filled_e8,
-            average_price_e8=average_price_e8 or None,
+            average_price_e8=_price(average_price_e8) or None,
             fee_e8=None,  # told by the fills alone
             reason="" if reason in _NO_REASON else reason,
             venue_unix_ns=_unix_ns(unix_us),
@@ -227,6 +227,13 @@ def _signed(side: sbe.PositionSide, size_e8: int, *, is_closed: bool) -> int:
 def _positive(value_e8: int) -> int:
     if value_e8 <= 0:
         raise PayloadError(f"a fill with a price or size of {value_e8} e8")
+    return value_e8
+
+
+def _price(value_e8: int) -> int:
+    """A price that may be 0 for "none"."""
+    if value_e8 < 0:
+        raise PayloadError(f"a price of {value_e8} e8")
     return value_e8
 
 

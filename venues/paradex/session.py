@@ -177,17 +177,18 @@ def _token_life_ms(token: str) -> int:
     return life_ms if life_ms > 0 else TOKEN_LIFE_MS
 
 
-_Felt = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{1,63}$")]
+# Patterns end in \Z: a $ would also let a newline pass at the end.
+_Felt = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{1,63}\Z")]
 
 
 class _ConfigJson(msgspec.Struct, frozen=True):
-    starknet_chain_id: Annotated[str, msgspec.Meta(pattern="^[ -~]{1,31}$")]
+    starknet_chain_id: Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,31}\Z")]
     paraclear_account_proxy_hash: _Felt
     paraclear_account_hash: _Felt
 
 
 class _TokenJson(msgspec.Struct, frozen=True):
-    jwt_token: str
+    jwt_token: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+\Z")]  # travels as a header
 
 
 class _ClaimsJson(msgspec.Struct, frozen=True):

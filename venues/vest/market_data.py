@@ -19,7 +19,7 @@ from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, 
 from venues.vest.answers import VENUE
 from venues.vest.doubts import PING_INTERVAL_NS, ROUTING_PARAMETER
 from venues.vest.hosts import with_query
-from venues.vest.wire import decode
+from venues.vest.wire import UnixMs, decode
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
@@ -51,7 +51,7 @@ class _Frame(msgspec.Struct, gc=False):
 
     channel: str = ""
     data: _Book | str | None = None
-    tsMs: int = 0  # v3 alone
+    tsMs: UnixMs = 0  # v3 alone
     id: int | None = None
     code: int | None = None
     msg: str = ""
@@ -176,10 +176,13 @@ class VestMarketData:
             for outcome in content.subscription_outcomes:
                 self._take_outcome(outcome)
         elif content.id is not None:
-            instrument_id = self._requests.pop(content.id, _NO_INSTRUMENT)
+            instrument_id = self._requests.pop(content.id, None)
             if content.code is not None:
-                detail = f"{content.code} {content.msg}"
-                self._faults.append(FeedFault(FaultKind.REFUSED, instrument_id, detail))
+                subject = _NO_INSTRUMENT if instrument_id is None else instrument_id
+                self._faults.append(FeedFault(FaultKind.REFUSED, subject, f"{content.code} {content.msg}"))
+            elif instrument_id is None:
+                detail = f"a reply to request {content.id}, never made"
+                self._faults.append(FeedFault(FaultKind.UNKNOWN, _NO_INSTRUMENT, detail))
         else:
             detail = frame[:200].decode("utf-8", "replace")
             self._faults.append(FeedFault(FaultKind.UNKNOWN, _NO_INSTRUMENT, detail))

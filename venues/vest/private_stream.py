@@ -20,7 +20,7 @@ from venues.vest.answers import VENUE
 from venues.vest.codes import DUPLICATE, describe
 from venues.vest.doubts import PING_INTERVAL_NS
 from venues.vest.market_data import PING_FRAME, subscribe_frame
-from venues.vest.wire import Executed, OrderRow, decode, new_fill, order_update
+from venues.vest.wire import Executed, OrderRow, client_order_id, decode, new_fill, order_update
 
 _CHANNEL: Final = "account_private"
 _UNKNOWN_INSTRUMENT: Final = -1
@@ -83,6 +83,8 @@ class PrivateStream:
             raise ValueError(f"{_CHANNEL} was refused: {describe(content.code)} {content.msg}")
         if content.id is None:
             raise ValueError("the frame is neither an event, an acknowledgement nor a pong")
+        if not 0 < content.id <= self._last_request_id:
+            raise ValueError(f"a reply to request {content.id}, never made")
         if content.id == self._last_request_id:
             self._events.append(StreamReady(recv_mono_ns))
 
@@ -100,7 +102,7 @@ class PrivateStream:
             # Said of a request that met its own double. The order of that nonce lives on: to pass
             # this on as its rejection would forget a position.
             self._events.append(
-                OrderAck(row.nonce or 0, Outcome.IN_DOUBT, row.id, str(row.code), describe(row.code))
+                OrderAck(client_order_id(row), Outcome.IN_DOUBT, row.id, str(row.code), describe(row.code))
             )
             return
         instrument_id = self._instrument_ids.get(row.symbol or "", _UNKNOWN_INSTRUMENT)

@@ -53,6 +53,7 @@ from venues.vest.wire import (
     PositionRow,
     order_update,
     report_e8,
+    unsigned_e8,
 )
 
 _account_decoder = msgspec.json.Decoder(AccountRow)
@@ -307,12 +308,14 @@ def _update(row: OrderRow, instrument_id: int) -> OrderUpdate:
 def _position(row: PositionRow, instrument_id: int) -> Position:
     try:
         size_e8 = parse_e8(row.size)
+        if size_e8 < 0:  # beside its side: which of the two is right would be a guess
+            raise ValueError(f"a position of {row.size}, {'long' if row.is_long else 'short'}")
         return Position(
             instrument_id=instrument_id,
             size_e8=size_e8 if row.is_long else -size_e8,
-            entry_price_e8=report_e8(row.entry_price) or 0,
-            mark_price_e8=report_e8(row.mark_price) or 0,
-            liquidation_price_e8=report_e8(row.liq_price) or 0,
+            entry_price_e8=unsigned_e8(row.entry_price) or 0,
+            mark_price_e8=unsigned_e8(row.mark_price) or 0,
+            liquidation_price_e8=unsigned_e8(row.liq_price) or 0,
         )
     except ValueError as error:
         raise TransportError(f"{VENUE}: GET /account: {error}") from None

@@ -19,6 +19,11 @@ _NS_PER_MS: Final = 1_000_000
 # ends an 8 MB stack (seen between 20,000 and 40,000).
 _BRACKETS_MAX: Final = 4_000
 
+# Times whose nanoseconds fit the 64 bits of a shared record.
+UnixMs = Annotated[int, msgspec.Meta(ge=0, lt=9 * 10**12)]
+
+CLIENT_ORDER_ID_BOUND: Final = 2**53
+
 T = TypeVar("T")
 
 
@@ -61,10 +66,10 @@ class OrderRow(msgspec.Struct, kw_only=True, rename="camel"):
     code: int | None = None
     last_filled_size: str | None = None
     last_filled_price: str | None = None
-    last_filled_time: int | None = None
+    last_filled_time: UnixMs | None = None
     avg_filled_price: str | None = None
     fees: str | None = None
-    post_time: int | None = None
+    post_time: UnixMs | None = None
 
 
 class PositionRow(msgspec.Struct, rename="camel"):
@@ -99,7 +104,7 @@ class ExchangeInfo(msgspec.Struct):
 
 
 class Registration(msgspec.Struct, rename="camel"):
-    api_key: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$")]  # travels as a header
+    api_key: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+\Z")]  # travels as a header
     acc_group: Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -126,6 +131,19 @@ def report_e8(text: str | None) -> int | None:
     return parse_e8(f"{whole}{dot}{fraction}")
 
 
+def unsigned_e8(text: str | None) -> int | None:
+    """Return a size or price as ``report_e8`` does. Raises ValueError for a negative one, too."""
+    value_e8 = report_e8(text)
+    if value_e8 is not None and value_e8 < 0:
+        raise ValueError(f"{text!r} is negative")
+    return value_e8
+
+
+def client_order_id(row: OrderRow) -> int:
+    """The order's nonce if it can be one of ours, else 0: other hands choose as they like."""
+    return row.nonce if row.nonce is not None and 0 < row.nonce < CLIENT_ORDER_ID_BOUND else 0
+
+
 def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
     """Return what a row or event says an order has become.
 
@@ -134,16 +152,16 @@ def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
     status = STATUSES.get(row.status)
     if status is None:
         raise ValueError(f"order status {row.status[:40]!r} is not documented")
-    size_e8 = parse_e8(row.size) if row.size is not None else None
+    size_e8 = _size_e8(row.size) if row.size is not None else None
     unix_ms = row.last_filled_time or row.post_time or 0
     return OrderUpdate(
-        client_order_id=row.nonce or 0,
+        client_order_id=client_order_id(row),
         venue_order_id=row.id,
         instrument_id=instrument_id,
         status=status,
         size_e8=size_e8,
         filled_e8=_filled_e8(row, size_e8),
-        average_price_e8=report_e8(row.avg_filled_price),
+        average_price_e8=unsigned_e8(row.avg_filled_price),
         fee_e8=report_e8(row.fees),
         reason=describe(row.code) if row.code is not None else "",
         venue_unix_ns=unix_ms * _NS_PER_MS,
@@ -159,6 +177,14 @@ def _filled_e8(row: OrderRow, size_e8: int | None) -> int | None:
     if row.status == "REJECTED" and row.code != DELETED_BY_LIQUIDATION:
         return 0  # a liquidation may delete an order that had been filled in part
     return None
+
+
+def _size_e8(text: str) -> int:
+    """A size of the order's own grid, where a digit too many is an error."""
+    size_e8 = parse_e8(text)
+    if size_e8 < 0:
+        raise ValueError(f"size {text!r} is negative")
+    return size_e8
 
 
 class Executed(NamedTuple):
@@ -187,20 +213,23 @@ def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill 
     told = (row.status, row.last_filled_time, row.last_filled_size, row.last_filled_price, row.fees)
     if told == before.last:
         return None, before  # an event may come twice
-    size_e8, price_e8 = parse_e8(row.last_filled_size), report_e8(row.last_filled_price) or 0
-    average_e8 = report_e8(row.avg_filled_price)
+    size_e8, price_e8 = _size_e8(row.last_filled_size), unsigned_e8(row.last_filled_price) or 0
+    average_e8 = unsigned_e8(row.avg_filled_price)
     if row.status == "FILLED" and row.size is not None and average_e8:
-        whole_e8 = parse_e8(row.size)
+        whole_e8 = _size_e8(row.size)
         rest_e8 = whole_e8 - before.size_e8
         if rest_e8 <= 0:
             return None, before
         if rest_e8 != size_e8:
             size_e8 = rest_e8
             price_e8 = (average_e8 * whole_e8 - before.quote_e8 * E8) // rest_e8
+    if size_e8 <= 0 or not 0 < price_e8 < 2**63:
+        # Also where the average does not go with what was told before.
+        raise ValueError(f"order {row.id[:80]}: a fill of {size_e8} e8 at {price_e8} e8")
     fees_e8 = report_e8(row.fees) or 0
     fill = Fill(
         fill_id=f"{row.id}:{row.last_filled_time}:{size_e8}:{price_e8}:{fees_e8}",
-        client_order_id=row.nonce or 0,
+        client_order_id=client_order_id(row),
         venue_order_id=row.id,
         instrument_id=instrument_id,
         side=Side.BUY if row.is_buy else Side.SELL,

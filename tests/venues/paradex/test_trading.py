@@ -204,6 +204,8 @@ def test_a_refused_login_is_not_taken_for_a_missing_onboarding() -> None:
         CONFIG | {"paraclear_account_hash": "not hex"},
         CONFIG | {"starknet_chain_id": "X" * 32},
         CONFIG | {"starknet_chain_id": ""},
+        CONFIG | {"starknet_chain_id": "X" * 31 + "\n"},
+        CONFIG | {"paraclear_account_hash": "0x1\n"},
     ],
 )
 def test_a_config_nobody_can_sign_for_is_no_usable_answer(config: dict[str, str]) -> None:
@@ -227,7 +229,7 @@ def test_a_tokens_own_life_counts_and_not_our_clock() -> None:
     assert trading.renew_due_unix_ms == NOW_MS + 6_000
 
 
-@pytest.mark.parametrize("token", ["a.b.c", "..", "e30.e30.e30", a_jwt(issued_s=9, expires_s=3), "a.é.c"])
+@pytest.mark.parametrize("token", ["a.b.c", "..", "e30.e30.e30", a_jwt(issued_s=9, expires_s=3)])
 def test_tokens_with_odd_claims_live_as_documented(token: str) -> None:
     """A token is the venue's business; ours is only when to ask for the next."""
     trading = a_trading(logged_in=False)
@@ -235,6 +237,13 @@ def test_tokens_with_odd_claims_live_as_documented(token: str) -> None:
     converse(trading.login(NOW_MS), answer(CONFIG), answer({"jwt_token": token}))
 
     assert trading.renew_due_unix_ms == NOW_MS + 180_000
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\n", "a\r\nX-Evil: 1", "é"])
+def test_a_token_that_no_header_can_carry_is_no_answer(token: str) -> None:
+    """Everything after a line break would be a header of the venue's choosing."""
+    with pytest.raises(TransportError, match="jwt_token"):
+        converse(a_trading(logged_in=False).login(NOW_MS), answer(CONFIG), answer({"jwt_token": token}))
 
 
 def test_renew_replaces_the_token_in_later_calls() -> None:
@@ -546,7 +555,15 @@ def test_positions_are_signed(changes: dict[str, str], size_e8: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"size": "-0.04"}, {"status": "CLOSED"}, {"side": "BOTH"}, {"size": "x"}]
+    "changes",
+    [
+        {"size": "-0.04"},
+        {"status": "CLOSED"},
+        {"side": "BOTH"},
+        {"size": "x"},
+        {"average_entry_price": "-1"},
+        {"liquidation_price": "-1"},
+    ],
 )
 def test_a_position_that_contradicts_itself_is_no_answer(changes: dict[str, str]) -> None:
     """Exposure is never guessed."""
@@ -912,6 +929,7 @@ def test_the_private_channels_from_sbe(version: int) -> None:
         notification("orders.ALL", order_json(remaining_size="0.02")),
         notification("orders.ALL", order_json(size="1e3")),
         notification("orders.ALL", order_json(last_updated_at=-1)),
+        notification("orders.ALL", order_json(avg_fill_price="-1")),
         notification("fills.ALL", {"id": "1"}),
         notification("fills.ALL", FILL | {"size": "0"}),
         notification("fills.ALL", FILL | {"price": "-64990"}),
@@ -937,6 +955,17 @@ def test_an_enumeration_nobody_published_is_a_frame_error() -> None:
     frame[8 + 16] = 254
 
     with pytest.raises(FrameError, match="OrderState 254"):
+        trading.stream_receive(bytes(frame), True, 6)
+
+
+def test_a_price_below_zero_is_a_frame_error() -> None:
+    """The mark price of an SBE position, its sixth number."""
+    trading = knowing_btc(connected(a_trading()))
+    frame = bytearray(sbe_frame("position_short"))
+    at = 8 + 8 + 8 + 1 + 4 * 8
+    frame[at : at + 8] = (-5).to_bytes(8, "little", signed=True)
+
+    with pytest.raises(FrameError, match="price of -5 e8"):
         trading.stream_receive(bytes(frame), True, 6)
 
 

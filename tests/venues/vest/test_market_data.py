@@ -208,6 +208,13 @@ def test_a_bad_snapshot_is_refused_whole(bids: Any, why: str) -> None:
     assert (feed.take_tops(), feed.take_depths(), feed.take_faults()) == ([], [], [])
 
 
+@pytest.mark.parametrize("sent_ms", [-1, 9 * 10**12, 2**62])
+def test_a_time_that_no_record_can_hold_is_refused(sent_ms: int) -> None:
+    """In nanoseconds it would not fit 64 bits, and end the feed where it is packed."""
+    with pytest.raises(FrameError, match="tsMs"):
+        received(V3_DEPTH.replace(b"1790000000123", b"%d" % sent_ms))
+
+
 def test_acknowledgements_and_pongs_are_no_news() -> None:
     feed = received(b'{"result":null,"id":1}', b'{"data":"PONG"}', b'{"result":null,"id":2}')
     assert (feed.take_tops(), feed.take_faults(), feed.take_frames()[2:]) == ([], [], [])
@@ -229,7 +236,9 @@ def test_v3_outcomes_name_the_rejected_stream_alone() -> None:
     assert "invalid_stream" in fault.detail
 
 
-@pytest.mark.parametrize("frame", [b"{}", b'{"data":"PING"}', b'{"hello":"world"}'])
+@pytest.mark.parametrize(
+    "frame", [b"{}", b'{"data":"PING"}', b'{"hello":"world"}', b'{"result":null,"id":99}']
+)
 def test_an_undocumented_message_is_named(frame: bytes) -> None:
     [fault] = received(frame).take_faults()
     assert (fault.kind, fault.instrument_id) == (FaultKind.UNKNOWN, -1)

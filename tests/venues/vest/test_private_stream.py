@@ -197,6 +197,21 @@ def test_orders_of_other_hands_come_through_with_what_they_say() -> None:
     assert (update.client_order_id, update.instrument_id) == (0, -1)
 
 
+@pytest.mark.parametrize("nonce", [-5, 0, 2**53, 10**30])
+def test_a_nonce_that_cannot_be_ours_is_nobodys(nonce: int) -> None:
+    """Other hands number their orders as they like; ours are 1 to 2**53 - 1."""
+    [update] = events_of(NEW | {"nonce": nonce})
+    assert isinstance(update, OrderUpdate)
+    assert update.client_order_id == 0
+
+
+def test_an_average_that_belies_what_was_told_before_is_a_frame_error() -> None:
+    """The rest of the order would have cost less than nothing."""
+    partial = FILLED | {"status": "PARTIALLY_FILLED", "lastFilledSize": "0.0900", "fees": "0.1"}
+    with pytest.raises(FrameError, match="a fill of"):
+        events_of(partial, FILLED | {"avgFilledPrice": "1.00", "lastFilledSize": "0.0001"})
+
+
 def test_pool_and_transfer_events_concern_no_order() -> None:
     args = {"id": "0x1", "size": "1", "orderType": "DEPOSIT", "status": "NEW", "postTime": 1, "nonce": 1}
     assert events_of(a_push(args, "LP"), a_push(args, "TRANSFER"), b'{"data":"PONG"}') == []
@@ -209,6 +224,15 @@ def test_pool_and_transfer_events_concern_no_order() -> None:
         (a_push(NEW, channel="tickers"), "not subscribed"),
         (a_push(NEW | {"status": "EXPIRED"}), "EXPIRED"),
         (a_push(NEW | {"size": "0,1"}), "plain decimal"),
+        (a_push(NEW | {"size": "-0.1"}), "negative"),
+        (a_push(NEW | {"postTime": -1}), "postTime"),
+        (a_push(FILLED | {"lastFilledTime": 11_763_600_000_120}), "lastFilledTime"),
+        (a_push(FILLED | {"lastFilledSize": "-0.1000"}), "negative"),
+        (a_push(FILLED | {"lastFilledPrice": "-89960.00"}), "negative"),
+        (a_push(FILLED | {"avgFilledPrice": "-89960.00"}), "negative"),
+        (a_push(FILLED | {"status": "PARTIALLY_FILLED", "lastFilledPrice": "0"}), "a fill of"),
+        (a_push(FILLED | {"status": "PARTIALLY_FILLED", "lastFilledSize": "0"}), "a fill of"),
+        (b'{"result":null,"id":2}', "never made"),
         (a_push({"status": "NEW"}), "id"),
         (b"{}", "neither"),
         (b"\xff\xfe", "malformed"),

@@ -172,6 +172,7 @@ def test_the_stream_url_carries_route_and_listen_key() -> None:
         {"apiKey": API_KEY},
         {"apiKey": "", "accGroup": 0},
         {"apiKey": "a\r\nb: c", "accGroup": 0},
+        {"apiKey": "a\n", "accGroup": 0},
         {"apiKey": API_KEY, "accGroup": -1},
         {"apiKey": API_KEY, "accGroup": None},
         [],
@@ -540,6 +541,14 @@ def test_a_position_that_is_no_number_settles_nothing(field: str) -> None:
     """Zero in its place would be a position believed flat."""
     row = ACCOUNT["positions"][0] | {field: "n/a"}
     with pytest.raises(TransportError, match="plain decimal"):
+        drive(a_session().query_positions(9), an_answer(ACCOUNT | {"positions": [row]}))
+
+
+@pytest.mark.parametrize("changes", [{"size": "-0.1"}, {"entryPrice": "-1"}, {"liqPrice": "-1"}])
+def test_a_position_that_contradicts_itself_settles_nothing(changes: dict[str, str]) -> None:
+    """A negative long may be a short or a slip: exposure is never guessed."""
+    row = ACCOUNT["positions"][0] | changes
+    with pytest.raises(TransportError, match=r"a position of -0\.1, long|negative"):
         drive(a_session().query_positions(9), an_answer(ACCOUNT | {"positions": [row]}))
 
 
