@@ -135,6 +135,7 @@ def refuse(message: str) -> NoReturn:
 def _listen_for_signals(stop: Stop) -> None:
     # Ctrl-C reaches the whole terminal group; the supervisor alone answers it, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal is gone: the same holds
 
     def request(_signum: int, _frame: object) -> None:
         stop.requests += 1

@@ -2,8 +2,8 @@
 
     python supervisor.py [--config FILE] [--check] [--live] [--clean]
 
-Exit codes: 0 stopped as asked · 1 a process could not be kept alive · 2 the configuration or the
-environment does not allow a start.
+Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
+order · 2 the configuration or the environment does not allow a start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -28,6 +28,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from epochs import Epochs
 from launch import EXIT_UNUSABLE, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
@@ -55,6 +56,7 @@ _STEADY_S = 10.0  # a process that lived this long did not die young
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
 _TURN_S = 0.1
 _KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
+_LAST_WORDS_S = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
 
 
 class ProcessState(Enum):
@@ -101,7 +103,8 @@ class Child:
     started_mono_s: float = 0.0
     retry_mono_s: float = 0.0
     quick_deaths: int = 0
-    epoch: int = 0
+    lives: int = 0
+    exit_code: int | None = None  # of the last life, once it has ended
     last_stderr: str = ""
     stderr: IO[bytes] | None = None
     partial: bytes = b""
@@ -130,7 +133,7 @@ class Fatal(Exception):
 class Supervisor:
     """Starts children in order, replaces the dead and the silent, stops them in order."""
 
-    def __init__(self, settings: Settings, log: Log, counters: CounterTable) -> None:
+    def __init__(self, settings: Settings, log: Log, counters: CounterTable, epochs: Epochs) -> None:
         self._settings = settings
         self._log = log
         self._counters = counters
@@ -138,15 +141,16 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
         self._is_stopping = False
-        self._epoch = _epoch_now()
+        self._epochs = epochs
 
     # --- signals: the handler only counts; the loop acts ---
     def listen_for_signals(self) -> None:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer)
         self._selector.register(reader, selectors.EVENT_READ, None)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._count_stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self._count_stop)
 
     def _count_stop(self, _signum: int, _frame: object) -> None:
         self._stop_requests += 1
@@ -160,8 +164,7 @@ class Supervisor:
         """Start a child and remember it. Its standard error is ours to log."""
         if child not in self._children:
             self._children.append(child)
-        self._epoch += 1
-        child.epoch = self._epoch
+        child.lives += 1
         child.started_mono_s = time.monotonic()
         child.last_stderr = ""
         environment = {
@@ -170,7 +173,7 @@ class Supervisor:
             if name not in all_secret_names() or name in child.secrets
         }
         child.process = subprocess.Popen(
-            [*child.command, "--epoch", str(child.epoch)],
+            [*child.command, "--epoch", str(self._epochs.next())],
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -193,7 +196,7 @@ class Supervisor:
     def _reap(self, child: Child) -> None:
         """Deal with a child that has ended."""
         assert child.process is not None
-        code = child.process.returncode
+        code = child.exit_code = child.process.returncode
         self._drain_stderr(child)
         assert child.stderr is not None
         self._selector.unregister(child.stderr)
@@ -279,8 +282,8 @@ class Supervisor:
         while not self.stop_requested:
             self.turn()
 
-    def stop(self, exit_code: int) -> None:
-        """Stop in the order in which nothing is lost. Returns when no child is left."""
+    def stop(self, exit_code: int) -> int:
+        """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
         self._is_stopping = True
         self._counters.set(self._counters.index("stopping"), 1)
         patience_s = self._settings.runtime.shutdown_timeout_s
@@ -293,13 +296,41 @@ class Supervisor:
             on_shutdown=on_shutdown,
         )
         # The executor first, while prices and venues are still there to finish with.
-        self._end({"executor"}, patience_s + _KILL_AFTER_S)
+        if not self._end_executor(patience_s + _LAST_WORDS_S):
+            exit_code = exit_code or 1
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
         self._end({"simulator"}, _KILL_AFTER_S)
         self._log.info("processes_stopped", exit_code=exit_code)
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
+        return exit_code
+
+    def _end_executor(self, patience_s: float) -> bool:
+        """Let the executor finish what is under way; False when it could not, or did not say so."""
+        executor = next((child for child in self._children if child.name == "executor"), None)
+        if executor is None:
+            return True
+        if executor.state is ProcessState.BACKOFF:
+            # Dead in the middle of something, perhaps: only a new life of it can find out and mend it.
+            self.start(executor)
+        deadline_s = time.monotonic() + patience_s
+        coming_up = (ProcessState.STARTING, ProcessState.BACKOFF)
+        while executor.lives > 1 and executor.state in coming_up and time.monotonic() < deadline_s:
+            self.turn(0.02)  # told to end before it listens for it, it would just be gone
+            if self._stop_requests > 1:
+                break
+        self._end({"executor"}, patience_s)
+        had_not_begun = executor.lives == 1 and executor.exit_code == -signal.SIGTERM
+        if executor.exit_code in (0, EXIT_UNUSABLE) or had_not_begun:
+            return True
+        self._log.error(
+            "shutdown_step",
+            process="executor",
+            exit_code=executor.exit_code,
+            detail="it did not end in order: look at both venues for open positions and orders",
+        )
+        return False
 
     def _end(self, group: Set[str], patience_s: float) -> None:
         children = [child for child in self._children if child.name in group]
@@ -335,7 +366,12 @@ class Supervisor:
                 child.process.kill()
 
     def kill_all(self) -> None:
-        """After a failure of our own: leave no process behind."""
+        """After a failure of our own: leave no process behind, and no leg that the executor can mend."""
+        for child in self._children:
+            if child.process is not None and child.name == "executor":
+                child.process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(self._settings.runtime.shutdown_timeout_s + _LAST_WORDS_S)
         for child in self._children:
             if child.process is not None:
                 child.process.kill()
@@ -366,7 +402,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python supervisor.py",
         description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
         "Ctrl-C stops in order.",
-        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive, "
+        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
         "2 the configuration or the environment does not allow a start.",
     )
     parser.add_argument(
@@ -479,6 +515,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
     source = str(arguments.config)
     with ExitStack() as stack:
         directory = stack.enter_context(instance_directory(settings, clean=arguments.clean))
+        epochs = stack.enter_context(closing(open_epochs(settings)))
         Memory.create(directory, memory_plan(settings), counter_names(settings))
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
@@ -489,7 +526,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
-        supervisor = Supervisor(settings, log, counters)
+        supervisor = Supervisor(settings, log, counters, epochs)
         supervisor.listen_for_signals()
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         for fd in bells.values():
@@ -505,17 +542,32 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             for problem in error.problems:
                 log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
             exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
-        supervisor.stop(exit_code)
+        if supervisor.stop(exit_code) and not exit_code:
+            exit_code, last_words = 1, "the executor did not end in order: look at both venues"
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
     return exit_code
 
 
+def open_epochs(settings: Settings) -> Epochs:
+    """The numbers of process lives, kept beside the journal. Raises SegmentError where they cannot be."""
+    path = PROJECT / settings.persistence.var_dir / f"epoch-{settings.bot_id}"
+    try:
+        return Epochs(path)
+    except OSError as error:
+        raise SegmentError(
+            f"persistence.var_dir: {path}: {error.strerror}; name a directory you own"
+        ) from error
+    except ValueError as error:
+        raise SegmentError(str(error)) from error
+
+
 @contextmanager
 def instance_directory(settings: Settings, *, clean: bool) -> Iterator[Path]:
     """The instance's memory directory, not yet created, under a lock; removed at the end.
 
+    After a failure of our own it stays, as after a kill: it knows what was under way.
     Raises SegmentError when another supervisor runs under this bot_id, or a crashed one left its
     memory: that memory knows what was open, so it is removed only when the operator says so.
     """
@@ -537,6 +589,10 @@ def instance_directory(settings: Settings, *, clean: bool) -> Iterator[Path]:
                 f"another instance with bot_id {settings.bot_id!r} runs (pid {holder}); "
                 "stop it, or give this one another bot_id"
             ) from None
+        if os.fstat(lock_fd).st_nlink == 0:
+            raise SegmentError(
+                f"another instance with bot_id {settings.bot_id!r} has just ended; start again"
+            )
         os.truncate(lock_fd, 0)
         os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
         if directory.exists():
@@ -548,8 +604,8 @@ def instance_directory(settings: Settings, *, clean: bool) -> Iterator[Path]:
             shutil.rmtree(directory)
         try:
             yield directory
-        finally:
             shutil.rmtree(directory, ignore_errors=True)
+        finally:
             lock_path.unlink(missing_ok=True)
     finally:
         os.close(lock_fd)
@@ -669,11 +725,6 @@ def summary(settings: Settings) -> dict[str, Any]:
         "http_connections": settings.execution.http_connections,
         "on_shutdown": settings.runtime.on_shutdown,
     }
-
-
-def _epoch_now() -> int:
-    """A number below 2**29 that grows from start to start: seconds since 2026."""
-    return int(time.time()) - int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from shm.records import SIGNAL, Signal, SignalKind
 from venues.contract import Side
 
 _REFUSAL_PAUSE_NS = 500_000_000
-_LIFE_BITS = 24  # room for the signals of one detector life
 
 
 class Signals:
@@ -48,7 +47,7 @@ class Signals:
         at = desk.at(pair, with_depth=False)
         if signal.kind == SignalKind.EXIT:
             refusal = _refuse_expired(signal, at.now_mono_ns)
-            event: Enter | Exit = Exit(at, _lasting_id(signal), "signal")
+            event: Enter | Exit = Exit(at, signal.signal_id, "signal")
         else:
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
             refusal = refuse_entry(self._entry_check(pair, signal, at), desk.settings.risk)
@@ -123,15 +122,10 @@ def _refuse_expired(signal: Signal, now_mono_ns: int) -> Refusal | None:
 def _enter(signal: Signal, at: At) -> Enter:
     return Enter(
         at,
-        _lasting_id(signal),
+        signal.signal_id,
         signal.direction,
         signal.layer,
         signal.size_e8,
         (signal.first_price_e8, signal.second_price_e8),
         signal.spread_bps,
     )
-
-
-def _lasting_id(signal: Signal) -> int:
-    """An id that grows over all of the detector's lives, as the machine wants it."""
-    return signal.writer_epoch << _LIFE_BITS | signal.signal_id

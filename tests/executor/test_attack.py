@@ -107,6 +107,18 @@ async def test_an_api_key_the_venue_has_forgotten_does_not_leave_a_leg_alone() -
         assert not world.told("halted")
 
 
+async def test_signals_of_a_later_detector_life_are_newer() -> None:
+    """Whatever the numbers of the two lives: made of them once more, an id could fall behind the last
+    one taken, and every entry of the new life was refused as seen."""
+    async with a_world() as world:
+        await world.start()
+        for world.detector_epoch in (513, 514):
+            await world.open()
+            world.exit()
+            await world.until_phase(PairPhase.FLAT)
+        assert len(world.told("trade_opened")) == 2
+
+
 # ------------------------------------------------------------------------------- the machine alone
 
 

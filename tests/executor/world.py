@@ -108,6 +108,7 @@ class World:
         self._raw = raw
         self._readers: list[asyncio.Task[None]] = []
         self.epoch = 28_000_000
+        self.detector_epoch = 1
         self._signal_id = 0
 
     async def create_memory(self) -> None:
@@ -207,7 +208,8 @@ class World:
         self._signal_id += 1
         now = time.monotonic_ns()
         made = Signal(
-            self._signal_id, 1, 0, kind, direction, 0, size_e8, *prices_e8, 5.0, 3.0, now, now, now, now,
+            (self.detector_epoch << 32) + self._signal_id, self.detector_epoch, 0, kind, direction, 0,
+            size_e8, *prices_e8, 5.0, 3.0, now, now, now, now,
             now + int(ttl_ms * 1e6),
         )  # fmt: skip
         assert self._signals.push(SIGNAL.pack(*made))
