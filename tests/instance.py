@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from persistence.server import stop_server
 from settings import PROJECT
 
 Line = Mapping[str, Any]
@@ -29,6 +33,21 @@ def free_ports(count: int) -> list[int]:
     for item in sockets:
         item.close()
     return ports
+
+
+@contextmanager
+def a_directory() -> Iterator[Path]:
+    """A directory for an embedded PostgreSQL, outside pytest's own.
+
+    Started as root the server runs as another user, and every pytest session closes pytest's
+    directory to others when it begins: a second session would take the files from a running server.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="tandem-test-"))
+    try:
+        yield directory
+    finally:
+        stop_server(directory / "var")
+        shutil.rmtree(directory)
 
 
 def write_config(directory: Path, **changes: Any) -> Path:

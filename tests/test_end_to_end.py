@@ -13,17 +13,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from persistence.server import start_server, stop_server
-from tests.instance import Instance, Line, descendants, memory_dir, write_config
+from persistence.server import start_server
+from tests.instance import Instance, Line, a_directory, descendants, memory_dir, write_config
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[Path]:
-    # Where the recording's gaps come thick: three trades within half a minute.
-    path = write_config(tmp_path, simulator__start_s=26.0)
-    yield path
-    shutil.rmtree(memory_dir(path), ignore_errors=True)
-    stop_server(tmp_path / "var")
+def config() -> Iterator[Path]:
+    with a_directory() as directory:
+        # Where the recording's gaps come thick: three trades within half a minute.
+        path = write_config(directory, simulator__start_s=26.0)
+        yield path
+        shutil.rmtree(memory_dir(path), ignore_errors=True)
 
 
 def rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:

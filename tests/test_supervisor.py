@@ -14,14 +14,15 @@ import pytest
 import yaml
 
 from settings import PROJECT
-from tests.instance import Instance, descendants, memory_dir, write_config
+from tests.instance import Instance, a_directory, descendants, memory_dir, write_config
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[Path]:
-    path = write_config(tmp_path)
-    yield path
-    shutil.rmtree(memory_dir(path), ignore_errors=True)
+def config() -> Iterator[Path]:
+    with a_directory() as directory:
+        path = write_config(directory)
+        yield path
+        shutil.rmtree(memory_dir(path), ignore_errors=True)
 
 
 def supervisor(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from persistence.server import start_server, stop_server
+from tests.instance import a_directory
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """The embedded server in a directory of its own, stopped at the end."""
-    var_dir: Path = tmp_path_factory.mktemp("database")
-    yield start_server(var_dir)
-    assert stop_server(var_dir)
+    with a_directory() as directory:
+        yield start_server(directory / "var")
+        assert stop_server(directory / "var")
 
 
 @pytest.fixture
