@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help run check test lint types format bench differential fuzz torture lock clean
+.PHONY: help run check test lint types format bench conformance differential fuzz torture lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench    measure shared memory and signing (a running instance: python -m tools latency)"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
+	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
@@ -42,6 +43,15 @@ bench: $(READY)
 torture: $(READY)
 	@$(PY) -m tests.shm.torture --publishes 10000000
 
+# paradex-py and ccxt pin what we do not, so they run in an environment of their own.
+conformance: $(READY) .venv-conformance/.ready
+	@echo "tandem: running paradex-py and ccxt against the simulator (about a minute)" >&2
+	@$(PY) -m tests.conformance .venv-conformance/bin/python
+
+# --no-deps: everything needed is pinned, and overrides.txt says what is left out on purpose.
+.venv-conformance/.ready: tests/conformance/requirements.lock
+	$(call environment,.venv-conformance,tests/conformance/requirements.lock,--no-deps --no-compile)
+
 # starknet-py pins what we do not, so it judges in an environment of its own, and imports nothing of ours.
 differential: $(READY) .venv-differential/.ready
 	@$(PY) -m tests.differential.vest_orders 10000
@@ -67,16 +77,17 @@ fuzz: $(READY) .venv-fuzz/.ready
 $(READY): requirements.lock
 	$(call environment,.venv,requirements.lock)
 
-# $(call environment,DIRECTORY,PINNED REQUIREMENTS)
+# $(call environment,DIRECTORY,PINNED REQUIREMENTS,MORE OPTIONS OF PIP)
 define environment
 	@echo "tandem: making the Python environment $(1) (once; about a minute)" >&2
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1); $(PYTHON) -m venv --without-pip $(1); }
 	@echo "tandem: installing the pinned packages of $(2)" >&2
 	@if [ -x $(1)/bin/pip ]; then \
-	    $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2); \
+	    $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3) --require-hashes -r $(2); \
 	else \
-	    $(PYTHON) -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --require-hashes -r $(2); \
+	    $(PYTHON) -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check $(3) \
+	        --require-hashes -r $(2); \
 	fi
 	@touch $(1)/.ready
 	@echo "tandem: environment ready" >&2
@@ -85,6 +96,9 @@ endef
 lock:
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-header --quiet -o requirements.lock
+	uv pip compile tests/conformance/requirements.in --override tests/conformance/overrides.txt \
+	    --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes \
+	    --no-header --quiet -o tests/conformance/requirements.lock
 
 clean:
-	rm -rf .venv .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

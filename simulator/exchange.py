@@ -34,7 +34,7 @@ from simulator.orders import (
     SimTrade,
     TimeInForce,
 )
-from simulator.risk import check_amendment, check_at_the_door, risk_refusal
+from simulator.risk import band_edge_e8, check_amendment, check_at_the_door, risk_refusal
 
 __all__ = [
     "BUY",
@@ -214,12 +214,15 @@ class Exchange:
     def execute(self, order_id: str) -> SimOrder:
         """Take a NEW order through risk and matching; return what became of it.
 
+        A market order goes as far as the price band reaches now, not as far as it did at ``submit``.
         An order that is no longer NEW (it was cancelled meanwhile) is left alone.
         """
         ledger = self._ledger
         order = ledger.order(order_id)
         if order.status is SimOrderStatus.NEW:
             account, listing = ledger.account(order.account_id), ledger.listing(order.symbol)
+            if order.limit_price_e8 is None:
+                order.limit_price_e8 = band_edge_e8(order.side, listing)
             refusal = risk_refusal(order, account, listing, ledger.market)
             if refusal is None:
                 match(ledger, order)

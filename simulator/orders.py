@@ -106,7 +106,7 @@ class SimInstrument:
 
 
 class NewOrder(NamedTuple):
-    """A request to trade. ``limit_price_e8`` None takes whatever the book holds."""
+    """A request to trade. ``limit_price_e8`` None takes whatever the book holds within the price band."""
 
     symbol: str
     side: int

@@ -97,6 +97,15 @@ def _is_outside_band(order: SimOrder, listing: Listing) -> bool:
     return order.side * (order.limit_price_e8 - mark_e8) > mark_e8 * band_e8 // E8
 
 
+def band_edge_e8(side: int, listing: Listing) -> int | None:
+    """Worst price of the band around the mark, rounded inwards to the tick; None without a band."""
+    instrument, mark_e8 = listing.instrument, listing.book.mark_e8
+    if not instrument.price_band_e8 or not mark_e8:
+        return None
+    edge_e8 = mark_e8 + side * (mark_e8 * instrument.price_band_e8 // E8)
+    return side * (side * edge_e8 // instrument.tick_e8) * instrument.tick_e8
+
+
 def _has_margin(order: SimOrder, account: Account, listing: Listing, markets: Markets) -> bool:
     """Whether the account carries the order, fee included, or the order asks for no more margin."""
     before = value_account(account, markets)

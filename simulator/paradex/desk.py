@@ -104,11 +104,8 @@ class OrderDesk:
             twin = self.exchange.order_by_client_id(account, spec.client_id)
             if twin is not None and not twin.status.is_final:
                 return ApiError("DUPLICATED_CLIENT_ID", f"client_id {spec.client_id!r} has an open order")
-        instrument = self.exchange.instrument(spec.market)
         try:
-            order = self.exchange.submit(
-                account, spec.to_new_order(instrument, self.exchange.mark_e8(spec.market))
-            )
+            order = self.exchange.submit(account, spec.to_new_order())
         except Refused as refused:
             return from_refused(refused)
         self.feed.remember(order.order_id, OrderDetails.of(spec, received_us))

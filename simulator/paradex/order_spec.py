@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from simulator.orders import BUY, SELL, NewOrder, SimInstrument
+from simulator.orders import BUY, SELL, NewOrder
 from simulator.paradex import sbe
 from simulator.paradex.errors import ApiError
 from simulator.paradex.signatures import Message, order_message
-from venues.contract import E8, parse_e8
+from venues.contract import parse_e8
 
 INSTRUCTIONS: Final = frozenset({"GTC", "IOC", "POST_ONLY", "RPI"})
 SERVED_TYPES: Final = frozenset({"LIMIT", "MARKET"})
@@ -51,29 +51,19 @@ class OrderSpec(NamedTuple):
             price_e8=self.price_e8 or 0,
         )
 
-    def to_new_order(self, instrument: SimInstrument, mark_e8: int) -> NewOrder:
-        """The engine's order. A market order may go as far as the edge of the price band."""
-        side = BUY if self.side == "BUY" else SELL
+    def to_new_order(self) -> NewOrder:
+        """The engine's order."""
         is_market = self.order_type == "MARKET"
         return NewOrder(
             symbol=self.market,
-            side=side,
+            side=BUY if self.side == "BUY" else SELL,
             size_e8=self.size_e8,
-            limit_price_e8=band_edge_e8(instrument, side, mark_e8) if is_market else self.price_e8,
+            limit_price_e8=self.price_e8,
             time_in_force="IOC" if is_market or self.instruction == "IOC" else "GTC",
             post_only=self.instruction == "POST_ONLY",
             reduce_only="REDUCE_ONLY" in self.flags,
             client_id=self.client_id,
         )
-
-
-def band_edge_e8(instrument: SimInstrument, side: int, mark_e8: int) -> int | None:
-    """Worst price of the band around the mark, rounded inwards to the tick; None without a band."""
-    if not instrument.price_band_e8 or not mark_e8:
-        return None
-    edge_e8 = mark_e8 + side * (mark_e8 * instrument.price_band_e8 // E8)
-    ticks = edge_e8 // instrument.tick_e8 if side == BUY else -(-edge_e8 // instrument.tick_e8)
-    return ticks * instrument.tick_e8
 
 
 def parse_order(body: object) -> OrderSpec:

@@ -484,6 +484,22 @@ def test_position_limit_and_price_band() -> None:
     assert refused.value.reason is Reason.TOO_MANY_OPEN_ORDERS
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_market_order_goes_to_the_edge_of_the_band_when_it_is_executed(side: int) -> None:
+    """The mark may move against it on the way; it is neither refused for that nor let beyond."""
+    venue = Venue(replace(CONTRACT, price_band_e8=E8 // 20))
+    venue.show([(100.0, 5.0)], [(101.0, 5.0)])
+    order = venue.submit("anna", NewOrder(SYMBOL, side, 3 * E8, None, "IOC"))
+    if side == BUY:
+        venue.show([(80.0, 1.0)], [(81.0, 1.0), (84.5, 1.0), (84.6, 1.0)])  # mark 80.5, edge 84.525
+    else:
+        venue.show([(121.0, 1.0), (115.5, 1.0), (115.4, 1.0)], [(122.0, 1.0)])  # mark 121.5, edge 115.425
+
+    done = venue.execute(order.order_id)
+
+    assert (done.filled_e8, done.reason) == (2 * E8, Reason.NO_LIQUIDITY)
+
+
 def test_realised_result_comes_out_of_the_average_entry(venue: Venue) -> None:
     """Half closed, then turned around: the entry of what is new is the new price."""
     venue.trade("anna", BUY, 2.0, 102.0)  # 1 at 101, 1 at 102

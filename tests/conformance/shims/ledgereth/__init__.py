@@ -1,0 +1,10 @@
+"""What paradex-py imports of ``ledgereth``, without the USB, NFC and Bluetooth drivers below it.
+
+Keys that lie on a hardware wallet are not used here; whoever asks for one is told so.
+"""
+
+from __future__ import annotations
+
+
+class NoHardwareWallet(RuntimeError):
+    """A hardware wallet was asked for in an environment that has no driver for one."""
