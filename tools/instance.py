@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from settings import Settings
+from settings import Settings, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.memory import Memory
 from shm.segment import SegmentError
@@ -28,7 +29,17 @@ class CounterRow(NamedTuple):
     value: int
 
 
-Row = LatencyRow | CounterRow
+def attach_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a command that looks at a running instance."""
+    parser.add_argument("--memory", type=Path, help="memory directory, instead of the configuration's")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+
+def attached_directory(arguments: argparse.Namespace) -> Path:
+    """The memory those arguments mean. Raises SettingsError or SegmentError."""
+    if arguments.memory is not None:
+        return Path(arguments.memory)
+    return instance_directory(parse_settings(load_raw(arguments.config), str(arguments.config)))
 
 
 def instance_directory(settings: Settings) -> Path:

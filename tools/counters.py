@@ -1,0 +1,17 @@
+"""``python -m tools counters``: every counter of a running instance, by process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tools.instance import attach_arguments, attached_directory, counter_rows
+from tools.table import as_json, as_table
+
+configure = attach_arguments
+
+
+def run(arguments: argparse.Namespace) -> int:
+    rows = counter_rows(attached_directory(arguments))
+    sys.stdout.write(as_json(rows) if arguments.json else as_table(rows))
+    return 0
