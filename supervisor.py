@@ -87,6 +87,7 @@ STEPS: Final[Mapping[ProcessState, Set[ProcessState]]] = {
     ProcessState.FATAL: set(),
 }
 assert set(STEPS) == set(ProcessState)
+assert tuple(state.value for state in ProcessState) == names.PROCESS_STATES
 
 
 @dataclass(slots=True)
@@ -137,6 +138,8 @@ class Supervisor:
         self._settings = settings
         self._log = log
         self._counters = counters
+        self._heartbeat = counters.index("heartbeat_mono_ns")
+        counters.set(counters.index("started_mono_ns"), time.monotonic_ns())
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
@@ -167,6 +170,7 @@ class Supervisor:
         child.lives += 1
         child.started_mono_s = time.monotonic()
         child.last_stderr = ""
+        self._show(child, "restarts", child.lives - 1)
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -185,13 +189,19 @@ class Supervisor:
         child.stderr = child.process.stderr
         os.set_blocking(child.stderr.fileno(), False)
         self._selector.register(child.stderr, selectors.EVENT_READ, child)
+        self._show(child, "pid", child.process.pid)
         self._enter(child, ProcessState.STARTING, child_pid=child.process.pid)
 
     def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
         assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"
         previous, child.state = child.state, state
+        self._show(child, "state", names.PROCESS_STATES.index(state.value))
         level = self._log.warning if state in (ProcessState.BACKOFF, ProcessState.FATAL) else self._log.info
         level("process_state", process=child.name, state=state, was=previous, **fields)
+
+    def _show(self, child: Child, what: str, value: int) -> None:
+        """Let tools see how a child is."""
+        self._counters.set(self._counters.index(f"{what}.{child.name}"), value)
 
     def _reap(self, child: Child) -> None:
         """Deal with a child that has ended."""
@@ -243,6 +253,7 @@ class Supervisor:
                 os.read(key.fd, 4096)
             else:
                 self._drain_stderr(key.data)
+        self._counters.set(self._heartbeat, time.monotonic_ns())
         now = time.monotonic()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
@@ -636,10 +647,9 @@ def counter_names(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence
     )
     tables["executor"] = (list(names.EXECUTOR_COUNTERS), list(names.EXECUTOR_HISTOGRAMS))
     tables["persistence"] = (list(names.PERSISTENCE_COUNTERS), [])
-    tables["supervisor"] = (list(names.SUPERVISOR_COUNTERS), [])
     if settings.mode == "sim":
         tables["simulator"] = (list(names.SIMULATOR_COUNTERS), [])
-    return tables
+    return {**tables, "supervisor": (names.supervisor_counters(tables), [])}
 
 
 def _start_all(

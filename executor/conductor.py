@@ -159,6 +159,9 @@ class Conductor:
                     desk.reports.log("info", "breaker_closed", {})
             case "trade_closed":
                 desk.reports.count("trades_closed_total")
+                for result in ("gross_e8", "fees_e8", "net_e8"):
+                    desk.reports.count(f"{result}_total", fields[result])
+                desk.reports.count("naked_us_total", round(fields["naked_ms"] * 1e3))
                 self._add_result(pair, fields["net_e8"])
             case "leg_auto_close":
                 desk.reports.count("legs_closed_total")

@@ -83,6 +83,10 @@ EXECUTOR_COUNTERS = {
     "trades_opened_total": "pairs hedged",
     "trades_closed_total": "pairs closed",
     "legs_closed_total": "surviving legs closed after the other failed",
+    "gross_e8_total": "result of closed trades before fees, quote currency times 10**8",
+    "fees_e8_total": "fees of closed trades, quote currency times 10**8",
+    "net_e8_total": "result of closed trades after fees, quote currency times 10**8",
+    "naked_us_total": "time in which legs differed, over closed trades",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
 EXECUTOR_HISTOGRAMS = {
@@ -107,8 +111,21 @@ PERSISTENCE_COUNTERS = {
 }
 SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}
 SUPERVISOR_COUNTERS = {
+    "heartbeat_mono_ns": "last turn of the loop",
+    "started_mono_ns": "when the instance began",
     "stopping": "1 from the moment a stop was asked for: no new entries",
     "entries_paused": "1 while the operator has paused entries",
     "restarts_total": "processes restarted",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
+
+# A process as its supervisor sees it, by the value of its counter ``state.<process>``.
+PROCESS_STATES = ("stopped", "starting", "running", "backoff", "stopping", "exited", "fatal")
+
+
+def supervisor_counters(processes: Iterable[str]) -> tuple[str, ...]:
+    """Names of the supervisor's counters; per process its state, its pid and how often it was replaced."""
+    return (
+        *SUPERVISOR_COUNTERS,
+        *(f"{what}.{process}" for process in processes for what in ("state", "pid", "restarts")),
+    )

@@ -20,7 +20,7 @@ import logs
 from epochs import Epochs
 from settings import PROJECT, load_raw
 from shm.counters import CounterTable
-from shm.names import EXECUTOR_COUNTERS, SUPERVISOR_COUNTERS
+from shm.names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
 from supervisor import Child, ProcessState, Supervisor, instance_directory, resolve
 
 EXECUTOR = """
@@ -53,7 +53,7 @@ class World:
     def __init__(self, directory: Path, *, exit_code: int = 0, boot_s: float = 0.0) -> None:
         self.directory = directory
         self.lines: list[dict[str, Any]] = []
-        CounterTable.create(directory / "supervisor", list(SUPERVISOR_COUNTERS), [])
+        CounterTable.create(directory / "supervisor", supervisor_counters(["executor"]), [])
         CounterTable.create(directory / "executor", list(EXECUTOR_COUNTERS), [])
 
         def keep(line: bytes) -> bool:
@@ -84,6 +84,10 @@ class World:
     def finished_in_life(self) -> str:
         path = self.directory / "finished"
         return path.read_text() if path.exists() else ""
+
+    def shown(self, what: str) -> int:
+        table = CounterTable.attach(self.directory / "supervisor", readonly=True)
+        return table.get(table.index(what))
 
 
 @pytest.fixture
@@ -207,3 +211,21 @@ def test_a_damaged_number_of_lives_is_named(tmp_path: Path) -> None:
     (tmp_path / "epoch").write_text("x")
     with pytest.raises(ValueError, match="epoch holds no number"):
         Epochs(tmp_path / "epoch")
+
+
+def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Callable[..., World]) -> None:
+    """The monitor has nothing but the memory to say how a process is."""
+    world = make_world()
+    world.until_state(ProcessState.RUNNING)
+    assert PROCESS_STATES[world.shown("state.executor")] == "running"
+    assert world.executor.process is not None
+    assert world.shown("pid.executor") == world.executor.process.pid
+    assert world.shown("restarts.executor") == 0
+    (world.directory / "die").touch()
+    world.turn_until(lambda: world.executor.lives == 2)
+
+    assert PROCESS_STATES[world.shown("state.executor")] == "starting"
+    assert world.shown("restarts.executor") == 1
+    assert 0 < world.shown("started_mono_ns") < world.shown("heartbeat_mono_ns") <= time.monotonic_ns()
+    world.supervisor.stop(0)
+    assert PROCESS_STATES[world.shown("state.executor")] == "exited"

@@ -34,6 +34,8 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
         assert world.counter("orders_sent_total") == 4
         # 49 = 50 050 - 50 001 gained on the way in, 2 x 0.5 given to each spread on the way out.
         assert closed["net_e8"] == (49 - 1) * SIZE_E8 - closed["fees_e8"]
+        for result in ("gross_e8", "fees_e8", "net_e8"):
+            assert world.counter(f"{result}_total") == closed[result] != 0
         slippage = world.told("slippage")[0]
         assert all(us > 0 for stage in ("sent_to_acked_us", "sent_to_filled_us") for us in slippage[stage])
         assert await world.terminate() == 0
