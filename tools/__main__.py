@@ -20,6 +20,7 @@ from shm.segment import SegmentError
 COMMANDS: Final[Mapping[str, str]] = {
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
     "latency": "percentiles of every stage of a running instance",
+    "monitor": "the running instance on one screen, as it moves",
 }
 
 
