@@ -10,7 +10,7 @@ help:
 	@echo "make check    validate config.yaml and print the resolved settings"
 	@echo "make test     run the tests"
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
-	@echo "make bench    measure shared memory and signing (a running instance: python -m tools latency)"
+	@echo "make bench    wire to wire against two baselines, shared memory, signing (about ten minutes)"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
@@ -37,8 +37,12 @@ format: $(READY)
 types: $(READY)
 	@$(PY) -m mypy
 
-bench: $(READY)
+bench: $(READY) .venv-baselines/.ready .venv-conformance/.ready
 	@$(PY) -m benchmarks
+
+# What Tandem is compared with is built as its users would build it, in an environment of its own.
+.venv-baselines/.ready: benchmarks/baselines/requirements.lock
+	$(call environment,.venv-baselines,benchmarks/baselines/requirements.lock,--no-deps)
 
 torture: $(READY)
 	@$(PY) -m tests.shm.torture --publishes 10000000
@@ -99,6 +103,8 @@ lock:
 	uv pip compile tests/conformance/requirements.in --override tests/conformance/overrides.txt \
 	    --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes \
 	    --no-header --quiet -o tests/conformance/requirements.lock
+	uv pip compile benchmarks/baselines/requirements.in --python-platform x86_64-manylinux_2_28 \
+	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf .venv .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-baselines .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -52,6 +52,7 @@ EVENTS: Final[Mapping[str, str]] = {
     # decisions
     "signal": "the detector found an entry or an exit",
     "signal_refused": "the executor refused a signal; gate, value, limit",
+    "signal_stages": "when a signal passed each stage from the socket to both legs' bytes",
     "refusals": "counts of refusals by gate since the last such line",
     "quotes_overtaken": "the detector missed quotes and resumed at the newest",
     # orders

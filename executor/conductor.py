@@ -64,11 +64,18 @@ class Conductor:
 
     def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> None:
         """Feed what a signal asks for, and measure what comes of it."""
-        pair.stages = Stages(signal, seen_mono_ns)
+        stages = pair.stages = Stages(signal, seen_mono_ns, time.monotonic_ns())
         pair.is_signal_fresh = True
         self.feed(pair, event)
         pair.is_signal_fresh = False
         self._desk.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
+        if any(stages.sent):
+            fields = {
+                "pair": pair.rules.pair,
+                "signal_id": signal.signal_id,
+                "client_order_ids": list(stages.client_order_ids),
+            }
+            self._desk.reports.log("info", "signal_stages", fields | stages.fields_mono_ns())
 
     def tick(self, pair: Pair) -> None:
         self.feed(pair, Tick(self._desk.at(pair)))

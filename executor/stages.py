@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 from shm.counters import CounterTable
 from shm.names import EXECUTOR_HISTOGRAMS
@@ -21,6 +22,7 @@ class Stages:
 
     signal: Signal
     seen: int
+    checked: int = 0  # the gates before the wire had no objection
     client_order_ids: list[int] = field(default_factory=lambda: [0, 0])  # of the signal's own batch
     sent: list[int] = field(default_factory=lambda: [0, 0])
     acked: list[int] = field(default_factory=lambda: [0, 0])
@@ -31,6 +33,19 @@ class Stages:
         if client_order_id in self.client_order_ids:
             leg = self.client_order_ids.index(client_order_id)
             stamps[leg] = stamps[leg] or now_mono_ns
+
+    def fields_mono_ns(self) -> dict[str, Any]:
+        """Every stamp of the way from the socket to the wire as it was taken, for those who measure."""
+        signal = self.signal
+        return {
+            "recv_mono_ns": signal.recv_mono_ns,
+            "publish_mono_ns": signal.publish_mono_ns,
+            "detector_mono_ns": signal.seen_mono_ns,
+            "decided_mono_ns": signal.decided_mono_ns,
+            "executor_mono_ns": self.seen,
+            "checked_mono_ns": self.checked,
+            "sent_mono_ns": list(self.sent),
+        }
 
     def fields_us(self) -> dict[str, float | list[float | None] | None]:
         """Durations in microseconds, stage by stage; None for what did not happen."""
