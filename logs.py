@@ -72,6 +72,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "leg_auto_close": "the surviving leg is closed because the other could not be completed",
     "naked_start": "the legs differ by more than a lot",
     "naked_end": "the legs agree again; how long and how much",
+    "paper_account": "mode paper: a venue's virtual balance, equity, fees and positions",
     "trade_opened": "both legs filled: the pair is hedged",
     "trade_closed": "both legs closed: result in quote currency",
     "slippage": "detected, sent and filled spread of a trade with the time of every stage",

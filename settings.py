@@ -88,6 +88,13 @@ Milliseconds = Annotated[float, Field(gt=0, le=86_400_000)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
+def _only_known_venues(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = sorted(set(value) - set(KNOWN_VENUES))
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is unknown; known are {', '.join(KNOWN_VENUES)}")
+    return value
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
@@ -273,6 +280,30 @@ class SimulatorSettings(Section):
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
 
 
+class PaperVenueSettings(Section):
+    """One virtual venue of mode paper. Its taker fee is ``venues.<name>.taker_fee_bps``."""
+
+    latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 20.0
+    jitter_ms: Annotated[float, Field(ge=0, le=60_000)] = 10.0
+    slippage_bps: Annotated[float, Field(ge=0, le=1_000)] = 0.5
+    balance_quote_e8: Annotated[DecimalE8, Field(alias="balance_quote", gt=0)] = 10_000 * E8
+    leverage_max: Annotated[int, Field(ge=1, le=100)] = 5
+
+
+class PaperSettings(Section):
+    """Mode paper: how orders that are never sent would have fared."""
+
+    seed: Annotated[int, Field(ge=0)] = 7
+    max_price_age_ms: Milliseconds = 3_000
+    venues: Mapping[str, PaperVenueSettings] = {venue: PaperVenueSettings() for venue in KNOWN_VENUES}
+
+    @field_validator("venues")
+    @classmethod
+    def _every_venue(cls, value: Mapping[str, PaperVenueSettings]) -> Mapping[str, PaperVenueSettings]:
+        _only_known_venues(value)
+        return {venue: value.get(venue) or PaperVenueSettings() for venue in KNOWN_VENUES}
+
+
 class Settings(Section):
     """The whole configuration, resolved."""
 
@@ -286,6 +317,7 @@ class Settings(Section):
     persistence: PersistenceSettings = PersistenceSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     simulator: SimulatorSettings = SimulatorSettings()
+    paper: PaperSettings = PaperSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("pairs", mode="before")
@@ -293,13 +325,7 @@ class Settings(Section):
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
-    @field_validator("venues")
-    @classmethod
-    def _known_venues(cls, value: Mapping[str, VenueSettings]) -> Mapping[str, VenueSettings]:
-        unknown = sorted(set(value) - set(KNOWN_VENUES))
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} is unknown; known are {', '.join(KNOWN_VENUES)}")
-        return value
+    _known_venues = field_validator("venues")(_only_known_venues)
 
     @field_validator("pairs")
     @classmethod

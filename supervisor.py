@@ -467,7 +467,7 @@ def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
 
 
 def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Live needs both switches and its keys; paper is not there yet. Raises SettingsError."""
+    """Live needs both switches and its keys, the other modes neither. Raises SettingsError."""
     problems: list[Problem] = []
     if settings.mode == "live":
         if not arguments.live:
@@ -692,7 +692,9 @@ def _start_all(
     database = persistence.counters.index("database_state")
     if not supervisor.wait_until(lambda: persistence.counters.get(database) != names.DATABASE_UNTRIED):
         return
-    supervisor.start(child("executor", secrets={name for name, _ in needed_secrets(settings)}))
+    # Paper has no use for keys, so it cannot lose them.
+    keys = set() if settings.mode == "paper" else {name for name, _ in needed_secrets(settings)}
+    supervisor.start(child("executor", secrets=keys))
     for venue in settings.venue_names:
         supervisor.start(child("feeds", venue=venue))
     supervisor.start(child("detector"))
@@ -734,6 +736,7 @@ def summary(settings: Settings) -> dict[str, Any]:
         "ring_cells": settings.runtime.ring_cells,
         "http_connections": settings.execution.http_connections,
         "on_shutdown": settings.runtime.on_shutdown,
+        "paper": settings.paper.model_dump() if settings.mode == "paper" else None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.messages import NO_MARKET, LegMarket
 from shm.memory import Memory
-from shm.records import QuoteFlags, unpack_depth
+from shm.records import DepthBook, Quote, QuoteFlags, unpack_depth
 from shm.slot import SlotTable
 from venues.contract import Instrument
 
@@ -23,6 +23,15 @@ class Prices:
         self._depths = [depths[item.venue] for item in instruments]
         self._tables: tuple[SlotTable, ...] = (*(top.table for top in tops.values()), *depths.values())
 
+    def quote(self, instrument_id: int) -> Quote | None:
+        """The latest quote as the feed published it, whatever its flags; None when there is none."""
+        return self._tops[instrument_id].read(instrument_id)
+
+    def depth(self, instrument_id: int) -> DepthBook | None:
+        """The latest depth as the feed published it, valid or not; None when there is none."""
+        body = self._depths[instrument_id].read(instrument_id)
+        return unpack_depth(body) if body else None
+
     def touch(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
         """Best bid and ask; NO_MARKET when they are missing, flagged or too old."""
         quote = self._tops[instrument_id].read(instrument_id)
@@ -40,8 +49,7 @@ class Prices:
         touch = self.touch(instrument_id, now_mono_ns, max_age_ns)
         if not touch.is_valid:
             return touch
-        body = self._depths[instrument_id].read(instrument_id)
-        depth = unpack_depth(body) if body else None
+        depth = self.depth(instrument_id)
         if depth is None or not depth.is_valid or now_mono_ns - depth.recv_mono_ns > max_age_ns:
             return touch
         return touch._replace(bids=tuple(depth.bids), asks=tuple(depth.asks))

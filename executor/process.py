@@ -24,6 +24,7 @@ from executor.hearing import Hearing
 from executor.journal import Journal
 from executor.messages import Restarted
 from executor.open_orders import OpenOrders
+from executor.paper import gateway as paper
 from executor.prices import Prices
 from executor.reports import Reports
 from executor.risk import Breaker
@@ -42,8 +43,6 @@ ARM_PAUSE_S = 0.002  # between looks for a template to renew; one is made per lo
 
 def main(argv: list[str] | None = None) -> None:
     process = launch.start("executor", argv)
-    if process.settings.mode == "paper":
-        launch.refuse("executor: mode paper comes with a later release; use mode sim or live")
     try:
         uvloop.run(Executor(process).run())
     except LoginRefused as error:
@@ -113,8 +112,11 @@ class Executor:
         hearing = Hearing(self._desk, self._conductor.feed)
         is_first_life = not any(pair.was_restored for pair in self._desk.pairs)
         for venue in self._desk.settings.venue_names:
-            gateway = accounts.connect(self._process, venue, hearing, may_give_up=is_first_life)
-            self._desk.gateways[venue] = gateway
+            self._desk.gateways[venue] = (
+                paper.connect(self._process, venue, hearing, self._desk.prices)
+                if self._desk.settings.mode == "paper"
+                else accounts.connect(self._process, venue, hearing, may_give_up=is_first_life)
+            )
 
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")

@@ -17,7 +17,7 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
     """The rules of one pair: pair i trades instruments 2i and 2i + 1."""
     pair, execution = settings.pairs[pair_id], settings.execution
     legs = (instruments[2 * pair_id], instruments[2 * pair_id + 1])
-    fees_bps = (_taker_fee_bps(settings, legs[0]), _taker_fee_bps(settings, legs[1]))
+    fees_bps = (taker_fee_bps(settings, legs[0]), taker_fee_bps(settings, legs[1]))
     return PairRules(
         pair_id=pair_id,
         pair=pair.id,
@@ -45,7 +45,8 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
     )
 
 
-def _taker_fee_bps(settings: Settings, instrument: Instrument) -> float:
+def taker_fee_bps(settings: Settings, instrument: Instrument) -> float:
+    """What taking costs on an instrument: as configured, else what the venue publishes."""
     configured = settings.venue(instrument.venue).taker_fee_bps
     return instrument.taker_fee_bps if configured == "auto" else configured
 

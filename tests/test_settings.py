@@ -187,6 +187,30 @@ def test_the_shipped_configuration_has_no_key_without_a_comment_or_an_obvious_na
     shipped = yaml.safe_load((PROJECT / "config.yaml").read_text())
 
     expected = (
-        "version mode bot_id pairs strategy execution risk venues persistence runtime simulator log_level"
+        "version mode bot_id pairs strategy execution risk venues persistence runtime simulator paper "
+        "log_level"
     )
     assert set(shipped) == set(expected.split())
+
+
+def test_every_virtual_venue_has_terms_and_wrong_ones_are_named() -> None:
+    """Mode paper: what is not configured is the default, what nobody knows is an error."""
+    terms = {"slippage_bps": 1.5, "balance_quote": "250.5"}
+    paper = parse_settings(a_config(paper={"venues": {"vest": terms}}), "test.yaml").paper
+    assert paper.venues["vest"].balance_quote_e8 == 25_050_000_000
+    assert paper.venues["vest"].slippage_bps == 1.5
+    assert paper.venues["paradex"].slippage_bps == 0.5
+
+    found = problems_of(
+        a_config(
+            paper={
+                "venues": {
+                    "vest": {"balance_quote": "0", "leverage_max": 0, "latency_ms": -1.0, "fee_bps": 1.0}
+                },
+                "max_price_age_ms": 0.0,
+            }
+        )
+    )
+    of_vest = {"balance_quote", "leverage_max", "latency_ms", "fee_bps"}
+    assert found.keys() == {f"paper.venues.vest.{key}" for key in of_vest} | {"paper.max_price_age_ms"}
+    assert "known are" in problems_of(a_config(paper={"venues": {"mars": {}}}))["paper.venues"]

@@ -98,10 +98,23 @@ def test_live_needs_both_switches_and_its_keys(tmp_path: Path, switches: tuple[s
     assert ("mode" in keys) == (not switches)
 
 
-def test_live_switch_without_mode_live_is_refused(config: Path) -> None:
+@pytest.mark.parametrize("mode", ["sim", "paper"])
+def test_live_switch_without_mode_live_is_refused(config: Path, mode: str) -> None:
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "mode": mode}))
     (problem,) = refusals(supervisor("--config", str(config), "--live"))
 
     assert problem["key"] == "mode"
+
+
+@pytest.mark.parametrize("mode", ["sim", "paper"])
+def test_without_mode_live_no_key_is_needed(config: Path, tmp_path: Path, mode: str) -> None:
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "mode": mode}))
+    empty = tmp_path / "none.env"
+
+    done = supervisor("--check", "--config", str(config), "--env-file", str(empty), env={})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(done.stdout)["mode"] == mode
 
 
 def test_memory_of_a_crashed_instance_stops_the_start_with_the_remedy(config: Path) -> None:

@@ -324,13 +324,3 @@ async def test_no_key_and_no_token_appears_in_what_is_told() -> None:
         keys = [secret for secret in secrets if len(secret) > 60]
         assert len(keys) == 3
         assert not any(key.removeprefix("0x").lstrip("0").encode() in told for key in keys)
-
-
-async def test_mode_paper_is_refused_with_its_reason() -> None:
-    """Restarting cannot help: exit code 2, and the last line says why."""
-    async with a_world() as world:
-        world.rewrite_launch(mode="paper")
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        assert await world.process.wait() == 2
-        await world.until(lambda: b"later release" in world.errors)
