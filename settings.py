@@ -235,7 +235,9 @@ class PersistenceSettings(Section):
 
     var_dir: str = "var"
     batch_events: Annotated[int, Field(ge=1, le=100_000)] = 500
+    database_timeout_s: Annotated[float, Field(ge=1, le=600)] = 15.0
     journal_max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 1_024
+    journal_keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
 
 
 class RuntimeSettings(Section):

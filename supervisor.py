@@ -719,6 +719,7 @@ def summary(settings: Settings) -> dict[str, Any]:
     return {
         "mode": settings.mode,
         "version": VERSION,
+        "bot_id": settings.bot_id,
         "pairs": [
             {
                 "pair": pair.id,

@@ -93,6 +93,8 @@ class Chores:
             return "stopping"
         if self._switches.is_paused:
             return "paused"
+        if self._switches.is_journal_full or desk.reports.is_crowded:
+            return "journal full"
         if any(self._open_orders.foreign.values()):
             return "open orders of others"
         if desk.breaker.is_open(time.monotonic_ns()):

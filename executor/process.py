@@ -65,7 +65,7 @@ class Executor:
             ledger=Ledger(process.counters),
             breaker=Breaker(settings.risk),
         )
-        self._switches = Switches(memory.counters("supervisor"), process.stop)
+        self._switches = Switches(memory.counters("supervisor"), memory.counters("persistence"), process.stop)
         self._conductor = Conductor(self._desk, journal, memory.pairs(writer=True))
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)

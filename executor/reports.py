@@ -44,6 +44,11 @@ class Reports:
             self._events.push(rendered)  # a full queue counts what it refuses
         return rendered
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether persistence has fallen so far behind that what happens next might not fit its queue."""
+        return self._events is not None and self._events.used > self._events.capacity // 2
+
     def print(self, rendered: bytes) -> None:
         print_line(rendered)
 

@@ -1,4 +1,4 @@
-"""What others have switched: a stop asked for, entries paused."""
+"""What others have switched: a stop asked for, entries paused, a journal that takes no more."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from shm.counters import CounterTable
 
 
 class Switches:
-    """The supervisor's words in shared memory, and our own SIGTERM."""
+    """The supervisor's and persistence's words in shared memory, and our own SIGTERM."""
 
-    def __init__(self, supervisor: CounterTable, stop: Stop) -> None:
+    def __init__(self, supervisor: CounterTable, persistence: CounterTable, stop: Stop) -> None:
         self._supervisor = supervisor
+        self._persistence = persistence
         self._stop = stop
         self._stopping_word = supervisor.index("stopping")
         self._paused_word = supervisor.index("entries_paused")
+        self._journal_full_word = persistence.index("journal_full")
 
     @property
     def was_terminated(self) -> bool:
@@ -29,5 +31,10 @@ class Switches:
     def is_paused(self) -> bool:
         return self._supervisor.get(self._paused_word) != 0
 
+    @property
+    def is_journal_full(self) -> bool:
+        return self._persistence.get(self._journal_full_word) != 0
+
     def close(self) -> None:
         self._supervisor.close()
+        self._persistence.close()

@@ -34,6 +34,7 @@ def tell(turn: Turn) -> None:
     phase = phase_of(turn.rules, turn.state)
     _measure_nakedness(turn, phase)
     _follow_trade(turn, phase)
+    _tell_holding(turn)
     if phase is not turn.state.phase:
         before = turn.state.phase
         assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
@@ -86,6 +87,41 @@ def close_books(turn: Turn) -> None:
         is_estimated=trade.is_estimated,
     )
     turn.change(trade=None)
+
+
+def _tell_holding(turn: Turn) -> None:
+    """Tell what the pair holds and why whenever that changed: a start after a reboot begins from here."""
+    before, state = turn.before, turn.state
+    if state.legs is before.legs and state.trade is before.trade:
+        return
+    sizes_e8 = [leg.held_e8 for leg in state.legs]
+    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state.trade) == _basis(before.trade):
+        return
+    trade = state.trade
+    turn.log(
+        "info",
+        "holding",
+        direction=trade.direction if trade else 0,
+        layers=trade.layers if trade else 0,
+        legs=[
+            {
+                **turn.about_leg(leg),
+                "size_e8": sizes_e8[leg],
+                "entry_price_e8": _average(_entry(trade, leg)) if trade else 0,
+                "fee_e8": trade.books[leg].fee_e8 if trade else 0,
+            }
+            for leg in (0, 1)
+        ],
+        opened_mono_ns=trade.opened_mono_ns if trade else 0,
+        is_estimated=trade.is_estimated if trade else False,
+    )
+
+
+def _basis(trade: Trade | None) -> tuple[object, ...]:
+    """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
+    if trade is None or trade.books == (Book(), Book()):
+        return ()
+    return trade.trade_id, trade.layers, trade.opened_mono_ns, trade.is_estimated, trade.books
 
 
 def _measure_nakedness(turn: Turn, phase: PairPhase) -> None:

@@ -22,7 +22,7 @@ class Turn:
 
     def __init__(self, rules: PairRules, state: PairState, at: At) -> None:
         self.rules = rules
-        self.state = state
+        self.before = self.state = state
         self.now_mono_ns = at.now_mono_ns
         self.markets = at.markets
         self.sends: list[Command] = []

@@ -14,8 +14,8 @@ Event = Mapping[str, Any]
 Statement = tuple[str, Mapping[str, Any]]
 
 _RUN: Final = """
-    insert into runs (run_id, started_at, mode, version)
-    values (%(run_id)s, %(ts)s, %(mode)s, %(version)s) on conflict do nothing
+    insert into runs (run_id, started_at, mode, version, bot_id)
+    values (%(run_id)s, %(ts)s, %(mode)s, %(version)s, %(bot_id)s) on conflict do nothing
 """
 _PAIR: Final = """
     insert into pairs (run_id, pair, first_venue, first_symbol, second_venue, second_symbol,
@@ -56,13 +56,23 @@ _FILL: Final = """
             %(symbol)s, %(side)s, %(price)s, %(size)s, %(fee)s, %(ts)s)
     on conflict do nothing
 """
-_POSITION: Final = """
-    insert into positions (venue, symbol, run_id, size_base, entry_price_quote, updated_at)
-    values (%(venue)s, %(symbol)s, %(run_id)s, %(size)s, %(entry_price)s, %(ts)s)
+# What a pair holds by its own orders, one row per leg; and what the venue says it holds there.
+_HOLDING: Final = """
+    insert into positions (venue, symbol, run_id, pair, trade_id, size_base, entry_price_quote, updated_at)
+    values (%(venue)s, %(symbol)s, %(run_id)s, %(pair)s, nullif(%(trade_id)s::bigint, 0), %(size)s,
+            nullif(%(entry_price)s::numeric, 0), %(ts)s)
     on conflict (venue, symbol) do update set
-        run_id = excluded.run_id, size_base = excluded.size_base,
-        entry_price_quote = excluded.entry_price_quote, updated_at = excluded.updated_at
-    where positions.updated_at <= excluded.updated_at
+        run_id = excluded.run_id, pair = excluded.pair, trade_id = excluded.trade_id,
+        size_base = excluded.size_base, entry_price_quote = excluded.entry_price_quote,
+        updated_at = excluded.updated_at
+    where positions.updated_at is null or positions.updated_at <= excluded.updated_at
+"""
+_POSITION: Final = """
+    insert into positions (venue, symbol, run_id, pair, venue_size_base, venue_told_at)
+    values (%(venue)s, %(symbol)s, %(run_id)s, %(pair)s, %(size)s, %(ts)s)
+    on conflict (venue, symbol) do update set
+        venue_size_base = excluded.venue_size_base, venue_told_at = excluded.venue_told_at
+    where positions.venue_told_at is null or positions.venue_told_at <= excluded.venue_told_at
 """
 _TRADE_OPENED: Final = """
     insert into trades (trade_id, run_id, pair, direction, state, size_base, opened_at, entry_spread_bps)
@@ -119,7 +129,6 @@ _ABSENT: Final = dict.fromkeys(
             "ack_us",
             "fill_us",
             "funding",
-            "entry_price",
             "detected_bps",
             "sent_bps",
             "filled_bps",
@@ -143,6 +152,8 @@ def statements(event: Event) -> list[Statement]:
     name = event["event"]
     if name == "settings_loaded":
         return [(_RUN, event), *((_PAIR, _pair(event, pair)) for pair in event["pairs"])]
+    if name == "holding":
+        return [(_HOLDING, _values({**event, **leg})) for leg in event["legs"]]
     sql = _SQL.get(name)
     return [(sql, _values(event))] if sql else []
 

@@ -1,52 +1,66 @@
 """PostgreSQL: migrations, and events into tables exactly once.
 
 A batch of journalled events is one transaction: the events themselves, what they mean for the
-other tables, and so the place up to which the journal is stored. A batch repeated after a lost
-answer finds its first event there already and changes nothing.
+other tables, and so the place up to which the journal is stored. It begins by asking for that place
+under a lock, so a batch repeated after a lost answer changes nothing, even while the server is still
+busy with its first coming.
 
-Plain SQL and session-level features only, so any PostgreSQL will do, Supabase's session pooler
-included.
+Nothing outlives a transaction: no prepared statements, no session settings, no session locks. Any
+PostgreSQL will do, behind a pooler that keeps sessions or one that does not.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psycopg
 
 from persistence.journal import Entry
+from persistence.restore import CHECKPOINT, Holdings, fold
 from persistence.rows import Event, Statement, statements
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_LOCK = 0x54414E44  # "TAND": one migrating process at a time
+_LOCK = 0x54414E44  # "TAND": one migrating process at a time, and the name space of the journals' locks
+_CONNECT_S = 5
+_UNREADABLE_TS = "1970-01-01T00:00:00Z"
 _EVENT = """
     insert into events (journal_id, number, run_id, at, mono_ns, proc, level, event, pair, trade_id, body)
     values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+_STORED_NUMBER = "select coalesce(max(number), 0) from events where journal_id = %s"
 
 
 class Store:
-    """One connection. Raises psycopg.Error for anything the database refuses or cannot do."""
+    """One connection. Raises psycopg.Error for anything the database refuses or cannot do.
 
-    def __init__(self, url: str, journal_id: str) -> None:
+    ``timeout_s``: after that the server itself ends a statement.
+    """
+
+    def __init__(self, url: str, journal_id: str, timeout_s: float = 30.0) -> None:
         self._journal_id = journal_id
+        self._statement_timeout = f"{round(timeout_s * 1e3)}ms"
+        self._closing = threading.Lock()
         self._connection = psycopg.connect(
             url,
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=_CONNECT_S,
             application_name="tandem",
             prepare_threshold=None,  # a pooler may hand the next transaction to another backend
         )
-        # A server that accepts and then hangs must end in an error, not in a wait for ever.
-        self._connection.execute("set statement_timeout = '30s'")
 
     def migrate(self) -> list[str]:
         """Apply what is missing, in order, under a lock; return the names applied."""
         connection = self._connection
         applied: list[str] = []
         with connection.transaction():
+            self._limit_statements()
             connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
             connection.execute(
                 "create table if not exists migrations "
@@ -62,54 +76,126 @@ class Store:
 
     def stored_number(self) -> int:
         """Number of this journal's newest event in the database; 0 when there is none."""
-        row = self._connection.execute(
-            "select coalesce(max(number), 0) from events where journal_id = %s", (self._journal_id,)
-        ).fetchone()
+        row = self._connection.execute(_STORED_NUMBER, (self._journal_id,)).fetchone()
         assert row is not None
         return int(row[0])
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Store a batch in one transaction. The caller starts behind ``stored_number``.
+        """Store a batch in one transaction; events that are stored already are left alone.
 
         Raises UnstorableEvent, or psycopg's DataError, IntegrityError or ProgrammingError, for an
         event that is not as it should be; with any other psycopg.Error the database is at fault.
         """
-        events = [(entry.number, orjson.loads(entry.payload)) for entry in entries]
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.executemany(
-                _EVENT,
-                [self._event_row(number, event) for number, event in events],
-            )
-            for number, event in events:
-                for sql, values in _statements(number, event):
-                    cursor.execute(sql, values)
+        events = [(entry.number, _parsed(entry)) for entry in entries]
+        meant = {number: _statements(number, event) for number, event in events}
+        connection = self._connection
+        with connection.pipeline(), connection.transaction():
+            stored_number = self._begin_batch()
+            fresh = [(number, event) for number, event in events if number > stored_number]
+            with connection.cursor() as cursor:
+                cursor.executemany(_EVENT, [self._event_row(number, event) for number, event in fresh])
+                for number, _ in fresh:
+                    for sql, values in meant[number]:
+                        cursor.execute(sql, values)
 
     def write_line_alone(self, entry: Entry) -> None:
-        """Store the line of an event whose meaning for the other tables could not be stored."""
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.execute(_EVENT, self._event_row(entry.number, orjson.loads(entry.payload)))
+        """Store the line of an event whose meaning for the other tables could not be stored.
+
+        A line that is not even one is kept as text.
+        """
+        try:
+            row = self._event_row(entry.number, _parsed(entry))
+        except UnstorableEvent:
+            raw = entry.payload.decode("ascii", "backslashreplace").replace("\0", "\\0")
+            row = self._event_row(
+                entry.number, {"proc": entry.source, "event": "event_unstorable", "raw": raw}
+            )
+        with self._connection.transaction():
+            if self._begin_batch() < entry.number:
+                self._connection.execute(_EVENT, row)
+
+    def holdings_elsewhere(self, bot_id: str) -> Holdings | None:
+        """What the newest other journal of this bot says it holds; None when there is no other."""
+        newest = self._connection.execute(
+            "select journal_id, number from events where event = %s and body ->> 'bot_id' = %s "
+            "and journal_id <> %s order by at desc limit 1",
+            (CHECKPOINT, bot_id, self._journal_id),
+        ).fetchone()
+        if newest is None:
+            return None
+        lines = self._connection.execute(
+            "select body from events where journal_id = %s and number >= %s "
+            "and (proc = 'executor' or event = %s) order by number",
+            (*newest, CHECKPOINT),
+        )
+        return fold(line for (line,) in lines)
+
+    def cut(self) -> None:
+        """End the connection from another thread: whoever waits for its answer gets an error."""
+        with self._closing:
+            if not self._connection.closed:
+                with closing(socket.socket(fileno=os.dup(self._connection.fileno()))) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with self._closing:
+            self._connection.close()
+
+    def _begin_batch(self) -> int:
+        """Keep others from this journal's rows until the transaction ends; return the stored number."""
+        self._limit_statements()
+        self._connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, self._journal_id))
+        return self.stored_number()
+
+    def _limit_statements(self) -> None:
+        """For this transaction alone: a pooler would hand a session's setting to somebody else."""
+        self._connection.execute(
+            "select set_config('statement_timeout', %s, true)", (self._statement_timeout,)
+        )
 
     def _event_row(self, number: int, event: Event) -> tuple[object, ...]:
         return (
             self._journal_id,
             number,
-            event["run_id"],
-            event["ts"],
-            event["mono_ns"],
+            event.get("run_id", ""),
+            event.get("ts", _UNREADABLE_TS),
+            event.get("mono_ns", 0),
             event["proc"],
-            event["level"],
+            event.get("level", "error"),
             event["event"],
             event.get("pair"),
             event.get("trade_id"),
             orjson.dumps(event).decode(),
         )
 
-    def close(self) -> None:
-        self._connection.close()
-
 
 class UnstorableEvent(ValueError):
     """A line is not what its event name promises: our own mistake, told and not repeated."""
+
+
+def _parsed(entry: Entry) -> Event:
+    try:
+        event: Event = orjson.loads(entry.payload)
+        missing = {"run_id", "ts", "mono_ns", "proc", "level", "event"} - set(event)
+    except (TypeError, ValueError) as error:
+        raise UnstorableEvent(
+            f"event {entry.number} is no log line: {type(error).__name__} {error}"
+        ) from error
+    if missing:
+        raise UnstorableEvent(f"event {entry.number} is no log line: it has no {sorted(missing)[0]}")
+    return _without_nul(event) if b"\\u0000" in entry.payload else event
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL keeps every character but this one."""
+    match value:
+        case str():
+            return value.replace("\0", "�")
+        case dict():
+            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+        case list():
+            return [_without_nul(item) for item in value]
+    return value
 
 
 def _statements(number: int, event: Event) -> list[Statement]:

@@ -107,6 +107,8 @@ PERSISTENCE_COUNTERS = {
     "journal_bytes_total": "bytes appended to the journal",
     "stored_total": "events committed to the database",
     "backlog": "events journalled and not yet in the database",
+    "spool_bytes": "size of the journal files that hold them",
+    "journal_full": "1 while the journal or its disk takes no more than what must be: no new entries",
     "database_state": "0 not tried yet, 1 the database answers, 2 it is away",
 }
 SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
-from persistence.journal import Entry, files, read_entries
+from persistence.journal import files, first_number, read_entries, read_file_head, record_after
 
 _REACH = 1 << 18  # bytes looked back into; several hundred events
+
+
+class _Place(NamedTuple):
+    """Behind a record: its number and checksum are what the next one follows."""
+
+    offset: int
+    number: int
+    checksum: int
 
 
 class JournalTail:
@@ -19,39 +27,44 @@ class JournalTail:
         self._directory = directory
         self.payloads: deque[bytes] = deque(maxlen=keep)
         self._path: Path | None = None
-        self._offset = 0
+        self._place: _Place | None = None  # None: at the beginning of the file
 
     def poll(self) -> None:
         """Take in what was written since the last call."""
         paths = files(self._directory)
         if self._path is None and paths:
-            self._path, self._offset = paths[-1], max(0, paths[-1].stat().st_size - _REACH)
+            self._path, self._place = paths[-1], _near_the_end(paths[-1])
         for path in paths:
             if self._path is None or path < self._path:
                 continue
             if path > self._path:
-                self._path, self._offset = path, 0
+                self._path, self._place = path, None
             self._take(path)
 
     def _take(self, path: Path) -> None:
         try:
             with path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
+                if self._place is None:
+                    head = read_file_head(path, file)
+                    self._place = _Place(file.tell(), first_number(path) - 1, head.previous_checksum)
+                file.seek(self._place.offset)
+                for entry in read_entries(file, self._place.number + 1, self._place.checksum):
+                    self.payloads.append(entry.payload)
+                    self._place = _Place(entry.end, entry.number, entry.checksum)
         except FileNotFoundError:
             return  # stored and removed meanwhile
-        taken = 0
-        for entry in _resynchronised(data):
-            self.payloads.append(entry.payload)
-            taken = entry.end
-        self._offset += taken
 
 
-def _resynchronised(data: bytes) -> Iterator[Entry]:
-    """Whole records in bytes cut off anywhere: from the first place where a checksum fits."""
+def _near_the_end(path: Path) -> _Place | None:
+    """A place between two records no more than the reach before the end; None for the beginning."""
+    begin = path.stat().st_size - _REACH
+    if begin <= 0:
+        return None
+    with path.open("rb") as file:
+        file.seek(begin)
+        data = file.read()
     for start in range(len(data)):
-        found = next(read_entries(BytesIO(data[start : start + 65_536])), None)
+        found = record_after(BytesIO(data[start : start + 65_536]))
         if found is not None:
-            for entry in read_entries(BytesIO(data[start:])):
-                yield entry._replace(end=start + entry.end)
-            return
+            return _Place(begin + start + found.end, found.number, found.checksum)
+    return None

@@ -24,6 +24,7 @@ from shm.memory import DOORBELLS, MACHINE_CAPACITY, Memory, MemoryPlan
 from shm.names import (
     EXECUTOR_COUNTERS,
     EXECUTOR_HISTOGRAMS,
+    PERSISTENCE_COUNTERS,
     SUPERVISOR_COUNTERS,
 )
 from shm.records import (
@@ -128,6 +129,7 @@ class World:
         counters = {
             "executor": (list(EXECUTOR_COUNTERS), list(EXECUTOR_HISTOGRAMS)),
             "supervisor": (list(SUPERVISOR_COUNTERS), []),
+            "persistence": (list(PERSISTENCE_COUNTERS), []),
         }
         Memory.create(self.directory, plan, counters)
         self.rewrite_launch()

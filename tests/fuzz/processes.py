@@ -13,7 +13,17 @@ from typing import Any, Final
 from zlib import crc32
 
 from executor.http_pool import AnswerLost, _Connection
-from persistence.journal import _HEAD, Journal, JournalError, pack_entry, read_entries, read_from
+from persistence.journal import (
+    _FILE_HEAD,
+    _HEAD,
+    Journal,
+    JournalError,
+    files,
+    pack_entry,
+    pack_file_head,
+    read_entries,
+    read_file,
+)
 from tests.fuzz.oracles import check_error
 from tests.fuzz.target import Target, join, split
 from venues.contract import HttpResponse
@@ -102,38 +112,48 @@ def journal(data: bytes) -> None:
 
     A part whose flag says so gets the checksum that belongs to it, or mutation would never pass it.
     """
-    content = b"".join(_sealed(part) if flags & 1 else part for flags, part in split(data))
+    content, checksum = b"", 0
+    for flags, part in split(data):
+        if flags & 1 and content:
+            part, checksum = _sealed(part, checksum)
+        content += part
     ends = [0]
-    for entry in read_entries(io.BytesIO(content)):
+    for entry in read_entries(io.BytesIO(content[_FILE_HEAD.size :]), 1, 0):
         assert ends[-1] < entry.end <= len(content)
         ends.append(entry.end)
     directory = Path(tempfile.mkdtemp(prefix="tandem-fuzz-", dir="/dev/shm"))
     try:
-        (directory / "0000000000000001.journal").write_bytes(content)
-        opened = Journal(directory, "run")
+        (directory / "0000000000000000001.journal").write_bytes(content)
+        opened = Journal(directory, "run", epoch=1)
         number = opened.append("executor", 8, b"next")
         opened.close()
-        assert [entry.payload for entry in read_from(directory, number, 10)][-1:] == [b"next"]
+        (last,) = read_file(files(directory)[-1])
+        assert (last.number, last.payload) == (number, b"next")
     except JournalError as error:
         check_error(error)
     finally:
         shutil.rmtree(directory)
 
 
-def _sealed(record: bytes) -> bytes:
-    """The record with the length and checksum it ought to have."""
+def _sealed(record: bytes, previous_checksum: int) -> tuple[bytes, int]:
+    """The record with the length and checksum it ought to have, and that checksum."""
     record = record.ljust(_HEAD.size, b"\0")
     length = (len(record) - _HEAD.size).to_bytes(4, "little")
-    return length + crc32(record[8:]).to_bytes(4, "little") + record[8:]
+    checksum = crc32(record[8:], previous_checksum)
+    return length + checksum.to_bytes(4, "little") + record[8:], checksum
 
 
 def journal_seeds() -> Sequence[bytes]:
-    run = b"TNDMJ001" + b"run".ljust(64, b"\0")
-    records = [pack_entry(number, "executor", 8 * number, b'{"event":"x"}') for number in (1, 2, 3)]
+    head = pack_file_head("run", 0, 0)
+    records: list[bytes] = []
+    checksum = 0
+    for number in (1, 2, 3):
+        record, checksum = pack_entry(number, "executor", 8 * number, b'{"event":"x"}', checksum)
+        records.append(record)
     return [
-        join([(0, run)]),
-        join([(0, run), *((1, record) for record in records)]),
-        join([(0, run), (0, records[0]), (0, records[1][:-3])]),
+        join([(0, head)]),
+        join([(0, head), *((1, record) for record in records)]),
+        join([(0, head), (0, records[0]), (0, records[1][:-3])]),
         join([(0, records[0]), (0, records[1])]),
     ]
 

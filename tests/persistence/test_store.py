@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
 import psycopg
 import pytest
 
+import persistence
 from persistence.journal import Entry
 from persistence.store import Store, UnstorableEvent
 
@@ -19,7 +21,7 @@ TS = "2026-01-02T03:04:05.000006Z"
 
 def an_entry(number: int, event: str, **fields: Any) -> Entry:
     head = {"ts": TS, "level": "info", "event": event, "proc": "executor", "run_id": "r1", "mono_ns": number}
-    return Entry(number, "executor", number * 8, orjson.dumps({**head, **fields}), 0)
+    return Entry(number, "executor", number * 8, orjson.dumps({**head, **fields}), 0, 0)
 
 
 AN_ORDER: Mapping[str, Any] = {
@@ -34,6 +36,15 @@ AN_ORDER: Mapping[str, Any] = {
     "attempt": 0,
 }
 A_STATE: Mapping[str, Any] = {"venue_order_id": "", "filled_e8": 0, "average_price_e8": 0, "fee_e8": 0}
+
+
+A_TRADE: Mapping[str, Any] = {
+    "pair": "btc", "trade_id": 77, "direction": -1, "size_e8": 2_000_000, "entry_spread_bps": 9.5,
+}  # fmt: skip
+A_RESULT: Mapping[str, Any] = {
+    "gross_e8": 5 * 10**8, "fees_e8": 10**8, "net_e8": 4 * 10**8, "naked_ms": 1.5, "retries": 0,
+    "exit_spread_bps": 1.0,
+}  # fmt: skip
 
 
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
@@ -65,7 +76,11 @@ def test_two_processes_may_migrate_at_once(database_url: str) -> None:
     for thread in threads:
         thread.join()
 
-    assert sorted(map(len, applied)) == [0, 0, 1]
+    assert sorted(map(len, applied)) == [
+        0,
+        0,
+        len(list(Path(persistence.__path__[0]).glob("migrations/*.sql"))),
+    ]
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(store: Store, database_url: str) -> None:
@@ -91,13 +106,38 @@ def test_a_line_that_breaks_its_promise_is_named(store: Store) -> None:
     assert store.stored_number() == 5
 
 
-def test_a_repeated_batch_is_refused_by_its_numbers(store: Store, database_url: str) -> None:
-    """After a lost commit answer the writer asks for the stored number; a blind repeat must fail."""
-    store.write([an_entry(1, "signal")])
+def test_a_repeated_batch_changes_nothing(store: Store, database_url: str) -> None:
+    """The answer to a commit was lost: what the batch did is done, and is not done again."""
+    batch = [
+        an_entry(1, "trade_closed", **A_TRADE, **A_RESULT),
+        an_entry(2, "fill", **AN_ORDER, fill_id="f1", price_e8=10**12, size_e8=10**6, fee_e8=5),
+    ]
+    store.write(batch)
 
-    with pytest.raises(psycopg.IntegrityError):
-        store.write([an_entry(1, "signal")])
-    assert rows(database_url, "select number from events") == [(1,)]
+    store.write([*batch, an_entry(3, "signal")])
+
+    assert rows(database_url, "select number from events order by number") == [(1,), (2,), (3,)]
+    assert rows(database_url, "select count(*) from trades") == [(1,)]
+
+
+def test_a_repeated_batch_waits_for_its_first_coming(store: Store, database_url: str) -> None:
+    """Cut off in mid-batch, the server may still be busy with it when the next connection repeats it."""
+    batch = [an_entry(1, "signal"), an_entry(2, "signal")]
+    with psycopg.connect(database_url) as hung:
+        hung.execute("select pg_advisory_xact_lock(%s, hashtext('journal-1'))", (0x54414E44,))
+        hung.execute(
+            "insert into events (journal_id, number, run_id, at, mono_ns, proc, level, event, body) "
+            "select 'journal-1', n, 'r1', now(), 0, 'executor', 'info', 'signal', '{}' "
+            "from generate_series(1, 2) n"
+        )
+        repeat = threading.Thread(target=store.write, args=(batch,))
+        repeat.start()
+        repeat.join(0.3)
+        assert repeat.is_alive()
+        hung.commit()
+    repeat.join(10)
+
+    assert rows(database_url, "select number from events order by number") == [(1,), (2,)]
 
 
 def test_journals_of_two_hosts_share_a_database(store: Store, database_url: str) -> None:
@@ -147,17 +187,15 @@ def test_an_order_follows_its_life(store: Store, database_url: str) -> None:
 
 
 def test_a_trade_opens_and_closes(store: Store, database_url: str) -> None:
-    about = {"pair": "btc", "trade_id": 77, "direction": -1, "size_e8": 2_000_000, "entry_spread_bps": 9.5}
-    store.write([an_entry(1, "trade_opened", **about)])
+    store.write([an_entry(1, "trade_opened", **A_TRADE)])
     assert rows(database_url, "select trade_id, size_base from open_trades") == [(77, Decimal("0.02"))]
 
-    result = {"gross_e8": 5 * 10**8, "fees_e8": 10**8, "net_e8": 4 * 10**8, "naked_ms": 1.5, "retries": 0}
-    store.write([an_entry(2, "trade_closed", **about, exit_spread_bps=1.0, **result)])
+    store.write([an_entry(2, "trade_closed", **A_TRADE, **A_RESULT)])
 
     assert rows(database_url, "select trade_id from open_trades") == []
-    assert rows(database_url, "select trades, gross_quote, fees_quote, net_quote from daily_result") == [
-        (1, Decimal(5), Decimal(1), Decimal(4))
-    ]
+    assert rows(
+        database_url, "select day::text, trades, gross_quote, fees_quote, net_quote from daily_profit"
+    ) == [("2026-01-02", 1, Decimal(5), Decimal(1), Decimal(4))]
 
 
 def test_a_fill_told_twice_is_one_fill(store: Store, database_url: str) -> None:
@@ -167,16 +205,83 @@ def test_a_fill_told_twice_is_one_fill(store: Store, database_url: str) -> None:
     assert rows(database_url, "select client_order_id, price_quote from fills") == [(77, Decimal(10_000))]
 
 
-def test_the_newest_position_wins(store: Store, database_url: str) -> None:
-    about = {"venue": "vest", "symbol": "BTC-PERP"}
+def a_holding(number: int, first_e8: int, second_e8: int) -> Entry:
+    legs = [
+        {"leg": 0, "venue": "vest", "symbol": "BTC-PERP", "size_e8": first_e8},
+        {"leg": 1, "venue": "paradex", "symbol": "BTC-USD-PERP", "size_e8": second_e8},
+    ]
+    trade_id = 77 if first_e8 else 0
+    return an_entry(
+        number, "holding", pair="btc", trade_id=trade_id, direction=1, layers=1, opened_mono_ns=0,
+        is_estimated=False,
+        legs=[{**leg, "entry_price_e8": 10**12 if leg["size_e8"] else 0, "fee_e8": 3} for leg in legs],
+    )  # fmt: skip
+
+
+def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, database_url: str) -> None:
+    """One row per leg, ours and theirs apart: a difference is to be seen, not averaged away."""
+    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    shown = "select venue, trade_id, size_base, venue_size_base, is_agreed from open_positions"
+
+    store.write([an_entry(1, "trade_opened", **A_TRADE), a_holding(2, 2_000_000, -2_000_000)])
+    store.write([an_entry(3, "position", **told, size_e8=1_000_000)])
+    assert rows(database_url, shown) == [
+        ("paradex", 77, Decimal("-0.02"), None, None),
+        ("vest", 77, Decimal("0.02"), Decimal("0.01"), False),
+    ]
+
+    store.write([an_entry(4, "position", **told, size_e8=0), a_holding(5, 0, 0)])
+
+    assert rows(database_url, shown) == []
+    assert rows(
+        database_url, "select size_base, entry_price_quote, trade_id from positions where venue = 'vest'"
+    ) == [(Decimal(0), None, None)]
+
+
+def test_slippage_is_told_per_venue(store: Store, database_url: str) -> None:
+    pair = {
+        "pair": "btc",
+        "legs": ["vest:A", "paradex:B"],
+        "size_base_e8": 1,
+        "entry_bps": 2.0,
+        "exit_bps": 0,
+    }
+    about = {"pair": "btc", "kind": "entry", "detected_bps": 9.0, "filled_bps": 8.0}
     store.write(
         [
-            an_entry(1, "position", **about, size_e8=-(10**6), entry_price_e8=10**12),
-            an_entry(2, "position", **about, size_e8=0, entry_price_e8=0),
+            an_entry(1, "settings_loaded", mode="sim", version="0.1.0", bot_id="demo", pairs=[pair]),
+            an_entry(2, "slippage", **about, trade_id=1, first_leg_bps=1.0, second_leg_bps=-0.5),
+            an_entry(3, "slippage", **about, trade_id=2, first_leg_bps=3.0, second_leg_bps=0.5),
         ]
     )
 
-    assert rows(database_url, "select size_base from positions") == [(Decimal(0),)]
+    assert rows(database_url, "select venue, kind, legs, mean_bps, worst_bps from slippage_by_venue") == [
+        ("paradex", "entry", 2, 0.0, 0.5),
+        ("vest", "entry", 2, 2.0, 3.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff\x00 not even JSON",
+        b'["a list"]',
+        b'{"event": "signal"}',
+        b'{"event": "signal", "text": "a\\u0000b"}',
+    ],
+)
+def test_a_line_that_is_none_is_kept_as_text(store: Store, database_url: str, payload: bytes) -> None:
+    """Whatever lies in the journal, the database writer must come past it, or all that follows waits."""
+    with pytest.raises(UnstorableEvent, match="event 1 is no log line"):
+        store.write([Entry(1, "executor", 8, payload, 0, 0)])
+
+    store.write_line_alone(Entry(1, "executor", 8, payload, 0, 0))
+    store.write([an_entry(2, "signal", text="a\0b")])
+
+    assert rows(database_url, "select event, body ? 'raw', body ->> 'text' from events order by number") == [
+        ("event_unstorable", True, None),
+        ("signal", False, "a\ufffdb"),
+    ]
 
 
 def test_a_run_and_its_pairs(store: Store, database_url: str) -> None:
@@ -189,12 +294,12 @@ def test_a_run_and_its_pairs(store: Store, database_url: str) -> None:
     }
     store.write(
         [
-            an_entry(1, "settings_loaded", mode="sim", version="0.1.0", pairs=[pair]),
+            an_entry(1, "settings_loaded", mode="sim", version="0.1.0", bot_id="demo", pairs=[pair]),
             an_entry(2, "processes_stopped", exit_code=0),
         ]
     )
 
     assert rows(
-        database_url, "select mode, exit_code, stopped_at > started_at - interval '1s' from runs"
-    ) == [("sim", 0, True)]
+        database_url, "select mode, bot_id, exit_code, stopped_at > started_at - interval '1s' from runs"
+    ) == [("sim", "demo", 0, True)]
     assert rows(database_url, "select second_symbol, size_base from pairs") == [("B:C", Decimal("0.01"))]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import tools.journal_tail
-from persistence import journal as journals
 from persistence.journal import Journal
 from tools.journal_tail import JournalTail
 
@@ -18,12 +17,12 @@ def payloads(first: int, last: int) -> list[bytes]:
 
 def test_it_begins_near_the_end_and_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut into at any byte, it finds the next whole record."""
-    journal = Journal(tmp_path, "run")
+    journal = Journal(tmp_path, "run", 1)
     for payload in payloads(1, 50):
         journal.append("detector", 0, payload)
     journal.sync()
 
-    for reach in range(60, 140):
+    for reach in range(160, 260):
         monkeypatch.setattr(tools.journal_tail, "_REACH", reach)
         tail = JournalTail(tmp_path, 5)
         tail.poll()
@@ -37,9 +36,8 @@ def test_it_begins_near_the_end_and_follows(tmp_path: Path, monkeypatch: pytest.
     assert list(tail.payloads)[-3:] == payloads(50, 52)
 
 
-def test_it_goes_on_in_the_next_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "FILE_BYTES", 200)
-    journal = Journal(tmp_path, "run")
+def test_it_goes_on_in_the_next_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "run", 1, file_bytes=200)
     tail = JournalTail(tmp_path, 100)
     tail.poll()
     for payload in payloads(1, 30):

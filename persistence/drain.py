@@ -1,0 +1,170 @@
+"""Queues into the journal, and the journal kept within its bounds.
+
+A queue gets its space back only when what was in it is on disk. While the disk refuses, events stay
+in the queues, the executor is told to open nothing, and the same events are tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from launch import Launch
+from logs import print_line
+from persistence.journal import Journal
+from persistence.restore import SOURCE, Holdings
+from shm.queue import QueueReader
+
+_SILENT_SOURCES = frozenset({"detector"})  # they must not touch a file descriptor
+_BATCH_PER_QUEUE = 2_000
+_REFUSED_PAUSE_S = 0.5  # between tries while the disk refuses
+_LIMITS_S = 1.0  # between looks at the journal's size
+_ALARM_RATIO = 0.8  # of journal_max_mib: the alarm comes here, and trading is resumed below
+_DAY_S = 86_400
+
+
+class Drain:
+    """The main thread's work. ``own_lines``: this process's own log lines, journalled with the rest."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        journal: Journal,
+        holdings: Holdings,
+        own_lines: deque[bytes],
+        stored_number: Callable[[], int],
+    ) -> None:
+        self._journal = journal
+        self._holdings = holdings
+        self._own_lines = own_lines
+        self._stored_number = stored_number
+        self._log = launch.log
+        self._max_bytes = launch.settings.persistence.journal_max_mib << 20
+        self._keep_s = launch.settings.persistence.journal_keep_days * _DAY_S
+        self._queues: dict[str, QueueReader] = {
+            source: launch.memory.events_reader(source) for source in launch.memory.plan.event_sources
+        }
+        self._go_back_to_the_journal()
+        self._refused = {source: queue.refused for source, queue in self._queues.items()}
+        self._is_filling = self._is_full = self._is_disk_refusing = False
+        self._try_again_mono_s = self._limits_mono_s = 0.0
+        self._counters = launch.counters
+        index = launch.counters.index
+        self._heartbeat = index("heartbeat_mono_ns")
+        self._events_total = index("events_total")
+        self._journal_bytes_total = index("journal_bytes_total")
+        self._backlog = index("backlog")
+        self._spool_bytes = index("spool_bytes")
+        self._journal_full = index("journal_full")
+
+    def beat(self) -> None:
+        self._counters.set(self._heartbeat, time.monotonic_ns())
+
+    def turn(self) -> int:
+        """Move what waits into the journal; return how many events that was."""
+        self.beat()
+        now_mono_s = time.monotonic()
+        if now_mono_s < self._try_again_mono_s:
+            return 0
+        try:
+            moved = self._append_waiting()
+            self._journal.sync()
+        except OSError as error:
+            self._go_back_to_the_journal()
+            self._disk_refused(error, now_mono_s)
+            return 0
+        for queue in self._queues.values():
+            queue.commit()  # only now: what is not on disk stays in the ring
+        self._tell(moved)
+        if self._is_disk_refusing:
+            self._is_disk_refusing = False
+            self._log.info("journal_writable", journalled=len(moved))
+        if now_mono_s >= self._limits_mono_s:
+            self._limits_mono_s = now_mono_s + _LIMITS_S
+            self._keep_within_limits()
+        return len(moved)
+
+    def _append_waiting(self) -> list[tuple[str, bytes]]:
+        moved: list[tuple[str, bytes]] = []
+        for source, queue in self._queues.items():
+            count = 0
+            while count < _BATCH_PER_QUEUE and (line := queue.poll()) is not None:
+                self._journal.append(source, queue.cursor, line)
+                moved.append((source, line))
+                count += 1
+        for line in tuple(self._own_lines):  # the writer thread may add to them meanwhile
+            self._journal.append(SOURCE, 0, line)
+            moved.append((SOURCE, line))
+        return moved
+
+    def _go_back_to_the_journal(self) -> None:
+        """Read on behind what is journalled: after a kill, or after a group the disk refused."""
+        for source, queue in self._queues.items():
+            queue.resume_at(self._journal.cursors.get(source, 0))
+
+    def _tell(self, moved: list[tuple[str, bytes]]) -> None:
+        """What follows from events being on disk."""
+        for source, line in moved:
+            self._holdings.take_line(source, line)
+            if source == SOURCE:
+                self._own_lines.popleft()
+            elif source in _SILENT_SOURCES:
+                print_line(line)
+        while self._holdings.broken:
+            self._log.error("event_unstorable", detail=self._holdings.broken.pop())
+        self._counters.add(self._events_total, len(moved))
+        self._counters.add(self._journal_bytes_total, sum(len(line) for _, line in moved))
+        self._counters.set(self._backlog, self._journal.count_after(self._stored_number()))
+        for source, queue in self._queues.items():
+            lost = queue.refused - self._refused[source]
+            if lost > 0:
+                self._refused[source] += lost
+                self._log.warning(
+                    "events_lost",
+                    process=source,
+                    count=lost,
+                    detail="its queue was full; raise runtime.event_queue_kib",
+                )
+
+    def _disk_refused(self, error: OSError, now_mono_s: float) -> None:
+        self._try_again_mono_s = now_mono_s + _REFUSED_PAUSE_S
+        self._counters.set(self._journal_full, 1)
+        if not self._is_disk_refusing:
+            self._is_disk_refusing = True
+            self._log.error(
+                "journal_refused",
+                detail=f"{self._journal.directory}: {error.strerror}; events wait in memory and nothing is "
+                "opened until the disk takes them: give it room",
+            )
+
+    def _keep_within_limits(self) -> None:
+        """Drop what the database holds; say so when what it does not hold grows too large."""
+        stored, journal, max_bytes = self._stored_number(), self._journal, self._max_bytes
+        journal.remove_stored(stored, max_bytes, time.time() - self._keep_s)
+        waiting = journal.bytes_after(stored)
+        self._counters.set(self._spool_bytes, waiting)
+        where = f"{journal.directory} holds events that the database has not taken"
+        if waiting < _ALARM_RATIO * max_bytes:
+            if self._is_filling:
+                self._log.info("journal_has_room", bytes=waiting, limit_bytes=max_bytes)
+            self._is_filling = self._is_full = False
+        elif not self._is_filling:
+            self._is_filling = True
+            self._log.warning(
+                "journal_filling",
+                bytes=waiting,
+                limit_bytes=max_bytes,
+                detail=f"{where}; at the limit nothing is opened any more. Give the database its connection "
+                "back, or raise persistence.journal_max_mib",
+            )
+        if waiting >= max_bytes and not self._is_full:
+            self._is_full = True
+            self._log.error(
+                "journal_full",
+                bytes=waiting,
+                limit_bytes=max_bytes,
+                detail=f"{where}; nothing is opened until it has. What is open goes on being looked after, "
+                "and its events are still kept",
+            )
+        self._counters.set(self._journal_full, int(self._is_full))

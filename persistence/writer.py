@@ -1,0 +1,193 @@
+"""The journal into the database, for as long as it takes, in a thread of its own.
+
+While the database is away the journal grows and the thread tries again: one ``database_away`` says
+so, one ``database_back`` ends it. A database that accepts and then says nothing is given up after
+``database_timeout_s``; a batch it could not take in that time comes again in halves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from launch import Launch
+from persistence.address import Address
+from persistence.journal import Entry, Journal, Tail
+from persistence.restore import Holdings
+from persistence.server import ServerError, start_server
+from persistence.store import Store, UnstorableEvent
+from shm import names
+
+_RETRY_S = (0.5, 1.0, 2.0, 5.0)
+_LOOK_S = 0.05  # between looks for new events
+
+
+class DatabaseWriter(threading.Thread):
+    """Follows the journal. The attributes are for the main thread to read.
+
+    ``is_first_life``: nothing trades yet; the first contact looks for what another host's journal
+    knows of this bot. ``may_refuse``: nor is anything open, so an operator's mistake may end the
+    start (``refusal``) instead of being an outage.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        journal: Journal,
+        address: Address,
+        var_dir: Path,
+        *,
+        is_first_life: bool,
+        may_refuse: bool,
+    ) -> None:
+        super().__init__(name="database-writer", daemon=True)
+        self._launch = launch
+        self._journal = journal
+        self._address = address
+        self._var_dir = var_dir
+        self._is_first_life = is_first_life
+        self._may_refuse = may_refuse
+        self._timeout_s = launch.settings.persistence.database_timeout_s
+        self._batch_max = self._batch = launch.settings.persistence.batch_events
+        self.state = names.DATABASE_UNTRIED
+        self.refusal = ""  # why no start is possible
+        self.elsewhere: Holdings | None = None  # what another host's journal in the database says
+        self.stored_number = 0
+        self._failures = 0
+        self._store: Store | None = None
+        self._asked_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
+        self._end_at_mono_s: float | None = None  # set once no more events will come
+        self._wake = threading.Event()
+
+    def finish(self, patience_s: float, beat: Callable[[], None]) -> None:
+        """No more events will come: store what is journalled, within the patience."""
+        self._end_at_mono_s = time.monotonic() + patience_s
+        self._wake.set()
+        while self.is_alive() and time.monotonic() < self._end_at_mono_s + 1:
+            beat()
+            self.end_silence()
+            self.join(_LOOK_S)
+        left = self._journal.count_after(self.stored_number)
+        if left > 0:
+            self._launch.log.warning(
+                "database_away",
+                waiting=left,
+                detail="stopping without the database; the journal keeps these events for the next start",
+            )
+
+    def end_silence(self) -> None:
+        """Cut a connection whose server owes an answer for too long; the thread goes on from there.
+
+        Called by the main thread: the writer's waits inside the client library and cannot look.
+        """
+        asked_mono_s, store = self._asked_mono_s, self._store
+        if asked_mono_s and store is not None and time.monotonic() - asked_mono_s > self._timeout_s:
+            self._asked_mono_s = 0.0
+            store.cut()
+
+    def run(self) -> None:
+        while not self._is_over():
+            try:
+                self._follow()
+                return
+            except (psycopg.Error, ServerError) as error:
+                self._asked_mono_s = 0.0
+                if self._is_operators(error):
+                    self.refusal = self._address.explain(error)
+                    return
+                self._away(self._address.explain(error))
+                self._wake.wait(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
+                self._failures += 1
+
+    def _is_operators(self, error: psycopg.Error | ServerError) -> bool:
+        """Whether this first contact shows a mistake that only the operator can correct."""
+        is_first = self._may_refuse and self.state == names.DATABASE_UNTRIED
+        return is_first and (isinstance(error, ServerError) or self._address.is_refusal(error))
+
+    def _away(self, detail: str) -> None:
+        if self.state != names.DATABASE_AWAY:
+            self._launch.log.warning(
+                "database_away", detail=f"{detail}; trading goes on, events wait in the journal"
+            )
+        self.state = names.DATABASE_AWAY
+
+    def _back(self, applied: list[str], waiting: int) -> None:
+        """It has stored what waited, or the first of it: a server may well answer and store nothing."""
+        event = "database_back" if self.state == names.DATABASE_AWAY else "database_ready"
+        self._launch.log.info(event, database=self._address.kind, migrations=applied, waiting=waiting)
+        self.state = names.DATABASE_UP
+        self._failures = 0
+
+    def _follow(self) -> None:
+        """Connect and store everything as it comes. Returns at the end, raises psycopg.Error."""
+        url = self._address.url or start_server(self._var_dir)
+        store = self._store = Store(url, self._journal.journal_id, self._timeout_s)
+        try:
+            self._ask()
+            applied = store.migrate()
+            if self._is_first_life and self.state == names.DATABASE_UNTRIED:
+                self._ask()
+                self.elsewhere = store.holdings_elsewhere(self._launch.settings.bot_id)
+            self._ask()
+            self.stored_number = store.stored_number()
+            self._asked_mono_s = 0.0
+            waiting = self._journal.count_after(self.stored_number)
+            tail = Tail(self._journal.directory, self.stored_number + 1)
+            while not self._is_over():
+                entries = tail.read(self._journal.synced_number, self._batch)
+                if entries:
+                    self._write(store, entries)
+                if self.state != names.DATABASE_UP:
+                    self._back(applied, waiting)
+                if not entries:
+                    if self._end_at_mono_s is not None:
+                        return
+                    self._wake.wait(_LOOK_S)
+        finally:
+            self._store = None
+            store.close()
+
+    def _ask(self) -> None:
+        """From now on the database owes an answer."""
+        self._asked_mono_s = time.monotonic()
+
+    def _write(self, store: Store, entries: list[Entry]) -> None:
+        try:
+            self._write_all_or_each(store, entries)
+        except psycopg.OperationalError:
+            self._batch = max(1, self._batch // 2)
+            raise
+        self._asked_mono_s = 0.0
+        self._batch = min(self._batch_max, 2 * self._batch)
+        self.stored_number = entries[-1].number
+        self._launch.counters.add(self._launch.counters.index("stored_total"), len(entries))
+
+    def _write_all_or_each(self, store: Store, entries: list[Entry]) -> None:
+        """Store a batch; an event the database refuses for what it says is named and left out."""
+        self._ask()
+        try:
+            store.write(entries)
+        except (
+            UnstorableEvent,
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.ProgrammingError,
+        ) as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    self._write_all_or_each(store, [entry])
+                return
+            store.write_line_alone(entries[0])
+            self._launch.log.error(
+                "event_unstorable",
+                number=entries[0].number,
+                source=entries[0].source,
+                detail=f"{' '.join(str(error).split())[:300]}; only its line was stored",
+            )
+
+    def _is_over(self) -> bool:
+        return self._end_at_mono_s is not None and time.monotonic() > self._end_at_mono_s

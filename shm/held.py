@@ -1,0 +1,93 @@
+"""What the journal says we hold and why: from persistence to the first executor of a run.
+
+Shared memory outlives a killed process but not a reboot; the journal does. Before anything that
+trades is started, persistence reads the journal (or the database, where that knows something newer)
+and leaves the answer here, as one small JSON file in the instance's memory directory. It says why a
+position may be ours; the venues say what is.
+
+Sizes are base currency, prices and fees quote currency, all scaled by 10**8 (``_e8``); positions are
+signed, order sizes are not. ``_unix_ms`` is this host's wall clock: a monotonic one ends at a reboot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_FILE = "held.json"
+
+
+class HeldOrder(NamedTuple):
+    """An order that was on its way, open or in doubt when the journal ends: its end was not told."""
+
+    client_order_id: int
+    leg: int
+    side: str  # BUY, SELL
+    size_e8: int
+    limit_price_e8: int
+    reduce_only: bool
+    purpose: str  # entry, complete, unwind, exit
+    attempt: int
+    trade_id: int
+    sent_unix_ms: int
+    state: str = "sent"  # sent, open, in_doubt, uncounted
+    venue_order_id: str = ""
+    filled_e8: int = 0  # told so far
+    average_price_e8: int = 0
+    fee_e8: int = 0
+
+
+class HeldPair(NamedTuple):
+    """One pair as the journal knows it last."""
+
+    pair: str  # its id in config.yaml
+    legs: tuple[str, str] = ("", "")  # "venue:SYMBOL"; "" for one the journal has not mentioned
+    trade_id: int = 0  # of the open trade; 0 when there is none
+    direction: int = 0  # +1: long the first leg, short the second
+    layers: int = 0
+    sizes_e8: tuple[int, int] = (0, 0)  # held on each leg, what orders under way have filled included
+    entry_prices_e8: tuple[int, int] = (0, 0)  # average; 0 where nothing was bought or sold
+    fees_e8: tuple[int, int] = (0, 0)  # paid in this trade so far
+    opened_unix_ms: int = 0  # when it was first hedged; 0 before
+    is_estimated: bool = False  # part of it happened outside our orders: prices are estimates
+    orders: tuple[HeldOrder, ...] = ()
+    told_unix_ms: int = 0  # of the newest line that says any of this
+    result_day: int = 0  # UTC day (days since 1970) that the result belongs to
+    result_e8: int = 0  # realised on that day, quote currency
+
+
+def pair_from(fields: dict[str, Any]) -> HeldPair:
+    """The pair that ``HeldPair._asdict()`` became, after its way through JSON."""
+    pairs_of_legs = ("legs", "sizes_e8", "entry_prices_e8", "fees_e8")
+    orders = tuple(
+        HeldOrder(**order) if isinstance(order, dict) else HeldOrder(*order) for order in fields["orders"]
+    )
+    return HeldPair(**{**fields, **{name: tuple(fields[name]) for name in pairs_of_legs}, "orders": orders})
+
+
+def plain(pair: HeldPair) -> dict[str, Any]:
+    """The pair as JSON takes it, orders by field name too."""
+    return {**pair._asdict(), "orders": [order._asdict() for order in pair.orders]}
+
+
+def write_held(directory: Path, pairs: Sequence[HeldPair]) -> None:
+    """Leave what is held in the memory directory, whole or not at all. Persistence alone does."""
+    unfinished = directory / f"{_FILE}.tmp"
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps([plain(pair) for pair in pairs]))
+    unfinished.rename(directory / _FILE)
+
+
+def is_written(directory: Path) -> bool:
+    return (directory / _FILE).exists()
+
+
+def read_held(directory: Path) -> tuple[HeldPair, ...]:
+    """What was held when this run began, flat pairs left out; () where persistence found nothing."""
+    try:
+        text = (directory / _FILE).read_text()
+    except FileNotFoundError:
+        return ()
+    return tuple(pair_from(fields) for fields in json.loads(text))
