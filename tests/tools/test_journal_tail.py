@@ -22,7 +22,7 @@ def test_it_begins_near_the_end_and_follows(tmp_path: Path, monkeypatch: pytest.
         journal.append("detector", 0, payload)
     journal.sync()
 
-    for reach in range(160, 260):
+    for reach in range(220, 320):
         monkeypatch.setattr(tools.journal_tail, "_REACH", reach)
         tail = JournalTail(tmp_path, 5)
         tail.poll()
