@@ -27,13 +27,17 @@ class JournalTail:
         self._directory = directory
         self.payloads: deque[bytes] = deque(maxlen=keep)
         self._path: Path | None = None
+        self._has_begun = False
         self._place: _Place | None = None  # None: at the beginning of the file
 
     def poll(self) -> None:
         """Take in what was written since the last call."""
         paths = files(self._directory)
         if self._path is None and paths:
-            self._path, self._place = paths[-1], _near_the_end(paths[-1])
+            # A journal that was empty at first is all news.
+            self._path = paths[0] if self._has_begun else paths[-1]
+            self._place = None if self._has_begun else _near_the_end(self._path)
+        self._has_begun = True
         for path in paths:
             if self._path is None or path < self._path:
                 continue
