@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from executor.messages import Enter, Purpose
-from executor.plans import adopt_plan, has_live_order
+from executor.plans import has_live_order
 from executor.pricing import limit_price_e8, openable_e8
 from executor.state import (
     SEQUENCE_BITS,
@@ -20,44 +22,50 @@ from executor.telling import close_books
 from executor.turn import Turn, leg_is_ready
 from venues.contract import Side
 
+_SIDES = {1: (Side.BUY, Side.SELL), -1: (Side.SELL, Side.BUY)}  # of both legs, by direction
+_SEQUENCES_FOR_ENTRIES = (1 << SEQUENCE_BITS - 1) - SEQUENCES_KEPT
 
-def on_enter(turn: Turn, event: Enter) -> None:
-    refusal = _entry_refusal(turn, event)
+
+def on_enter(turn: Turn, event: Enter) -> bool:
+    """Take the entry and send both legs; False when it may not be."""
+    rules, state, prices_e8 = turn.rules, turn.state, event.prices_e8
+    sides, band_bps = _SIDES[event.direction], rules.price_band_bps
+    limits_e8 = [
+        limit_price_e8(instrument, side, price_e8, band_bps)
+        for instrument, side, price_e8 in zip(rules.instruments, sides, prices_e8, strict=True)
+    ]
+    refusal = _entry_refusal(turn, event, limits_e8)
     if refusal is not None:
         gate, value, limit = refusal
         turn.log("info", "signal_refused", signal_id=event.signal_id, gate=gate, value=value, limit=limit)
-        return
-    rules = turn.rules
-    trade = turn.state.trade
-    if trade is not None and trade.closed_mono_ns:
+        return False
+    if state.trade is not None and state.trade.closed_mono_ns:
         close_books(turn)
-        trade = None
-    if trade is None:
-        trade = Trade(
-            trade_id=next_client_order_id(rules, turn.state, 0),
-            direction=event.direction,
-            signal_id=event.signal_id,
-            spread_bps=event.spread_bps,
-            prices_e8=event.prices_e8,
-        )
-    trade = trade._replace(
-        spread_bps=event.spread_bps, prices_e8=event.prices_e8, layer=event.layer, hedged_e8=_hedged_e8(turn)
+    trade = turn.state.trade or Trade(
+        next_client_order_id(rules, state, 0), event.direction, event.signal_id, 0.0, prices_e8
     )
-    turn.change(trade=trade, last_signal_id=event.signal_id)
-    adopt_plan(turn, Plan.ENTRY)
-    for leg, (instrument, side) in enumerate(zip(rules.instruments, _entry_sides(event), strict=True)):
+    trade = replace(
+        trade,
+        spread_bps=event.spread_bps,
+        prices_e8=prices_e8,
+        layer=event.layer,
+        hedged_e8=min(abs(state.legs[0].held_e8), abs(state.legs[1].held_e8)),
+    )
+    turn.change(trade=trade, last_signal_id=event.signal_id, plan=Plan.ENTRY, attempt=0)
+    for leg in (0, 1):
         turn.send(
             leg=leg,
-            side=side,
+            side=sides[leg],
             size_e8=event.size_e8,
-            limit_price_e8=limit_price_e8(instrument, side, event.prices_e8[leg], rules.price_band_bps),
+            limit_price_e8=limits_e8[leg],
             purpose=Purpose.ENTRY,
             attempt=0,
             trade_id=trade.trade_id,
         )
+    return True
 
 
-def _entry_refusal(turn: Turn, event: Enter) -> tuple[str, Any, Any] | None:
+def _entry_refusal(turn: Turn, event: Enter, limits_e8: list[int]) -> tuple[str, Any, Any] | None:
     """Why the entry may not be: gate, value, limit; None when it may."""
     rules, state = turn.rules, turn.state
     trade = state.trade if state.trade and not state.trade.closed_mono_ns else None
@@ -73,6 +81,8 @@ def _entry_refusal(turn: Turn, event: Enter) -> tuple[str, Any, Any] | None:
         if turn.now_mono_ns < leg.not_before_mono_ns:
             wait_ms = (leg.not_before_mono_ns - turn.now_mono_ns) / 1e6
             return "venue_wants_pause", rules.instruments[number].venue, f"in {wait_ms:.0f} ms"
+        if leg.sequence >= _SEQUENCES_FOR_ENTRIES:
+            return "order_ids_left", leg.sequence, 1 << SEQUENCE_BITS - 1
     if event.signal_id <= state.last_signal_id:
         return "signal_seen", event.signal_id, state.last_signal_id
     if trade is not None and trade.direction != event.direction:
@@ -80,30 +90,17 @@ def _entry_refusal(turn: Turn, event: Enter) -> tuple[str, Any, Any] | None:
     layers = trade.layers if trade is not None else 0
     if event.layer != layers or layers >= rules.layers_max:
         return "layer", event.layer, min(layers, rules.layers_max - 1)
-    if any(leg.sequence >= (1 << SEQUENCE_BITS - 1) - SEQUENCES_KEPT for leg in state.legs):
-        return "order_ids_left", max(leg.sequence for leg in state.legs), 1 << SEQUENCE_BITS - 1
-    if event.size_e8 <= 0 or event.size_e8 % rules.common_lot_e8:
-        return "size", event.size_e8, f"a multiple of {rules.common_lot_e8}"
-    for instrument, side, price_e8 in zip(
-        rules.instruments, _entry_sides(event), event.prices_e8, strict=True
-    ):
+    size_e8 = event.size_e8
+    if size_e8 <= 0 or size_e8 % rules.common_lot_e8:
+        return "size", size_e8, f"a multiple of {rules.common_lot_e8}"
+    for instrument, price_e8, limit_e8 in zip(rules.instruments, event.prices_e8, limits_e8, strict=True):
         if price_e8 <= 0:
             return "price", price_e8, "above 0"
-        limit_e8 = limit_price_e8(instrument, side, price_e8, rules.price_band_bps)
-        if openable_e8(instrument, event.size_e8, limit_e8) != event.size_e8:
-            return "size", event.size_e8, f"what {instrument.venue} takes in one order"
+        if openable_e8(instrument, size_e8, limit_e8) != size_e8:
+            return "size", size_e8, f"what {instrument.venue} takes in one order"
     return None
 
 
 def entry_finds_pair_at_rest(state: PairState) -> bool:
     """Nothing under way, nothing in doubt, nothing to mend."""
     return not has_live_order(state) and state.plan is Plan.NONE
-
-
-def _entry_sides(event: Enter) -> tuple[Side, Side]:
-    first = Side(event.direction)
-    return first, first.opposite
-
-
-def _hedged_e8(turn: Turn) -> int:
-    return min(abs(leg.held_e8) for leg in turn.state.legs)

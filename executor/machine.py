@@ -9,6 +9,9 @@ exhaustive exploration and in a replay. One step is always the same five things:
 4. plan: send what the pair needs, if and only if nothing is under way or in doubt;
 5. tell: naked time, trade, phase, view.
 
+The first four are ``decide``: its orders may leave before the fifth, ``conclude``, is done. An entry,
+which finds the pair at rest, is decided by the first alone.
+
 The phases and their drawing are in ``state``, the life of an order in ``orders``, what an entry must
 meet in ``entries``, what position reads prove in ``positions``, and the choice between completing and
 unwinding in ``plans``.
@@ -28,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from executor.entries import on_enter
 from executor.messages import (
@@ -93,13 +98,30 @@ from venues.contract import OrderStatus
 
 def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, list[Command]]:
     """Take in one event; return the new state and what to do, sends first."""
+    return conclude(decide(rules, state, event))
+
+
+def decide(rules: PairRules, state: PairState, event: Event) -> Turn:
+    """The first half of a step: what the event makes of the pair, and the orders that leave now.
+
+    ``turn.sends`` may be written as soon as ``turn.state`` is in the journal. ``conclude`` comes
+    next, before any other event; a life that ends in between leaves a state to start from.
+    """
     turn = Turn(rules, state, event.at)
+    if isinstance(event, Enter) and on_enter(turn, event):
+        return turn  # it found the pair at rest: nothing else is silent, over, or to be mended
     _remember_touches(turn)
     _HANDLERS[type(event)](turn, event)
     _ask_the_silent(turn)
     turn.retire_ended()
     note_unconfirmed_positions(turn)
     plan_next(turn)
+    return turn
+
+
+def conclude(turn: Turn) -> tuple[PairState, list[Command]]:
+    """The second half: everything that is only asked and told. Not one more order."""
+    _remember_touches(turn)
     read_positions_when_due(turn)
     tell(turn)
     return turn.state, [*turn.sends, *turn.others]
@@ -178,7 +200,8 @@ def _on_acked(turn: Turn, event: Acked) -> None:
     order = turn.find(event.client_order_id)
     if order is None or event.is_cancel:
         return  # a cancel's answer says nothing about the order: its fate is told by updates
-    new = order._replace(
+    new = replace(
+        order,
         venue_order_id=event.venue_order_id or order.venue_order_id,
         retry_after_ns=(event.retry_after_ms or 0) * 1_000_000,
     )
@@ -237,7 +260,7 @@ def _ask_the_silent(turn: Turn) -> None:
             if order.state is OrderState.OPEN:
                 turn.cancel(order)  # what takes at once or not at all has no business being open
         spacing_ns = rules.query_interval_ns << min(max(new.questions - rules.unknown_answers_min, 0), 3)
-        new = new._replace(questions=new.questions + 1, due_mono_ns=now_mono_ns + spacing_ns)
+        new = replace(new, questions=new.questions + 1, due_mono_ns=now_mono_ns + spacing_ns)
         turn.put(order, new)
         turn.query(new)
         if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and turn.state.halt is Halt.NONE:
@@ -247,8 +270,8 @@ def _ask_the_silent(turn: Turn) -> None:
 # ------------------------------------------------------------------------------- time and streams
 
 
-def _on_tick(turn: Turn, event: Tick) -> None:
-    """Time is looked at in every step; a tick adds nothing to it."""
+def _pass_time(turn: Turn, event: Event) -> None:
+    """Time is looked at in every step; nothing is added to it."""
 
 
 def _on_restarted(turn: Turn, event: Restarted) -> None:
@@ -266,14 +289,14 @@ def _on_restarted(turn: Turn, event: Restarted) -> None:
 def _on_stream_lost(turn: Turn, event: StreamLost) -> None:
     turn.change_leg(event.leg, is_stream_up=False)
     for order in turn.state.legs[event.leg].live:
-        turn.put(order, order._replace(due_mono_ns=turn.now_mono_ns))
+        turn.put(order, replace(order, due_mono_ns=turn.now_mono_ns))
 
 
 def _on_stream_back(turn: Turn, event: StreamBack) -> None:
     turn.change_leg(event.leg, is_stream_up=True)
     doubt_position(turn, event.leg)
     for order in turn.state.legs[event.leg].live:
-        turn.put(order, order._replace(due_mono_ns=turn.now_mono_ns))
+        turn.put(order, replace(order, due_mono_ns=turn.now_mono_ns))
 
 
 def _remember_touches(turn: Turn) -> None:
@@ -284,7 +307,7 @@ def _remember_touches(turn: Turn) -> None:
 
 
 _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
-    Enter: on_enter,
+    Enter: _pass_time,  # taken before all this, or refused
     Exit: _on_exit,
     Acked: _on_acked,
     OrderTold: _on_order_told,
@@ -292,7 +315,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     QueryAnswered: _on_query_answered,
     PositionRead: on_position_read,
     SendFailed: _on_send_failed,
-    Tick: _on_tick,
+    Tick: _pass_time,
     Restarted: _on_restarted,
     StreamLost: _on_stream_lost,
     StreamBack: _on_stream_back,

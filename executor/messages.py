@@ -5,7 +5,8 @@ carries out the **commands**, in order. Commands of one step form one batch: the
 new state into shared memory *before* it carries out the first of them, then writes every ``Send``
 of the batch before it waits for anything.
 
-The machine is four names: ``machine.step(rules, state, event) -> (state, commands)``,
+The machine is four names: ``machine.step(rules, state, event) -> (state, commands)`` (or its halves,
+``decide``, whose sends may leave at once, and ``conclude``),
 ``state.new_state(rules, epoch, held=None)`` for a first start, ``state.dump``/``state.load`` for the
 journal (then ``Restarted`` comes first), ``machine.due_mono_ns(rules, state)`` for the next ``Tick``. An
 armed order is signed for ``state.next_client_order_id(rules, state, leg)``: a ``Send`` with that id may

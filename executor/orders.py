@@ -22,7 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from executor.messages import FillTold, OrderTold, Purpose
 from venues.contract import E8, OrderStatus, Outcome, Side
@@ -64,7 +67,7 @@ _FINAL_OF: Final = {
 }
 
 
-class Order(NamedTuple):
+class Order(Struct, frozen=True, array_like=True, gc=False):
     """One order and everything the venue has said about it."""
 
     client_order_id: int
@@ -141,12 +144,13 @@ def moved(order: Order, state: OrderState, now_mono_ns: int) -> Order:
     if state is order.state:
         return order
     assert state in ORDER_STEPS[order.state], f"{order.state.name} -> {state.name}"
-    order = order._replace(state=state)
+    order = replace(order, state=state)
     if state not in DOUBTFUL:
-        return order._replace(doubt_mono_ns=0)
+        return replace(order, doubt_mono_ns=0)
     if order.doubt_mono_ns:
         return order
-    return order._replace(
+    return replace(
+        order,
         doubt_mono_ns=now_mono_ns,
         due_mono_ns=now_mono_ns,
         questions=0,
@@ -163,7 +167,7 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
         case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
             if order.filled_e8:  # refused, yet executions were told: believe neither, ask
                 return moved(order, OrderState.IN_DOUBT, now_mono_ns)
-            return moved(order._replace(is_told=True, is_refused=True), OrderState.REJECTED, now_mono_ns)
+            return moved(replace(order, is_told=True, is_refused=True), OrderState.REJECTED, now_mono_ns)
         case Outcome.REFUSED if order.state is OrderState.OPEN:
             return moved(order, OrderState.IN_DOUBT, now_mono_ns)
         case Outcome.IN_DOUBT if order.state is OrderState.SENT:
@@ -175,20 +179,20 @@ def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int)
     """What an update of the venue makes of an order."""
     filled_e8 = amount_told(order, told)
     if told.venue_order_id:
-        order = order._replace(venue_order_id=told.venue_order_id)
+        order = replace(order, venue_order_id=told.venue_order_id)
     if filled_e8 is not None and filled_e8 >= order.told_e8:
-        order = order._replace(told_e8=filled_e8)
+        order = replace(order, told_e8=filled_e8)
         if told.average_price_e8 is not None:
-            order = order._replace(told_quote_e8=filled_e8 * told.average_price_e8 // E8)
+            order = replace(order, told_quote_e8=filled_e8 * told.average_price_e8 // E8)
         if told.fee_e8 is not None:
-            order = order._replace(told_fee_e8=told.fee_e8)
+            order = replace(order, told_fee_e8=told.fee_e8)
     if told.status is OrderStatus.OPEN:
         return _known_open(order, now_mono_ns, wait_ns)
     if filled_e8 is None and order.fills_e8 < order.size_e8:
         if order.state in ENDED and order.state is not OrderState.ABSENT:
             return order
         return moved(order, OrderState.UNCOUNTED, now_mono_ns)
-    order = order._replace(is_told=True, is_refused=False)
+    order = replace(order, is_told=True, is_refused=False)
     return _ended(order, _FINAL_OF[told.status], now_mono_ns)
 
 
@@ -207,7 +211,8 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
     """What one execution makes of an order; the same execution twice changes nothing."""
     if is_known_fill(order, fill) or order.fills_e8 >= order.size_e8:
         return order
-    order = order._replace(
+    order = replace(
+        order,
         fill_ids=(*order.fill_ids, fill.fill_id),
         fills_e8=order.fills_e8 + fill.size_e8,
         fills_quote_e8=order.fills_quote_e8 + fill.size_e8 * fill.price_e8 // E8,
@@ -215,7 +220,7 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
     )
     if order.fills_e8 >= order.size_e8:
         # All that it can fill has been told: which executions that were need not be remembered.
-        return _ended(order._replace(fill_ids=()), OrderState.FILLED, now_mono_ns)
+        return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
     return _known_open(order, now_mono_ns, wait_ns)
 
 
@@ -234,13 +239,13 @@ def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order
         return order
     if order.unknown_answers and asked_mono_ns < order.unknown_mono_ns + spacing_ns:
         return order
-    return order._replace(unknown_answers=order.unknown_answers + 1, unknown_mono_ns=asked_mono_ns)
+    return replace(order, unknown_answers=order.unknown_answers + 1, unknown_mono_ns=asked_mono_ns)
 
 
 def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
     """The position told how much a doubtful order filled."""
     assert order.filled_e8 <= filled_e8 <= order.size_e8
-    order = order._replace(counted_e8=filled_e8)
+    order = replace(order, counted_e8=filled_e8)
     if filled_e8 == 0 and order.state is OrderState.IN_DOUBT:
         return moved(order, OrderState.ABSENT, now_mono_ns)
     return _ended(order, OrderState.CANCELLED, now_mono_ns)
@@ -251,9 +256,9 @@ def _known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
     match order.state:
         case OrderState.SENT | OrderState.IN_DOUBT | OrderState.ABSENT:
             order = moved(order, OrderState.OPEN, now_mono_ns)
-            return order._replace(due_mono_ns=now_mono_ns + wait_ns)
+            return replace(order, due_mono_ns=now_mono_ns + wait_ns)
         case OrderState.REJECTED | OrderState.UNSENT if order.is_refused or not order.is_told:
-            order = order._replace(is_told=False, is_refused=False)
+            order = replace(order, is_told=False, is_refused=False)
             return moved(order, OrderState.IN_DOUBT, now_mono_ns)
     return order
 

@@ -7,6 +7,8 @@ ours, and what neither explains is reported and never touched.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from executor.messages import PositionRead, ReadPositions
 from executor.orders import DOUBTFUL, Order, OrderState, after_count
 from executor.plans import adopt_plan, halt, is_disputed
@@ -97,7 +99,7 @@ def explain_difference(turn: Turn, number: int) -> None:
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
             turn.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
             state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
-            turn.put(order, order._replace(counted_e8=filled_e8, state=state))
+            turn.put(order, replace(order, counted_e8=filled_e8, state=state))
             turn.change_leg(number, is_verified=True)
             return
     is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from executor.orders import Order
 from executor.pricing import closable_e8
@@ -103,7 +104,7 @@ class PairRules(NamedTuple):
     accounting_wait_ns: int = 2_000_000_000  # how long a closed trade waits for missing fees
 
 
-class Leg(NamedTuple):
+class Leg(Struct, frozen=True, array_like=True, gc=False):
     """One leg: what it holds, what is under way, what was under way lately."""
 
     position_e8: int = 0  # signed; what ended orders made of it
@@ -131,7 +132,7 @@ class Leg(NamedTuple):
         return held_e8
 
 
-class Book(NamedTuple):
+class Book(Struct, frozen=True, array_like=True, gc=False):
     """What one leg of a trade has bought and sold so far."""
 
     bought_e8: int = 0
@@ -141,7 +142,7 @@ class Book(NamedTuple):
     fee_e8: int = 0
 
 
-class Trade(NamedTuple):
+class Trade(Struct, frozen=True, array_like=True, gc=False):
     """One round trip, from the first entry to flat."""
 
     trade_id: int  # leg 0's first client order id: unique for ever
@@ -173,7 +174,7 @@ class Held(NamedTuple):
     opened_mono_ns: int
 
 
-class PairState(NamedTuple):
+class PairState(Struct, frozen=True, array_like=True, gc=False):
     """Everything one pair's machine knows."""
 
     epoch: int

@@ -31,6 +31,7 @@ _PHASE_OF_PLAN = {
 
 def tell(turn: Turn) -> None:
     """Bring everything that is told up to date with what the step has changed."""
+    _tell_intents(turn)
     phase = phase_of(turn.rules, turn.state)
     _measure_nakedness(turn, phase)
     _follow_trade(turn, phase)
@@ -122,6 +123,20 @@ def _basis(trade: Trade | None) -> tuple[object, ...]:
     if trade is None or trade.books == (Book(), Book()):
         return ()
     return trade.trade_id, trade.layers, trade.opened_mono_ns, trade.is_estimated, trade.books
+
+
+def _tell_intents(turn: Turn) -> None:
+    for send in turn.sends:
+        order = turn.find(send.client_order_id)
+        assert order is not None
+        turn.log_order(
+            "info",
+            "intent_written",
+            order,
+            size_e8=order.size_e8,
+            limit_price_e8=order.limit_price_e8,
+            reduce_only=order.reduce_only,
+        )
 
 
 def _measure_nakedness(turn: Turn, phase: PairPhase) -> None:

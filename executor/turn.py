@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from executor.messages import At, Cancel, Command, Log, Purpose, Query, Send
 from executor.orders import DOUBTFUL, ENDED, Order, OrderState
 from executor.pricing import average_price_e8
@@ -20,30 +22,32 @@ Level = Literal["debug", "info", "warning", "error"]
 class Turn:
     """The scratch pad of one step."""
 
+    __slots__ = ("before", "markets", "now_mono_ns", "others", "rules", "sends", "state")
+
     def __init__(self, rules: PairRules, state: PairState, at: At) -> None:
         self.rules = rules
         self.before = self.state = state
         self.now_mono_ns = at.now_mono_ns
         self.markets = at.markets
-        self.sends: list[Command] = []
+        self.sends: list[Send] = []
         self.others: list[Command] = []
 
     # --- changing the state ---
 
     def change(self, **fields: Any) -> None:
-        self.state = self.state._replace(**fields)
+        self.state = replace(self.state, **fields)
 
     def change_leg(self, leg: int, **fields: Any) -> None:
         first, second = self.state.legs
         if leg == 0:
-            first = first._replace(**fields)
+            first = replace(first, **fields)
         else:
-            second = second._replace(**fields)
-        self.state = self.state._replace(legs=(first, second))
+            second = replace(second, **fields)
+        self.state = replace(self.state, legs=(first, second))
 
     def change_trade(self, **fields: Any) -> None:
         assert self.state.trade is not None
-        self.state = self.state._replace(trade=self.state.trade._replace(**fields))
+        self.state = replace(self.state, trade=replace(self.state.trade, **fields))
 
     def distrust_reads(self, leg: int) -> None:
         """Something changed on the leg: positions asked for before now say nothing about it."""
@@ -74,41 +78,26 @@ class Turn:
         trade_id: int,
     ) -> None:
         """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
+        reduce_only = is_reducing(purpose)
         order = Order(
-            client_order_id=next_client_order_id(self.rules, self.state, leg),
-            leg=leg,
-            side=side,
-            size_e8=size_e8,
-            limit_price_e8=limit_price_e8,
-            reduce_only=is_reducing(purpose),
-            purpose=purpose,
-            attempt=attempt,
-            trade_id=trade_id,
-            sent_mono_ns=self.now_mono_ns,
-            due_mono_ns=self.now_mono_ns + self.rules.reply_timeout_ns,
+            next_client_order_id(self.rules, self.state, leg),
+            leg,
+            side,
+            size_e8,
+            limit_price_e8,
+            reduce_only,
+            purpose,
+            attempt,
+            trade_id,
+            self.now_mono_ns,
+            OrderState.SENT,
+            self.now_mono_ns + self.rules.reply_timeout_ns,
         )
         before = self.state.legs[leg]
         self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
         self.distrust_reads(leg)
         self.sends.append(
-            Send(
-                order.client_order_id,
-                leg,
-                side,
-                size_e8,
-                limit_price_e8,
-                order.reduce_only,
-                purpose,
-                attempt,
-            )
-        )
-        self.log_order(
-            "info",
-            "intent_written",
-            order,
-            size_e8=size_e8,
-            limit_price_e8=limit_price_e8,
-            reduce_only=order.reduce_only,
+            Send(order.client_order_id, leg, side, size_e8, limit_price_e8, reduce_only, purpose, attempt)
         )
 
     def query(self, order: Order) -> None:
@@ -174,7 +163,7 @@ class Turn:
         """The current trade; a late execution without one begins it again under its old id."""
         if self.state.trade is None or self.state.trade.closed_mono_ns:
             trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0))
-            self.change(trade=trade._replace(closed_mono_ns=0))
+            self.change(trade=replace(trade, closed_mono_ns=0))
         assert self.state.trade is not None
         return self.state.trade
 
@@ -184,12 +173,12 @@ class Turn:
         books = list(self.state.trade.books)
         book = books[leg]
         if side is Side.BUY:
-            book = book._replace(
-                bought_e8=book.bought_e8 + size_e8, bought_quote_e8=book.bought_quote_e8 + quote_e8
+            book = replace(
+                book, bought_e8=book.bought_e8 + size_e8, bought_quote_e8=book.bought_quote_e8 + quote_e8
             )
         else:
-            book = book._replace(sold_e8=book.sold_e8 + size_e8, sold_quote_e8=book.sold_quote_e8 + quote_e8)
-        books[leg] = book._replace(fee_e8=book.fee_e8 + fee_e8)
+            book = replace(book, sold_e8=book.sold_e8 + size_e8, sold_quote_e8=book.sold_quote_e8 + quote_e8)
+        books[leg] = replace(book, fee_e8=book.fee_e8 + fee_e8)
         self.change_trade(books=(books[0], books[1]))
 
     def _account(self, old: Order, new: Order) -> None:

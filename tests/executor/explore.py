@@ -15,6 +15,8 @@ import time
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from executor.messages import Event, PositionRead, QueryAnswered
 from executor.state import Leg, PairRules, Trade
 from tests.executor.pair_world import (
@@ -133,7 +135,8 @@ def canonical(world: World) -> Hashable:
     doubtful = {order.client_order_id for leg in state.legs for order in leg.past if not order.is_certain}
     matters = spoken_of | known | doubtful
     return (
-        state._replace(
+        replace(
+            state,
             view=None,
             trade=_of_trade(state.trade),
             legs=(
@@ -167,15 +170,16 @@ def _ages(value: Any, now_mono_ns: int) -> dict[str, Any]:
     kind = type(value)
     names = _TIMES_OF.get(kind)
     if names is None:
-        names = _TIMES_OF[kind] = tuple(name for name in kind._fields if name.endswith("_mono_ns"))
+        names = _TIMES_OF[kind] = tuple(name for name in kind.__struct_fields__ if name.endswith("_mono_ns"))
     return {name: _age(getattr(value, name), now_mono_ns) for name in names}
 
 
 def _of_leg(leg: Leg, matters: set[int], now_mono_ns: int) -> Leg:
-    return leg._replace(
-        live=tuple(order._replace(**_ages(order, now_mono_ns)) for order in leg.live),
+    return replace(
+        leg,
+        live=tuple(replace(order, **_ages(order, now_mono_ns)) for order in leg.live),
         past=tuple(
-            order._replace(**_ages(order, now_mono_ns))
+            replace(order, **_ages(order, now_mono_ns))
             for order in leg.past
             if order.client_order_id in matters
         ),
@@ -187,7 +191,8 @@ def _of_leg(leg: Leg, matters: set[int], now_mono_ns: int) -> Leg:
 def _of_trade(trade: Trade | None) -> Trade | None:
     if trade is None:
         return None
-    return trade._replace(
+    return replace(
+        trade,
         trade_id=0,
         naked_ns=0,
         naked_notional_max_e8=0,

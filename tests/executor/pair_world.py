@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from executor.machine import due_mono_ns, step
+from executor.machine import conclude, decide, due_mono_ns
 from executor.messages import (
     Acked,
     At,
@@ -362,10 +362,14 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
     """
     before = world.state
     event = _dated(event, At(world.now_mono_ns, MARKETS))
-    state, commands = step(world.rules, before, event)
+    turn = decide(world.rules, before, event)
+    journalled = turn.state  # what stands in the journal while the batch is written
+    state, commands = conclude(turn)
     _check_step(world, state, commands)
-    # What the process journals is what it will start from again.
-    assert load(dump(state)) == state
+    assert [command for command in commands if isinstance(command, Send)] == turn.sends
+    if sends_left is not None and sends_left < len(turn.sends):
+        state = journalled  # it died before it came to the step's second half
+    assert load(dump(state)) == state  # a successor starts from these bytes
     world = world._replace(state=state)
     left = 99 if sends_left is None else sends_left
     for command in commands:

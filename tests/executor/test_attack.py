@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from executor.messages import NO_MARKET, Purpose
 from executor.state import STATE_BYTES_MAX, Halt, dump
@@ -225,8 +226,8 @@ def test_a_short_wait_is_waited_for_before_completing() -> None:
 def test_a_naked_pair_that_cannot_even_be_tried_is_told_to_the_operator() -> None:
     """No price was ever seen, so no try can fail and be counted."""
     pair = Pair()
-    first_leg, second_leg = (leg._replace(bid_e8=0, ask_e8=0) for leg in pair.state.legs)
-    pair.state = pair.state._replace(legs=(first_leg, second_leg))
+    first_leg, second_leg = (replace(leg, bid_e8=0, ask_e8=0) for leg in pair.state.legs)
+    pair.state = replace(pair.state, legs=(first_leg, second_leg))
     pair.markets = (NO_MARKET, NO_MARKET)
     first, second = pair.enter()
     pair.fill(first)

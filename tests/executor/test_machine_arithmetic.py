@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from executor.messages import LegMarket
 from executor.orders import ORDER_STEPS, OrderState, moved
@@ -86,8 +87,8 @@ def test_ids_fit_53_bits_name_their_leg_and_differ_between_lives_and_pairs() -> 
     """The largest epoch, pair and sequence still fit a JSON number."""
     rules = some_rules(pair_id=63)
     state = new_state(rules, (1 << 29) - 1)
-    last = state.legs[1]._replace(sequence=(1 << 17) - 1)
-    state = state._replace(legs=(state.legs[0], last))
+    last = replace(state.legs[1], sequence=(1 << 17) - 1)
+    state = replace(state, legs=(state.legs[0], last))
 
     assert next_client_order_id(rules, state, 1) == (1 << 53) - 1
     assert [leg_of(next_client_order_id(rules, state, leg)) for leg in (0, 1)] == [0, 1]

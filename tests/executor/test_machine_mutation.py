@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from executor import orders, plans, positions, telling, turn
 from executor.orders import Order
@@ -29,7 +30,7 @@ class Mutant(NamedTuple):
 
 
 def _same_epoch_id(rules: PairRules, state: PairState, leg: int) -> int:
-    return next_client_order_id(rules, state._replace(epoch=1), leg)
+    return next_client_order_id(rules, replace(state, epoch=1), leg)
 
 
 def _added_up(order: Order) -> int:
