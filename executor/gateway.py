@@ -35,6 +35,10 @@ class ReadyOrder(NamedTuple):
     wire: bytes
     valid_until_unix_ms: int
 
+    def __repr__(self) -> str:
+        # The wire holds the signature, and over HTTP the API key.
+        return f"ReadyOrder({self.request}, valid_until_unix_ms={self.valid_until_unix_ms})"
+
 
 class Listener(Protocol):
     """Who hears what a gateway learns. Called on the event loop, never from inside ``send``."""

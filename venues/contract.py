@@ -240,6 +240,10 @@ class SignedOrder(NamedTuple):
     wire: HttpRequest | bytes
     valid_until_unix_ms: int  # do not write it later than this
 
+    def __repr__(self) -> str:
+        # The wire holds the signature, and over HTTP the API key.
+        return f"SignedOrder({self.request}, valid_until_unix_ms={self.valid_until_unix_ms})"
+
 
 class FrameError(Exception):
     """A frame is not as documented. Nothing of it was used. The session resubscribes."""

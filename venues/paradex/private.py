@@ -72,7 +72,7 @@ class PrivateReader:
         if instrument_id is None:
             return None
         return Fill(
-            fill_id=fill.id,
+            fill_id=_name(fill.id),
             client_order_id=self.client_order_id(fill.client_id),
             venue_order_id=fill.order_id or "",
             instrument_id=instrument_id,
@@ -155,7 +155,7 @@ class PrivateReader:
             return None
         if isinstance(message, sbe.Fill):
             return Fill(
-                fill_id=message.fill_id,
+                fill_id=_name(message.fill_id),
                 client_order_id=self.client_order_id(message.client_id),
                 venue_order_id=message.venue_order_id,
                 instrument_id=instrument_id,
@@ -228,6 +228,13 @@ def _positive(value_e8: int) -> int:
     if value_e8 <= 0:
         raise PayloadError(f"a fill with a price or size of {value_e8} e8")
     return value_e8
+
+
+def _name(fill_id: str) -> str:
+    """A fill's own name. Without one the next such fill would pass for the same told twice."""
+    if not fill_id:
+        raise PayloadError("a fill without an id")
+    return fill_id
 
 
 def _price(value_e8: int) -> int:

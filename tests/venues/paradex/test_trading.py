@@ -932,6 +932,7 @@ def test_the_private_channels_from_sbe(version: int) -> None:
         notification("orders.ALL", order_json(avg_fill_price="-1")),
         notification("fills.ALL", {"id": "1"}),
         notification("fills.ALL", FILL | {"size": "0"}),
+        notification("fills.ALL", FILL | {"id": ""}),
         notification("fills.ALL", FILL | {"price": "-64990"}),
         notification("balance_events", {}),
         b"[" * 100_000,

@@ -1,0 +1,12 @@
+"""The venues under test. The conformance suite, and whatever else holds for all, runs over these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.venues.kit import Kit
+from tests.venues.paradex.kit import KIT as PARADEX
+from tests.venues.vest.kit import KIT as VEST
+
+KITS: Final[Mapping[str, Kit]] = {kit.venue: kit for kit in (VEST, PARADEX)}

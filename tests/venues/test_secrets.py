@@ -1,0 +1,170 @@
+"""No key, token or signature in anything that could end in a log: repr, str, exception.
+
+Whoever prints an order, a request, a session or an error while looking for a fault must not publish
+the account with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from executor.gateway import ReadyOrder
+from tests.venues.kit import INSTRUMENT_ID, NOW_UNIX_MS, Frame, Kit
+from tests.venues.kits import KITS
+from tests.venues.test_conformance import logged_in, play, streaming
+from venues.contract import (
+    Call,
+    FrameError,
+    HttpRequest,
+    HttpResponse,
+    OrderRef,
+    TransportError,
+    VenueError,
+)
+from venues.registry import credentials, secrets_of
+
+each_venue = pytest.mark.parametrize("kit", KITS.values(), ids=KITS.keys())
+
+
+def shown(thing: object) -> str:
+    """All the ways a thing is shown: alone, inside others, as text, with its causes."""
+    texts = [repr(thing), str(thing), repr([thing]), repr({"it": (thing,)}), f"{thing}"]
+    if isinstance(thing, BaseException):
+        texts += [repr(thing.args), *(repr(argument) for argument in thing.args)]
+        texts += [shown(cause) for cause in (thing.__cause__, thing.__context__) if cause is not None]
+    return " ".join(texts)
+
+
+def check(kit: Kit, thing: object, *more: str) -> None:
+    """Fail if any of the venue's secrets, or ``more``, is to be seen."""
+    text = shown(thing)
+    for secret in (*kit.secrets, *more):
+        assert len(secret) > 8, "too short to be looked for"
+        assert secret not in text, f"{type(thing).__name__} shows {secret!r}"
+
+
+def asked(call: Call[Any], answers: list[HttpResponse]) -> Iterator[HttpRequest]:
+    """The requests of a conversation."""
+    try:
+        yield next(call)
+        for answer in answers:
+            yield call.send(answer)
+    except StopIteration:
+        return
+
+
+def signatures_in(content: bytes) -> list[str]:
+    """Whatever is signed in a body or header: long numbers, decimal or hexadecimal."""
+    return re.findall(r"0x[0-9a-f]{100,}|\d{60,}", content.decode())
+
+
+@each_venue
+def test_requests_show_neither_their_tokens_nor_their_bodies(kit: Kit) -> None:
+    trading = kit.trading(kit.hosts(1))
+    requests = list(asked(trading.login(NOW_UNIX_MS), list(kit.login)))
+    trading = logged_in(kit)
+    ref = OrderRef(5, kit.instrument, "0x1")
+    for call in (
+        trading.renew(NOW_UNIX_MS),
+        trading.query_order(ref, NOW_UNIX_MS),
+        trading.query_open_orders(NOW_UNIX_MS),
+        trading.query_positions(NOW_UNIX_MS),
+        trading.query_account(NOW_UNIX_MS),
+        trading.cancel_order(ref, NOW_UNIX_MS),
+        trading.fetch_instruments({kit.symbol: INSTRUMENT_ID}),
+    ):
+        requests += asked(call, [])
+
+    assert len(requests) > 7
+    carried = " ".join(f"{request.headers} {request.path} {request.body!r}" for request in requests)
+    assert any(secret in carried for secret in kit.secrets), "these requests have nothing to hide"
+    for request in requests:
+        check(kit, request, *signatures_in(repr(request.headers).encode() + request.body))
+
+
+@each_venue
+def test_a_signed_order_shows_what_it_orders_and_not_its_signature(kit: Kit) -> None:
+    """Over a socket the whole order is one frame, signature and all."""
+    signed = streaming(kit).sign_create(kit.order, NOW_UNIX_MS)
+    wire = signed.wire if isinstance(signed.wire, bytes) else signed.wire.body
+    signatures = signatures_in(wire)
+    assert signatures
+
+    ready = ReadyOrder(signed.request, wire, signed.valid_until_unix_ms)
+    for order in (signed, ready):
+        check(kit, order, *signatures, wire.decode()[:40])
+        assert kit.symbol in repr(order)
+
+
+@each_venue
+def test_credentials_and_sessions_show_no_key(kit: Kit) -> None:
+    """Before login, after it, and while streaming; their parts, too."""
+    for trading in (kit.trading(kit.hosts(1)), logged_in(kit), streaming(kit)):
+        check(kit, trading)
+        for part in vars(trading).values():
+            if type(part).__module__.startswith("venues."):
+                check(kit, part)
+                for smaller in getattr(part, "__dict__", {}).values():
+                    if type(smaller).__module__.startswith("venues."):
+                        check(kit, smaller)
+
+
+@each_venue
+def test_credentials_from_the_environment_show_no_key(kit: Kit) -> None:
+    secrets = {item.name: kit.secrets[0] for item in secrets_of(kit.venue) if item.is_required}
+    assert secrets
+    check(kit, credentials(kit.venue, secrets))
+
+
+@each_venue
+def test_a_key_that_is_none_is_refused_without_being_shown(kit: Kit) -> None:
+    """What was pasted into the wrong line may be the key of something else."""
+    pasted = "hunter2-is-the-passphrase"
+    secrets = {item.name: pasted for item in secrets_of(kit.venue)}
+    module = type(kit.trading(kit.hosts(1)))
+    with pytest.raises(ValueError, match=kit.venue) as refused:
+        module(kit.hosts(1), credentials(kit.venue, secrets))  # type: ignore[call-arg]
+    check(kit, refused.value, pasted)
+
+
+@each_venue
+@pytest.mark.parametrize("status", [200, 400, 401, 500, 503])
+@pytest.mark.parametrize("body", [b"<html>", b"{", b'{"error":"X","code":1002,"msg":"no"}'])
+def test_no_exception_shows_what_was_asked_with(kit: Kit, status: int, body: bytes) -> None:
+    """Refusals, doubts and unreadable answers to every private call."""
+    answer = HttpResponse(status, {}, body, NOW_UNIX_MS)
+    ref = OrderRef(5, kit.instrument, "0x1")
+    trading = logged_in(kit)
+    for call in (
+        trading.login(NOW_UNIX_MS),
+        trading.renew(NOW_UNIX_MS),
+        trading.query_order(ref, NOW_UNIX_MS),
+        trading.query_account(NOW_UNIX_MS),
+        trading.query_positions(NOW_UNIX_MS),
+    ):
+        with pytest.raises((VenueError, TransportError)) as raised:
+            play(call, [answer, answer])
+        check(kit, raised.value)
+
+
+@each_venue
+def test_a_granted_token_beside_rubbish_is_not_repeated_in_the_error(kit: Kit) -> None:
+    """The last answer of a login holds the token; cut short or wrapped, it still does."""
+    *first, last = kit.login
+    for broken in (last.body[:-1], b"[" + last.body + b"]"):
+        with pytest.raises((VenueError, TransportError)) as raised:
+            play(kit.trading(kit.hosts(1)).login(NOW_UNIX_MS), [*first, last._replace(body=broken)])
+        check(kit, raised.value)
+
+
+@each_venue
+def test_a_frame_error_on_the_private_stream_shows_the_venues_words_alone(kit: Kit) -> None:
+    trading = streaming(kit)
+    for frame in (*kit.private_rubbish, Frame(b"rubbish")):
+        with pytest.raises(FrameError) as raised:
+            trading.stream_receive(*frame, 1)
+        check(kit, raised.value)
