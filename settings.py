@@ -149,6 +149,7 @@ class StrategySettings(Section):
     exit_confirm_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
     min_net_edge_bps: Bps = 0.0
     expected_slippage_bps: PositiveBps = 0.0
+    max_slippage_bps: PositiveBps = 5.0
     max_edge_bps: PositiveBps = 150.0
     max_quote_age_ms: Milliseconds = 3_000
     max_leg_skew_ms: Milliseconds = 3_000
@@ -228,6 +229,12 @@ class RiskSettings(Section):
     max_consecutive_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
     breaker_pause_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     price_collar_bps: PositiveBps = 200.0
+    # None: the same as max_daily_loss_quote.
+    max_drawdown_quote_e8: Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")] = None
+    max_net_exposure_quote_e8: Annotated[DecimalE8, Field(alias="max_net_exposure_quote")] = 500 * E8
+    max_leverage: Annotated[float, Field(gt=0, le=100)] = 5.0
+    min_liquidation_distance_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_margin_age_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
 
 
 class PersistenceSettings(Section):

@@ -55,6 +55,8 @@ class Chores:
         desk.reports.set("ready", int(self._is_ready()))
         if self._switches.was_terminated:
             self.was_told_to_stop.set()
+        self._switches.latch.look()
+        desk.results.refresh()
         self._follow_gates()
         self._sweep_when_due(now_s)
         if now_s - self._published_s >= PUBLISH_S:
@@ -69,9 +71,13 @@ class Chores:
             gc.collect()
 
     def _is_ready(self) -> bool:
-        return all(gateway.is_up for gateway in self._desk.gateways.values()) and all(
-            pair.state.phase is not PairPhase.UNKNOWN and all(leg.is_verified for leg in pair.state.legs)
-            for pair in self._desk.pairs
+        return (
+            all(gateway.is_up for gateway in self._desk.gateways.values())
+            and self._are_margins_known()
+            and all(
+                pair.state.phase is not PairPhase.UNKNOWN and all(leg.is_verified for leg in pair.state.legs)
+                for pair in self._desk.pairs
+            )
         )
 
     def _is_trading(self) -> bool:
@@ -88,7 +94,9 @@ class Chores:
                 self._conductor.publish(pair)
 
     def _why_no_entries(self) -> str:
-        desk = self._desk
+        desk, risk = self._desk, self._desk.settings.risk
+        if self._switches.latch.is_pulled:
+            return "kill latch"
         if self._switches.is_stopping:
             return "stopping"
         if self._switches.is_paused:
@@ -99,15 +107,25 @@ class Chores:
             return "open orders of others"
         if desk.breaker.is_open(time.monotonic_ns()):
             return "breaker"
-        if -desk.result_today_e8() >= desk.settings.risk.max_daily_loss_quote_e8:
+        results = desk.results
+        if -results.today_e8 >= risk.max_daily_loss_quote_e8:
             return "daily loss"
+        if results.best_e8 - results.today_e8 >= (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8):
+            return "drawdown"
+        if not self._are_margins_known():
+            return "margin unknown"
         return ""
 
+    def _are_margins_known(self) -> bool:
+        age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
+        return self._desk.margins.are_known(time.monotonic_ns(), age_ns_max)
+
     def _sweep_when_due(self, now_s: float) -> None:
-        """Look at a venue's open orders once it is up, after each reconnect, and on the timer."""
+        """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer."""
         for venue, gateway in self._desk.gateways.items():
             if not gateway.is_up:
                 self._swept_s[venue] = 0.0
             elif now_s - self._swept_s[venue] >= self._desk.settings.execution.reconcile_interval_s:
                 self._swept_s[venue] = now_s
                 self._desk.start(self._open_orders.sweep(venue))
+                self._desk.start(self._desk.margins.read(gateway))

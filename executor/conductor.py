@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from executor import machine
-from executor.desk import Desk, Pair, utc_day
+from executor.desk import Desk, Pair
 from executor.hearing import Asking
 from executor.journal import Entry, Journal
 from executor.messages import (
@@ -114,12 +114,15 @@ class Conductor:
                 self._desk.reports.print(line)
             self._wire.tell_sent(pair, sends, failed)
             self._waiting.extendleft((pair, item) for item in reversed(failed))
+        self._desk.exposure.update(pair.rules, pair.state)
         for command in commands:
             self._carry_out(pair, command)
         self._set_timer(pair)
 
     def _write_journal(self, pair: Pair) -> None:
-        self._journal.write(pair.rules.pair_id, Entry(dump(pair.state), pair.result_day, pair.result_e8))
+        result = pair.result
+        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8)
+        self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
         due_s = (machine.due_mono_ns(pair.rules, pair.state) - time.monotonic_ns()) / 1e9
@@ -210,10 +213,7 @@ class Conductor:
             desk.reports.log("warning", "breaker_opened", fields)
 
     def _add_result(self, pair: Pair, result_e8: int) -> None:
-        today = utc_day()
-        if pair.result_day != today:
-            pair.result_day, pair.result_e8 = today, 0
-        pair.result_e8 += result_e8
+        self._desk.results.add(pair.result, result_e8)
         self._write_journal(pair)
 
 

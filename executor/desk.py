@@ -8,21 +8,24 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from executor.exposure import Exposure
+from executor.gates import Limits
 from executor.gateway import OrderGateway
+from executor.margins import Margins
 from executor.messages import At, LegMarket
 from executor.orders import DOUBTFUL
 from executor.prices import Prices
 from executor.reports import Reports
+from executor.results import PairResult, Results
 from executor.risk import Breaker, OrderRate
 from executor.stages import Ledger, Stages
 from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.templates import Armoury
 from settings import Settings
 from shm.records import PairView
-from venues.contract import E8, Side
+from venues.contract import Side
 
 _PAIR_MASK = (1 << PAIR_BITS) - 1
-_DAY_S = 86_400
 
 
 @dataclass(slots=True)
@@ -34,9 +37,9 @@ class Pair:
     armoury: Armoury
     max_age_ns: int  # of a price that orders may go by
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
+    limits: Limits
     was_restored: bool = False  # taken over from an earlier life
-    result_day: int = 0
-    result_e8: int = 0  # realised on that day
+    result: PairResult = field(default_factory=PairResult)
     stages: Stages | None = None  # of the newest signal
     is_signal_fresh: bool = False  # what is sent now is the signal's own batch
     last_signal_id: int = 0
@@ -59,7 +62,15 @@ class Desk:
     breaker: Breaker
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
     rate: OrderRate = field(default_factory=OrderRate)
+    exposure: Exposure = field(init=False)
+    results: Results = field(init=False)
+    margins: Margins = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.exposure = Exposure([(pair.rules, pair.state) for pair in self.pairs])
+        self.results = Results([pair.result for pair in self.pairs])
+        self.margins = Margins(self.settings.venue_names, self.reports)
 
     def tell_position(self, pair: Pair, leg: int, size_e8: int) -> None:
         """Log a position a venue has told, if it is news: positions are read all the time."""
@@ -98,23 +109,10 @@ class Desk:
         pair_id = client_order_id >> SEQUENCE_BITS & _PAIR_MASK
         return self.pairs[pair_id] if client_order_id and pair_id < len(self.pairs) else None
 
-    def venue_notional_e8(self, venue: str) -> int:
-        """Absolute positions on a venue at the last prices the machines saw."""
-        return sum(
-            abs(leg.held_e8) * (leg.bid_e8 or leg.ask_e8) // E8
-            for pair, number in self.legs_on(venue)
-            for leg in (pair.state.legs[number],)
-        )
-
     def orders_in_doubt(self) -> int:
         return sum(
             order.state in DOUBTFUL for pair in self.pairs for leg in pair.state.legs for order in leg.live
         )
-
-    def result_today_e8(self) -> int:
-        """Realised since midnight UTC."""
-        today = utc_day()
-        return sum(pair.result_e8 for pair in self.pairs if pair.result_day == today)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run in the background. What it raises ends the process: it is our own error."""
@@ -141,8 +139,3 @@ def touch_e8(market: LegMarket, side: Side) -> int:
     if not market.is_valid:
         return 0
     return market.ask_e8 if side is Side.BUY else market.bid_e8
-
-
-def utc_day() -> int:
-    """Days since 1970."""
-    return int(time.time()) // _DAY_S

@@ -92,5 +92,8 @@ class OrderGateway(Protocol):
     async def query_positions(self) -> dict[int, int]:
         """Signed size_e8 by instrument_id of every leg, 0 where flat. Raises as above."""
 
+    async def query_margin(self) -> tuple[Account, list[Position]]:
+        """The margin account and what is held. Raises as above."""
+
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Ask for a cancel. Raises as above."""

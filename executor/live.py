@@ -21,6 +21,7 @@ from executor.http_pool import AnswerLost, HttpPool
 from executor.private_socket import PrivateSocket, SocketLost
 from logs import Log
 from venues.contract import (
+    Account,
     Call,
     FrameError,
     HttpRequest,
@@ -31,6 +32,7 @@ from venues.contract import (
     OrderRequest,
     OrderUpdate,
     Outcome,
+    Position,
     PrivateEvent,
     StreamReady,
     Trading,
@@ -253,6 +255,10 @@ class LiveGateway:
         told = await self._perform(self._trading.query_positions(unix_ms()))
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
+
+    async def query_margin(self) -> tuple[Account, list[Position]]:
+        account = await self._perform(self._trading.query_account(unix_ms()))
+        return account, await self._perform(self._trading.query_positions(unix_ms()))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         return await self._perform(self._trading.cancel_order(ref, unix_ms()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from executor.messages import NO_MARKET, LegMarket
 from shm.memory import Memory
-from shm.records import DepthBook, Quote, QuoteFlags, unpack_depth
+from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, unpack_depth
 from shm.slot import SlotTable
 from venues.contract import Instrument
 
-_USABLE = QuoteFlags.VALID
-_UNUSABLE = QuoteFlags.STALE | QuoteFlags.CROSSED
+# Plain ints: arithmetic on IntFlag members makes a new member each time.
+_LOOKED_AT = int(QuoteFlags.VALID | QuoteFlags.STALE | QuoteFlags.CROSSED)
+_USABLE = int(QuoteFlags.VALID)
 
 
 class Prices:
@@ -33,16 +34,15 @@ class Prices:
         return unpack_depth(body) if body else None
 
     def touch(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
-        """Best bid and ask; NO_MARKET when they are missing, flagged or too old."""
-        quote = self._tops[instrument_id].read(instrument_id)
-        if (
-            quote is None
-            or not quote.flags & _USABLE
-            or quote.flags & _UNUSABLE
-            or now_mono_ns - quote.recv_mono_ns > max_age_ns
-        ):
+        """Best bid and ask with their sizes; NO_MARKET when they are missing, flagged or too old."""
+        # On the way of every order: the record's fields are taken without making the record.
+        body = self._tops[instrument_id].table.read(instrument_id)
+        if body is None:
             return NO_MARKET
-        return LegMarket(True, quote.bid_e8, quote.ask_e8)
+        _, bid_e8, ask_e8, bid_size_e8, ask_size_e8, _, recv_mono_ns, _, _, flags, _ = QUOTE.unpack(body)
+        if flags & _LOOKED_AT != _USABLE or now_mono_ns - recv_mono_ns > max_age_ns:
+            return NO_MARKET
+        return LegMarket(True, bid_e8, ask_e8, ((bid_e8, bid_size_e8),), ((ask_e8, ask_size_e8),))
 
     def market(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
         """The touch with the levels behind it, where the depth is valid."""

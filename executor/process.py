@@ -19,6 +19,7 @@ from executor.arming import arm_one
 from executor.chores import Chores
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
+from executor.gates import limits_of
 from executor.gateway import LoginRefused
 from executor.hearing import Hearing
 from executor.journal import Journal
@@ -27,6 +28,7 @@ from executor.open_orders import OpenOrders
 from executor.paper import gateway as paper
 from executor.prices import Prices
 from executor.reports import Reports
+from executor.results import PairResult
 from executor.risk import Breaker
 from executor.rules import rules_of
 from executor.shutdown import shut_down
@@ -35,6 +37,7 @@ from executor.stages import Ledger
 from executor.state import load, new_state
 from executor.switches import Switches
 from executor.templates import Armoury
+from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
 
 PARK_S = 0.01  # bounds a lost wake-up
@@ -65,7 +68,12 @@ class Executor:
             ledger=Ledger(process.counters),
             breaker=Breaker(settings.risk),
         )
-        self._switches = Switches(memory.counters("supervisor"), memory.counters("persistence"), process.stop)
+        self._switches = Switches(
+            memory.counters("supervisor"),
+            memory.counters("persistence"),
+            KillLatch(latch_file(settings), memory.latch()),
+            process.stop,
+        )
         self._conductor = Conductor(self._desk, journal, memory.pairs(writer=True))
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
@@ -130,6 +138,7 @@ class Executor:
             "pairs": [pair.rules.pair for pair in desk.pairs],
             "restored": [pair.rules.pair for pair in desk.pairs if pair.was_restored],
             "http_connections": desk.settings.execution.http_connections,
+            "kill_file": str(self._switches.latch.path),
         }
         desk.reports.log("info", "process_started", fields)
         quiet_garbage_collector()
@@ -211,7 +220,13 @@ def _make_pair(process: launch.Launch, journal: Journal, number: int) -> Pair:
         max_age_ns=int(configured.strategy.max_quote_age_ms * 1e6),
         # With several layers the detector's first signals tell their sizes.
         layer_sizes_e8={0: whole_e8} if configured.strategy.layers == 1 else {},
+        limits=limits_of(
+            process.settings.risk,
+            size_e8_max=configured.size_base_e8,
+            price_band_bps=execution.price_band_bps,
+            max_slippage_bps=configured.strategy.max_slippage_bps,
+            min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
+        ),
         was_restored=entry is not None,
-        result_day=entry.day if entry else 0,
-        result_e8=entry.result_e8 if entry else 0,
+        result=PairResult(entry.day, entry.result_e8, entry.best_e8) if entry else PairResult(),
     )

@@ -6,15 +6,19 @@ import time
 
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
+from executor.entries import entry_finds_pair_at_rest
+from executor.gates import EntryCheck, EntryLeg, Gate, Refusal, refuse_entry, refuse_old
 from executor.messages import At, Enter, Exit
-from executor.pricing import limit_price_e8
-from executor.risk import EntryCheck, EntryLeg, Gate, Refusal, refuse_entry
+from executor.pricing import price_to_take_e8
+from executor.state import Halt
 from executor.switches import Switches
 from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
-from venues.contract import Side
+from venues.contract import E8, Side
 
 _REFUSAL_PAUSE_NS = 500_000_000
+_PPB = 1_000_000_000
+_SIDES = {1: (Side.BUY, Side.SELL), -1: (Side.SELL, Side.BUY)}
 
 
 class Signals:
@@ -46,11 +50,11 @@ class Signals:
         pair.last_signal_id = signal.signal_id
         at = desk.at(pair, with_depth=False)
         if signal.kind == SignalKind.EXIT:
-            refusal = _refuse_expired(signal, at.now_mono_ns)
+            refusal = refuse_old(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
             event: Enter | Exit = Exit(at, signal.signal_id, "signal")
         else:
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
-            refusal = refuse_entry(self._entry_check(pair, signal, at), desk.settings.risk)
+            refusal = refuse_entry(self._entry_check(pair, signal, at))
             event = _enter(signal, at)
         if refusal is not None:
             self._refused(pair, signal, refusal)
@@ -58,35 +62,69 @@ class Signals:
             if signal.kind == SignalKind.ENTER:
                 desk.breaker.entry_left()
             self._conductor.obey(pair, event, signal, seen_mono_ns)
+            if signal.kind == SignalKind.ENTER and pair.stages is not None and not any(pair.stages.sent):
+                desk.breaker.undecided()  # the machine refused it: a half-open breaker may try another
         self._conductor.publish(pair)  # the detector waits to see its signal consumed
 
     def _entry_check(self, pair: Pair, signal: Signal, at: At) -> EntryCheck:
-        desk, rules = self._desk, pair.rules
-        mids_e8 = [(item.bid_e8 + item.ask_e8) // 2 if item.is_valid else 0 for item in at.markets]
-        sides = (Side(signal.direction), Side(-signal.direction))
-        prices_e8 = (signal.first_price_e8, signal.second_price_e8)
-        first, second = (
-            EntryLeg(
-                limit_price_e8=limit_price_e8(instrument, sides[leg], prices_e8[leg], rules.price_band_bps),
-                size_e8=signal.size_e8,
-                venue_notional_e8=desk.venue_notional_e8(instrument.venue),
-                other_mid_e8=mids_e8[1 - leg],
-                can_send=desk.gateways[instrument.venue].can_send,
-            )
-            for leg, instrument in enumerate(rules.instruments)
-        )
+        desk, switches, now_mono_ns = self._desk, self._switches, at.now_mono_ns
+        state, base = pair.state, pair.rules.instruments[0].base
+        first_side, second_side = _SIDES[signal.direction]
         return EntryCheck(
-            now_mono_ns=at.now_mono_ns,
-            decided_mono_ns=signal.decided_mono_ns,
-            expires_mono_ns=signal.expires_mono_ns,
-            is_stopping=self._switches.is_stopping,
-            is_paused=self._switches.is_paused,
-            is_breaker_open=desk.breaker.is_open(at.now_mono_ns),
-            failures=desk.breaker.failures,
-            orders_last_minute=desk.rate.last_minute(at.now_mono_ns),
-            result_today_e8=desk.result_today_e8(),
-            legs=(first, second),
+            pair.limits,
+            now_mono_ns,
+            signal.decided_mono_ns,
+            signal.expires_mono_ns,
+            switches.latch.is_pulled,
+            switches.is_stopping,
+            switches.is_paused,
+            state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
+            desk.breaker.is_open(now_mono_ns),
+            desk.breaker.failures,
+            desk.rate.last_minute(now_mono_ns),
+            desk.results.today_e8,
+            desk.results.best_e8,
+            abs(desk.exposure.net_e8[base]),
+            signal.size_e8,
+            self._entry_leg(pair, 0, first_side, signal.first_price_e8, signal.size_e8, at),
+            self._entry_leg(pair, 1, second_side, signal.second_price_e8, signal.size_e8, at),
         )
+
+    def _entry_leg(self, pair: Pair, leg: int, side: Side, seen_e8: int, size_e8: int, at: At) -> EntryLeg:
+        desk, limits, venue = self._desk, pair.limits, pair.rules.instruments[leg].venue
+        # Not rounded to the tick as the order's own limit will be: at most a tick further.
+        limit_e8 = seen_e8 + seen_e8 * limits.band_ppb // _PPB * side
+        market, other = at.markets[leg], at.markets[1 - leg]
+        price_e8 = visible_e8 = 0
+        if market.is_valid:
+            price_e8, visible_e8 = (market.asks if side > 0 else market.bids)[0]
+            if visible_e8 * _PPB < size_e8 * limits.liquidity_ppb:
+                # Seldom: what lies behind the touch costs more to read than all the rest here.
+                price_e8, visible_e8 = self._deep_cost(pair, leg, side, limit_e8, size_e8, at.now_mono_ns)
+        return EntryLeg(
+            size_e8 * limit_e8 // E8,
+            desk.exposure.notional_e8[venue],
+            limit_e8,
+            seen_e8,
+            price_e8,
+            price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
+            visible_e8,
+            (other.bid_e8 + other.ask_e8) // 2,
+            desk.gateways[venue].can_send,
+            desk.margins.by_venue[venue],
+        )
+
+    def _deep_cost(
+        self, pair: Pair, leg: int, side: Side, limit_e8: int, size_e8: int, now_mono_ns: int
+    ) -> tuple[int, int]:
+        """Average price of taking ``size_e8``, and what the book shows within the limit; or 0, 0."""
+        instrument_id = pair.rules.instruments[leg].instrument_id
+        market = self._desk.prices.market(instrument_id, now_mono_ns, pair.max_age_ns)
+        if not market.is_valid:
+            return 0, 0
+        levels = market.asks if side > 0 else market.bids
+        visible_e8 = sum(level_e8 for price_e8, level_e8 in levels if (price_e8 - limit_e8) * side <= 0)
+        return price_to_take_e8(market, side, size_e8), visible_e8
 
     def _refused(self, pair: Pair, signal: Signal, refusal: Refusal) -> None:
         reports = self._desk.reports
@@ -105,18 +143,6 @@ class Signals:
             "limit": refusal.limit,
         }
         reports.log("info", "signal_refused", fields)
-
-
-def _refuse_expired(signal: Signal, now_mono_ns: int) -> Refusal | None:
-    """The one gate of an exit: an old one was decided on prices that are gone, a new one follows."""
-    if now_mono_ns <= signal.expires_mono_ns:
-        return None
-    decided_mono_ns = signal.decided_mono_ns
-    return Refusal(
-        Gate.SIGNAL_AGE,
-        (now_mono_ns - decided_mono_ns) / 1e6,
-        (signal.expires_mono_ns - decided_mono_ns) / 1e6,
-    )
 
 
 def _enter(signal: Signal, at: At) -> Enter:

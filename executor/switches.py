@@ -1,15 +1,19 @@
-"""What others have switched: a stop asked for, entries paused, a journal that takes no more."""
+"""What others have switched: a stop asked for, entries paused, the kill latch, a journal that is full."""
 
 from __future__ import annotations
 
+from kill_latch import KillLatch
 from launch import Stop
 from shm.counters import CounterTable
 
 
 class Switches:
-    """The supervisor's and persistence's words in shared memory, and our own SIGTERM."""
+    """The supervisor's and persistence's words in shared memory, our own SIGTERM, and the kill latch."""
 
-    def __init__(self, supervisor: CounterTable, persistence: CounterTable, stop: Stop) -> None:
+    def __init__(
+        self, supervisor: CounterTable, persistence: CounterTable, latch: KillLatch, stop: Stop
+    ) -> None:
+        self.latch = latch
         self._supervisor = supervisor
         self._persistence = persistence
         self._stop = stop
@@ -36,5 +40,6 @@ class Switches:
         return self._persistence.get(self._journal_full_word) != 0
 
     def close(self) -> None:
+        self.latch.close()
         self._supervisor.close()
         self._persistence.close()

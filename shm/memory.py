@@ -12,6 +12,7 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     events.<process>   queue ring       process -> persistence
     counters.<process> counter table    process -> supervisor, tools
     doorbells          doorbell words   one per sleeping process
+    latch              one word         operator -> executor              see kill_latch.py
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ class Memory:
         for process, (names, histograms) in counters.items():
             CounterTable.create(directory / f"counters.{process}", names, histograms)
         Doorbell.create_table(directory / "doorbells", len(DOORBELLS))
+        CounterTable.create(directory / "latch", ("killed",))
         # Last, and by rename: a directory with a plan is complete.
         unfinished = directory / "plan.tmp"
         unfinished.touch(mode=0o600)
@@ -157,6 +159,10 @@ class Memory:
 
     def counters(self, process: str, *, writer: bool = False) -> CounterTable:
         return CounterTable.attach(self.directory / f"counters.{process}", writer=writer, readonly=not writer)
+
+    def latch(self, *, writer: bool = False) -> CounterTable:
+        """The kill latch's word. Whoever sets it holds it no longer than that."""
+        return CounterTable.attach(self.directory / "latch", writer=writer, readonly=not writer)
 
     def doorbell(self, process: str) -> Doorbell:
         """The bell of a sleeping process, to ring or, in that process, to wait on."""

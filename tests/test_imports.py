@@ -17,17 +17,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 NOT_PART_OF_THE_HOUSE = {"tests", "benchmarks", "var"}  # they may import anything; nothing imports them
 
 LEAVES = {"settings", "logs", "epochs"}
+LATCH = {"kill_latch"}  # one side pulls it, the other looks
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "logs": set(),
     "epochs": set(),
+    "kill_latch": {"settings", "shm"},
     "shm": set(),
     "venues": {"shm"} | LEAVES,
     "launch": {"venues", "shm"} | LEAVES,  # what every process does first
-    **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES},
+    **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
+    "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.
-    "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES,
+    "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES | LATCH,
     "supervisor": PROCESSES | {"tools", "launch", "venues", "shm"} | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE

@@ -25,6 +25,7 @@ from logs import Log
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues.contract import (
     E8,
+    Account,
     Fill,
     Instrument,
     OrderAck,
@@ -32,6 +33,7 @@ from venues.contract import (
     OrderRequest,
     OrderUpdate,
     Outcome,
+    Position,
     Side,
     TimeInForce,
     TransportError,
@@ -230,6 +232,9 @@ class PaperGateway:
                 for symbol, item in self._instruments.items()
             }
         )
+
+    async def query_margin(self) -> tuple[Account, list[Position]]:
+        return await self._ask(self._virtual.margin)
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Always too late; the order's end is told as any venue tells it."""

@@ -17,11 +17,13 @@ from executor.paper.book import Book, Level, NoBook, Taken, average_price_e8, wa
 from executor.paper.journal import Execution, PaperJournal, PaperOrder
 from venues.contract import (
     E8,
+    Account,
     Instrument,
     OffGrid,
     OrderRequest,
     OrderStatus,
     OrderUpdate,
+    Position,
     Side,
     TimeInForce,
     check_grid,
@@ -72,6 +74,17 @@ class VirtualVenue:
     def equity_e8(self) -> int:
         """The account at the middle of each book, entry prices where there is none."""
         return self.account.equity_e16(self._mark_e8) // E8
+
+    def margin(self) -> tuple[Account, list[Position]]:
+        """The account and what it holds, as a venue would tell. Nothing is ever liquidated here."""
+        equity_e8 = self.equity_e8()
+        used_e8 = self.account.exposure_e16(self._mark_e8) // (E8 * self._terms.leverage_max)
+        positions = [
+            Position(item.instrument_id, holding.size_e8, holding.entry_price_e8, self._mark_e8(symbol), 0)
+            for symbol, item in self._instruments.items()
+            if (holding := self.account.holdings.get(symbol))
+        ]
+        return Account(equity_e8, max(0, equity_e8 - used_e8), maintenance_margin_e8=0), positions
 
     def execute(
         self, request: OrderRequest, *, valid_until_unix_ms: int, now_unix_ms: int

@@ -105,10 +105,13 @@ async def test_an_order_that_meets_old_depth_is_refused_by_name(tmp_path: Path) 
 
 async def test_a_leg_that_finds_too_little_is_mended_by_the_same_machine(tmp_path: Path) -> None:
     """Paradex fills a part: the pair is naked, and ends with both legs equal."""
-    async with a_paper_world(tmp_path, execution__retry_delay_ms=10.0) as world:
-        world.show("paradex", 50_050, 50_051, size=0.005)
+    slow = {**QUICK, "latency_ms": 400.0}
+    timings = {"execution__retry_delay_ms": 10.0, "execution__reply_timeout_ms": 2_000.0}
+    async with a_paper_world(tmp_path, latency=slow, **timings) as world:
         await world.start()
         world.enter()
+        await world.until_told("leg_sent", venue="paradex")
+        world.show("paradex", 50_050, 50_051, size=0.005)  # the gates saw more than the order meets
         await world.until_told("naked_start")
         await world.until(lambda: world.phase in (PairPhase.FLAT, PairPhase.HEDGED), "mended")
         assert position_e8(tmp_path, "vest") == -position_e8(tmp_path, "paradex")

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ LEGS = {"vest": 0, "paradex": 1}
 SIZE_E8 = E8 // 50
 DEADLINE_S = 20.0
 Line = Mapping[str, Any]
+Levels = Sequence[tuple[float, float]]
 
 
 class StandingStill:
@@ -106,6 +107,7 @@ class World:
         self.lines: list[Line] = []
         self.errors = b""
         self.process: asyncio.subprocess.Process | None = None
+        self.settings = parse_settings(raw, "test")
         self._raw = raw
         self._readers: list[asyncio.Task[None]] = []
         self.epoch = 28_000_000
@@ -155,15 +157,23 @@ class World:
 
     def show(self, venue: str, bid: float, ask: float, *, size: float = 5.0, to_feed: bool = True) -> None:
         """Set a venue's market; with ``to_feed`` also what the feed publishes of it."""
-        size_e8, bid_e8, ask_e8 = round(size * E8), round(bid * E8), round(ask * E8)
-        self.exchange(venue).apply_market(SYMBOLS[venue], [(bid_e8, size_e8)], [(ask_e8, size_e8)])
+        self.show_levels(venue, [(bid, size)], [(ask, size)], to_feed=to_feed)
+
+    def show_levels(self, venue: str, bids: Levels, asks: Levels, *, to_feed: bool = True) -> None:
+        """The same with levels behind the touch: (price, size), best first."""
+        bids_e8, asks_e8 = (
+            [(round(price * E8), round(size * E8)) for price, size in side] for side in (bids, asks)
+        )
+        self.exchange(venue).apply_market(SYMBOLS[venue], bids_e8, asks_e8)
         if not to_feed:
             return
         number, now = LEGS[venue], time.monotonic_ns()
-        quote = Quote(number, bid_e8, ask_e8, size_e8, size_e8, 0, now, now, 0, int(QuoteFlags.VALID), 1)
+        (bid_e8, bid_size_e8), (ask_e8, ask_size_e8) = bids_e8[0], asks_e8[0]
+        quote = Quote(
+            number, bid_e8, ask_e8, bid_size_e8, ask_size_e8, 0, now, now, 0, int(QuoteFlags.VALID), 1
+        )
         self._tops[venue].write(number, quote)
-        book = DepthBook([(bid_e8, size_e8)], [(ask_e8, size_e8)], now, 0, True)
-        self._depth[venue].write(number, pack_depth(book))
+        self._depth[venue].write(number, pack_depth(DepthBook(bids_e8, asks_e8, now, 0, True)))
 
     def position_e8(self, venue: str) -> int:
         exchange = self.exchange(venue)
@@ -193,8 +203,22 @@ class World:
 
     # --- detector ---
 
-    def enter(self, *, direction: int = 1, size_e8: int = SIZE_E8, ttl_ms: float = 5_000) -> None:
-        """An entry at the touches the feeds show: +1 buys Vest and sells Paradex."""
+    def enter(
+        self,
+        *,
+        direction: int = 1,
+        size_e8: int = SIZE_E8,
+        ttl_ms: float = 5_000,
+        seen: tuple[float, float] | None = None,
+    ) -> None:
+        """An entry at the touches the feeds show: +1 buys Vest and sells Paradex.
+
+        With ``seen`` the prices are those, whatever the feeds show by now.
+        """
+        if seen is not None:
+            seen_e8 = round(seen[0] * E8), round(seen[1] * E8)
+            self._send(SignalKind.ENTER, direction, size_e8, seen_e8, ttl_ms)
+            return
         first, second = (self._tops[venue].read(LEGS[venue]) for venue in ("vest", "paradex"))
         assert first is not None
         assert second is not None
@@ -330,7 +354,9 @@ async def a_world(**changes: Any) -> AsyncIterator[World]:
     simulator = await serve(config, source=StandingStill())
     directory = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="test-executor-")) / "memory"
     settings = {name.replace("__", "."): value for name, value in changes.items()}
-    world = World(simulator, directory, raw_settings(simulator.ports, settings))
+    raw = raw_settings(simulator.ports, settings)
+    raw["persistence"] = {"var_dir": str(directory.parent / "var")}
+    world = World(simulator, directory, raw)
     try:
         await world.create_memory()
         world.show("vest", 50_000, 50_001)

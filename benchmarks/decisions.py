@@ -1,0 +1,181 @@
+"""What a decision costs: the executor's gates before the wire, and the detector's evaluation of a quote.
+
+Real shared memory, settings and rules; no process, no socket. Warm caches: a process that slept before
+pays more, which ``wire_to_wire`` measures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
+from executor.conductor import Conductor
+from executor.desk import Desk, Pair
+from executor.gates import limits_of, refuse_entry
+from executor.gateway import OrderGateway
+from executor.margins import Margins, margin_of
+from executor.prices import Prices
+from executor.reports import Reports
+from executor.risk import Breaker
+from executor.rules import rules_of
+from executor.signals import Signals
+from executor.stages import Ledger
+from executor.state import new_state
+from executor.switches import Switches
+from executor.templates import Armoury
+from kill_latch import KillLatch
+from launch import Stop
+from settings import PROJECT, Settings, load_raw, parse_settings
+from shm.memory import Memory, MemoryPlan
+from shm.names import PERSISTENCE_COUNTERS, SUPERVISOR_COUNTERS
+from shm.queue import QueueReader
+from shm.records import DepthBook, Quote, QuoteFlags, Signal, SignalKind, pack_depth
+from venues.contract import E8, Account, Instrument
+
+ROUNDS = 50_000
+BID_E8, ASK_E8 = 50_000 * E8, 50_001 * E8
+FOR_EVER_NS = 10**18
+
+
+def main() -> None:
+    settings = parse_settings(load_raw(PROJECT / "config.yaml"), "config.yaml")
+    instruments = tuple(
+        Instrument(
+            number,
+            leg.venue,
+            leg.symbol,
+            leg.symbol[:3],
+            E8 // 10,
+            E8 // 1000,
+            E8 // 1000,
+            0,
+            0,
+            1,
+            3,
+            1.0,
+            True,
+        )
+        for number, leg in enumerate(settings.legs)
+    )
+    with _memory(settings) as memory:
+        timings = _net([_empty(), *_gates(settings, instruments, memory)])
+    print_table("a decision, warm", timings, unit_ns=1_000, unit="µs")
+    write_results("decisions", {"timings_ns": [timing._asdict() for timing in timings]})
+
+
+def _empty() -> Timing:
+    return percentiles("an empty call", time_calls(lambda: None, ROUNDS))
+
+
+def _net(timings: list[Timing]) -> list[Timing]:
+    """Everything less what an empty call takes by the same clock."""
+    empty_ns = timings[0].p50_ns
+    return [
+        timing._replace(p50_ns=timing.p50_ns - empty_ns, p99_ns=timing.p99_ns - empty_ns)
+        for timing in timings[1:]
+    ]
+
+
+@contextmanager
+def _memory(settings: Settings) -> Iterator[Memory]:
+    directory = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="bench-decisions-"))
+    plan = MemoryPlan(
+        venues=settings.venue_names,
+        instrument_count=len(settings.legs),
+        pair_count=len(settings.pairs),
+        ring_cells=4_096,
+        signal_queue_bytes=1 << 14,
+        event_queue_bytes=1 << 16,
+        event_sources=(),
+    )
+    try:
+        counters = {"supervisor": SUPERVISOR_COUNTERS, "persistence": PERSISTENCE_COUNTERS}
+        Memory.create(
+            directory / "memory", plan, {process: (list(names), []) for process, names in counters.items()}
+        )
+        memory = Memory(directory / "memory")
+        for venue in settings.venue_names:
+            _quote_all(memory, settings, venue)
+        yield memory
+    finally:
+        shutil.rmtree(directory)
+
+
+def _quote_all(memory: Memory, settings: Settings, venue: str) -> None:
+    now = time.monotonic_ns()
+    tops, depths = memory.tops(venue, writer=True), memory.depth(venue, writer=True)
+    levels = (
+        [(BID_E8 - number * E8, E8) for number in range(15)],
+        [(ASK_E8 + number * E8, E8) for number in range(15)],
+    )
+    for number in settings.instrument_ids(venue).values():
+        tops.write(number, Quote(number, BID_E8, ASK_E8, E8, E8, 0, now, now, 0, int(QuoteFlags.VALID), 1))
+        depths.write(number, pack_depth(DepthBook(*levels, now, 0, True)))
+
+
+def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
+    """From a signal in hand to the answer of the last gate before the wire."""
+    desk = _a_desk(settings, instruments, memory)
+    latch = KillLatch(PROJECT / "no-such-file", memory.latch())
+    switches = Switches(memory.counters("supervisor"), memory.counters("persistence"), latch, Stop())
+    nobody = cast(Any, None)
+    signals = Signals(desk, cast(Conductor, nobody), switches, cast(QueueReader, nobody))
+    pair, now = desk.pairs[0], time.monotonic_ns()
+    times = now, now, now, now, now + FOR_EVER_NS
+    signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
+    at = desk.at(pair, with_depth=False)
+    check = signals._entry_check(pair, signal, at)
+    assert refuse_entry(check) is None, "the ordinary case is the one that passes"
+
+    def all_of_it() -> None:
+        refuse_entry(signals._entry_check(pair, signal, desk.at(pair, with_depth=False)))
+
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("both touches from memory", lambda: desk.at(pair, with_depth=False)),
+        ("what the gates look at, gathered", lambda: signals._entry_check(pair, signal, at)),
+        ("all gates asked", lambda: refuse_entry(check)),
+        ("entry: touches, gathering, gates", all_of_it),
+    ]
+    return [percentiles(name, time_calls(step, ROUNDS)) for name, step in steps]
+
+
+def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> Desk:
+    execution = settings.execution
+    pairs = []
+    for number, configured in enumerate(settings.pairs):
+        rules = rules_of(settings, instruments, number)
+        limits = limits_of(
+            settings.risk,
+            size_e8_max=configured.size_base_e8,
+            price_band_bps=execution.price_band_bps,
+            max_slippage_bps=configured.strategy.max_slippage_bps,
+            min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
+        )
+        armoury = Armoury(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps)
+        pairs.append(Pair(rules, new_state(rules, 1), armoury, FOR_EVER_NS, {}, limits))
+    nobody = cast(Any, None)
+    ready = cast(OrderGateway, SimpleNamespace(can_send=True))
+    desk = Desk(
+        settings=settings,
+        pairs=tuple(pairs),
+        prices=Prices(memory, instruments),
+        reports=cast(Reports, nobody),
+        ledger=cast(Ledger, nobody),
+        breaker=Breaker(settings.risk),
+        gateways=dict.fromkeys(settings.venue_names, ready),
+    )
+    desk.margins = Margins(settings.venue_names, cast(Reports, nobody))
+    rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
+    desk.margins.by_venue = dict.fromkeys(settings.venue_names, rich)
+    return desk
+
+
+if __name__ == "__main__":
+    main()

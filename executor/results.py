@@ -1,0 +1,54 @@
+"""Today's result: realised since midnight UTC, and the best it has been. What the loss limits go by.
+
+The figures of each pair lie in shared memory with its machine (``journal``), so that an executor that
+was killed does not begin the day anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_DAY_S = 86_400
+
+
+def utc_day() -> int:
+    """Days since 1970."""
+    return int(time.time()) // _DAY_S
+
+
+@dataclass(slots=True)
+class PairResult:
+    """One pair's part of a day. ``best_e8`` is the whole instance's, as it was when this was written."""
+
+    day: int = 0
+    result_e8: int = 0
+    best_e8: int = 0
+
+
+class Results:
+    """Adds up the pairs. ``today_e8`` and ``best_e8`` are for looking at, at any time."""
+
+    def __init__(self, pairs: list[PairResult], day: Callable[[], int] = utc_day) -> None:
+        self._pairs = pairs
+        self._day = day
+        self.today_e8 = 0
+        self.best_e8 = 0  # never below the day's beginning
+        self.refresh()
+
+    def add(self, pair: PairResult, result_e8: int) -> None:
+        """A pair has realised something; its part is then to be written where it survives."""
+        today = self._day()
+        if pair.day != today:
+            pair.day, pair.result_e8, pair.best_e8 = today, 0, 0
+        pair.result_e8 += result_e8
+        self.refresh()
+        pair.best_e8 = self.best_e8
+
+    def refresh(self) -> None:
+        """Notice a new day. Called now and then."""
+        today = self._day()
+        parts = [pair for pair in self._pairs if pair.day == today]
+        self.today_e8 = sum(pair.result_e8 for pair in parts)
+        self.best_e8 = max(0, self.today_e8, *(pair.best_e8 for pair in parts))
