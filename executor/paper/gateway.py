@@ -50,7 +50,7 @@ def connect(process: launch.Launch, venue: str, listener: Listener, prices: Pric
     settings = process.settings
     chosen = settings.paper.venues[venue]
     instruments = tuple(item for item in process.instruments if item.venue == venue)
-    path = PROJECT / settings.persistence.var_dir / f"paper-{settings.bot_id}-{venue}.jsonl"
+    path = PROJECT / settings.persistence.var_dir / f"paper-{settings.bot_id}-{venue}.journal"
     try:
         journal = PaperJournal(path, venue, chosen.balance_quote_e8)
     except PaperJournalError as error:

@@ -4,9 +4,10 @@ The first line says whose account it is and what it began with; every other line
 all that became of it. The account is what these orders make of the first balance, so there is
 nothing else to keep, and a client order id is known for ever.
 
-A line is with the kernel before anybody hears of it, so it outlives the death of the process at any
-instruction. It is not forced to disk: a power failure may cost the last trades of a virtual account.
-A line cut short by one is cut off; any other damage stops the start and names the file.
+A line is a checksum and a JSON object. It is with the kernel before anybody hears of it, so it outlives
+the death of the process at any instruction. It is not forced to disk: a power failure may cost the last
+trades of a virtual account. A line cut short by one is cut off; any other damage stops the start and
+names the file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import fcntl
 import os
 from pathlib import Path
 from typing import Final, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -119,16 +121,29 @@ class PaperJournal:
 
     def _decode(self, number: int, line: bytes, kind: type[_T]) -> _T:
         try:
-            return msgspec.json.decode(line, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _unpack(line, kind)
+        except ValueError as error:
             raise PaperJournalError(
                 f"{self.path}: line {number} is damaged ({error}); move the file away to begin with a "
                 "new balance"
             ) from error
 
     def _write(self, record: msgspec.Struct) -> None:
-        line = msgspec.json.encode(record) + b"\n"
+        line = _pack(record)
         written = os.write(self._fd, line)
         if written < len(line):  # the disk is full
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
             raise OSError(f"{self.path}: only {written} of {len(line)} bytes could be written")
+
+
+def _pack(record: msgspec.Struct) -> bytes:
+    body = msgspec.json.encode(record)
+    return b"%08x %s\n" % (crc32(body), body)
+
+
+def _unpack(line: bytes, kind: type[_T]) -> _T:
+    """Raises ValueError for a line that is not as it was written."""
+    checksum, _, body = line.partition(b" ")
+    if checksum != b"%08x" % crc32(body):
+        raise ValueError("its checksum does not fit")
+    return msgspec.json.decode(body, type=kind)

@@ -22,20 +22,17 @@ class OneWay:
         self._draw = draw
         self._latency_ms = latency_ms
         self._jitter_ms = jitter_ms
-        self._under_way: deque[tuple[int, Callable[[], None]]] = deque()  # due_mono_ns grows
+        self._under_way: deque[tuple[int, Callable[[], None]]] = deque()  # due_mono_ns
         self._timer: asyncio.TimerHandle | None = None
 
     def carry(self, call: Callable[[], None]) -> None:
         latency_ns = int((self._latency_ms + self._draw.uniform(0, self._jitter_ms)) * _MS)
-        before_mono_ns = self._under_way[-1][0] if self._under_way else 0
-        self._under_way.append((max(time.monotonic_ns() + latency_ns, before_mono_ns), call))
+        self._under_way.append((time.monotonic_ns() + latency_ns, call))
         self._wait_for_first()
 
     def close(self) -> None:
         """Lose what is under way."""
         self._under_way.clear()
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _wait_for_first(self) -> None:
         if self._timer is None and self._under_way:

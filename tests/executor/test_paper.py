@@ -24,14 +24,14 @@ QUICK = {"latency_ms": 5.0, "jitter_ms": 2.0, "slippage_bps": 0.0}
 
 
 def account_file(directory: Path, venue: str) -> Path:
-    return directory / f"paper-test-{venue}.jsonl"
+    return directory / f"paper-test-{venue}.journal"
 
 
 def kept(directory: Path, venue: str) -> list[PaperOrder]:
     """The virtual venue's own record of its orders."""
     path = account_file(directory, venue)
     lines = path.read_bytes().split(b"\n")[1:-1] if path.exists() else []
-    return [msgspec.json.decode(line, type=PaperOrder) for line in lines]
+    return [msgspec.json.decode(line.partition(b" ")[2], type=PaperOrder) for line in lines]
 
 
 def position_e8(directory: Path, venue: str) -> int:
@@ -145,6 +145,10 @@ async def test_an_executor_killed_in_mid_trade_finds_its_virtual_positions_again
             lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
             "settled after restart",
         )
+        if moment == "arrived":  # told in words: a position alone would not say at which price
+            for venue, price in (("vest", 50_001), ("paradex", 50_050)):
+                resolved = await world.until_told("leg_resolved", venue=venue)
+                assert resolved["average_price_e8"] == price * E8
         held = (position_e8(tmp_path, "vest"), position_e8(tmp_path, "paradex"))
         assert held in ((0, 0), (SIZE_E8, -SIZE_E8))
         assert moment == "leg_sent" or held != (0, 0)

@@ -131,6 +131,11 @@ def test_a_newer_touch_replaces_what_the_depth_shows_up_to_it() -> None:
     assert found.asks == [(101 * E8, 4 * E8)]
     assert found.bids == [(100 * E8, 3 * E8), (99 * E8, E8), (98 * E8, 2 * E8)]
 
+    unmoved = standing(a_quote(99, 100, age_ms=10), a_depth(age_ms=50))
+    assert isinstance(unmoved, Book)
+    assert unmoved.bids == [(99 * E8, 3 * E8), (98 * E8, 2 * E8)]
+    assert unmoved.asks == [(100 * E8, 4 * E8), (101 * E8, 2 * E8)]
+
 
 def test_old_missing_or_flagged_prices_are_no_book() -> None:
     good = a_quote(99, 100, age_ms=0)

@@ -89,7 +89,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "paper.jsonl")
+    bench = Bench(tmp_path / "paper.journal")
     yield bench
     bench.end_life()
 
@@ -153,18 +153,19 @@ def test_a_reduce_only_order_neither_opens_nor_flips(bench: Bench) -> None:
 
 def test_an_account_without_margin_opens_no_more_and_may_still_close(tmp_path: Path) -> None:
     """50 of equity and twice that: one at 99.5 fits, a second does not."""
-    bench = Bench(tmp_path / "paper.jsonl", FREE._replace(leverage_max=2), balance_e8=50 * E8)
+    bench = Bench(tmp_path / "paper.journal", FREE._replace(leverage_max=2), balance_e8=50 * E8)
     bench.show([(99, 9)], [(100, 9)])
-
     assert bench.fill(Side.BUY, 0.99, 100)
+
+    bench.show([(99, 9)], [(100, 1)])
     assert bench.refusal(Side.BUY, 1, 100) == "PAPER_INSUFFICIENT_MARGIN"
-    assert bench.fill(Side.BUY, 0.001, 100)[0] == (100, 0.001)  # what was refused has taken nothing
+    assert bench.fill(Side.BUY, 0.001, 100) == [(100, 0.001)]  # what was refused has taken nothing
     bench.show([(60, 9)], [(61, 9)])
-    assert bench.fill(Side.SELL, 0.991, 60, reduce_only=True) == [(60, 0.991)]
+    assert bench.fill(Side.SELL, 0.1, 60, reduce_only=True) == [(60, 0.1)]  # still too much, but less
 
 
 def test_fees_are_paid_from_the_balance(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "paper.jsonl", FREE._replace(fee_ppb={BTC.symbol: 450_000}))
+    bench = Bench(tmp_path / "paper.journal", FREE._replace(fee_ppb={BTC.symbol: 450_000}))
     bench.show([(99, 9)], [(100, 9)])
     order = bench.send(Side.BUY, 2, 100)
 
@@ -193,7 +194,7 @@ def test_whatever_is_sent_the_book_bounds_it_and_the_money_adds_up(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step], depth: list[int]
 ) -> None:
     """Random orders against random depth; a new life finds the very same account."""
-    path = tmp_path_factory.mktemp("paper") / "paper.jsonl"
+    path = tmp_path_factory.mktemp("paper") / "paper.journal"
     bench = Bench(path, Terms({BTC.symbol: 100_000}, slippage_ppb=200_000, leverage_max=100))
     bids = [(100.0 - n / 10, lots * 0.001) for n, lots in enumerate(depth[:3])]
     asks = [(100.3 + n / 10, lots * 0.001) for n, lots in enumerate(depth[3:])]
@@ -258,13 +259,46 @@ def test_a_last_line_cut_short_is_cut_off(bench: Bench, cut: int) -> None:
     assert bench.position == 2
 
 
-def test_a_damaged_file_stops_the_start_and_is_named(bench: Bench) -> None:
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_damaged_file_stops_the_start_and_is_named(bench: Bench, line: int) -> None:
+    """One digit of one amount is enough; only the last line may be unfinished, never another."""
     bench.show([(99, 9)], [(100, 9)])
     bench.fill(Side.BUY, 1, 100)
-    bench.path.write_bytes(bench.path.read_bytes().replace(b'"fills":[[', b'"fills":[[x', 1))
+    bench.fill(Side.BUY, 1, 100)
+    lines = bench.path.read_bytes().split(b"\n")
+    assert b"100000000" in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(b"100000000", b"100000001")
+    bench.path.write_bytes(b"\n".join(lines))
 
-    with pytest.raises(PaperJournalError, match=rf"{bench.path}: line 2 is damaged .* move the file away"):
+    with pytest.raises(
+        PaperJournalError, match=rf"{bench.path}: line {line} is damaged .* move the file away"
+    ):
         bench.begin_life()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_no_damaged_byte_passes_for_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, place: float, byte: int
+) -> None:
+    """Whatever byte is spoilt: refused with a reason, or the last order is cut off, or nothing changed."""
+    bench = Bench(tmp_path_factory.mktemp("paper") / "paper.journal")
+    bench.show([(99, 9)], [(100, 9)])
+    bench.fill(Side.BUY, 1, 100)
+    bench.fill(Side.BUY, 2, 100)
+    content = bytearray(bench.path.read_bytes())
+    number = int(place * len(content))
+    is_changed, content[number] = content[number] != byte, byte
+    bench.path.write_bytes(content)
+    try:
+        bench.begin_life()
+    except PaperJournalError:
+        assert is_changed
+    else:
+        is_cut = number == len(content) - 1 and is_changed
+        assert bench.position == (1 if is_cut else 3)
+        assert is_cut or not is_changed
+    bench.end_life()
 
 
 def test_one_account_is_traded_by_one_process(bench: Bench) -> None:
