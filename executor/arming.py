@@ -1,10 +1,14 @@
-"""Keeps each pair's likely next orders signed: one at a time, while nothing else is to be done."""
+"""Keeps each pair's likely next orders signed, and its likely next signals rehearsed: one at a time,
+while nothing else is to be done."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from executor.desk import Desk, Pair, touch_e8
+from executor.lane import rehearse
+from executor.messages import Enter, Exit
 from executor.plans import has_live_order
 from executor.pricing import closable_e8, openable_e8
 from executor.state import Plan, is_flat, next_client_order_id, shrinking_side
@@ -31,6 +35,41 @@ def arm_one(desk: Desk, pair: Pair) -> None:
         time_in_force=gateway.time_in_force,
     )
     pair.armoury.put(stale.slot, gateway.sign(request))
+
+
+def rehearse_one(desk: Desk, pair: Pair) -> bool:
+    """Rehearse one signal that the pair's present state was not rehearsed for; False if none is left."""
+    for key, event in _likely_signals(desk, pair):
+        known = pair.rehearsals.get(key)
+        if known is None or known.state is not pair.state:
+            pair.rehearsals[key] = rehearse(pair.rules, pair.state, event)
+            return True
+    return False
+
+
+def _likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]:
+    """The next entry in each direction it may take, and the exit of what is held."""
+    state, rules = pair.state, pair.rules
+    if has_live_order(state) or state.plan is not Plan.NONE:
+        return
+    at = desk.at(pair, with_depth=False)
+    if not all(market.is_valid for market in at.markets):
+        return
+    is_holding = not is_flat(rules, state)
+    if is_holding:
+        yield 0, Exit(at, state.last_signal_id + 1, "signal")
+    trade = state.trade if is_holding else None
+    if (is_holding and trade is None) or pair.entries_stopped:
+        return
+    layer = trade.layers if trade else 0
+    size_e8 = pair.layer_sizes_e8.get(layer, 0)
+    for direction in (trade.direction,) if trade else (1, -1):
+        if size_e8:
+            prices_e8 = (
+                touch_e8(at.markets[0], Side(direction)),
+                touch_e8(at.markets[1], Side(-direction)),
+            )
+            yield direction, Enter(at, state.last_signal_id + 1, direction, layer, size_e8, prices_e8, 0.0)
 
 
 def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:

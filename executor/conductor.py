@@ -1,7 +1,8 @@
 """Feeds the pair machines what is heard and carries out what they decide.
 
 One step is: the machine's new state into the journal, every ``Send`` of its batch onto the wire,
-then everything that can wait: log lines, questions, the view for others.
+then everything that can wait: log lines, questions, the view for others. A signal that was rehearsed
+goes a shorter way (``lane``): its event into the journal, its orders onto the wire, then the step.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
-from executor import machine
+from executor import lane, machine
 from executor.desk import Desk, Pair
 from executor.hearing import Asking
 from executor.journal import Entry, Journal
@@ -27,6 +28,7 @@ from executor.messages import (
     Query,
     ReadPositions,
     Send,
+    SendFailed,
     Tick,
 )
 from executor.stages import Stages
@@ -34,6 +36,14 @@ from executor.state import dump
 from executor.wire import Wire
 from shm.records import PairView, Signal
 from shm.slot import RecordSlots
+
+
+class _Ahead(NamedTuple):
+    """Orders that left before their step, and those that did not get away."""
+
+    sends: tuple[Send, ...]
+    failed: list[SendFailed]
+
 
 _SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the sockets
 
@@ -66,7 +76,14 @@ class Conductor:
         """Feed what a signal asks for, and measure what comes of it."""
         stages = pair.stages = Stages(signal, seen_mono_ns, time.monotonic_ns())
         pair.is_signal_fresh = True
-        self.feed(pair, event)
+        sends = None
+        if not self._waiting and not self._is_stepping:
+            rehearsal = pair.rehearsals.get(event.direction if type(event) is Enter else 0)
+            sends = lane.certain_sends(pair.rules, pair.state, event, rehearsal)
+        if sends is None:
+            self.feed(pair, event)
+        else:
+            self._go_ahead(pair, event, sends)
         pair.is_signal_fresh = False
         self._desk.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
         if any(stages.sent):
@@ -98,10 +115,13 @@ class Conductor:
 
     # --- one step ---
 
-    def _step(self, pair: Pair, event: Event) -> None:
+    def _step(self, pair: Pair, event: Event, ahead: _Ahead | None = None) -> None:
+        """Take an event in; ``ahead`` is what has left for it already."""
         pair.state, commands = machine.step(pair.rules, pair.state, event)
         sends = [command for command in commands if isinstance(command, Send)]
-        orders = [self._wire.render(pair, send, event.at) for send in sends]
+        if ahead is not None:
+            assert tuple(sends) == ahead.sends, f"{ahead.sends} left for {event}, the machine wants {sends}"
+        orders = [] if ahead else [self._wire.render(pair, send, event.at) for send in sends]
         self._write_journal(pair)
         if sends:
             intents = [
@@ -109,7 +129,7 @@ class Conductor:
                 for command in commands
                 if isinstance(command, Log) and command.event == "intent_written"
             ]
-            failed = self._wire.write(pair, sends, orders)
+            failed = ahead.failed if ahead else self._wire.write(pair, sends, orders)
             for line in intents:
                 self._desk.reports.print(line)
             self._wire.tell_sent(pair, sends, failed)
@@ -118,6 +138,29 @@ class Conductor:
         for command in commands:
             self._carry_out(pair, command)
         self._set_timer(pair)
+
+    def _go_ahead(self, pair: Pair, event: Enter | Exit, sends: tuple[Send, ...]) -> None:
+        """The short way: journal the event, write its orders, then take its step. See ``lane``."""
+        orders = [self._wire.render(pair, send, event.at) for send in sends]
+        self._journal.write_event(pair.rules.pair_id, lane.dump_event(event))
+        failed = self._wire.write(pair, sends, orders)
+        self._is_stepping = True
+        try:
+            self._step(pair, event, _Ahead(sends, failed))
+            while self._waiting:
+                self._step(*self._waiting.popleft())
+        finally:
+            self._is_stepping = False
+
+    def settle(self, pair: Pair) -> None:
+        """Take the step of an event whose orders an earlier life may have written before it."""
+        if pair.unsettled is not None:
+            pair.state, commands = machine.step(pair.rules, pair.state, pair.unsettled)
+            pair.unsettled = None
+            self._write_journal(pair)
+            for command in commands:
+                if isinstance(command, Log):
+                    self._desk.reports.log(command.level, command.event, command.fields)
 
     def _write_journal(self, pair: Pair) -> None:
         result = pair.result

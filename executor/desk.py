@@ -11,8 +11,9 @@ from typing import Any
 from executor.exposure import Exposure
 from executor.gates import Limits
 from executor.gateway import OrderGateway
+from executor.lane import Rehearsal
 from executor.margins import Margins
-from executor.messages import At, LegMarket
+from executor.messages import At, Event, LegMarket
 from executor.orders import DOUBTFUL
 from executor.prices import Prices
 from executor.reports import Reports
@@ -40,9 +41,11 @@ class Pair:
     limits: Limits
     was_restored: bool = False  # taken over from an earlier life
     result: PairResult = field(default_factory=PairResult)
+    unsettled: Event | None = None  # what that life had journalled, whose step it may not have finished
     stages: Stages | None = None  # of the newest signal
     is_signal_fresh: bool = False  # what is sent now is the signal's own batch
     last_signal_id: int = 0
+    rehearsals: dict[int, Rehearsal] = field(default_factory=dict)  # by direction of an entry; 0: the exit
     entries_stopped: str = ""  # what the machine was told last
     refused_until_mono_ns: int = 0  # no entry is asked for again before this
     view: PairView | None = None

@@ -3,6 +3,10 @@
 A write begins with a version number that only grows. A process killed half-way through a write
 leaves that copy invalid and the other one whole, so its successor always finds the state before the
 last step or after it, never none.
+
+A signal whose orders leave before its step is journalled as the event it is, a fraction of a state's
+bytes, with the version of the state it meets. The machine being a pure function, state and event are
+as good as the state after: a successor that finds an event for the newest state takes that step first.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import NamedTuple
 from shm.slot import SlotTable
 
 _HEAD = Struct("<4q")  # version, day, result_e8, best_e8
+_VERSION = Struct("<q")
 
 
 class Entry(NamedTuple):
@@ -25,10 +30,11 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """The executor's own copy of ``Memory.machines``."""
+    """The executor's own copy of ``Memory.machines`` and ``Memory.taken``."""
 
-    def __init__(self, table: SlotTable) -> None:
+    def __init__(self, table: SlotTable, events: SlotTable) -> None:
         self._table = table
+        self._events = events
         pairs = table.count // 2
         self._versions = [max(self._version(2 * pair), self._version(2 * pair + 1)) for pair in range(pairs)]
 
@@ -36,6 +42,17 @@ class Journal:
         version = self._versions[pair_id] = self._versions[pair_id] + 1
         head = _HEAD.pack(version, entry.day, entry.result_e8, entry.best_e8)
         self._table.write(2 * pair_id + version % 2, head + entry.state)
+
+    def write_event(self, pair_id: int, event: bytes) -> None:
+        """Keep an event before its orders leave; the next ``write`` settles it."""
+        self._events.write(pair_id, _VERSION.pack(self._versions[pair_id]) + event)
+
+    def read_event(self, pair_id: int) -> bytes | None:
+        """An event whose orders may have left, and whose step the newest state does not hold."""
+        body = self._events.read(pair_id)
+        if body is None or _VERSION.unpack_from(body)[0] != self._versions[pair_id]:
+            return None
+        return body[_VERSION.size :]
 
     def read(self, pair_id: int) -> Entry | None:
         """The newest whole copy; None if there is none."""
@@ -50,6 +67,7 @@ class Journal:
 
     def close(self) -> None:
         self._table.close()
+        self._events.close()
 
     def _version(self, index: int) -> int:
         body = self._table.read(index)

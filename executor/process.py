@@ -15,7 +15,7 @@ import uvloop
 
 import launch
 from executor import accounts
-from executor.arming import arm_one
+from executor.arming import arm_one, rehearse_one
 from executor.chores import Chores
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
@@ -23,6 +23,7 @@ from executor.gates import limits_of
 from executor.gateway import LoginRefused
 from executor.hearing import Hearing
 from executor.journal import Journal
+from executor.lane import load_event
 from executor.messages import Restarted
 from executor.open_orders import OpenOrders
 from executor.paper import gateway as paper
@@ -59,7 +60,7 @@ class Executor:
         settings, memory = process.settings, process.memory
         self._process = process
         self._bell = memory.doorbell("executor")
-        journal = Journal(memory.machines(writer=True))
+        journal = Journal(memory.machines(writer=True), memory.taken(writer=True))
         self._desk = Desk(
             settings=settings,
             pairs=tuple(_make_pair(process, journal, number) for number in range(len(settings.pairs))),
@@ -130,6 +131,7 @@ class Executor:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
         for pair in desk.pairs:
             if pair.was_restored:
+                self._conductor.settle(pair)
                 self._conductor.feed(pair, Restarted(desk.at(pair), self._process.epoch))
             else:
                 self._conductor.tick(pair)
@@ -203,7 +205,8 @@ class Executor:
         pairs = self._desk.pairs
         if not self._signals.has_more():
             self._armed_next = (self._armed_next + 1) % len(pairs)
-            arm_one(self._desk, pairs[self._armed_next])
+            if not rehearse_one(self._desk, pairs[self._armed_next]):
+                arm_one(self._desk, pairs[self._armed_next])
         asyncio.get_running_loop().call_later(ARM_PAUSE_S, self._keep_armed)
 
 
@@ -211,7 +214,7 @@ def _make_pair(process: launch.Launch, journal: Journal, number: int) -> Pair:
     """A pair as its last life left it, or a new one."""
     configured, execution = process.settings.pairs[number], process.settings.execution
     rules = rules_of(process.settings, process.instruments, number)
-    entry = journal.read(number)
+    entry, event = journal.read(number), journal.read_event(number)
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
     return Pair(
         rules=rules,
@@ -229,4 +232,5 @@ def _make_pair(process: launch.Launch, journal: Journal, number: int) -> Pair:
         ),
         was_restored=entry is not None,
         result=PairResult(entry.day, entry.result_e8, entry.best_e8) if entry else PairResult(),
+        unsettled=load_event(event) if entry and event else None,
     )

@@ -9,6 +9,7 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     signals            queue ring       detector -> executor
     pairs              view slots       executor -> detector, monitor     index: pair_id
     machines           byte slots       executor -> its own successor     index: 2 * pair_id + n % 2
+    taken              byte slots       executor -> its own successor     index: pair_id
     events.<process>   queue ring       process -> persistence
     counters.<process> counter table    process -> supervisor, tools
     doorbells          doorbell words   one per sleeping process
@@ -38,6 +39,7 @@ from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
 
 MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
+EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
 _PLAN = "plan.json"
 DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
 
@@ -111,6 +113,7 @@ class Memory:
         QueueWriter.create(directory / "signals", capacity=plan.signal_queue_bytes)
         SlotTable.create(directory / "pairs", count=plan.pair_count, capacity=PAIR_VIEW.size)
         SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
+        SlotTable.create(directory / "taken", count=plan.pair_count, capacity=EVENT_CAPACITY)
         for process in plan.event_sources:
             QueueWriter.create(directory / f"events.{process}", capacity=plan.event_queue_bytes)
         for process, (names, histograms) in counters.items():
@@ -144,6 +147,9 @@ class Memory:
 
     def machines(self, *, writer: bool = False) -> SlotTable:
         return self._slots("machines", writer)
+
+    def taken(self, *, writer: bool = False) -> SlotTable:
+        return self._slots("taken", writer)
 
     def signals_writer(self) -> QueueWriter:
         return QueueWriter.attach(self.directory / "signals")

@@ -23,7 +23,7 @@ import yaml
 from benchmarks.wire.market import ENTRY_BPS, EXIT_BPS, paradex_symbol, vest_symbol
 from settings import PROJECT
 
-Ports = Mapping[str, Mapping[str, int]]
+Ports = Mapping[str, int]  # by venue
 READY_WITHIN_S: Final = 90.0
 _SIZE_BASE: Final = "0.01"
 # Nobody's keys: the venues of the benchmark check no signature, and nobody else sees one.
@@ -62,17 +62,17 @@ def urls(ports: Ports, *, tls: bool) -> dict[str, dict[str, str]]:
     """What to configure, by venue."""
     http, ws = ("https", "wss") if tls else ("http", "ws")
     host = "127.0.0.1"
-    vest, paradex = ports["vest"], ports["paradex"]
+    vest, paradex = f"{host}:{ports['vest']}", f"{host}:{ports['paradex']}"
     return {
         "vest": {
-            "rest_url": f"{http}://{host}:{vest['http']}/v2",
-            "public_ws_url": f"{ws}://{host}:{vest['ws']}/ws-api",
-            "private_ws_url": f"{ws}://{host}:{vest['ws']}/ws-api",
+            "rest_url": f"{http}://{vest}/v2",
+            "public_ws_url": f"{ws}://{vest}/ws-api",
+            "private_ws_url": f"{ws}://{vest}/ws-api",
         },
         "paradex": {
-            "rest_url": f"{http}://{host}:{paradex['http']}/v1",
-            "public_ws_url": f"{ws}://{host}:{paradex['ws']}/v1",
-            "private_ws_url": f"{ws}://{host}:{paradex['ws']}/v1",
+            "rest_url": f"{http}://{paradex}/v1",
+            "public_ws_url": f"{ws}://{paradex}/v1",
+            "private_ws_url": f"{ws}://{paradex}/v1",
         },
     }
 

@@ -1,21 +1,36 @@
-"""HTTP and WebSocket servers that stamp what arrives before they look at it."""
+"""HTTP and WebSocket servers that know when a message arrived, whoever has the processor then.
+
+The order endpoints must not measure how long this process waited for a core that the bot under
+test keeps busy after its orders have left. So the arrival is the kernel's own (SO_TIMESTAMPNS: when
+the segment with a read's last byte came in), converted from the wall clock by the offset of that
+moment. Sockets are read by hand, because no event loop hands those stamps on.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import hashlib
 import socket
 import ssl
+import struct
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import httptools
 import orjson
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+
+_SO_TIMESTAMPNS: Final = 35  # of asm-generic/socket.h; the socket module does not name it
+_TIMESPEC: Final = struct.Struct("<2q")
+_WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_READ_BYTES: Final = 65_536
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class Request(NamedTuple):
-    """One request, whole. ``arrived_mono_ns`` is when its last byte had been read."""
+    """One request, whole. ``arrived_mono_ns`` is when its last byte had come."""
 
     method: str
     path: str
@@ -31,37 +46,148 @@ class Reply(NamedTuple):
 
 
 OnRequest = Callable[[Request], Reply]
+OnMessage = Callable[["Client", bytes, int], None]
 
 
-class HttpConnection(asyncio.Protocol):
-    """HTTP/1.1, kept alive, one request at a time."""
+class Stream:
+    """One connection: bytes in with their arrival, bytes out at once, TLS where wanted."""
 
-    def __init__(self, on_request: OnRequest) -> None:
+    def __init__(
+        self, sock: socket.socket, tls: ssl.SSLContext | None, on_data: Callable[[bytes, int], None]
+    ) -> None:
+        self._socket = sock
+        self._on_data = on_data
+        self._waiting = b""  # what the socket would not take
+        self.on_close: Callable[[], None] = lambda: None
+        self._tls: ssl.SSLObject | None = None
+        if tls is not None:
+            self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = tls.wrap_bio(self._in, self._out, server_side=True)
+            self._is_shaken = False
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
+
+    def write(self, data: bytes) -> None:
+        if self._socket.fileno() < 0:
+            return
+        if self._tls is None:
+            self._write_raw(data)
+            return
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.write(data)
+            self._write_raw(self._out.read())
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket.fileno())
+            loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+            self.on_close()
+
+    def _readable(self) -> None:
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 64)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        arrived_mono_ns = _arrival_mono_ns(ancillary)
+        if not data:
+            self.close()
+        elif self._tls is None:
+            self._on_data(data, arrived_mono_ns)
+        else:
+            self._in.write(data)
+            self._take_decrypted(arrived_mono_ns)
+
+    def _take_decrypted(self, arrived_mono_ns: int) -> None:
+        assert self._tls is not None
+        try:
+            if not self._is_shaken:
+                self._tls.do_handshake()
+                self._is_shaken = True
+            while data := self._tls.read(_READ_BYTES):
+                self._on_data(data, arrived_mono_ns)
+        except ssl.SSLWantReadError:
+            pass  # the rest of a record, or of the handshake, is to come
+        except ssl.SSLError:
+            self.close()
+            return
+        self._write_raw(self._out.read())
+
+    def _write_raw(self, data: bytes) -> None:
+        if self._waiting or not data or self._socket.fileno() < 0:
+            self._waiting += data
+            return
+        try:
+            written = self._socket.send(data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self.close()
+            return
+        if written < len(data):
+            self._waiting = data[written:]
+            asyncio.get_running_loop().add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        data, self._waiting = self._waiting, b""
+        asyncio.get_running_loop().remove_writer(self._socket.fileno())
+        self._write_raw(data)
+
+
+def _arrival_mono_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    now_mono_ns = time.monotonic_ns()
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            age_ns: int = time.time_ns() - (seconds * 10**9 + nanoseconds)
+            return now_mono_ns - age_ns
+    return now_mono_ns
+
+
+class HttpConnection:
+    """HTTP/1.1, kept alive, one request at a time; becomes a ``Client`` where a WebSocket is asked for."""
+
+    def __init__(
+        self, sock: socket.socket, tls: ssl.SSLContext | None, on_request: OnRequest, clients: _Clients
+    ) -> None:
         self._on_request = on_request
-        self._transport: asyncio.Transport | None = None
+        self._clients = clients
+        self._client: Client | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._path = b""
+        self._key = b""
         self._body: list[bytes] = []
         self._arrived_mono_ns = 0
+        self._stream = Stream(sock, tls, self._take)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def data_received(self, data: bytes) -> None:
-        self._arrived_mono_ns = time.monotonic_ns()
-        self._parser.feed_data(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+    def _take(self, data: bytes, arrived_mono_ns: int) -> None:
+        self._arrived_mono_ns = arrived_mono_ns
+        if self._client is not None:
+            self._client.take(data, arrived_mono_ns)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._upgrade()
 
     def on_url(self, url: bytes) -> None:
         self._path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"sec-websocket-key":
+            self._key = value
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._key:
+            return
         method = self._parser.get_method().decode()
         request = Request(method, self._path.decode(), b"".join(self._body), self._arrived_mono_ns)
         self._path, self._body = b"", []
@@ -72,73 +198,102 @@ class HttpConnection(asyncio.Protocol):
             reply.after.add_done_callback(lambda _: self._answer(reply.value))
 
     def _answer(self, value: Any) -> None:
-        if self._transport is not None:
-            body = orjson.dumps(value)
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._transport.write(head.encode() + body)
+        body = orjson.dumps(value)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._stream.write(head.encode() + body)
+
+    def _upgrade(self) -> None:
+        accept = base64.b64encode(hashlib.sha1(self._key + _WEBSOCKET_GUID).digest())
+        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self._stream.write(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        self._client = Client(self._path.decode(), self._stream, self._clients.on_message)
+        self._clients.connected.append(self._client)
 
 
-class Client(WSListener):
+class _Clients(NamedTuple):
+    connected: list[Client]
+    on_message: OnMessage
+
+
+class Client:
     """One WebSocket client. ``is_sbe`` says whether its URL asked for the binary encoding."""
 
-    def __init__(self, path: str, on_message: Callable[[Client, bytes, int], None]) -> None:
-        super().__init__()
-        self.path = path
+    def __init__(self, path: str, stream: Stream, on_message: OnMessage) -> None:
         self.is_sbe = "sbeSchemaId" in path
         self.channels: set[str] = set()
+        self._stream = stream
         self._on_message = on_message
-        self._transport: WSTransport | None = None
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._transport = None
-        self.channels.clear()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        arrived_mono_ns = time.monotonic_ns()
-        if frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            self._on_message(self, frame.get_payload_as_bytes(), arrived_mono_ns)
-        elif frame.msg_type == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.CLOSE:
-            transport.disconnect()
+        self._unread = b""
+        stream.on_close = self.channels.clear
 
     def send(self, payload: bytes, *, is_binary: bool) -> None:
-        if self._transport is not None:
-            self._transport.send(WSMsgType.BINARY if is_binary else WSMsgType.TEXT, payload)
+        self._send(BINARY if is_binary else TEXT, payload)
 
     def send_json(self, value: Any) -> None:
         self.send(orjson.dumps(value), is_binary=False)
 
+    def _send(self, kind: int, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            head = bytes((0x80 | kind, size))
+        elif size < 65_536:
+            head = bytes((0x80 | kind, 126)) + size.to_bytes(2, "big")
+        else:
+            head = bytes((0x80 | kind, 127)) + size.to_bytes(8, "big")
+        self._stream.write(head + payload)
+
+    def take(self, data: bytes, arrived_mono_ns: int) -> None:
+        """Frames of a client are masked; those of our clients come whole."""
+        self._unread += data
+        while (frame := _next_frame(self._unread)) is not None:
+            kind, payload, size = frame
+            self._unread = self._unread[size:]
+            if kind in (TEXT, BINARY):
+                self._on_message(self, payload, arrived_mono_ns)
+            elif kind == PING:
+                self._send(PONG, payload)
+            elif kind == CLOSE:
+                self._stream.close()
+
+
+def _next_frame(data: bytes) -> tuple[int, bytes, int] | None:
+    """(kind, payload, bytes taken) of the first whole frame."""
+    if len(data) < 2:
+        return None
+    size, at = data[1] & 0x7F, 2
+    if size >= 126:
+        at = 4 if size == 126 else 10
+        size = int.from_bytes(data[2:at], "big")
+    mask = b""
+    if data[1] & 0x80:
+        mask, at = data[at : at + 4], at + 4
+    if len(data) < at + size:
+        return None
+    payload = data[at : at + size]
+    if mask:
+        key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+        payload = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
+    return data[0] & 0x0F, payload, at + size
+
 
 class Served(NamedTuple):
-    """Where a venue listens, and who is connected to its socket."""
+    """Where a venue listens, and who is connected to its WebSocket."""
 
-    http_port: int
-    ws_port: int
+    port: int
     clients: list[Client]
 
 
-async def serve(
-    on_request: OnRequest, on_message: Callable[[Client, bytes, int], None], tls: ssl.SSLContext | None
-) -> Served:
-    """Listen on two ports of the system's choice, on 127.0.0.1."""
-    loop = asyncio.get_running_loop()
-    clients: list[Client] = []
+def serve(on_request: OnRequest, on_message: OnMessage, tls: ssl.SSLContext | None) -> Served:
+    """Listen on a port of the system's choice, on 127.0.0.1, for HTTP and WebSockets alike."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    listener.setblocking(False)
+    clients = _Clients([], on_message)
 
-    def accept(request: WSUpgradeRequest) -> WSListener:
-        client = Client(request.path.decode(), on_message)
-        clients.append(client)
-        return client
+    def accept() -> None:
+        with contextlib.suppress(BlockingIOError):
+            sock, _ = listener.accept()
+            HttpConnection(sock, tls, on_request, clients)
 
-    http = await loop.create_server(lambda: HttpConnection(on_request), "127.0.0.1", 0, ssl=tls)
-    create = cast(Callable[..., Awaitable[asyncio.Server]], ws_create_server)
-    websocket = await create(accept, "127.0.0.1", 0, ssl=tls)
-    return Served(_port(http), _port(websocket), clients)
-
-
-def _port(server: asyncio.AbstractServer) -> int:
-    port: int = cast(asyncio.Server, server).sockets[0].getsockname()[1]
-    return port
+    asyncio.get_running_loop().add_reader(listener.fileno(), accept)
+    port: int = listener.getsockname()[1]
+    return Served(port, clients.connected)

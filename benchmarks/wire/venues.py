@@ -501,12 +501,10 @@ async def run(arguments: argparse.Namespace) -> None:
         tls.load_cert_chain(arguments.certificate)
     rng = random.Random(arguments.seed)
     venues = Venues(arguments.pairs)
-    vest = await serve(venues.vest_request, venues.vest_message, tls)
-    paradex = await serve(venues.paradex_request, venues.paradex_message, tls)
+    vest = serve(venues.vest_request, venues.vest_message, tls)
+    paradex = serve(venues.paradex_request, venues.paradex_message, tls)
     venues.vest_clients, venues.paradex_clients = vest.clients, paradex.clients
-    ports = {
-        name: {"http": at.http_port, "ws": at.ws_port} for name, at in (("vest", vest), ("paradex", paradex))
-    }
+    ports = {"vest": vest.port, "paradex": paradex.port}
     print(json.dumps(ports), flush=True)
     gaps_s = recorded_gaps_s()
     background = [

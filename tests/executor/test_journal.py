@@ -17,7 +17,13 @@ def path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         path = Path(directory) / "machines"
         SlotTable.create(path, count=4, capacity=256)
+        SlotTable.create(path.with_name("taken"), count=2, capacity=64)
         yield path
+
+
+def a_journal(path: Path) -> Journal:
+    events = SlotTable.attach(path.with_name("taken"), writer=True)
+    return Journal(SlotTable.attach(path, writer=True), events)
 
 
 def an_entry(number: int) -> Entry:
@@ -25,13 +31,13 @@ def an_entry(number: int) -> Entry:
 
 
 def test_the_newest_state_is_found_by_the_next_life(path: Path) -> None:
-    journal = Journal(SlotTable.attach(path, writer=True))
+    journal = a_journal(path)
     assert journal.read(1) is None
     for number in range(5):
         journal.write(1, an_entry(number))
     journal.close()
 
-    again = Journal(SlotTable.attach(path, writer=True))
+    again = a_journal(path)
     assert again.read(1) == an_entry(4)
     assert again.read(0) is None
     again.write(1, an_entry(5))
@@ -42,7 +48,7 @@ def test_the_newest_state_is_found_by_the_next_life(path: Path) -> None:
 @pytest.mark.parametrize("writes", [1, 2, 3, 4])
 def test_a_writer_killed_half_way_leaves_the_state_before(path: Path, writes: int) -> None:
     """The half-written copy is the one the journal was about to replace, never the newest."""
-    journal = Journal(SlotTable.attach(path, writer=True))
+    journal = a_journal(path)
     for number in range(writes):
         journal.write(0, an_entry(number))
     journal.close()
@@ -54,8 +60,27 @@ def test_a_writer_killed_half_way_leaves_the_state_before(path: Path, writes: in
     table._data[next_copy * table._stride + 24 : next_copy * table._stride + 32] = b"\xff" * 8
     table.close()
 
-    again = Journal(SlotTable.attach(path, writer=True))
+    again = a_journal(path)
     assert again.read(0) == an_entry(writes - 1)
     again.write(0, an_entry(99))
     assert again.read(0) == an_entry(99)
     again.close()
+
+
+def test_an_event_is_found_until_its_step_is_written(path: Path) -> None:
+    """Its orders may have left; once the state after it stands, taking it again would double them."""
+    journal = a_journal(path)
+    journal.write(1, an_entry(0))
+    journal.write_event(1, b"an event")
+    journal.close()
+
+    again = a_journal(path)
+    assert again.read_event(1) == b"an event"
+    assert again.read_event(0) is None
+    again.write(1, an_entry(1))
+    again.close()
+
+    last = a_journal(path)
+    assert last.read_event(1) is None
+    assert last.read(1) == an_entry(1)
+    last.close()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from executor.accounts import simulated_secrets
+from executor.journal import Journal
+from executor.lane import dump_event
+from executor.messages import At, Exit, LegMarket
 from shm.records import PairPhase
 from simulator.faults import Fault
 from tests.executor.world import LEGS, SIZE_E8, World, a_world
+from venues.contract import E8
 
 
 def client_ids(world: World, venue: str) -> list[str]:
@@ -324,3 +329,26 @@ async def test_no_key_and_no_token_appears_in_what_is_told() -> None:
         keys = [secret for secret in secrets if len(secret) > 60]
         assert len(keys) == 3
         assert not any(key.removeprefix("0x").lstrip("0").encode() in told for key in keys)
+
+
+async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life() -> None:
+    """Its orders may have left: they are in doubt until the venues have spoken, and none is sent twice."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        # What a kill leaves between an order's first byte and the journalling of the step behind it.
+        prices = (LegMarket(True, 50_000 * E8, 50_001 * E8), LegMarket(True, 50_050 * E8, 50_051 * E8))
+        journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        journal.write_event(0, dump_event(Exit(At(time.monotonic_ns(), prices), 1 << 40, "signal")))
+        journal.close()
+
+        await world.start(wait_ready=False)
+        told = await world.until_told("intent_written", purpose="exit")
+        await world.until(lambda: len(world.told("leg_unknown", purpose="exit")) == 2, "two in doubt")
+        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+        await world.until_phase(PairPhase.FLAT)
+
+        assert world.positions_e8 == (0, 0)
+        assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
+        assert str(told["client_order_id"]) not in client_ids(world, told["venue"])
