@@ -1,7 +1,7 @@
 """Feeds the pair machines what is heard and carries out what they decide.
 
-One step is: the machine's new state into the journal, every ``Send`` of its batch onto the wire,
-then everything that can wait: log lines, questions, the view for others. A signal that was rehearsed
+One step is: what the machine has decided into the journal, every ``Send`` of its batch onto the wire,
+then everything that can wait: its conclusions, log lines, questions, the view for others. A signal that was rehearsed
 goes a shorter way (``lane``): its event into the journal, its orders onto the wire, then the step.
 """
 
@@ -117,21 +117,22 @@ class Conductor:
 
     def _step(self, pair: Pair, event: Event, ahead: _Ahead | None = None) -> None:
         """Take an event in; ``ahead`` is what has left for it already."""
-        pair.state, commands = machine.step(pair.rules, pair.state, event)
-        sends = [command for command in commands if isinstance(command, Send)]
+        turn = machine.decide(pair.rules, pair.state, event)
+        sends, failed = turn.sends, []
         if ahead is not None:
             assert tuple(sends) == ahead.sends, f"{ahead.sends} left for {event}, the machine wants {sends}"
-        orders = [] if ahead else [self._wire.render(pair, send, event.at) for send in sends]
+            failed = ahead.failed
+        elif sends:
+            orders = [self._wire.render(pair, send, event.at) for send in sends]
+            pair.state = turn.state
+            self._write_journal(pair)
+            failed = self._wire.write(pair, sends, orders)
+        pair.state, commands = machine.conclude(turn)
         self._write_journal(pair)
         if sends:
-            intents = [
-                self._desk.reports.journal_intent(command)
-                for command in commands
-                if isinstance(command, Log) and command.event == "intent_written"
-            ]
-            failed = ahead.failed if ahead else self._wire.write(pair, sends, orders)
-            for line in intents:
-                self._desk.reports.print(line)
+            for command in commands:
+                if isinstance(command, Log) and command.event == "intent_written":
+                    self._desk.reports.log(command.level, command.event, command.fields)
             self._wire.tell_sent(pair, sends, failed)
             self._waiting.extendleft((pair, item) for item in reversed(failed))
         self._desk.exposure.update(pair.rules, pair.state)

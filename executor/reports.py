@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from executor.messages import Log
 from launch import Launch
-from logs import print_line
 
 
 class Reports:
@@ -23,7 +17,6 @@ class Reports:
         self._events = process.events
         self._counters = process.counters
         self._index = {name: process.counters.index(name) for name in process.counters.names}
-        self._head = {"proc": process.process, "pid": os.getpid(), "run_id": process.run_id}
 
     def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         getattr(self._log, level)(event, **fields)
@@ -32,25 +25,10 @@ class Reports:
         """A venue did not answer as it should; ``what`` was asked."""
         self.log("warning", "venue_lost", {"venue": venue, "what": what, "detail": str(error)})
 
-    def journal_intent(self, line: Log) -> bytes:
-        """Queue an ``intent_written`` for persistence before its bytes leave; return it to be printed.
-
-        The logger would take several times as long and write to the terminal first.
-        """
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        head = {"ts": now, "level": line.level, "event": line.event, **self._head}
-        rendered = orjson.dumps({**head, **line.fields, "mono_ns": time.monotonic_ns()})
-        if self._events is not None:
-            self._events.push(rendered)  # a full queue counts what it refuses
-        return rendered
-
     @property
     def is_crowded(self) -> bool:
         """Whether persistence has fallen so far behind that what happens next might not fit its queue."""
         return self._events is not None and self._events.used > self._events.capacity // 2
-
-    def print(self, rendered: bytes) -> None:
-        print_line(rendered)
 
     def count(self, name: str, amount: int = 1) -> None:
         self._counters.add(self._index[name], amount)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from executor.lane import certain_sends, dump_event, load_event, rehearse
 from executor.machine import step
@@ -144,7 +145,7 @@ def test_any_change_of_the_state_voids_a_rehearsal() -> None:
     """Even one that looks the same: what it was rehearsed from is gone."""
     world = a_flat_pair()
     rehearsal = rehearse(world.rules, world.state, an_entry(world.now_mono_ns))
-    again: PairState = world.state._replace(epoch=world.state.epoch)
+    again: PairState = replace(world.state, epoch=world.state.epoch)
     assert again == world.state
 
     assert certain_sends(world.rules, again, an_entry(world.now_mono_ns), rehearsal) is None
