@@ -1,8 +1,9 @@
 """Feeds the pair machines what is heard and carries out what they decide.
 
 One step is: what the machine has decided into the journal, every ``Send`` of its batch onto the wire,
-then everything that can wait: its conclusions, log lines, questions, the view for others. A signal that was rehearsed
-goes a shorter way (``lane``): its event into the journal, its orders onto the wire, then the step.
+then everything that can wait: its conclusions, log lines, questions, the view for others. A signal
+that was rehearsed goes a shorter way (``lane``): its event into the journal, its orders onto the
+wire, then its step.
 """
 
 from __future__ import annotations
