@@ -78,6 +78,48 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them(tmp_path: Path) 
         assert world.errors == b""
 
 
+async def a_round_trip(world: World) -> list[Mapping[str, Any]]:
+    """Open and close a pair; what was told of it, without names and times.
+
+    Fees to 10**-5, because Vest tells them rounded.
+    """
+    await world.start()
+    await world.open()
+    world.show("paradex", 50_000, 50_001)
+    world.exit()
+    await world.until_told("trade_closed")
+    facts = {
+        "intent_written": ("venue", "side", "purpose", "size_e8", "limit_price_e8", "reduce_only"),
+        "fill": ("venue", "side", "price_e8", "size_e8", "fee_e8"),
+        "leg_filled": ("venue", "order_state", "filled_e8", "average_price_e8", "purpose"),
+        "trade_opened": ("size_e8", "entry_spread_bps"),
+        "trade_closed": ("net_e8", "gross_e8", "fees_e8", "entry_spread_bps", "exit_spread_bps"),
+    }
+
+    def told(line: Mapping[str, Any], name: str) -> Any:
+        return round(line[name], -3) if name in ("fee_e8", "fees_e8", "net_e8") else line.get(name)
+
+    return sorted(
+        (
+            {"event": line["event"], **{name: told(line, name) for name in facts[line["event"]]}}
+            for line in world.lines
+            if line["event"] in facts
+        ),
+        key=str,
+    )
+
+
+async def test_paper_and_a_venue_tell_the_same_story(tmp_path: Path) -> None:
+    """The live gateway against the simulator and the paper one: same market, same orders, same money."""
+    async with a_world() as world:
+        told_by_venue = await a_round_trip(world)
+    async with a_paper_world(tmp_path) as world:
+        told_by_paper = await a_round_trip(world)
+
+    assert len([line for line in told_by_venue if line["event"] == "leg_filled"]) >= 4
+    assert told_by_paper == told_by_venue
+
+
 async def test_an_order_meets_the_book_that_stands_when_it_arrives(tmp_path: Path) -> None:
     """Sent at 50 001, it finds 50 010 and its limit allows that: what latency costs."""
     slow = {**QUICK, "latency_ms": 400.0}

@@ -174,6 +174,24 @@ def test_fees_are_paid_from_the_balance(tmp_path: Path) -> None:
     assert bench.venue.account.balance_e16 == (1_000_000 * E8 - round(0.09 * E8)) * E8
 
 
+def test_the_margin_told_is_the_equity_and_what_the_positions_leave_of_it(tmp_path: Path) -> None:
+    """What the gates before the wire go by."""
+    bench = Bench(tmp_path / "paper.journal", FREE._replace(leverage_max=4), balance_e8=1_000 * E8)
+    bench.show([(99, 9)], [(101, 9)])
+    bench.fill(Side.BUY, 8, 101)
+    account, positions = bench.venue.margin()
+
+    assert (account.value_e8, account.free_e8) == (992 * E8, (992 - 200) * E8)  # marked at 100
+    assert [(item.size_e8, item.entry_price_e8, item.mark_price_e8) for item in positions] == [
+        (8 * E8, 101 * E8, 100 * E8)
+    ]
+    bench.show([(19, 9)], [(21, 9)])
+    assert bench.venue.margin()[0].free_e8 == (1_000 - 81 * 8 - 40) * E8
+    bench.book = NoBook("PAPER_NO_BOOK", "gone")
+    assert bench.venue.margin()[0].value_e8 == 1_000 * E8
+    bench.end_life()
+
+
 Step = tuple[Side, int, int, bool, TimeInForce, bool]
 STEPS = st.lists(
     st.tuples(
