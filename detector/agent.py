@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
+from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules
+from detector.spreads import entry_spread_bps
 from detector.strategy import Market, Opportunity, PairStrategy
 from logs import Log
 from settings import Settings
@@ -297,7 +298,16 @@ class Detector:
                 signals=self._since_reported(pair, pair.signals),
                 gates={gate: count for gate, count in gates.items() if count},
                 last={"gate": last.gate.value, "value": last.value, "limit": last.limit} if last else None,
+                spreads_bps=self._spreads_bps(pair.rules),
             )
+
+    def _spreads_bps(self, rules: Rules) -> list[float] | None:
+        """What opening captures now, forward and backward; None without two usable quotes."""
+        first, second = self._quotes[rules.first.instrument_id], self._quotes[rules.second.instrument_id]
+        if quote_valid(first) or quote_valid(second):
+            return None
+        both = entry_spread_bps(first.ask_e8, second.bid_e8), entry_spread_bps(second.ask_e8, first.bid_e8)
+        return [round(spread_bps, 3) for spread_bps in both]
 
     def _since_reported(self, pair: _Pair, index: int) -> int:
         total = self._counters.get(index)

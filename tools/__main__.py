@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
     "latency": "percentiles of every stage of a running instance",
     "monitor": "the running instance on one screen, as it moves",
+    "report": "what a period earned and why, as HTML, pictures and CSV",
 }
 
 

@@ -150,6 +150,7 @@ def test_sigterm_ends_it_cleanly_and_its_log_went_to_the_queue(instance: Instanc
     assert events["signal"]["spread_bps"] == 20.0
     refusals = events["refusals"]
     assert refusals["evaluations"] == refusals["signals"] + sum(refusals["gates"].values()) == 4
+    assert refusals["spreads_bps"] == [20.0, -39.88]  # 100.0 to 100.2 forward, 100.3 to 99.9 backward
 
 
 def test_a_size_no_venue_takes_stops_the_start_with_the_remedy(instance: Instance) -> None:
