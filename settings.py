@@ -214,6 +214,8 @@ class ExecutionSettings(Section):
     query_interval_ms: Milliseconds = 250
     max_naked_ms: Milliseconds = 1_500
     on_single_leg: Literal["auto", "complete", "unwind"] = "auto"
+    drift_max_lots: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    drift_max_bps: Annotated[float, Field(ge=0, le=1_000)] = 10.0
     rearm_bps: Annotated[float, Field(gt=0, le=100)] = 1.0
     http_connections: Annotated[int, Field(ge=1, le=16)] = 2
     reconcile_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 10.0

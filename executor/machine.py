@@ -77,7 +77,6 @@ from executor.plans import (
 )
 from executor.positions import (
     believe_reads,
-    doubt_position,
     note_unconfirmed_positions,
     on_position_read,
     read_positions_when_due,
@@ -90,6 +89,7 @@ from executor.state import (
     Plan,
     check_epoch,
     is_flat,
+    leg_of,
 )
 from executor.telling import tell
 from executor.turn import Turn
@@ -212,7 +212,10 @@ def _on_acked(turn: Turn, event: Acked) -> None:
 def _on_order_told(turn: Turn, event: OrderTold) -> None:
     order = turn.find(event.client_order_id)
     if order is None:
-        return  # not this pair's
+        # Another instance's, or one that we have forgotten: what matters is what it has moved.
+        if event.filled_e8 != 0 and event.status is not OrderStatus.REJECTED:
+            turn.doubt_position(leg_of(event.client_order_id))
+        return
     new = after_told(order, event, now_mono_ns=turn.now_mono_ns, wait_ns=turn.rules.reply_timeout_ns)
     turn.put(order, new, reason=event.reason)
     if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
@@ -224,7 +227,7 @@ def _on_fill_told(turn: Turn, event: FillTold) -> None:
     if order is None:
         # A stranger traded our instrument (the operator, another bot, a liquidation), or an order
         # spoke that we have forgotten. Nothing is opened until the position is read again.
-        doubt_position(turn, event.leg)
+        turn.doubt_position(event.leg)
         return
     new = after_fill(order, event, now_mono_ns=turn.now_mono_ns, wait_ns=turn.rules.reply_timeout_ns)
     turn.put(order, new)
@@ -277,7 +280,8 @@ def _pass_time(turn: Turn, event: Event) -> None:
 def _on_restarted(turn: Turn, event: Restarted) -> None:
     check_epoch(event.epoch)
     assert event.epoch > turn.state.epoch, "an executor life must have a larger epoch than the last"
-    turn.change(epoch=event.epoch, next_read_mono_ns=0, view=None)
+    # A reason not to enter belongs to the life that gave it: the next one looks for itself.
+    turn.change(epoch=event.epoch, next_read_mono_ns=0, view=None, entries_stopped="")
     for number in (0, 1):
         turn.change_leg(number, sequence=0, is_stream_up=False, is_verified=False)
         turn.distrust_reads(number)
@@ -294,7 +298,7 @@ def _on_stream_lost(turn: Turn, event: StreamLost) -> None:
 
 def _on_stream_back(turn: Turn, event: StreamBack) -> None:
     turn.change_leg(event.leg, is_stream_up=True)
-    doubt_position(turn, event.leg)
+    turn.doubt_position(event.leg)
     for order in turn.state.legs[event.leg].live:
         turn.put(order, replace(order, due_mono_ns=turn.now_mono_ns))
 

@@ -38,7 +38,16 @@ def plan_next(turn: Turn) -> None:
     elif is_naked(turn.rules, turn.state) and not is_flat(turn.rules, turn.state):
         _mend(turn)
     else:
+        if turn.state.plan in (Plan.COMPLETE, Plan.UNWIND):
+            _have_confirmed(turn)
         adopt_plan(turn, Plan.NONE)
+
+
+def _have_confirmed(turn: Turn) -> None:
+    """What was mended is told by the fills of single orders; now the venues are to say what is held."""
+    for number in (0, 1):
+        turn.change_leg(number, is_to_confirm=True)
+    turn.change(next_read_mono_ns=turn.now_mono_ns)
 
 
 def must_keep_still(state: PairState) -> bool:
@@ -57,8 +66,17 @@ def adopt_plan(turn: Turn, plan: Plan) -> None:
 
 
 def is_naked(rules: PairRules, state: PairState) -> bool:
-    """Whether the legs differ by a common lot or more."""
-    return abs(net_e8(state)) >= rules.common_lot_e8
+    """Whether the legs differ by a common lot or more, and by more than is tolerated."""
+    difference_e8 = abs(net_e8(state))
+    return difference_e8 >= rules.common_lot_e8 and not is_tolerated(rules, state, difference_e8)
+
+
+def is_tolerated(rules: PairRules, state: PairState, difference_e8: int) -> bool:
+    """Whether mending a difference is not worth its fees: few lots, and little of what is held."""
+    if difference_e8 > rules.drift_lots_max * rules.common_lot_e8:
+        return False
+    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    return 10_000 * difference_e8 <= rules.drift_bps_max * larger_e8
 
 
 def is_overdue(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:

@@ -75,10 +75,10 @@ def position_may_settle(rules: PairRules, order: Order, reads: int, read_mono_ns
 
 def _confirm_position(turn: Turn, number: int) -> None:
     leg = turn.state.legs[number]
-    if not leg.is_verified:
-        turn.change_leg(number, is_verified=True)
-        if leg.position_e8:
-            turn.log("info", "positions_restored", **turn.about_leg(number), position_e8=leg.position_e8)
+    if leg.is_to_confirm or not leg.is_verified:
+        turn.change_leg(number, is_verified=True, is_to_confirm=False)
+        event = "positions_restored" if leg.position_e8 else "flat_confirmed"
+        turn.log("info", event, **turn.about_leg(number), position_e8=leg.position_e8)
     if turn.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in turn.state.legs):
         turn.change(halt=Halt.NONE)  # whatever it was, it is gone
 
@@ -152,12 +152,6 @@ def take_position(turn: Turn, number: int, position_e8: int) -> None:
     turn.distrust_reads(number)
 
 
-def doubt_position(turn: Turn, number: int) -> None:
-    turn.change_leg(number, is_verified=False)
-    turn.distrust_reads(number)
-    turn.change(next_read_mono_ns=turn.now_mono_ns)
-
-
 def note_unconfirmed_positions(turn: Turn) -> None:
     state = turn.state
     unverified_mono_ns = 0
@@ -171,7 +165,7 @@ def read_positions_when_due(turn: Turn) -> None:
     """Ask for positions: often while something hangs on them, now and then otherwise."""
     rules, state, now_mono_ns = turn.rules, turn.state, turn.now_mono_ns
     is_halted = state.halt is not Halt.NONE
-    is_waited_for = state.unverified_mono_ns > 0 or any(
+    is_waited_for = any(leg.is_to_confirm or not leg.is_verified for leg in state.legs) or any(
         order.state in DOUBTFUL for leg in state.legs for order in leg.live
     )
     # Once HALTED, every try is followed by a look at what it did: somebody else may have mended it.

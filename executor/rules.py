@@ -41,6 +41,8 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         taker_fees_bps=fees_bps,
         later_exit_bps=sum(fees_bps) + pair.strategy.exit_bps,
         reconcile_interval_ns=_ns(execution.reconcile_interval_s * 1_000),
+        drift_lots_max=execution.drift_max_lots,
+        drift_bps_max=execution.drift_max_bps,
         appear_ns=_ns(ORDER_LIFE_MS + _CLOCK_SPARE_MS),
     )
 

@@ -89,6 +89,10 @@ class PairRules(NamedTuple):
     taker_fees_bps: tuple[float, float]
     later_exit_bps: float  # expected cost of closing a hedged pair: both fees and the exit spread
     reconcile_interval_ns: int  # positions are read this often while nothing happens
+    # Legs that differ by less than a common lot are hedged; so are those that differ by no more than
+    # both of these. Without them the smallest difference an order could mend is mended.
+    drift_lots_max: int = 0  # common lots
+    drift_bps_max: float = 0.0  # of the larger leg
     # An order can no longer come into being this long after it was sent: its signature's validity.
     appear_ns: int = 6_000_000_000
     unknown_answers_min: int = 4  # "no such order" this often, spaced, before it is believed
@@ -113,6 +117,7 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     sequence: int = 0  # ids used in this life
     is_stream_up: bool = False
     is_verified: bool = False  # the venue has confirmed the position since start or reconnect
+    is_to_confirm: bool = False  # mended since then: nothing is opened before the venue has looked again
     changed_mono_ns: int = 0  # last change of an order or the position: older reads mean nothing
     read_e8: int = 0  # last position read since then
     read_mono_ns: int = 0  # when it was asked

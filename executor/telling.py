@@ -36,6 +36,7 @@ def tell(turn: Turn) -> None:
     _measure_nakedness(turn, phase)
     _follow_trade(turn, phase)
     _tell_holding(turn)
+    _tell_halted_again(turn)
     if phase is not turn.state.phase:
         before = turn.state.phase
         assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
@@ -137,6 +138,15 @@ def _tell_intents(turn: Turn) -> None:
             limit_price_e8=order.limit_price_e8,
             reduce_only=order.reduce_only,
         )
+
+
+def _tell_halted_again(turn: Turn) -> None:
+    """While HALTED the operator hears of every change of the exposure, not only of the first one."""
+    before, halt = turn.before, turn.state.halt
+    if halt is Halt.NONE or before.halt is not halt or before.legs is turn.state.legs:
+        return
+    if any(old.held_e8 != new.held_e8 for old, new in zip(before.legs, turn.state.legs, strict=True)):
+        turn.log("error", "halted", reason=halt.name.lower(), **exposure(turn))
 
 
 def _measure_nakedness(turn: Turn, phase: PairPhase) -> None:

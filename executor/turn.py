@@ -53,6 +53,11 @@ class Turn:
         """Something changed on the leg: positions asked for before now say nothing about it."""
         self.change_leg(leg, changed_mono_ns=self.now_mono_ns, reads=0)
 
+    def doubt_position(self, leg: int) -> None:
+        """The venue is asked at once what the leg holds; until it confirms that, nothing is opened."""
+        self.change_leg(leg, is_verified=False, changed_mono_ns=self.now_mono_ns, reads=0)
+        self.change(next_read_mono_ns=self.now_mono_ns)
+
     # --- orders ---
 
     def live_orders(self) -> list[Order]:
@@ -258,4 +263,4 @@ def is_reducing(purpose: Purpose) -> bool:
 
 def leg_is_ready(leg: Leg) -> bool:
     """Whether what happens on the leg is heard, and its position confirmed."""
-    return leg.is_stream_up and leg.is_verified
+    return leg.is_stream_up and leg.is_verified and not leg.is_to_confirm

@@ -1,26 +1,23 @@
-"""What a hostile day does to the executor: its own process, both simulated venues, and the machine alone.
+"""What a hostile day does to the executor: its own process between both simulated venues.
 
-Every test here is a way in which a leg was lost, doubled or left alone before it was closed.
+Every test here is a way in which a leg was lost, doubled or left alone before it was closed, or a
+place where that was looked for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from executor.messages import NO_MARKET, Purpose
-from executor.state import STATE_BYTES_MAX, Halt, dump
-from shm.memory import MACHINE_CAPACITY
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.pair_driver import Pair
-from tests.executor.pair_world import LOT_E8, SIZE_E8, some_rules
-from tests.executor.world import SIZE_E8 as WORLD_SIZE_E8
-from tests.executor.world import a_world
+from tests.executor.world import SIZE_E8, World, a_world
 
 
 def a_full_pipe() -> tuple[int, int]:
@@ -91,7 +88,7 @@ async def test_a_token_the_venue_has_forgotten_does_not_leave_an_order_in_doubt(
         await world.until_told("leg_resolved", venue="paradex")
         await world.until_phase(PairPhase.HEDGED)
         assert world.told("venue_lost", venue="paradex")
-        assert world.positions_e8 == (WORLD_SIZE_E8, -WORLD_SIZE_E8)
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
 
 
 async def test_an_api_key_the_venue_has_forgotten_does_not_leave_a_leg_alone() -> None:
@@ -120,159 +117,219 @@ async def test_signals_of_a_later_detector_life_are_newer() -> None:
         assert len(world.told("trade_opened")) == 2
 
 
-# ------------------------------------------------------------------------------- the machine alone
+# ------------------------------------------------------------------------------ death, to the byte
+
+DIE = "import os, signal\ndef die(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
+MOMENTS = {
+    "while the journal is being written": """
+from shm.slot import SlotTable
+write = SlotTable.write
+def half(table, index, body):
+    if table.path.name == "machines" and b"\\xffmark" not in body and len(body) > ARMED[0]:
+        word = index * table._stride >> 3
+        table._words[word] = table._words[word] | 1
+        table._data[index * table._stride + 24 : index * table._stride + 60] = body[:36]
+        die()
+    write(table, index, body)
+ARMED = [1 << 30]
+SlotTable.write = half
+from executor.wire import Wire
+render = Wire.render
+def armed(wire, pair, send, at):
+    ARMED[0] = 0
+    return render(wire, pair, send, at)
+Wire.render = armed
+""",
+    "after the journal, before the first byte": "from executor.wire import Wire\nWire.write = die\n",
+    "between the two writes": """
+from executor.live import LiveGateway
+send, sent = LiveGateway.send, []
+def one(gateway, order):
+    if sent: die()
+    sent.append(order)
+    send(gateway, order)
+LiveGateway.send = one
+""",
+    "after both writes, before anything else": "from executor.wire import Wire\nWire._account = die\n",
+}
 
 
-def test_reads_that_lag_behind_a_fill_do_not_make_a_hedged_pair_naked() -> None:
-    """A venue's positions may be older than its fills. Two such reads were taken for a liquidation:
-    the other leg was closed, and what then showed itself again was nobody's."""
-    pair = Pair(some_rules(gone_reads_min=8)).hedged()
-
-    assert not pair.read_twice(0, 0)
-    assert not pair.wait(1_000)
-    pair.read(0, SIZE_E8)
-
-    assert not pair.wait(2_000)
-    assert pair.phase() is PairPhase.HEDGED
-    assert not pair.logged("reconcile_diff")
+async def settled(world: World) -> None:
+    """The newest life has found out what is, and nothing is left to be done."""
+    assert world.process is not None
+    await world.until_told("process_started", pid=world.process.pid)
+    at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
+    await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
 
 
-@pytest.mark.parametrize("is_other_leg_gone", [False, True])
-def test_a_position_that_a_venue_had_ceased_to_show_is_taken_back(is_other_leg_gone: bool) -> None:
-    """A venue that starts may show no positions for a while. Whatever that has led to, what shows
-    itself again is ours: it is hedged still, or it goes."""
-    pair = Pair(some_rules(gone_reads_min=3)).hedged()
-    pair.read_twice(0, 0)
-    if is_other_leg_gone:
-        pair.now_mono_ns += pair.rules.query_interval_ns
-        (unwind,) = pair.read(0, 0) or pair.wait(300)
-        assert (unwind.leg, unwind.purpose) == (1, Purpose.UNWIND)
-        pair.fill(unwind)
-        assert pair.positions_e8 == (0, 0)
-    sends = pair.read_twice(0, SIZE_E8) + pair.wait(600)
-
-    if is_other_leg_gone:
-        (back,) = sends
-        assert (back.leg, back.purpose, back.reduce_only) == (0, Purpose.UNWIND, True)
-        pair.fill(back)
-        assert pair.phase() is PairPhase.FLAT
-    else:
-        assert not sends
-        assert pair.phase() is PairPhase.HEDGED
-    assert pair.state.halt is Halt.NONE
+def assert_nothing_was_sent_twice(world: World) -> None:
+    for venue in ("vest", "paradex"):
+        ids = [order.client_id for order in world.orders(venue)]
+        assert len(set(ids)) == len(ids)
 
 
-def test_what_shows_itself_too_late_or_too_large_is_not_ours() -> None:
-    for late_ms, size_e8 in ((6_000, SIZE_E8), (0, SIZE_E8 + LOT_E8)):
-        pair = Pair().hedged()
-        for send in pair.read_twice(0, 0) or pair.wait(300):
-            pair.fill(send)
-        pair.wait(late_ms)
-        pair.read_twice(0, size_e8)
+@pytest.mark.parametrize(
+    ("purpose", "moment"), [*(("entry", moment) for moment in MOMENTS), ("exit", "between the two writes")]
+)
+async def test_a_death_at_any_byte_is_mended_by_the_next_life(moment: str, purpose: str) -> None:
+    """Killed -9 exactly there; the next life asks about what may have left and believes only the venues."""
+    async with a_world() as world:
+        if purpose == "exit":
+            await world.start()
+            await world.open()
+            assert await world.terminate() == 0  # keeps the pair
+        await world.start(prelude=DIE + MOMENTS[moment])
+        (world.exit if purpose == "exit" else world.enter)()
+        assert world.process is not None
+        await world.process.wait()
+        assert world.process.returncode == -9
 
-        assert pair.state.halt is Halt.UNEXPLAINED
+        await world.start(wait_ready=False)
+        await settled(world)
 
-
-def test_a_venue_that_wants_to_be_left_alone_does_not_hold_up_the_other() -> None:
-    """ "Too many requests, wait a minute" on the short leg: the long one is unwound at once."""
-    pair = Pair()
-    first, second = pair.enter()
-    pair.fill(first)
-
-    (unwind,) = pair.refuse(second, retry_after_ms=60_000)
-
-    assert (unwind.leg, unwind.purpose) == (0, Purpose.UNWIND)
-
-
-def test_a_venue_is_not_left_alone_for_longer_than_a_position_may_wait() -> None:
-    """The leg that has to go is on the venue that asks for an hour."""
-    pair = Pair(some_rules(retry_after_max_ns=15_000_000_000)).hedged()
-    first, second = pair.exit()
-    pair.fill(second)
-    assert not pair.refuse(first, retry_after_ms=3_600_000)
-
-    (again,) = pair.wait(15_000)
-
-    assert (again.leg, again.reduce_only) == (0, True)
-    assert pair.logged("halted")
+        assert world.positions_e8 in ((0, 0), (SIZE_E8, -SIZE_E8))
+        assert world.phase is (PairPhase.HEDGED if world.positions_e8[0] else PairPhase.FLAT)
+        assert_nothing_was_sent_twice(world)
+        assert not world.told("halted")
 
 
-def test_nothing_is_opened_while_a_venue_wants_to_be_left_alone() -> None:
-    """The other leg would fill, and this one be refused again."""
-    pair = Pair()
-    for send in pair.enter():
-        pair.refuse(send, retry_after_ms=2_000)
-    pair.wait(1_000)
-
-    assert not pair.enter()
-    assert pair.logged("signal_refused")[-1]["gate"] == "venue_wants_pause"
-    pair.wait(1_001)
-    assert len(pair.enter()) == 2
+# ------------------------------------------------------------------- what lies between us and a venue
 
 
-def test_a_short_wait_is_waited_for_before_completing() -> None:
-    """One second of Retry-After is within the time a pair may be naked."""
-    pair = Pair(some_rules(on_single_leg="complete"))
-    first, second = pair.enter()
-    pair.fill(first)
-    assert not pair.refuse(second, retry_after_ms=1_000)
-    assert not pair.wait(990)
+class Way:
+    """The way to one venue's REST: it may hold back the orders that pass, or be cut."""
 
-    (complete,) = pair.wait(20)
+    def __init__(self, port: int) -> None:
+        self.hold_orders_s = 0.0
+        self.cut_orders_after: int | None = None  # bytes of a create that pass before the way ends
+        self.held = 0
+        self._port = port
 
-    assert complete.purpose is Purpose.COMPLETE
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        answers = asyncio.create_task(self._pump(there, writer))
+        try:
+            while data := await reader.read(65_536):
+                if data.startswith(b"POST /v2/orders "):
+                    if self.cut_orders_after is not None:
+                        self.held += 1
+                        back.write(data[: self.cut_orders_after])
+                        await back.drain()
+                        writer.transport.abort()
+                        return
+                    if self.hold_orders_s:
+                        self.held += 1
+                        await asyncio.sleep(self.hold_orders_s)
+                back.write(data)
+                await back.drain()
+            await asyncio.sleep(self.hold_orders_s)  # what is on its way arrives, who sent it being gone
+        finally:
+            answers.cancel()
+            back.close()
+            writer.close()
 
-
-def test_a_naked_pair_that_cannot_even_be_tried_is_told_to_the_operator() -> None:
-    """No price was ever seen, so no try can fail and be counted."""
-    pair = Pair()
-    first_leg, second_leg = (replace(leg, bid_e8=0, ask_e8=0) for leg in pair.state.legs)
-    pair.state = replace(pair.state, legs=(first_leg, second_leg))
-    pair.markets = (NO_MARKET, NO_MARKET)
-    first, second = pair.enter()
-    pair.fill(first)
-    pair.refuse(second)
-
-    assert not pair.wait(4_100)
-
-    assert pair.phase() is PairPhase.HALTED
-    assert pair.logged("halted")[0]["net_e8"] == SIZE_E8
-
-
-def test_reads_that_say_something_else_each_time_do_not_hold_up_an_unwind() -> None:
-    """Each surprise asked for a second read, for ever."""
-    pair = Pair(some_rules(on_single_leg="unwind", reconcile_interval_ns=100_000_000))
-    first, second = pair.enter()
-    pair.fill(first)
-    pair.read(0, 0)
-    sends = pair.refuse(second)
-    assert not sends
-    for number in range(20):
-        pair.now_mono_ns += 100_000_000
-        sends += pair.read(0, number % 2 * LOT_E8)
-
-    assert [send.purpose for send in sends] == [Purpose.UNWIND]
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
 
 
-def test_executions_told_again_under_other_names_do_not_enlarge_a_fill() -> None:
-    """A new life of the private stream may name the same execution anew."""
-    pair = Pair()
-    first, _ = pair.enter()
-    pair.execution(first, "a", LOT_E8)
-    pair.execution(first, "b", SIZE_E8)
-    pair.execution(first, "c", SIZE_E8)
+@asynccontextmanager
+async def a_way_to_vest(world: World) -> AsyncIterator[Way]:
+    way = Way(world.simulator.ports["vest"])
+    server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
+    venues = world.raw["venues"]
+    rest_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2"
+    world.rewrite_launch(venues={**venues, "vest": {**venues["vest"], "rest_url": rest_url}})
+    try:
+        yield way
+    finally:
+        server.close()
 
-    assert pair.positions_e8[0] == SIZE_E8
+
+@pytest.mark.parametrize(("hold_s", "is_executed"), [(2.0, True), (7.0, False)])
+async def test_an_order_stuck_on_its_way_is_not_sent_again(hold_s: float, is_executed: bool) -> None:
+    """Its bytes wait in somebody's buffer. Vest takes it within its window of five seconds; whoever
+    has sent a second one by then has both."""
+    async with a_world() as world, a_way_to_vest(world) as way:
+        await world.start()
+        way.hold_orders_s = hold_s
+        world.enter()
+        await world.until_told("leg_unknown", venue="vest")
+        way.hold_orders_s = 0.0
+        await world.until_told("leg_resolved", venue="vest")
+        await world.until_phase(PairPhase.HEDGED if is_executed else PairPhase.FLAT)
+
+        assert world.positions_e8 == ((SIZE_E8, -SIZE_E8) if is_executed else (0, 0))
+        assert len(world.orders("vest")) == int(is_executed)
+        assert len(world.orders("paradex")) == 2 - int(is_executed)
+        assert not world.told("halted")
 
 
-def test_orders_of_many_executions_fit_the_journal() -> None:
-    """A state that did not fit ended the process at every further execution."""
-    pair = Pair(some_rules(layers_max=1))
-    for trade in range(10):
-        for enters in (True, False):
-            for send in pair.enter() if enters else pair.exit():
-                for number in range(200):
-                    pair.execution(send, f"{send.client_order_id}{number:020d}", SIZE_E8 // 200)
-                    assert len(dump(pair.state)) < STATE_BYTES_MAX, trade
-    assert pair.phase() is PairPhase.FLAT
-    assert STATE_BYTES_MAX < MACHINE_CAPACITY
+async def test_a_request_cut_in_its_middle_is_doubt_and_then_nothing() -> None:
+    """Some bytes left, so nobody here may say that the order does not exist."""
+    async with a_world() as world, a_way_to_vest(world) as way:
+        await world.start()
+        way.cut_orders_after = 300
+        world.enter()
+        resolved = await world.until_told("leg_resolved", venue="vest")
+        assert resolved["order_state"] == "absent"
+        assert resolved["doubt_ms"] > 5_000
+        await world.until_phase(PairPhase.FLAT)
+        assert way.held == 1
+        assert world.positions_e8 == (0, 0)
+        assert (len(world.orders("vest")), len(world.orders("paradex"))) == (0, 2)
+
+
+async def test_a_venue_that_falls_silent_after_the_write_is_waited_for() -> None:
+    """Paradex: no reply, no event, no answer to any question. The other leg stands alone meanwhile:
+    that is told at once, the pair is HALTED after a while, and nothing is sent twice."""
+    async with a_world() as world:
+        await world.start()
+        faults = world.simulator.fronts["paradex"].faults
+        faults.add(Fault("push.*", times=None, drop=True))
+        faults.add(Fault("ws.order.create", drop_reply=True))
+        down = faults.add(Fault("rest.*", times=None, status=503))
+        world.enter()
+        await world.until_told("naked_start")
+        await world.until_told("halted", reason="in_doubt")
+        assert len(world.orders("paradex")) == 1
+        assert len(world.orders("vest")) == 1
+        faults.remove(down)
+        await world.until_told("leg_resolved", venue="paradex")
+        await world.until_told("naked_end")
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(world.orders("paradex")) == 1
+
+
+async def test_too_many_requests_on_one_leg_have_the_other_unwound_at_once() -> None:
+    """Half a minute of Retry-After was half a minute with one leg."""
+    async with a_world() as world:
+        await world.start()
+        busy = Fault("rest.orders.create", times=None, status=429, headers={"Retry-After": "30"})
+        world.simulator.fronts["vest"].faults.add(busy)
+        world.enter()
+        await world.until_told("leg_auto_close", venue="paradex")
+        await world.until_phase(PairPhase.FLAT)
+        assert world.positions_e8 == (0, 0)
+        assert busy.struck == 1
+        end = await world.until_told("naked_end")
+        assert end["naked_ms"] < 1_500
+
+
+async def test_a_venue_that_shows_no_positions_for_a_moment_costs_nothing() -> None:
+    """Vest answers, and its list is empty: once that was a liquidation, and Paradex' leg was closed."""
+    async with a_world(execution__query_interval_ms=100.0) as world:
+        await world.start()
+        await world.open()
+        body = b'{"totalAccountValue":"1","withdrawable":"1","totalMaintMargin":"0","positions":[]}'
+        empty = world.simulator.fronts["vest"].faults.add(
+            Fault("rest.account", times=4, status=200, body=body)
+        )
+        await world.until(lambda: empty.struck == 4)
+        await world.until(lambda: world.counter("ready") == 1)
+        await world.settle_templates()
+        assert world.phase is PairPhase.HEDGED
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert not world.told("reconcile_diff")

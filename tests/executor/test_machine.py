@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from executor.messages import (
     NO_MARKET,
@@ -18,10 +19,11 @@ from executor.messages import (
     Purpose,
     Restarted,
     SendFailed,
+    StreamBack,
     StreamLost,
 )
 from executor.orders import OrderState
-from executor.state import Halt, Held
+from executor.state import Halt, Held, next_client_order_id
 from shm.records import PairPhase
 from tests.executor.pair_driver import Pair
 from tests.executor.pair_world import LOT_E8, MARKETS, PRICES_E8, SIZE_E8, an_instrument, some_rules
@@ -307,10 +309,12 @@ def test_halted_goes_on_reducing_and_states_the_exposure() -> None:
     pair.fill(again)
     assert pair.positions_e8 == (0, 0)
     assert pair.phase() is PairPhase.HALTED
+    assert pair.logged("halted")[-1]["positions_e8"] == [0, 0]
     assert not pair.enter()
     pair.feed(OperatorResumed(pair.at))
     assert pair.phase() is PairPhase.FLAT
     pair.read(0, 0)
+    pair.read(1, 0)
     assert len(pair.enter()) == 2
 
 
@@ -669,6 +673,18 @@ def test_after_a_kill_everything_under_way_is_in_doubt_and_ids_begin_anew() -> N
     assert pair.logged("signal_refused")[-1]["gate"] == "positions_confirmed"
 
 
+def test_a_reason_not_to_enter_ends_with_the_life_that_gave_it() -> None:
+    """Killed while paused, resumed while dead: the next life never took the pause back."""
+    pair = Pair()
+    pair.feed(EntriesStopped(pair.at, "paused"))
+    pair.feed(Restarted(pair.at, 2))
+    for leg in (0, 1):
+        pair.feed(StreamBack(pair.at, leg))
+        pair.read(leg, 0)
+
+    assert len(pair.enter()) == 2
+
+
 def test_a_life_with_an_old_epoch_is_refused() -> None:
     pair = Pair()
 
@@ -785,6 +801,39 @@ def test_a_strangers_execution_stops_entries_until_the_position_is_read() -> Non
     assert len(pair.enter()) == 2
 
 
+def test_an_order_of_a_foreign_life_that_filled_has_the_position_read() -> None:
+    """A second instance on the same account, or an order of ours that was forgotten long ago."""
+    pair = Pair()
+    foreign = next_client_order_id(pair.rules, replace(pair.state, epoch=77), 1)
+    for filled_e8, is_asked in ((0, False), (LOT_E8, True)):
+        pair.feed(OrderTold(pair.at, foreign, OrderStatus.CANCELLED, filled_e8))
+        assert pair.asks_positions() == is_asked
+
+    assert not pair.enter()
+    assert pair.read_twice(1, -LOT_E8) == []
+    assert pair.phase() is PairPhase.HALTED
+    assert pair.logged("reconcile_diff")[0]["explained_by"] is None
+
+
+def test_after_a_leg_was_closed_both_venues_confirm_it_before_anything_is_opened() -> None:
+    """Fills of single orders said so; what is held is looked at once more, and told."""
+    pair = Pair(some_rules(on_single_leg="unwind"))
+    first, second = pair.enter()
+    pair.fill(first)
+    (unwind,) = pair.refuse(second)
+
+    pair.fill(unwind)
+
+    assert pair.phase() is PairPhase.FLAT
+    assert pair.asks_positions()
+    assert not pair.enter()
+    confirmed = len(pair.logged("flat_confirmed"))
+    pair.read(0, 0)
+    pair.read(1, 0)
+    assert len(pair.logged("flat_confirmed")) == confirmed + 2
+    assert len(pair.enter()) == 2
+
+
 def test_a_lost_stream_asks_for_what_is_under_way_and_stops_entries() -> None:
     pair = Pair()
     first, second = pair.enter()
@@ -809,6 +858,51 @@ def test_legs_that_differ_by_less_than_a_common_lot_are_hedged() -> None:
     assert pair.phase() is PairPhase.HEDGED
     exits = pair.exit()
     assert sorted(send.size_e8 for send in exits) == [SIZE_E8 - LOT_E8 // 10, SIZE_E8]
+
+
+@pytest.mark.parametrize(
+    ("missing_lots", "is_mended"), [(1, False), (2, False), (3, True), (20, True)], ids=str
+)
+def test_a_drift_beyond_lots_or_bps_is_corrected_and_a_smaller_one_let_be(
+    missing_lots: int, is_mended: bool
+) -> None:
+    """Two lots of 1,000 are 20 bps: both limits are just met. The third lot costs more than its fees."""
+    size_e8 = 1_000 * LOT_E8
+    pair = Pair(some_rules(drift_lots_max=2, drift_bps_max=20.0))
+    for send in pair.enter(size_e8=size_e8):
+        pair.fill(send)
+    held_e8 = -(size_e8 - missing_lots * LOT_E8)
+
+    sends = pair.read_twice(1, held_e8) + pair.wait(1_000)
+
+    assert [(send.leg, send.size_e8, send.purpose) for send in sends] == (
+        [(0, missing_lots * LOT_E8, Purpose.UNWIND)] if is_mended else []
+    )
+    for send in sends:
+        pair.fill(send)
+    assert pair.phase() is PairPhase.HEDGED
+    assert sorted(send.size_e8 for send in pair.exit())[0] == -held_e8
+
+
+def test_the_drift_of_a_small_position_is_never_tolerated() -> None:
+    """One lot of two is half of it, however many lots are let be."""
+    pair = Pair(some_rules(drift_lots_max=5, drift_bps_max=100.0))
+    first, second = pair.enter()
+    pair.fill(first)
+
+    pair.fill(second, LOT_E8)
+
+    assert pair.phase() is PairPhase.REPAIRING
+
+
+def test_a_leg_that_stands_alone_is_naked_whatever_is_tolerated() -> None:
+    pair = Pair(some_rules(drift_lots_max=1_000, drift_bps_max=1_000.0, on_single_leg="unwind"))
+    first, second = pair.enter()
+    pair.fill(first)
+
+    (unwind,) = pair.refuse(second)
+
+    assert (unwind.purpose, unwind.size_e8) == (Purpose.UNWIND, SIZE_E8)
 
 
 def test_a_remainder_no_order_can_close_is_told_and_does_not_loop() -> None:

@@ -33,3 +33,4 @@ def test_both_venues_take_the_common_lot_and_a_fee_in_the_configuration_goes_bef
     assert rules.common_lot_e8 == 12_000
     assert rules.taker_fees_bps == (1.25, 1.25)
     assert rules.retry_delay_ns == 100_000_000
+    assert (rules.drift_lots_max, rules.drift_bps_max) == (1, 10.0)

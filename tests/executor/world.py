@@ -52,6 +52,7 @@ SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
 LEGS = {"vest": 0, "paradex": 1}
 SIZE_E8 = E8 // 50
 DEADLINE_S = 20.0
+MAIN = "\nfrom executor.process import main\nmain()\n"
 Line = Mapping[str, Any]
 Levels = Sequence[tuple[float, float]]
 
@@ -108,14 +109,14 @@ class World:
         self.errors = b""
         self.process: asyncio.subprocess.Process | None = None
         self.settings = parse_settings(raw, "test")
-        self._raw = raw
+        self.raw = raw
         self._readers: list[asyncio.Task[None]] = []
         self.epoch = 28_000_000
         self.detector_epoch = 1
         self._signal_id = 0
 
     async def create_memory(self) -> None:
-        settings = parse_settings(self._raw, "test")
+        settings = parse_settings(self.raw, "test")
         found, problems = await _fetch_all(settings)
         assert not problems
         self.instruments: tuple[Instrument, ...] = tuple(found[number] for number in range(2))
@@ -147,7 +148,7 @@ class World:
         self.events = self.memory.events_reader("executor")
 
     def rewrite_launch(self, **changes: Any) -> None:
-        raw = {**self._raw, **changes}
+        raw = {**self.raw, **changes}
         write_launch(self.directory, raw, "run", self.instruments, self.directory / "none.env")
 
     # --- venues and feeds ---
@@ -243,13 +244,18 @@ class World:
 
     # --- executor ---
 
-    async def start(self, *, wait_ready: bool = True, stdout: int = asyncio.subprocess.PIPE) -> None:
-        """Start a new life of the executor. With a ``stdout`` of the test's own, ``lines`` stay empty."""
+    async def start(
+        self, *, wait_ready: bool = True, stdout: int = asyncio.subprocess.PIPE, prelude: str = ""
+    ) -> None:
+        """Start a new life of the executor. With a ``stdout`` of the test's own, ``lines`` stay empty.
+
+        prelude: Python that the process runs first, to plant its own death at an exact place.
+        """
         self.epoch += 1
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "executor", "--memory", str(self.directory), "--bells", bells,
-            "--epoch", str(self.epoch),
+            sys.executable, *(("-c", prelude + MAIN) if prelude else ("-m", "executor")),
+            "--memory", str(self.directory), "--bells", bells, "--epoch", str(self.epoch),
             cwd=PROJECT, pass_fds=tuple(self.bells.values()),
             stdout=stdout, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
