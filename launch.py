@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+import tuning
 from logs import Log, make_log
 from settings import PROJECT, Settings, parse_settings
 from shm.counters import CounterTable
@@ -100,7 +101,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         to_queue=events.push if events else None,
         to_stdout=log_to_stdout,
     )
-    _pin(settings.pinned_core(process), log)
+    _tune(process, settings, log)
     return Launch(
         process=process,
         venue=arguments.venue,
@@ -144,15 +145,12 @@ def _listen_for_signals(stop: Stop) -> None:
     end_with_supervisor()
 
 
-def _pin(core: int | None, log: Log) -> None:
-    if core is None:
-        return
-    try:
-        os.sched_setaffinity(0, {core})
-    except OSError as error:
-        log.warning(
-            "pin_refused",
-            core=core,
-            detail=f"{error.strerror}; cores allowed here: {sorted(os.sched_getaffinity(0))}. "
-            "The process runs unpinned; correct runtime.pin",
-        )
+def _tune(process: str, settings: Settings, log: Log) -> None:
+    """Ask the system for what is configured for this process."""
+    core, nice = settings.pinned_core(process), settings.nice_value(process)
+    if core is not None:
+        tuning.pin(core, log)
+    if nice is not None:
+        tuning.prioritise(nice, log)
+    if settings.runtime.lock_memory and process != "persistence":
+        tuning.lock_memory(log)

@@ -35,6 +35,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "process_state": "the supervisor's view of a process changed",
     "process_stderr": "a process wrote this to its standard error",
     "pin_refused": "the kernel did not allow a process on its core",
+    "tuning_refused": "the kernel did not allow what is configured for speed; which, and what would allow it",
     "running": "everything is up: trading may begin",
     "config_error": "the configuration or the environment does not allow a start; says the remedy",
     "shutdown_started": "a stop was asked for; what happens next",

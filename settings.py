@@ -255,13 +255,16 @@ class RuntimeSettings(Section):
     memory_dir: str = "/dev/shm"
     pin: Mapping[str, Annotated[int, Field(ge=0, le=4_095)]] = {}
     idle: Mapping[str, Literal["spin", "yield", "park"]] = {}
+    nice: Mapping[str, Annotated[int, Field(ge=-20, le=19)]] = {}
+    lock_memory: bool = False
+    keep_cores_awake: bool = False
     ring_cells: Annotated[int, Field(ge=16, le=1 << 20)] = 4_096
     event_queue_kib: Annotated[int, Field(ge=64, le=1 << 20)] = 4_096
     heartbeat_timeout_ms: Milliseconds = 5_000
     shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 15.0
     on_shutdown: Literal["keep", "flatten"] = "keep"
 
-    @field_validator("pin", "idle")
+    @field_validator("pin", "idle", "nice")
     @classmethod
     def _known_processes(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         allowed = {*PROCESSES, "supervisor", *(f"feed-{venue}" for venue in KNOWN_VENUES)}
@@ -381,6 +384,10 @@ class Settings(Section):
     def pinned_core(self, process: str) -> int | None:
         pin = self.runtime.pin
         return pin.get(process, pin.get(process.partition("-")[0]))
+
+    def nice_value(self, process: str) -> int | None:
+        nice = self.runtime.nice
+        return nice.get(process, nice.get(process.partition("-")[0]))
 
 
 def load_raw(path: Path) -> Any:

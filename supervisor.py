@@ -47,6 +47,7 @@ from shm.counters import CounterTable
 from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from tools.preflight import load_instruments
+from tuning import cores_kept_awake
 from venues.contract import VenueHosts, format_e8
 from venues.registry import hosts, secrets_of
 
@@ -539,6 +540,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
         supervisor = Supervisor(settings, log, counters, epochs)
         supervisor.listen_for_signals()
+        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         for fd in bells.values():
             stack.callback(os.close, fd)

@@ -24,14 +24,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": set(),
     "epochs": set(),
     "kill_latch": {"settings", "shm"},
+    "tuning": LEAVES,
     "shm": set(),
     "venues": {"shm"} | LEAVES,
-    "launch": {"venues", "shm"} | LEAVES,  # what every process does first
+    "launch": {"tuning", "venues", "shm"} | LEAVES,  # what every process does first
     **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
     "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.
     "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES | LATCH,
-    "supervisor": PROCESSES | {"tools", "launch", "venues", "shm"} | LEAVES,
+    "supervisor": PROCESSES | {"tools", "launch", "tuning", "venues", "shm"} | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE
 

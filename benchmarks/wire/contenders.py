@@ -79,7 +79,7 @@ def urls(ports: Ports, *, tls: bool) -> dict[str, dict[str, str]]:
 
 @contextmanager
 def keep_cores_awake(wanted: bool) -> Iterator[None]:
-    """Forbid idle states for the while, for whoever does not do it for himself. Needs root."""
+    """Forbid idle states while a bot runs; Tandem does it for itself. Needs root."""
     if not wanted:
         yield
         return
@@ -119,6 +119,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
         "runtime": {
             "memory_dir": str(directory),
             "idle": dict.fromkeys(("feed", "detector", "executor"), variant.idle),
+            "keep_cores_awake": variant.awake,
             "on_shutdown": "keep",
         },
     }
@@ -135,7 +136,7 @@ def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None
         str(PROJECT / "supervisor.py"),
         *("--config", str(config), "--env-file", str(env_file), "--live"),
     ]
-    with log.open("wb") as output, keep_cores_awake(variant.awake):
+    with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=_environment(ca_file), cwd=PROJECT
         )
