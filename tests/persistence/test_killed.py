@@ -1,0 +1,140 @@
+"""Killed at any instruction between a ring and the disk, persistence loses nothing and doubles nothing.
+
+The process is the real one and dies by SIGKILL. What it dies at is one of its own system calls: the
+space of a ring is given back only after the fsync, and the journal's last record says where to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from persistence.restore import SOURCE
+from tests.persistence.world import World, a_world, wait_until
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # the database plays no part here
+# Before the n-th call of a system call, in the middle of a write, or right after the call.
+DYING = """
+import os, signal
+name, count, how = {name!r}, {count}, {how!r}
+real = getattr(os, name)
+def fatal(*arguments):
+    global count
+    count -= 1
+    if count == 0:
+        if how == "torn":
+            fd, data, offset = arguments
+            real(fd, data[: len(data) // 2], offset)
+        elif how == "after":
+            real(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+setattr(os, name, fatal)
+from persistence.process import main
+main()
+"""
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with a_world(NOWHERE) as world:
+        yield world
+
+
+def test_killed_between_reading_and_giving_the_space_back(world: World) -> None:
+    """Read from the ring and not on disk: read again. On disk and not given back: not written again."""
+    world.push(30)
+    world.push(10, "detector")
+    deaths = [
+        ("pwrite", "torn", 1),
+        ("pwrite", "after", 2),
+        ("fdatasync", "before", 2),
+        ("fdatasync", "after", 3),
+    ]
+    for name, how, count in deaths:
+        world.start(DYING.format(name=name, count=count, how=how))
+        while world.process is not None and world.process.poll() is None:
+            world.push(5)  # each push is another group, until the process has met its call
+            time.sleep(0.02)
+        assert world.ended() == -signal.SIGKILL
+
+    world.start()
+    wait_until(world.has_drained)
+
+    assert sorted(world.journalled_serials()) == world.all_serials
+    numbers = [entry.number for entry in world.journal()]
+    assert numbers == sorted(set(numbers))
+    assert world.stop() == 0
+
+
+def test_killed_at_random_while_events_pour_in(world: World) -> None:
+    """Wherever it happens to be; order within a source is kept throughout."""
+    for life in range(4):
+        world.start()
+        wait_until(lambda: world.counter("heartbeat_mono_ns"))
+        deadline_s = time.monotonic() + 0.07 * life
+        while time.monotonic() < deadline_s:
+            world.push(20)
+            world.push(5, "supervisor")
+        world.kill()
+    world.start()
+    wait_until(world.has_drained)
+
+    assert sorted(world.journalled_serials()) == world.all_serials
+    for source in ("executor", "supervisor"):
+        cursors = [entry.cursor for entry in world.journal() if entry.source == source]
+        assert cursors == sorted(set(cursors))
+
+
+def test_memory_lost_with_the_power_begins_anew_behind_the_journal(world: World) -> None:
+    """A new run's rings start at nothing: no cursor of the old run may make it skip their events."""
+    world.start()
+    world.push(50)
+    wait_until(world.has_drained)
+    world.kill()
+    world.new_run("run-2")
+    world.push(50)
+    world.start()
+    wait_until(world.has_drained)
+
+    assert world.journalled_serials() == world.all_serials
+
+
+def test_a_disk_that_refuses_keeps_events_in_the_rings(world: World) -> None:
+    """Told once, entries stopped; with room again everything is written, in order, once."""
+    world.start()
+    world.push(100)
+    wait_until(world.has_drained)
+    assert world.process is not None
+    pid, size = world.process.pid, max(path.stat().st_size for path in world.var_dir.rglob("*.journal"))
+    subprocess.run(["prlimit", "--pid", str(pid), f"--fsize={size + 100}:"], check=True)
+    world.push(500)
+    world.wait_for("journal_refused")
+    wait_until(lambda: world.counter("journal_full") == 1)
+    assert not world.has_drained()
+    subprocess.run(["prlimit", "--pid", str(pid), "--fsize=unlimited:"], check=True)
+    world.wait_for("journal_writable")
+    wait_until(world.has_drained)
+    wait_until(lambda: world.counter("journal_full") == 0)
+
+    assert world.journalled_serials() == world.all_serials
+    assert len(world.events("journal_refused")) == len(world.events("journal_writable")) == 1
+    assert world.events("events_lost") == []
+    # The outage is history, too.
+    own = [entry.payload for entry in world.journal() if entry.source == SOURCE]
+    assert any(b"journal_refused" in line for line in own)
+
+
+def test_the_journal_is_for_its_owner_alone(world: World) -> None:
+    """Positions and results of a person's account."""
+    world.start()
+    world.push(1)
+    wait_until(world.has_drained)
+
+    modes = {oct(os.stat(path).st_mode & 0o077) for path in world.var_dir.rglob("*.journal")}
+    assert modes == {"0o0"}
