@@ -23,6 +23,7 @@ from shm.held import HeldOrder, HeldPair, pair_from, plain
 SOURCE: Final = "persistence"  # whose lines checkpoints are
 CHECKPOINT: Final = "journal_checkpoint"
 _ENDED: Final = frozenset({"filled", "cancelled", "rejected", "unsent", "absent"})
+_REDUCING: Final = frozenset({"exit", "unwind"})
 _TELLERS: Final = frozenset({SOURCE, "executor"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
@@ -132,18 +133,7 @@ def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
 
 
 def _with_intent(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    order = HeldOrder(
-        client_order_id=line["client_order_id"],
-        leg=line["leg"],
-        side=line["side"],
-        size_e8=line["size_e8"],
-        limit_price_e8=line["limit_price_e8"],
-        reduce_only=line["reduce_only"],
-        purpose=line["purpose"],
-        attempt=line["attempt"],
-        trade_id=line["trade_id"],
-        sent_unix_ms=_unix_ms(line["ts"]),
-    )
+    order = _order(line, limit_price_e8=line["limit_price_e8"], reduce_only=line["reduce_only"])
     direction = _sign(order.side) * (1 if order.leg == 0 else -1)
     if order.purpose == "entry" and pair.sizes_e8 == (0, 0):
         pair = pair._replace(trade_id=order.trade_id, direction=direction)
@@ -151,12 +141,30 @@ def _with_intent(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     return pair._replace(legs=legs, orders=(*pair.orders, order))
 
 
+def _order(line: Mapping[str, Any], *, limit_price_e8: int, reduce_only: bool) -> HeldOrder:
+    return HeldOrder(
+        client_order_id=line["client_order_id"],
+        leg=line["leg"],
+        side=line["side"],
+        size_e8=line["size_e8"],
+        limit_price_e8=limit_price_e8,
+        reduce_only=reduce_only,
+        purpose=line["purpose"],
+        attempt=line["attempt"],
+        trade_id=line["trade_id"],
+        sent_unix_ms=_unix_ms(line["ts"]),
+    )
+
+
 def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     """An order's change. What it filled counts at once: the ``holding`` that follows may be lost."""
-    client_order_id = line["client_order_id"]
+    client_order_id, is_over = line["client_order_id"], line["order_state"] in _ENDED
     before = next((order for order in pair.orders if order.client_order_id == client_order_id), None)
-    if before is None:
+    if before is None and is_over:
         return pair  # over since long; what its late word changes is told by ``holding``
+    if before is None:  # killed between its bytes and its intent's line, or alive after all
+        before = _order(line, limit_price_e8=0, reduce_only=line["purpose"] in _REDUCING)
+        pair = pair._replace(orders=(*pair.orders, before))
     after = before._replace(
         state=line["order_state"],
         venue_order_id=line["venue_order_id"],
@@ -165,7 +173,7 @@ def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
         fee_e8=line["fee_e8"],
     )
     others = tuple(order for order in pair.orders if order is not before)
-    pair = pair._replace(orders=others if after.state in _ENDED else (*others, after))
+    pair = pair._replace(orders=others if is_over else (*others, after))
     filled_e8 = after.filled_e8 - before.filled_e8
     if not filled_e8:
         return pair

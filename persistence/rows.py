@@ -34,20 +34,28 @@ _ORDER: Final = """
             %(purpose)s, %(attempt)s, %(reduce_only)s, %(size)s, %(limit_price)s, 'sent', %(ts)s)
     on conflict do nothing
 """
-# order_state is the machine's word for where the order stands.
+# order_state is the machine's word for where the order stands. An executor killed between an order's
+# bytes and its intent's line leaves the order to be told of first by what became of it.
 _ORDER_CHANGE: Final = """
-    update orders set
-        status = %(order_state)s,
-        venue_order_id = coalesce(nullif(%(venue_order_id)s, ''), venue_order_id),
-        filled_base = %(filled)s,
-        average_price_quote = %(average_price)s,
-        fee_quote = %(fee)s,
-        reason = coalesce(nullif(%(said)s, ''), reason),
-        acked_at = coalesce(acked_at, case when %(is_answered)s then %(ts)s::timestamptz end),
-        ack_us = coalesce(ack_us, %(ack_us)s),
-        fill_us = coalesce(fill_us, %(fill_us)s),
-        done_at = coalesce(done_at, case when %(is_ended)s then %(ts)s::timestamptz end)
-    where client_order_id = %(client_order_id)s
+    insert into orders (client_order_id, run_id, trade_id, pair, leg, venue, symbol, side, purpose, attempt,
+                        size_base, status, venue_order_id, filled_base, average_price_quote, fee_quote,
+                        reason, acked_at, ack_us, fill_us, done_at)
+    values (%(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s, %(symbol)s,
+            %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s, nullif(%(venue_order_id)s, ''), %(filled)s,
+            %(average_price)s, %(fee)s, nullif(%(said)s, ''),
+            case when %(is_answered)s then %(ts)s::timestamptz end, %(ack_us)s, %(fill_us)s,
+            case when %(is_ended)s then %(ts)s::timestamptz end)
+    on conflict (client_order_id) do update set
+        status = excluded.status,
+        venue_order_id = coalesce(excluded.venue_order_id, orders.venue_order_id),
+        filled_base = excluded.filled_base,
+        average_price_quote = excluded.average_price_quote,
+        fee_quote = excluded.fee_quote,
+        reason = coalesce(excluded.reason, orders.reason),
+        acked_at = coalesce(orders.acked_at, excluded.acked_at),
+        ack_us = coalesce(orders.ack_us, excluded.ack_us),
+        fill_us = coalesce(orders.fill_us, excluded.fill_us),
+        done_at = coalesce(orders.done_at, excluded.done_at)
 """
 _FILL: Final = """
     insert into fills (venue, fill_id, client_order_id, trade_id, run_id, symbol, side, price_quote,
@@ -126,6 +134,7 @@ _ABSENT: Final = dict.fromkeys(
     (
         *(
             "trade_id",
+            "size",
             "ack_us",
             "fill_us",
             "funding",

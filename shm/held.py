@@ -26,7 +26,7 @@ class HeldOrder(NamedTuple):
     leg: int
     side: str  # BUY, SELL
     size_e8: int
-    limit_price_e8: int
+    limit_price_e8: int  # 0 when its intent's line was lost
     reduce_only: bool
     purpose: str  # entry, complete, unwind, exit
     attempt: int

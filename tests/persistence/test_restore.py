@@ -32,7 +32,12 @@ def an_intent(order: Line, **fields: Any) -> Line:
 
 
 def a_fill(order: Line, filled_e8: int, state: str = "filled") -> Line:
-    told: Line = {"venue_order_id": "v1", "average_price_e8": 6_000 * 10**9, "fee_e8": 12}
+    told: Line = {
+        "size_e8": 2_000_000,
+        "venue_order_id": "v1",
+        "average_price_e8": 6_000 * 10**9,
+        "fee_e8": 12,
+    }
     return a_line("leg_filled", **order, **told, filled_e8=filled_e8, order_state=state)
 
 
@@ -91,6 +96,20 @@ def test_an_order_that_ended_is_no_longer_under_way(state: str) -> None:
     (pair,) = fold([*ENTRY, a_fill(ORDER, 0, state)]).held()
 
     assert [order.client_order_id for order in pair.orders] == [78]
+
+
+def test_an_order_whose_intent_was_lost_is_under_way_once_it_is_told_of() -> None:
+    """Killed between the order's bytes and its line: the successor first tells that it is in doubt."""
+    order = {**ORDER, "client_order_id": 79, "purpose": "exit", "size_e8": 5, "filled_e8": 0}
+    answers = {"venue_order_id": "", "average_price_e8": 0, "fee_e8": 0, "order_state": "in_doubt"}
+    told = a_line("leg_unknown", **order, **answers)
+
+    (pair,) = fold([*ENTRY, *FILLED, told]).held()
+
+    assert [(order.client_order_id, order.state, order.reduce_only) for order in pair.orders] == [
+        (79, "in_doubt", True)
+    ]
+    assert pair.sizes_e8 == (2_000_000, -2_000_000)
 
 
 def test_a_fill_counts_even_if_what_followed_was_lost() -> None:

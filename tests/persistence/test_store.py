@@ -186,6 +186,22 @@ def test_an_order_follows_its_life(store: Store, database_url: str) -> None:
     )
 
 
+def test_an_order_whose_intent_was_lost_is_kept_all_the_same(store: Store, database_url: str) -> None:
+    """The executor was killed between the order's bytes and its line; its successor tells the rest."""
+    told = {**A_STATE, "size_e8": 2_000_000, "filled_e8": 500_000, "average_price_e8": 6 * 10**12}
+    store.write(
+        [
+            an_entry(1, "leg_resolved", **AN_ORDER, **told, order_state="open"),
+            an_entry(2, "leg_cancelled", **AN_ORDER, **told, order_state="cancelled"),
+        ]
+    )
+
+    assert rows(
+        database_url,
+        "select status, trade_id, size_base, filled_base, average_price_quote, sent_at from orders",
+    ) == [("cancelled", 77, Decimal("0.02"), Decimal("0.005"), Decimal(60_000), None)]
+
+
 def test_a_trade_opens_and_closes(store: Store, database_url: str) -> None:
     store.write([an_entry(1, "trade_opened", **A_TRADE)])
     assert rows(database_url, "select trade_id, size_base from open_trades") == [(77, Decimal("0.02"))]
