@@ -41,8 +41,8 @@ _ORDER_CHANGE: Final = """
                         size_base, status, venue_order_id, filled_base, average_price_quote, fee_quote,
                         reason, acked_at, ack_us, fill_us, done_at)
     values (%(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s, %(symbol)s,
-            %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s, nullif(%(venue_order_id)s, ''), %(filled)s,
-            %(average_price)s, %(fee)s, nullif(%(said)s, ''),
+            %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s, nullif(%(venue_order_id)s, ''),
+            %(filled)s, %(average_price)s, %(fee)s, nullif(%(said)s, ''),
             case when %(is_answered)s then %(ts)s::timestamptz end, %(ack_us)s, %(fill_us)s,
             case when %(is_ended)s then %(ts)s::timestamptz end)
     on conflict (client_order_id) do update set

@@ -100,8 +100,8 @@ def test_an_order_that_ended_is_no_longer_under_way(state: str) -> None:
 
 def test_an_order_whose_intent_was_lost_is_under_way_once_it_is_told_of() -> None:
     """Killed between the order's bytes and its line: the successor first tells that it is in doubt."""
-    order = {**ORDER, "client_order_id": 79, "purpose": "exit", "size_e8": 5, "filled_e8": 0}
-    answers = {"venue_order_id": "", "average_price_e8": 0, "fee_e8": 0, "order_state": "in_doubt"}
+    order: Line = {**ORDER, "client_order_id": 79, "purpose": "exit", "size_e8": 5, "filled_e8": 0}
+    answers: Line = {"venue_order_id": "", "average_price_e8": 0, "fee_e8": 0, "order_state": "in_doubt"}
     told = a_line("leg_unknown", **order, **answers)
 
     (pair,) = fold([*ENTRY, *FILLED, told]).held()
