@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zlib import crc32
 
 import pytest
@@ -73,18 +74,25 @@ def test_cursors_of_this_run_alone_are_remembered(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def a_group(tmp_path: Path) -> tuple[Path, list[Entry], int]:
+def memory_path() -> Iterator[Path]:
+    """A directory in memory, for tests that begin hundreds of journals."""
+    with TemporaryDirectory(prefix="test-journal-", dir="/dev/shm") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def a_group(memory_path: Path) -> tuple[Path, list[Entry], int]:
     """A journal of two groups: its file, its events, and the bytes that the first fsync covered."""
-    journal = a_journal(tmp_path / "whole")
+    journal = a_journal(memory_path / "whole")
     for n in range(3):
         journal.append("executor", n, b"synced-%d" % n)
     journal.sync()
-    (path,) = files(tmp_path / "whole")
+    (path,) = files(memory_path / "whole")
     synced_bytes = path.stat().st_size
     for n in range(4):
         journal.append("executor", 10 + n, b"torn-%d" % n * (n + 1))
     journal.close()
-    return path, entries(tmp_path / "whole"), synced_bytes
+    return path, entries(memory_path / "whole"), synced_bytes
 
 
 def survives(directory: Path, name: str, content: bytes, expected: list[Entry]) -> None:
@@ -103,7 +111,7 @@ def survives(directory: Path, name: str, content: bytes, expected: list[Entry]) 
 
 
 def test_power_lost_at_every_byte_of_the_last_group(
-    tmp_path: Path, a_group: tuple[Path, list[Entry], int]
+    memory_path: Path, a_group: tuple[Path, list[Entry], int]
 ) -> None:
     """Whatever prefix is on disk is read right up to its last whole event."""
     path, whole, _ = a_group
@@ -111,11 +119,11 @@ def test_power_lost_at_every_byte_of_the_last_group(
 
     for size in range(len(content) + 1):
         kept = [entry for entry in whole if entry.end <= size]
-        survives(tmp_path / f"cut-{size}", path.name, content[:size], kept)
+        survives(memory_path / f"cut-{size}", path.name, content[:size], kept)
 
 
 def test_power_lost_with_any_sector_of_the_last_group_unwritten(
-    tmp_path: Path, a_group: tuple[Path, list[Entry], int]
+    memory_path: Path, a_group: tuple[Path, list[Entry], int]
 ) -> None:
     """Disks write out of order: the length may be on disk, and zeros where a part of the group was."""
     path, whole, synced_bytes = a_group
@@ -127,7 +135,7 @@ def test_power_lost_with_any_sector_of_the_last_group_unwritten(
             continue
         first_lost = next(n for n, (a, b) in enumerate(zip(content, holed, strict=True)) if a != b)
         kept = [entry for entry in whole if entry.end <= first_lost]
-        survives(tmp_path / f"hole-{begin}", path.name, holed, kept)
+        survives(memory_path / f"hole-{begin}", path.name, holed, kept)
 
 
 def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
