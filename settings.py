@@ -150,6 +150,9 @@ class StrategySettings(Section):
     min_net_edge_bps: Bps = 0.0
     expected_slippage_bps: PositiveBps = 0.0
     max_slippage_bps: PositiveBps = 5.0
+    learn_slippage: bool = True
+    learned_slippage_samples_min: Annotated[int, Field(ge=1, le=100_000)] = 10
+    learned_slippage_max_age_s: Annotated[float, Field(gt=0, le=31_536_000)] = 3_600
     max_edge_bps: PositiveBps = 150.0
     max_quote_age_ms: Milliseconds = 3_000
     max_leg_skew_ms: Milliseconds = 3_000

@@ -20,6 +20,7 @@ from executor.conductor import Conductor
 from executor.desk import Desk, Pair
 from executor.gates import limits_of, refuse_entry
 from executor.gateway import OrderGateway
+from executor.learned import Learned
 from executor.margins import Margins, margin_of
 from executor.prices import Prices
 from executor.reports import Reports
@@ -169,6 +170,7 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
         reports=cast(Reports, nobody),
         ledger=cast(Ledger, nobody),
         breaker=Breaker(settings.risk),
+        learned=Learned(memory.slippage(writer=True), instruments, PROJECT / "no-such-file"),
         gateways=dict.fromkeys(settings.venue_names, ready),
     )
     desk.margins = Margins(settings.venue_names, cast(Reports, nobody))

@@ -24,7 +24,10 @@ class Rules:
     confirm_ticks: int
     exit_confirm_ticks: int
     fees_bps: float  # in and out, both legs
-    slippage_bps: float  # expected over the whole trade
+    slippage_bps: float  # expected over the whole trade, until it is learned
+    is_slippage_learned: bool
+    learned_samples_min: int
+    learned_age_s_max: float
     edge_bps_min: float
     gain_bps_max: float  # more is too good to be true
     quote_age_ns_max: int
@@ -64,6 +67,9 @@ def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument
         exit_confirm_ticks=strategy.exit_confirm_ticks,
         fees_bps=round_trip_fees_bps(_taker_fee_bps(settings, first), _taker_fee_bps(settings, second)),
         slippage_bps=strategy.expected_slippage_bps,
+        is_slippage_learned=strategy.learn_slippage,
+        learned_samples_min=strategy.learned_slippage_samples_min,
+        learned_age_s_max=strategy.learned_slippage_max_age_s,
         edge_bps_min=strategy.min_net_edge_bps,
         gain_bps_max=strategy.max_edge_bps,
         quote_age_ns_max=_ns(strategy.max_quote_age_ms),

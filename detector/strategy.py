@@ -78,6 +78,7 @@ class PairStrategy:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.slippage_bps = rules.slippage_bps  # expected over the whole trade; may be learned meanwhile
         self._forward, self._backward = _Streak(), _Streak()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
@@ -101,7 +102,7 @@ class PairStrategy:
         if target != streak.target:  # what confirmed one thing confirms nothing about another
             streak.target, streak.ticks = target, 0
         ticks = streak.ticks + 1
-        outcome = evaluate(self.rules, market, direction, target, ticks, slippage_bps=self.rules.slippage_bps)
+        outcome = evaluate(self.rules, market, direction, target, ticks, slippage_bps=self.slippage_bps)
         streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in _ENDS_STREAK else ticks
         return outcome
 

@@ -32,10 +32,11 @@ from executor.messages import (
     SendFailed,
     Tick,
 )
+from executor.slippage import Batch
 from executor.stages import Stages
 from executor.state import dump
 from executor.wire import Wire
-from shm.records import PairView, Signal
+from shm.records import PairView, Signal, SignalKind
 from shm.slot import RecordSlots
 
 
@@ -73,10 +74,9 @@ class Conductor:
         finally:
             self._is_stepping = False
 
-    def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> None:
-        """Feed what a signal asks for, and measure what comes of it."""
-        stages = pair.stages = Stages(signal, seen_mono_ns, time.monotonic_ns())
-        pair.is_signal_fresh = True
+    def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
+        """Feed what a signal asks for, and measure what comes of it. Returns whether an order left."""
+        stages = pair.fresh = Stages(signal, seen_mono_ns, time.monotonic_ns())
         sends = None
         if not self._waiting and not self._is_stepping:
             rehearsal = pair.rehearsals.get(event.direction if type(event) is Enter else 0)
@@ -85,15 +85,17 @@ class Conductor:
             self.feed(pair, event)
         else:
             self._go_ahead(pair, event, sends)
-        pair.is_signal_fresh = False
+        pair.fresh = None
         self._desk.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
         if any(stages.sent):
+            pair.batches[SignalKind(signal.kind)] = Batch(stages, event.at.markets)
             fields = {
                 "pair": pair.rules.pair,
                 "signal_id": signal.signal_id,
                 "client_order_ids": list(stages.client_order_ids),
             }
             self._desk.reports.log("info", "signal_stages", fields | stages.fields_mono_ns())
+        return any(stages.sent)
 
     def tick(self, pair: Pair) -> None:
         self.feed(pair, Tick(self._desk.at(pair)))
@@ -234,15 +236,45 @@ class Conductor:
                 fields["ack_us"] = desk.ledger.ack_us(fields["client_order_id"])
             case "leg_filled":
                 fields["fill_us"] = self._filled(pair, fields["client_order_id"])
-            case "slippage" if pair.stages is not None:
-                fields |= pair.stages.fields_us()
         desk.reports.log(line.level, line.event, fields)
+        if "order_state" in fields:
+            for batch in pair.batches.values():
+                batch.follow(fields)
+        elif line.event == "trade_opened":
+            self._tell_slippage(pair, SignalKind.ENTER, fields["trade_id"])
+        elif line.event == "trade_closed":
+            self._tell_slippage(pair, SignalKind.EXIT, fields["trade_id"])
+            pair.batches.pop(SignalKind.ENTER, None)
+
+    def _tell_slippage(self, pair: Pair, kind: SignalKind, trade_id: int) -> None:
+        """Compare what was seen, sent and filled, and learn from it; once per signal.
+
+        An entry or exit that no signal of this life asked for has nothing to be compared with.
+        """
+        batch = pair.batches.pop(kind, None)
+        if batch is None:
+            return
+        desk, rules = self._desk, pair.rules
+        legs = [{"venue": item.venue, "symbol": item.symbol} for item in rules.instruments]
+        told = {"pair": rules.pair, "trade_id": trade_id, "legs": legs, **batch.fields()}
+        worse_bps = batch.worse_bps(batch.filled_e8)
+        known = [
+            None if bps is None else desk.learned.observe(instrument, side, bps)
+            for instrument, side, bps in zip(rules.instruments, batch.sides, worse_bps, strict=True)
+        ]
+        told["learned_bps"] = [None if view is None else round(view.mean_bps, 3) for view in known]
+        told["learned_samples"] = [None if view is None else view.samples for view in known]
+        desk.reports.log("info", "slippage", told)
+        try:
+            desk.learned.save()
+        except OSError as error:  # what was learned is shared all the same; the next trade tries again
+            desk.reports.log("warning", "slippage_not_kept", {"detail": str(error)})
 
     def _filled(self, pair: Pair, client_order_id: int) -> float | None:
         """Account for a fill told now; return how long after the order's bytes, in µs."""
         now_mono_ns = time.monotonic_ns()
-        if pair.stages is not None:
-            pair.stages.reached(pair.stages.filled, client_order_id, now_mono_ns)
+        for batch in pair.batches.values():
+            batch.stages.reached(batch.stages.filled, client_order_id, now_mono_ns)
         return self._desk.ledger.filled(client_order_id, now_mono_ns)
 
     def _failed(self, pair: Pair, cause: str) -> None:

@@ -12,6 +12,7 @@ from executor.exposure import Exposure
 from executor.gates import Limits
 from executor.gateway import OrderGateway
 from executor.lane import Rehearsal
+from executor.learned import Learned
 from executor.margins import Margins
 from executor.messages import At, Event, LegMarket
 from executor.orders import DOUBTFUL
@@ -19,11 +20,12 @@ from executor.prices import Prices
 from executor.reports import Reports
 from executor.results import PairResult, Results
 from executor.risk import Breaker, OrderRate
+from executor.slippage import Batch
 from executor.stages import Ledger, Stages
 from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.templates import Armoury
 from settings import Settings
-from shm.records import PairView
+from shm.records import PairView, SignalKind
 from venues.contract import Side
 
 _PAIR_MASK = (1 << PAIR_BITS) - 1
@@ -42,8 +44,8 @@ class Pair:
     was_restored: bool = False  # taken over from an earlier life
     result: PairResult = field(default_factory=PairResult)
     unsettled: Event | None = None  # what that life had journalled, whose step it may not have finished
-    stages: Stages | None = None  # of the newest signal
-    is_signal_fresh: bool = False  # what is sent now is the signal's own batch
+    fresh: Stages | None = None  # of the signal whose own batch is being sent now
+    batches: dict[SignalKind, Batch] = field(default_factory=dict)  # sent and not yet told as slippage
     last_signal_id: int = 0
     rehearsals: dict[int, Rehearsal] = field(default_factory=dict)  # by direction of an entry; 0: the exit
     entries_stopped: str = ""  # what the machine was told last
@@ -63,6 +65,7 @@ class Desk:
     reports: Reports
     ledger: Ledger
     breaker: Breaker
+    learned: Learned
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
     rate: OrderRate = field(default_factory=OrderRate)
     exposure: Exposure = field(init=False)
@@ -135,6 +138,7 @@ class Desk:
             if pair.timer is not None:
                 pair.timer.cancel()
         self.prices.close()
+        self.learned.close()
 
 
 def touch_e8(market: LegMarket, side: Side) -> int:

@@ -43,8 +43,8 @@ class Hearing:
         if pair is None:
             return
         self._desk.ledger.acked(ack.client_order_id, recv_mono_ns)
-        if pair.stages is not None:
-            pair.stages.reached(pair.stages.acked, ack.client_order_id, recv_mono_ns)
+        for batch in pair.batches.values():
+            batch.stages.reached(batch.stages.acked, ack.client_order_id, recv_mono_ns)
         self._feed(pair, acked(self._desk.at(pair), ack))
 
     def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:

@@ -24,6 +24,7 @@ from executor.gateway import LoginRefused
 from executor.hearing import Hearing
 from executor.journal import Journal
 from executor.lane import load_event
+from executor.learned import Learned, learned_file
 from executor.messages import Restarted
 from executor.open_orders import OpenOrders
 from executor.paper import gateway as paper
@@ -68,6 +69,7 @@ class Executor:
             reports=Reports(process),
             ledger=Ledger(process.counters),
             breaker=Breaker(settings.risk),
+            learned=Learned(memory.slippage(writer=True), process.instruments, learned_file(settings)),
         )
         self._switches = Switches(
             memory.counters("supervisor"),
@@ -143,6 +145,11 @@ class Executor:
             "kill_file": str(self._switches.latch.path),
         }
         desk.reports.log("info", "process_started", fields)
+        try:
+            desk.learned.load()
+        except (OSError, ValueError) as error:
+            detail = f"{learned_file(desk.settings)}: {error}; begun anew"
+            desk.reports.log("warning", "slippage_not_kept", {"detail": detail})
         quiet_garbage_collector()
         self._listen(waiting)
         self._keep_armed()

@@ -61,8 +61,8 @@ class Signals:
         else:
             if signal.kind == SignalKind.ENTER:
                 desk.breaker.entry_left()
-            self._conductor.obey(pair, event, signal, seen_mono_ns)
-            if signal.kind == SignalKind.ENTER and pair.stages is not None and not any(pair.stages.sent):
+            has_left = self._conductor.obey(pair, event, signal, seen_mono_ns)
+            if signal.kind == SignalKind.ENTER and not has_left:
                 desk.breaker.undecided()  # the machine refused it: a half-open breaker may try another
         self._conductor.publish(pair)  # the detector waits to see its signal consumed
 

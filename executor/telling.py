@@ -210,28 +210,6 @@ def _tell_opened(turn: Turn, trade: Trade, hedged_e8: int) -> None:
         naked_ms=trade.naked_ns / 1e6,
         retries=trade.retries,
     )
-    first_bps, second_bps = (_worse_bps(trade, leg, prices_e8[leg]) for leg in (0, 1))
-    turn.log(
-        "info",
-        "slippage",
-        kind="entry",
-        legs=legs,
-        detected_bps=trade.spread_bps,
-        filled_bps=_entry_spread_bps(trade),
-        first_leg_bps=first_bps,
-        second_leg_bps=second_bps,
-        detected_prices_e8=list(trade.prices_e8),
-        filled_prices_e8=prices_e8,
-    )
-
-
-def _worse_bps(trade: Trade, leg: int, filled_e8: int) -> float:
-    """How much worse a leg filled than the price the detector saw; 0.0 when that is not known."""
-    seen_e8 = trade.prices_e8[leg]
-    if not seen_e8 or not filled_e8:
-        return 0.0
-    is_bought = (trade.direction > 0) == (leg == 0)
-    return 10_000 * (filled_e8 - seen_e8) / seen_e8 * (1 if is_bought else -1)
 
 
 def _close_books_when_accounted(turn: Turn, trade: Trade) -> None:

@@ -80,7 +80,7 @@ class Wire:
         return [SendFailed(self._desk.at(pair), send.client_order_id, reason) for send, reason in failed]
 
     def _account(self, pair: Pair, written: Sequence[tuple[Send, int]]) -> None:
-        desk, stages = self._desk, pair.stages if pair.is_signal_fresh else None
+        desk, stages = self._desk, pair.fresh
         for send, sent_mono_ns in written:
             desk.rate.count(sent_mono_ns)
             desk.reports.count("orders_sent_total")

@@ -104,14 +104,17 @@ _TRADE_CLOSED: Final = """
         naked_ms = excluded.naked_ms, retries = excluded.retries
 """
 _SLIPPAGE: Final = """
-    insert into slippage (trade_id, kind, run_id, pair, at, detected_bps, sent_bps, filled_bps, first_leg_bps,
-                          second_leg_bps, recv_to_publish_us, publish_to_seen_us, seen_to_decided_us,
-                          decided_to_executor_us, executor_to_first_us, executor_to_both_us, recv_to_both_us)
-    values (%(trade_id)s, %(kind)s, %(run_id)s, %(pair)s, %(ts)s, %(detected_bps)s, %(sent_bps)s,
-            %(filled_bps)s, %(first_leg_bps)s,
-            %(second_leg_bps)s, %(recv_to_publish_us)s, %(publish_to_seen_us)s,
-            %(seen_to_decided_us)s, %(decided_to_executor_us)s, %(executor_to_first_us)s,
-            %(executor_to_both_us)s, %(recv_to_both_us)s)
+    insert into slippage (trade_id, kind, layer, signal_id, run_id, pair, at, detected_bps, sent_bps,
+                          filled_bps, first_leg_bps, second_leg_bps, first_leg_sent_bps, second_leg_sent_bps,
+                          recv_to_publish_us, publish_to_seen_us, seen_to_decided_us, decided_to_executor_us,
+                          executor_to_first_us, executor_to_both_us, recv_to_both_us,
+                          first_acked_us, second_acked_us, first_filled_us, second_filled_us)
+    values (%(trade_id)s, %(kind)s, %(layer)s, %(signal_id)s, %(run_id)s, %(pair)s, %(ts)s, %(detected_bps)s,
+            %(sent_bps)s, %(filled_bps)s, %(first_leg_bps)s, %(second_leg_bps)s, %(first_leg_sent_bps)s,
+            %(second_leg_sent_bps)s, %(recv_to_publish_us)s, %(publish_to_seen_us)s, %(seen_to_decided_us)s,
+            %(decided_to_executor_us)s, %(executor_to_first_us)s, %(executor_to_both_us)s,
+            %(recv_to_both_us)s, %(first_acked_us)s, %(second_acked_us)s, %(first_filled_us)s,
+            %(second_filled_us)s)
     on conflict do nothing
 """
 _SQL: Final[Mapping[str, str]] = {
@@ -127,22 +130,14 @@ _SQL: Final[Mapping[str, str]] = {
     "position": _POSITION,
     "trade_opened": _TRADE_OPENED,
     "trade_closed": _TRADE_CLOSED,
-    "slippage": _SLIPPAGE,
 }
 # Values that a line may not have: SQL null then.
 _ABSENT: Final = dict.fromkeys(
     (
-        *(
-            "trade_id",
-            "size",
-            "ack_us",
-            "fill_us",
-            "funding",
-            "detected_bps",
-            "sent_bps",
-            "filled_bps",
-        ),
-        *("first_leg_bps", "second_leg_bps", "recv_to_publish_us", "publish_to_seen_us"),
+        *("trade_id", "size", "ack_us", "fill_us", "funding", "signal_id"),
+        *("detected_bps", "sent_bps", "filled_bps"),
+        *("first_leg_bps", "second_leg_bps", "first_leg_sent_bps", "second_leg_sent_bps"),
+        *("recv_to_publish_us", "publish_to_seen_us"),
         *("seen_to_decided_us", "decided_to_executor_us", "executor_to_first_us", "executor_to_both_us"),
         "recv_to_both_us",
     )
@@ -159,6 +154,8 @@ def statements(event: Event) -> list[Statement]:
     ProgrammingError when it runs.
     """
     name = event["event"]
+    if name == "slippage":
+        return [(_SLIPPAGE, _slippage(event))]
     if name == "settings_loaded":
         return [(_RUN, event), *((_PAIR, _pair(event, pair)) for pair in event["pairs"])]
     if name == "holding":
@@ -180,6 +177,13 @@ def _values(event: Event) -> Mapping[str, Any]:
         if not values["filled_e8"]:
             values["average_price"] = None
     return values
+
+
+def _slippage(event: Event) -> Mapping[str, Any]:
+    legs = dict.fromkeys(("first_acked_us", "second_acked_us", "first_filled_us", "second_filled_us"))
+    for what in ("acked", "filled"):
+        legs[f"first_{what}_us"], legs[f"second_{what}_us"] = event.get(f"sent_to_{what}_us") or (None, None)
+    return {"layer": 0, **_values(event), **legs}
 
 
 def _pair(event: Event, pair: Mapping[str, Any]) -> Mapping[str, Any]:

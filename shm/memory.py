@@ -8,6 +8,7 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     depth.<venue>      depth slots      feed -> detector, executor        index: instrument_id
     signals            queue ring       detector -> executor
     pairs              view slots       executor -> detector, monitor     index: pair_id
+    slippage           view slots       executor -> detector, tools       index: see slippage_index
     machines           byte slots       executor -> its own successor     index: 2 * pair_id + n % 2
     taken              byte slots       executor -> its own successor     index: pair_id
     events.<process>   queue ring       process -> persistence
@@ -32,8 +33,10 @@ from shm.records import (
     DEPTH_CAPACITY,
     PAIR_VIEW,
     QUOTE,
+    SLIPPAGE_VIEW,
     PairView,
     Quote,
+    SlippageView,
 )
 from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
@@ -112,6 +115,7 @@ class Memory:
             )
         QueueWriter.create(directory / "signals", capacity=plan.signal_queue_bytes)
         SlotTable.create(directory / "pairs", count=plan.pair_count, capacity=PAIR_VIEW.size)
+        SlotTable.create(directory / "slippage", count=2 * plan.instrument_count, capacity=SLIPPAGE_VIEW.size)
         SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
         SlotTable.create(directory / "taken", count=plan.pair_count, capacity=EVENT_CAPACITY)
         for process in plan.event_sources:
@@ -144,6 +148,9 @@ class Memory:
 
     def pairs(self, *, writer: bool = False) -> RecordSlots[PairView]:
         return RecordSlots(self._slots("pairs", writer), PAIR_VIEW, PairView)
+
+    def slippage(self, *, writer: bool = False) -> RecordSlots[SlippageView]:
+        return RecordSlots(self._slots("slippage", writer), SLIPPAGE_VIEW, SlippageView)
 
     def machines(self, *, writer: bool = False) -> SlotTable:
         return self._slots("machines", writer)

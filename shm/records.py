@@ -140,3 +140,20 @@ class PairView(NamedTuple):
 
 PAIR_VIEW = Struct("<7q1d5q")
 assert PAIR_VIEW.size == 8 * len(PairView._fields)
+
+
+class SlippageView(NamedTuple):
+    """How much worse than the price seen one side of one contract is filled, as learned by the executor."""
+
+    samples: int
+    mean_bps: float  # positive = worse
+    updated_unix_s: int  # this host's wall clock: a sample outlives a reboot
+
+
+SLIPPAGE_VIEW = Struct("<1q1d1q")
+assert SLIPPAGE_VIEW.size == 8 * len(SlippageView._fields)
+
+
+def slippage_index(instrument_id: int, *, is_sale: bool) -> int:
+    """Where a contract's side lies in the ``slippage`` slots."""
+    return 2 * instrument_id + is_sale

@@ -174,7 +174,7 @@ def test_a_value_at_its_limit_passes() -> None:
         worse_e8=20 * E8,
         visible_e8=E8 // 25,
         limit_price_e8=50_500 * E8,
-        margin=Margin(5_000 * E8, 2_500 * E8, PPB // 5, NOW_NS - 29 * SECOND_NS),
+        margin=Margin(5_000 * E8, 2_500 * E8, PPB // 5, NOW_NS + 49_000_000 - 30 * SECOND_NS),
     )
     at_limits = a_check(
         leg,
@@ -184,6 +184,8 @@ def test_a_value_at_its_limit_passes() -> None:
         now_mono_ns=NOW_NS + 49_000_000,
     )
     assert refuse_entry(at_limits) is None
+    plenty = a_leg(visible_e8=2 * E8)
+    assert refuse_entry(a_check(plenty, second=plenty, size_e8=E8)) is None
 
 
 def test_what_one_leg_gained_makes_up_for_what_the_other_lost() -> None:

@@ -88,6 +88,7 @@ async def a_round_trip(world: World) -> list[Mapping[str, Any]]:
     world.show("paradex", 50_000, 50_001)
     world.exit()
     await world.until_told("trade_closed")
+    await world.until(lambda: len(world.told("fill")) >= 4, "every fill told")
     facts = {
         "intent_written": ("venue", "side", "purpose", "size_e8", "limit_price_e8", "reduce_only"),
         "fill": ("venue", "side", "price_e8", "size_e8", "fee_e8"),

@@ -256,7 +256,7 @@ async def test_an_open_order_of_an_earlier_life_is_cancelled() -> None:
         await world.start()
         stray = world.rest_order("vest", client_id=world.epoch - 100 << 24 | 2)
         await world.until(lambda: not world.is_open("vest", stray))
-        assert world.told("reconcile_diff", venue="vest", explained_by="ours")
+        await world.until_told("reconcile_diff", venue="vest", explained_by="ours")
         assert world.view is not None
         assert world.view.entries_allowed == 1
 

@@ -29,6 +29,7 @@ from shm.names import (
 )
 from shm.records import (
     SIGNAL,
+    SLIPPAGE_VIEW,
     DepthBook,
     PairPhase,
     PairView,
@@ -36,6 +37,7 @@ from shm.records import (
     QuoteFlags,
     Signal,
     SignalKind,
+    SlippageView,
     pack_depth,
 )
 from shm.slot import SlotTable
@@ -227,7 +229,12 @@ class World:
         self._send(SignalKind.ENTER, direction, size_e8, prices, ttl_ms)
 
     def exit(self, *, direction: int = 1, ttl_ms: float = 5_000) -> None:
-        self._send(SignalKind.EXIT, direction, 0, (0, 0), ttl_ms)
+        """Closing what was entered in ``direction``, at the touches the feeds show."""
+        first, second = (self._tops[venue].read(LEGS[venue]) for venue in ("vest", "paradex"))
+        assert first is not None
+        assert second is not None
+        prices = (first.bid_e8, second.ask_e8) if direction > 0 else (first.ask_e8, second.bid_e8)
+        self._send(SignalKind.EXIT, direction, 0, prices, ttl_ms)
 
     def _send(
         self, kind: SignalKind, direction: int, size_e8: int, prices_e8: tuple[int, int], ttl_ms: float
@@ -287,6 +294,15 @@ class World:
         path = self.directory / "machines"
         path.unlink()
         SlotTable.create(path, count=2, capacity=MACHINE_CAPACITY)
+
+    def learned(self, index: int) -> SlippageView | None:
+        return self.memory.slippage().read(index)
+
+    def forget_learned(self) -> None:
+        """What a reboot does to the slots; the file stays."""
+        path = self.directory / "slippage"
+        path.unlink()
+        SlotTable.create(path, count=4, capacity=SLIPPAGE_VIEW.size)
 
     async def terminate(self) -> int:
         assert self.process is not None

@@ -254,6 +254,29 @@ def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, dat
     ) == [(Decimal(0), None, None)]
 
 
+def test_every_layer_and_the_exit_have_their_own_row_with_both_legs(store: Store, database_url: str) -> None:
+    """Sent, acknowledged and filled stand beside detected; what a line does not say is null."""
+    about = {"pair": "btc", "trade_id": 7, "detected_bps": 9.0, "sent_bps": 8.5, "filled_bps": 8.0}
+    stages = {"sent_to_acked_us": [310.5, 420.0], "sent_to_filled_us": [None, 900.0]}
+    store.write(
+        [
+            an_entry(1, "slippage", **about, kind="entry", layer=0, signal_id=5, **stages),
+            an_entry(2, "slippage", **about, kind="entry", layer=1, first_leg_sent_bps=0.5),
+            an_entry(3, "slippage", **about, kind="exit", layer=0),
+        ]
+    )
+
+    columns = (
+        "kind, layer, signal_id, sent_bps, first_leg_sent_bps, "
+        "first_acked_us, second_acked_us, first_filled_us, second_filled_us"
+    )
+    assert rows(database_url, f"select {columns} from slippage order by kind, layer") == [
+        ("entry", 0, 5, 8.5, None, 310.5, 420.0, None, 900.0),
+        ("entry", 1, None, 8.5, 0.5, None, None, None, None),
+        ("exit", 0, None, 8.5, None, None, None, None, None),
+    ]
+
+
 def test_slippage_is_told_per_venue(store: Store, database_url: str) -> None:
     pair = {
         "pair": "btc",
