@@ -8,6 +8,7 @@ which makes them grow when the clock is set back or an instance is started twice
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -26,20 +27,30 @@ class Epochs:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock_unix_s = clock_unix_s
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        kept = os.pread(self._fd, _DIGITS, 0)
-        if kept and not kept.isdigit():
-            raise ValueError(f"{path} holds no number; remove it if no other instance uses this account")
-        self._last = int(kept or b"0")
+        self._path = path
+        self._last()
 
     def next(self) -> int:
         """A number never given before: seconds since 2026, or one more than the last.
 
         It is on disk before it is used. Overwriting in place needs no room on a full disk.
         """
-        self._last = max(self._last + 1, int(self._clock_unix_s()) - _BEGINNING_S)
-        os.pwrite(self._fd, b"%0*d" % (_DIGITS, self._last), 0)
-        os.fdatasync(self._fd)
-        return self._last
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # a tool beside the instance takes numbers, too
+        try:
+            number = max(self._last() + 1, int(self._clock_unix_s()) - _BEGINNING_S)
+            os.pwrite(self._fd, b"%0*d" % (_DIGITS, number), 0)
+            os.fdatasync(self._fd)
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return number
+
+    def _last(self) -> int:
+        kept = os.pread(self._fd, _DIGITS, 0)
+        if kept and not kept.isdigit():
+            raise ValueError(
+                f"{self._path} holds no number; remove it if no other instance uses this account"
+            )
+        return int(kept or b"0")
 
     def close(self) -> None:
         os.close(self._fd)

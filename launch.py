@@ -78,6 +78,12 @@ def write_launch(
     path.write_text(json.dumps(content))
 
 
+def read_launch(directory: Path) -> dict[str, Any]:
+    """What ``write_launch`` wrote. FileNotFoundError, or ValueError if it was not written to the end."""
+    content: dict[str, Any] = json.loads((directory / _LAUNCH).read_text())
+    return content
+
+
 def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: bool = True) -> Launch:
     """Parse the command line and attach. ``package`` is the process's kind: "feed", "detector", …"""
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description=__doc__)
@@ -91,7 +97,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     _listen_for_signals(stop)
     bells = dict(item.split("=") for item in arguments.bells.split(",") if item)
     memory = Memory(arguments.memory, {name: int(fd) for name, fd in bells.items()})
-    content = json.loads((arguments.memory / _LAUNCH).read_text())
+    content = read_launch(arguments.memory)
     settings = parse_settings(content["settings"], "launch.json")
     events = memory.events_writer(process) if process in memory.plan.event_sources else None
     log = make_log(

@@ -29,6 +29,7 @@ import structlog
 EVENTS: Final[Mapping[str, str]] = {
     # life of the instance
     "starting": "the supervisor begins: version, mode, pairs, thresholds",
+    "taking_over": "an earlier instance was killed: what it left is taken in before anything is started",
     "settings_loaded": "what was loaded: pairs, thresholds, pinning, waiting strategies, sizes",
     "instrument_loaded": "one instrument's grid and fee as its venue publishes them",
     "process_started": "a process runs its loop",

@@ -9,16 +9,14 @@ order · 2 the configuration or the environment does not allow a start.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -28,6 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from claim import LAST_WORDS_S, Inheritance, instance_directory
 from epochs import Epochs
 from launch import EXIT_UNUSABLE, write_launch
 from logs import Log, make_log
@@ -57,7 +56,6 @@ _STEADY_S = 10.0  # a process that lived this long did not die young
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
 _TURN_S = 0.1
 _KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
-_LAST_WORDS_S = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
 
 
 class ProcessState(Enum):
@@ -308,7 +306,7 @@ class Supervisor:
             on_shutdown=on_shutdown,
         )
         # The executor first, while prices and venues are still there to finish with.
-        if not self._end_executor(patience_s + _LAST_WORDS_S):
+        if not self._end_executor(patience_s + LAST_WORDS_S):
             exit_code = exit_code or 1
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
@@ -383,7 +381,7 @@ class Supervisor:
             if child.process is not None and child.name == "executor":
                 child.process.terminate()
                 with suppress(subprocess.TimeoutExpired):
-                    child.process.wait(self._settings.runtime.shutdown_timeout_s + _LAST_WORDS_S)
+                    child.process.wait(self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S)
         for child in self._children:
             if child.process is not None:
                 child.process.kill()
@@ -424,7 +422,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="validate, print the resolved settings, stop")
     parser.add_argument("--live", action="store_true", help="second switch for real orders, with mode: live")
     parser.add_argument(
-        "--clean", action="store_true", help="first remove the memory a crashed instance left"
+        "--clean", action="store_true", help="remove what a killed instance left in memory unread"
     )
     parser.add_argument("--version", action="version", version=f"tandem {VERSION}")
     return parser.parse_args(argv)
@@ -526,9 +524,13 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
     source = str(arguments.config)
     with ExitStack() as stack:
-        directory = stack.enter_context(instance_directory(settings, clean=arguments.clean))
         epochs = stack.enter_context(closing(open_epochs(settings)))
+        inheritance = Inheritance()
+        directory = stack.enter_context(
+            instance_directory(settings, epochs, inheritance, clean=arguments.clean)
+        )
         Memory.create(directory, memory_plan(settings), counter_names(settings))
+        inheritance.hand_over(directory)
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
         log = make_log(
@@ -538,6 +540,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        if inheritance.processes or inheritance.events is not None:
+            log.warning("taking_over", **inheritance.fields())
         supervisor = Supervisor(settings, log, counters, epochs)
         supervisor.listen_for_signals()
         stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
@@ -574,54 +578,6 @@ def open_epochs(settings: Settings) -> Epochs:
         ) from error
     except ValueError as error:
         raise SegmentError(str(error)) from error
-
-
-@contextmanager
-def instance_directory(settings: Settings, *, clean: bool) -> Iterator[Path]:
-    """The instance's memory directory, not yet created, under a lock; removed at the end.
-
-    After a failure of our own it stays, as after a kill: it knows what was under way.
-    Raises SegmentError when another supervisor runs under this bot_id, or a crashed one left its
-    memory: that memory knows what was open, so it is removed only when the operator says so.
-    """
-    base = Path(settings.runtime.memory_dir)
-    directory = base / f"tandem-{settings.bot_id}"
-    lock_path = base / f"tandem-{settings.bot_id}.lock"
-    try:
-        lock_fd = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SegmentError(
-            f"runtime.memory_dir {base}: {error.strerror}; name a directory in memory you own"
-        ) from error
-    try:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock_fd, 64, 0).decode(errors="replace").strip()
-            raise SegmentError(
-                f"another instance with bot_id {settings.bot_id!r} runs (pid {holder}); "
-                "stop it, or give this one another bot_id"
-            ) from None
-        if os.fstat(lock_fd).st_nlink == 0:
-            raise SegmentError(
-                f"another instance with bot_id {settings.bot_id!r} has just ended; start again"
-            )
-        os.truncate(lock_fd, 0)
-        os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
-        if directory.exists():
-            if not clean:
-                raise SegmentError(
-                    f"{directory} is left from an instance that was killed. Check both venues for open "
-                    "positions and orders, then start again with --clean to remove it"
-                )
-            shutil.rmtree(directory)
-        try:
-            yield directory
-            shutil.rmtree(directory, ignore_errors=True)
-        finally:
-            lock_path.unlink(missing_ok=True)
-    finally:
-        os.close(lock_fd)
 
 
 def memory_plan(settings: Settings) -> MemoryPlan:

@@ -11,6 +11,7 @@ from executor.desk import Desk
 from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
 from executor.plans import has_live_order
+from executor.state import Halt
 from executor.switches import Switches
 from shm.records import PairPhase
 
@@ -30,6 +31,7 @@ class Chores:
         self._switches = switches
         self._open_orders = open_orders
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
+        self._is_restored_told = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
 
     async def run(self) -> None:
@@ -58,6 +60,7 @@ class Chores:
         self._switches.latch.look()
         desk.results.refresh()
         self._follow_gates()
+        self._tell_restored()
         self._sweep_when_due(now_s)
         if now_s - self._published_s >= PUBLISH_S:
             self._published_s = now_s
@@ -105,6 +108,8 @@ class Chores:
             return "journal full"
         if any(self._open_orders.foreign.values()):
             return "open orders of others"
+        if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
+            return "unexplained position"
         if desk.breaker.is_open(time.monotonic_ns()):
             return "breaker"
         results = desk.results
@@ -119,6 +124,25 @@ class Chores:
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
         return self._desk.margins.are_known(time.monotonic_ns(), age_ns_max)
+
+    def _tell_restored(self) -> None:
+        """Once the venues have confirmed what an earlier life held: how much of it was adopted."""
+        restored = [pair for pair in self._desk.pairs if pair.was_restored]
+        if self._is_restored_told or not all(leg.is_verified for pair in restored for leg in pair.state.legs):
+            return
+        self._is_restored_told = True
+        held = [(pair, leg) for pair in restored for leg in (0, 1) if pair.state.legs[leg].held_e8]
+        if held:
+            fields = {
+                "count": len(held),
+                "positions_e8": {
+                    f"{item.venue}:{item.symbol}": pair.state.legs[leg].held_e8
+                    for pair, leg in held
+                    for item in (pair.rules.instruments[leg],)
+                },
+                "detail": "both venues confirm them; their exits are monitored",
+            }
+            self._desk.reports.log("info", "positions_restored", fields)
 
     def _sweep_when_due(self, now_s: float) -> None:
         """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer."""

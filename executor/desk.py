@@ -25,6 +25,7 @@ from executor.stages import Ledger, Stages
 from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.templates import Armoury
 from settings import Settings
+from shm.held import HeldPair
 from shm.records import PairView, SignalKind
 from venues.contract import Side
 
@@ -67,6 +68,7 @@ class Desk:
     breaker: Breaker
     learned: Learned
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
+    strangers: list[HeldPair] = field(default_factory=list)  # held by pairs that are configured no more
     rate: OrderRate = field(default_factory=OrderRate)
     exposure: Exposure = field(init=False)
     results: Results = field(init=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
@@ -30,6 +32,7 @@ from executor.open_orders import OpenOrders
 from executor.paper import gateway as paper
 from executor.prices import Prices
 from executor.reports import Reports
+from executor.restore import find_held, now_unix_ms, state_of, strangers
 from executor.results import PairResult
 from executor.risk import Breaker
 from executor.rules import rules_of
@@ -41,6 +44,7 @@ from executor.switches import Switches
 from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
+from shm.held import HeldPair, read_held
 
 PARK_S = 0.01  # bounds a lost wake-up
 ARM_PAUSE_S = 0.002  # between looks for a template to renew; one is made per look
@@ -62,9 +66,12 @@ class Executor:
         self._process = process
         self._bell = memory.doorbell("executor")
         journal = Journal(memory.machines(writer=True), memory.taken(writer=True))
+        held = read_held(memory.directory)
+        pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
         self._desk = Desk(
             settings=settings,
-            pairs=tuple(_make_pair(process, journal, number) for number in range(len(settings.pairs))),
+            pairs=pairs,
+            strangers=strangers([pair.rules for pair in pairs], held),
             prices=Prices(memory, process.instruments),
             reports=Reports(process),
             ledger=Ledger(process.counters),
@@ -132,11 +139,24 @@ class Executor:
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
         for pair in desk.pairs:
-            if pair.was_restored:
-                self._conductor.settle(pair)
+            self._conductor.settle(pair)
+            if pair.state.epoch != self._process.epoch:
                 self._conductor.feed(pair, Restarted(desk.at(pair), self._process.epoch))
             else:
                 self._conductor.tick(pair)
+        for stranger in desk.strangers:
+            unlooked: dict[str, object] = {
+                "kind": "pair",
+                "pair": stranger.pair,
+                "legs": stranger.legs,
+                "sizes_e8": stranger.sizes_e8,
+                "orders": [order.client_order_id for order in stranger.orders],
+                "explained_by": None,
+                "detail": "an earlier run held this for a pair that is not configured so any more and is not "
+                "looked after: configure it again, or close it at the venues and run: "
+                "python -m tools reconcile --adopt",
+            }
+            desk.reports.log("error", "reconcile_diff", unlooked)
         fields = {
             "idle": waiting,
             "pairs": [pair.rules.pair for pair in desk.pairs],
@@ -217,15 +237,23 @@ class Executor:
         asyncio.get_running_loop().call_later(ARM_PAUSE_S, self._keep_armed)
 
 
-def _make_pair(process: launch.Launch, journal: Journal, number: int) -> Pair:
-    """A pair as its last life left it, or a new one."""
+def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
+    """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
     configured, execution = process.settings.pairs[number], process.settings.execution
     rules = rules_of(process.settings, process.instruments, number)
-    entry, event = journal.read(number), journal.read_event(number)
+    entry, told = journal.read(number), find_held(rules, held)
+    event = journal.read_event(number) if entry else None
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
+    if entry is not None:
+        state, result = load(entry.state), PairResult(entry.day, entry.result_e8, entry.best_e8)
+    elif told is not None:
+        state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
+        result = PairResult(told.result_day, told.result_e8)
+    else:
+        state, result = new_state(rules, process.epoch), PairResult()
     return Pair(
         rules=rules,
-        state=load(entry.state) if entry else new_state(rules, process.epoch),
+        state=state,
         armoury=Armoury(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps),
         max_age_ns=int(configured.strategy.max_quote_age_ms * 1e6),
         # With several layers the detector's first signals tell their sizes.
@@ -237,7 +265,7 @@ def _make_pair(process: launch.Launch, journal: Journal, number: int) -> Pair:
             max_slippage_bps=configured.strategy.max_slippage_bps,
             min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
         ),
-        was_restored=entry is not None,
-        result=PairResult(entry.day, entry.result_e8, entry.best_e8) if entry else PairResult(),
-        unsettled=load_event(event) if entry and event else None,
+        was_restored=entry is not None or told is not None,
+        result=result,
+        unsettled=load_event(event) if event else None,
     )

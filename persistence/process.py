@@ -116,7 +116,8 @@ def _hand_over(
         knows = "database"
         holdings.adopt(elsewhere)
         own_lines.append(_checkpoint(launch, holdings))
-    held = holdings.held()
+    # Simulated venues forget with every start: what they held is no more.
+    held = holdings.held() if launch.settings.mode != "sim" else []
     write_held(launch.memory.directory, held)
     open_pairs = [pair for pair in held if is_held(pair)]
     launch.log.info(

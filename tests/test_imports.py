@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.
     "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES | LATCH,
-    "supervisor": PROCESSES | {"tools", "launch", "tuning", "venues", "shm"} | LEAVES,
+    "claim": {"persistence", "launch", "venues", "shm"} | LEAVES,  # the supervisor's first step
+    "supervisor": PROCESSES | {"claim", "tools", "launch", "tuning", "venues", "shm"} | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE
 

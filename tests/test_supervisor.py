@@ -117,17 +117,6 @@ def test_without_mode_live_no_key_is_needed(config: Path, tmp_path: Path, mode: 
     assert yaml.safe_load(done.stdout)["mode"] == mode
 
 
-def test_memory_of_a_crashed_instance_stops_the_start_with_the_remedy(config: Path) -> None:
-    left = memory_dir(config) / "tandem-test"
-    left.mkdir()
-
-    (problem,) = refusals(supervisor("--config", str(config)))
-
-    assert str(left) in problem["detail"]
-    assert "--clean" in problem["detail"]
-    assert left.exists()
-
-
 def test_a_taken_port_is_named_and_nothing_is_left(config: Path) -> None:
     port = yaml.safe_load(config.read_text())["simulator"]["ports"]["vest"]
     with socket.create_server(("127.0.0.1", port)):

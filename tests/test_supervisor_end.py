@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 import logs
+from claim import Inheritance, instance_directory
 from epochs import Epochs
 from settings import PROJECT, load_raw
 from shm.counters import CounterTable
 from shm.names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
-from supervisor import Child, ProcessState, Supervisor, instance_directory, resolve
+from supervisor import Child, ProcessState, Supervisor, resolve
 
 EXECUTOR = """
 import pathlib, signal, sys, time
@@ -160,12 +161,12 @@ def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callab
 
 
 def test_a_failure_of_the_supervisor_leaves_the_memory_to_be_looked_at(tmp_path: Path) -> None:
-    """It knows what was under way; the next start asks for --clean."""
+    """It knows what was under way; the next start reads it."""
     raw = load_raw(PROJECT / "config.yaml")
     settings, _ = resolve({**raw, "runtime": {"memory_dir": str(tmp_path)}}, "config.yaml")
 
     def fail() -> None:
-        with instance_directory(settings, clean=False) as directory:
+        with instance_directory(settings, Epochs(tmp_path / "epoch"), Inheritance()) as directory:
             directory.mkdir()
             raise RuntimeError
 

@@ -1,0 +1,189 @@
+"""Whose instance this is: the lock, and what a killed predecessor left behind.
+
+A start after anything just works. Memory that outlived its owner is read into the journal and
+removed; processes that outlived theirs are given the time to finish what they have under way. An
+owner that lives is named, with where and since when, and left alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from epochs import Epochs
+from launch import read_launch
+from persistence.journal import JournalError
+from persistence.salvage import salvage
+from settings import Settings, SettingsError, parse_settings
+from shm.segment import SegmentError
+
+LAST_WORDS_S: Final = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
+_LOOK_S = 0.05
+_KILL_PATIENCE_S = 5.0
+_MACHINES: Final = ("machines", "taken")
+_PACKAGES: Final = frozenset({"executor", "feeds", "detector", "persistence", "simulator"})
+
+
+class Inheritance:
+    """What was found at the start, for the log line that does not exist yet."""
+
+    def __init__(self) -> None:
+        self.processes: list[int] = []  # that were still ending
+        self.killed: list[int] = []  # of these, the ones that did not end by themselves
+        self.events: int | None = None  # moved into the journal; None when there was no memory
+        self.problem = ""  # why the memory could not be read
+        self.machines: dict[str, bytes] = {}  # what the executor left to its successor, by file
+
+    def hand_over(self, directory: Path) -> None:
+        """Put the pair machines into the new memory, where it has room for just these.
+
+        They know more than the journal: a signal's orders may have left before anything was told.
+        """
+        for name, content in self.machines.items():
+            path = directory / name
+            if path.stat().st_size == len(content):
+                path.write_bytes(content)
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "processes": self.processes,
+            "killed": self.killed,
+            "events_kept": self.events or 0,
+            "detail": self.problem or "its memory is read into the journal and removed",
+        }
+
+
+@contextmanager
+def instance_directory(
+    settings: Settings, epochs: Epochs, inheritance: Inheritance, *, clean: bool = False
+) -> Iterator[Path]:
+    """The instance's memory directory, not yet created, under a lock; removed at the end.
+
+    After a failure of our own it stays, as after a kill: the next start reads it. With ``clean`` what
+    was left is removed unread. Raises SegmentError when another supervisor runs under this bot_id,
+    when the disk does not take what was left, or JournalError when the journal cannot be read.
+    """
+    base = Path(settings.runtime.memory_dir)
+    directory = base / f"tandem-{settings.bot_id}"
+    lock_path = base / f"tandem-{settings.bot_id}.lock"
+    try:
+        lock_fd = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SegmentError(
+            f"runtime.memory_dir {base}: {error.strerror}; name a directory in memory you own"
+        ) from error
+    try:
+        _take(lock_fd, settings.bot_id)
+        _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, inheritance)
+        if directory.exists():
+            if not clean:
+                _read_left_memory(directory, epochs, inheritance)
+                if _is_the_same(settings, directory):
+                    inheritance.machines = {name: (directory / name).read_bytes() for name in _MACHINES}
+            shutil.rmtree(directory)
+        try:
+            yield directory
+            shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            lock_path.unlink(missing_ok=True)
+    finally:
+        os.close(lock_fd)
+
+
+def _is_the_same(settings: Settings, directory: Path) -> bool:
+    """Whether the memory's machines are those of these settings: the same pairs at the same venues.
+
+    Simulated venues die with their instance, so nothing is carried over from them.
+    """
+    try:
+        before = parse_settings(read_launch(directory)["settings"], str(directory))
+    except (FileNotFoundError, SettingsError, ValueError):
+        return False
+    is_same = [(pair.id, pair.legs) for pair in before.pairs] == [
+        (pair.id, pair.legs) for pair in settings.pairs
+    ]
+    return is_same and before.mode == settings.mode and settings.mode != "sim"
+
+
+def _take(lock_fd: int, bot_id: str) -> None:
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SegmentError(
+            f"another instance with bot_id {bot_id!r} runs: {_holder(lock_fd)}; "
+            "stop it, or give this one another bot_id"
+        ) from None
+    if os.fstat(lock_fd).st_nlink == 0:
+        raise SegmentError(f"another instance with bot_id {bot_id!r} has just ended; start again")
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
+    os.truncate(lock_fd, 0)
+    os.pwrite(lock_fd, json.dumps(about).encode(), 0)
+
+
+def _holder(lock_fd: int) -> str:
+    try:
+        about = json.loads(os.pread(lock_fd, 1_000, 0))
+        return f"pid {about['pid']} on {about['host']} since {about['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said its pid yet"
+
+
+# --- what a killed predecessor left ---
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Pids of the processes that a supervisor started with this memory, tools left out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            is_ending = (path.parent / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if is_ending or words[1:2] != [b"-m"] or words[2].decode(errors="replace") not in _PACKAGES:
+            continue
+        if b"--memory" in words and words[words.index(b"--memory") + 1] == os.fsencode(directory):
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def _end_orphans(directory: Path, patience_s: float, inheritance: Inheritance) -> None:
+    """Wait for processes whose supervisor is dead: the kernel has told them to end, and the executor
+    may be mending a leg. What does not end in time is hung, and killed."""
+    inheritance.processes = processes_of(directory)
+    deadline_s = time.monotonic() + patience_s
+    while left := processes_of(directory):
+        if time.monotonic() > deadline_s:
+            if inheritance.killed:
+                raise SegmentError(f"processes {left} of a killed instance cannot be ended; reboot")
+            inheritance.killed = left
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            deadline_s = time.monotonic() + _KILL_PATIENCE_S
+        time.sleep(_LOOK_S)
+
+
+def _read_left_memory(directory: Path, epochs: Epochs, inheritance: Inheritance) -> None:
+    try:
+        inheritance.events = salvage(directory, epochs.next())
+    except (SegmentError, FileNotFoundError, SettingsError, ValueError) as error:
+        # Unfinished, or of another version: the journal on disk and the venues know the rest.
+        inheritance.events = 0
+        inheritance.problem = f"its memory cannot be read and is removed: {error}"
+    except OSError as error:
+        raise SegmentError(
+            f"{directory} holds events of a killed instance and the disk does not take them "
+            f"({error}): give it room, then start again"
+        ) from error
+    except JournalError as error:
+        raise SegmentError(str(error)) from error

@@ -1,0 +1,170 @@
+"""A stage for crashes: real venues that outlive the instance, and a market that does as it is told.
+
+The simulator runs in a thread of this process with its real sockets; Tandem runs as an operator runs
+it, in mode live with real keys (the simulator's), because in mode sim the venues would be killed with
+it. Paradex stands ``gap_bps`` above Vest; both venues quote twenty times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from claim import processes_of
+from executor.accounts import simulated_secrets
+from settings import KNOWN_VENUES
+from simulator.config import SimulatorConfig
+from simulator.faults import Fault
+from simulator.market import Top
+from simulator.orders import SimOrder
+from simulator.process import RunningSimulator, serve
+from supervisor import loopback_urls
+from tests.instance import Instance, a_directory, memory_dir, write_config
+from venues.contract import E8
+from venues.registry import hosts
+
+SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
+SIZE_E8 = E8 // 50
+WIDE_BPS, CLOSED_BPS = 12.0, -3.0
+_STEP_NS = 50_000_000
+T = TypeVar("T")
+
+
+class Market:
+    """A source that shows whatever gap stands now, a little moved each time so that it is news."""
+
+    def __init__(self) -> None:
+        self.gap_bps = 0.0
+        self.size_e8 = dict.fromkeys(SYMBOLS, 5 * E8)
+
+    def tops(self) -> Iterator[Top]:
+        at_ns, count = 0, 0
+        while True:
+            count += 1
+            for venue, symbol in SYMBOLS.items():
+                shift = 1 + self.gap_bps / 10_000 if venue == "paradex" else 1.0
+                bid_e8 = int(50_000 * shift) * E8
+                size_e8 = self.size_e8[venue] + count % 2 * E8 // 10
+                yield Top(at_ns, venue, symbol, bid_e8, size_e8, bid_e8 + E8, size_e8)
+            at_ns += _STEP_NS
+
+
+class Stage:
+    """The venues, and what an instance under test needs to find them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.market = Market()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        config = SimulatorConfig(taker_fee_bps=0.1, ack_latency_ms=3.0)
+        self._simulator: RunningSimulator = asyncio.run_coroutine_threadsafe(
+            serve(config, source=self.market), self._loop
+        ).result(30)
+        self.config = self._write_config(directory)
+        self.env_file = directory / "keys.env"
+        secrets = {name: value for venue in KNOWN_VENUES for name, value in simulated_secrets(venue).items()}
+        self.env_file.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+
+    def _write_config(self, directory: Path) -> Path:
+        path = write_config(directory)
+        raw = yaml.safe_load(path.read_text())
+        raw["mode"] = "live"
+        raw["pairs"] = [{"id": "btc", "base": "BTC", "legs": dict(SYMBOLS), "size_base": "0.02"}]
+        raw["strategy"] |= {"entry_bps": 6.0, "exit_bps": 1.0, "cooldown_ms": 100, "signal_ttl_ms": 200}
+        raw["execution"] |= {"reconcile_interval_s": 2, "price_band_bps": 5.0}
+        raw["risk"] |= {"max_orders_per_minute": 10_000, "max_daily_loss_quote": "100000"}
+        raw["risk"] |= {"max_consecutive_failures": 1_000}
+        raw["runtime"] |= {"on_shutdown": "keep"}
+        raw["venues"] = {
+            venue: loopback_urls(hosts(venue), port) for venue, port in self._simulator.ports.items()
+        }
+        path.write_text(yaml.safe_dump(raw))
+        return path
+
+    def start(self, **env: str) -> Instance:
+        return Instance(self.config, "--live", "--env-file", str(self.env_file), env=env)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._simulator.stop(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        shutil.rmtree(memory_dir(self.config), ignore_errors=True)
+
+    # --- the venues' word; read in their own thread ---
+
+    def ask(self, question: Callable[[RunningSimulator], T]) -> T:
+        async def answer() -> T:
+            return question(self._simulator)
+
+        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(30)
+
+    def add_fault(self, venue: str, point: str, **fields: Any) -> Fault:
+        return self.ask(lambda simulator: simulator.fronts[venue].faults.add(Fault(point, **fields)))
+
+    def clear_faults(self) -> None:
+        def clear(simulator: RunningSimulator) -> None:
+            for front in simulator.fronts.values():
+                front.faults.clear()
+
+        self.ask(clear)
+
+    def orders(self, venue: str) -> list[SimOrder]:
+        return self.ask(
+            lambda simulator: [
+                order
+                for account in simulator.exchanges[venue].account_ids
+                for order in simulator.exchanges[venue].orders(account)
+            ]
+        )
+
+    @property
+    def positions_e8(self) -> dict[str, int]:
+        return self.ask(
+            lambda simulator: {
+                venue: sum(
+                    position.size_e8
+                    for account in venue_.account_ids
+                    for position in venue_.positions(account)
+                )
+                for venue, venue_ in simulator.exchanges.items()
+            }
+        )
+
+    def doubled_ids(self) -> list[str]:
+        """Client order ids that a venue has seen more than once."""
+        ids = Counter(order.client_id for venue in SYMBOLS for order in self.orders(venue))
+        return [client_id for client_id, count in ids.items() if count > 1]
+
+    def open_orders(self) -> list[SimOrder]:
+        return [order for venue in SYMBOLS for order in self.orders(venue) if not order.status.is_final]
+
+
+@contextmanager
+def a_stage() -> Iterator[Stage]:
+    with a_directory() as directory:
+        stage = Stage(directory)
+        try:
+            yield stage
+        finally:
+            stage.close()
+
+
+def children_of(stage: Stage) -> list[int]:
+    """Pids of every process of the instance but the supervisor and the database."""
+    return processes_of(memory_dir(stage.config) / "tandem-test")
+
+
+def kill_all(pids: list[int], signum: int) -> None:
+    for pid in pids:
+        os.kill(pid, signum)

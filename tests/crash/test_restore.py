@@ -1,0 +1,93 @@
+"""The whole instance is killed, or the machine reboots, with a hedged pair open: the next start knows it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.stage import CLOSED_BPS, SIZE_E8, WIDE_BPS, Stage, a_stage, children_of, kill_all
+from tests.instance import Instance, descendants, memory_dir
+
+HEDGED = {"vest": SIZE_E8, "paradex": -SIZE_E8}
+FLAT = {"vest": 0, "paradex": 0}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with a_stage() as made:
+        yield made
+
+
+def open_pair(stage: Stage) -> Instance:
+    instance = stage.start()
+    instance.wait_for("running", timeout_s=90)
+    stage.market.gap_bps = WIDE_BPS
+    instance.wait_for("trade_opened", timeout_s=60)
+    assert stage.positions_e8 == HEDGED
+    return instance
+
+
+def kill(stage: Stage, instance: Instance) -> None:
+    """Everything at once: nobody is left to finish anything."""
+    kill_all([instance.process.pid, *children_of(stage)], signal.SIGKILL)
+    instance.process.wait(20)
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_pair_held_when_everything_was_killed_is_adopted_and_closed(stage: Stage, reboots: bool) -> None:
+    opened = open_pair(stage)
+    trade_id = opened.events("trade_opened")[-1]["trade_id"]
+    kill(stage, opened)
+    if reboots:
+        shutil.rmtree(memory_dir(stage.config) / "tandem-test")
+
+    instance = stage.start()
+    try:
+        restored = instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
+        assert restored["count"] == 2
+        assert stage.positions_e8 == HEDGED
+        stage.market.gap_bps = CLOSED_BPS
+        closed = instance.wait_for("trade_closed", timeout_s=60)
+    finally:
+        exit_code = instance.stop()
+
+    assert exit_code == 0
+    assert closed["trade_id"] == trade_id
+    assert stage.positions_e8 == FLAT
+    assert stage.doubled_ids() == []
+    assert len(instance.events("taking_over")) == (not reboots)
+    assert not instance.events("halted")
+
+
+def test_processes_that_outlive_a_killed_supervisor_are_waited_for(stage: Stage) -> None:
+    """The kernel tells them to end, and the executor may be mending a leg: two of them must never trade."""
+    opened = open_pair(stage)
+    opened.process.kill()
+    instance = stage.start()
+    try:
+        took_over = instance.wait_for("taking_over", timeout_s=60)
+        instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
+    finally:
+        exit_code = instance.stop()
+
+    assert took_over["killed"] == []
+    assert exit_code == 0
+    assert stage.positions_e8 == HEDGED
+    assert list(descendants(str(memory_dir(stage.config)))) == []
+
+
+def test_a_second_start_says_who_holds_the_instance(stage: Stage) -> None:
+    instance = stage.start()
+    try:
+        instance.wait_for("running", timeout_s=90)
+        second = stage.start()
+        assert second.finish() == 2
+        (refused,) = second.events("config_error")
+    finally:
+        instance.stop()
+
+    assert f"pid {instance.process.pid} on " in refused["detail"]
+    assert " since 20" in refused["detail"]

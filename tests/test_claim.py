@@ -1,0 +1,169 @@
+"""What a start finds of an instance that was killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import claim
+from claim import Inheritance, instance_directory, processes_of
+from epochs import Epochs
+from launch import write_launch
+from persistence.journal import Journal, files, read_file
+from settings import PROJECT, load_raw
+from shm.memory import Memory
+from shm.segment import SegmentError
+from supervisor import counter_names, memory_plan, resolve
+
+HUNG = (
+    "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(flush=True)\ntime.sleep(60)\n"
+)
+
+
+class Host:
+    """A memory directory and a journal of the test's own."""
+
+    def __init__(self, directory: Path) -> None:
+        raw = load_raw(PROJECT / "config.yaml") | {"mode": "paper"}
+        raw["runtime"] |= {"memory_dir": str(directory), "shutdown_timeout_s": 0.1}
+        raw["persistence"] |= {"var_dir": str(directory / "var")}
+        self.settings, self.raw = resolve(raw, "config.yaml")
+        self.memory = directory / f"tandem-{self.settings.bot_id}"
+        self.epochs = Epochs(directory / "var" / "epoch")
+
+    def claim(self, *, clean: bool = False) -> Inheritance:
+        inheritance = Inheritance()
+        with instance_directory(self.settings, self.epochs, inheritance, clean=clean) as directory:
+            assert not directory.exists()
+        return inheritance
+
+    def leave_memory(self, *lines: bytes) -> None:
+        Memory.create(self.memory, memory_plan(self.settings), counter_names(self.settings))
+        write_launch(self.memory, self.raw, "killed-run", [])
+        writer = Memory(self.memory).events_writer("executor")
+        for line in lines:
+            writer.push(line)
+        writer.close()
+
+    def journalled(self) -> list[bytes]:
+        paths = files(Path(self.settings.persistence.var_dir) / "journal")
+        return [entry.payload for path in paths for entry in read_file(path)]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(claim, "LAST_WORDS_S", 0.1)
+    made = Host(tmp_path)
+    yield made
+    made.epochs.close()
+
+
+def test_events_left_in_memory_are_journalled_once_and_the_memory_goes(host: Host) -> None:
+    """Among them may be the intent of an order that did leave."""
+    host.leave_memory(b"first", b"second")
+    assert host.claim().events == 2
+    assert not host.memory.exists()
+
+    host.leave_memory(b"third")
+    host.claim()
+    assert host.journalled() == [b"first", b"second", b"third"]
+
+
+def test_what_an_executor_left_to_its_successor_goes_to_the_next_instance(host: Host, tmp_path: Path) -> None:
+    """A signal's orders may have left before anybody was told: only its memory knows."""
+    host.leave_memory()
+    machines = Memory(host.memory).machines(writer=True)
+    machines.write(0, b"state")
+    machines.close()
+    inheritance = host.claim()
+
+    Memory.create(host.memory, memory_plan(host.settings), counter_names(host.settings))
+    inheritance.hand_over(host.memory)
+
+    assert Memory(host.memory).machines().read(0) == b"state"
+
+
+@pytest.mark.parametrize("changed", [{"mode": "sim"}, {"pairs": []}])
+def test_machines_of_other_pairs_or_of_venues_that_are_gone_are_not_taken_over(
+    host: Host, changed: dict[str, Any]
+) -> None:
+    host.leave_memory()
+    if "pairs" in changed:
+        changed = {"pairs": host.raw["pairs"][:1]}
+    write_launch(host.memory, host.raw | changed, "killed-run", [])
+
+    assert host.claim().machines == {}
+
+
+def test_events_that_persistence_had_journalled_are_not_doubled(host: Host) -> None:
+    """Killed between its fsync and giving the ring its space back."""
+    host.leave_memory(b"first", b"second")
+    journal_dir = Path(host.settings.persistence.var_dir) / "journal"
+    reader = Memory(host.memory).events_reader("executor")
+    journal = Journal(journal_dir, "killed-run", host.epochs.next())
+    first = reader.poll()
+    assert first is not None
+    journal.append("executor", reader.cursor, first)
+    journal.close()
+    reader.close()
+
+    assert host.claim().events == 1
+    assert host.journalled() == [b"first", b"second"]
+
+
+def test_memory_that_was_never_finished_is_removed(host: Host) -> None:
+    """Killed while it made its memory: nothing had been sent yet."""
+    host.memory.mkdir()
+    inheritance = host.claim()
+
+    assert "cannot be read" in inheritance.fields()["detail"]
+    assert not host.memory.exists()
+
+
+def test_clean_removes_it_unread(host: Host) -> None:
+    host.leave_memory(b"first")
+    assert host.claim(clean=True).events is None
+    assert not host.memory.exists()
+
+
+def test_a_process_that_does_not_end_is_killed(host: Host, tmp_path: Path) -> None:
+    """Two executors of one instance must never trade at once."""
+    (tmp_path / "executor.py").write_text(HUNG)
+    command = [sys.executable, "-m", "executor", "--memory", str(host.memory)]
+    hung = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert hung.stdout is not None
+    hung.stdout.readline()
+    assert processes_of(host.memory) == [hung.pid]
+
+    inheritance = host.claim()
+
+    assert inheritance.killed == [hung.pid]
+    assert hung.wait(5) == -9
+
+
+def test_a_command_that_looks_at_the_memory_is_no_process_of_it(host: Host, tmp_path: Path) -> None:
+    """A monitor left open must not be killed, and must not keep the next start waiting."""
+    (tmp_path / "tools.py").write_text(HUNG)
+    command = [sys.executable, "-m", "tools", "monitor", "--memory", str(host.memory)]
+    monitor = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert monitor.stdout is not None
+    monitor.stdout.readline()
+
+    assert host.claim().processes == []
+    assert monitor.poll() is None
+    monitor.kill()
+    monitor.wait()
+
+
+def test_a_living_owner_is_named_and_left_alone(host: Host) -> None:
+    with instance_directory(host.settings, host.epochs, Inheritance()) as directory:
+        directory.mkdir()
+        with pytest.raises(SegmentError, match=r"pid \d+ on .+ since 20\d\d-") as refused:
+            host.claim()
+        assert directory.exists()
+    assert host.settings.bot_id in str(refused.value)
