@@ -11,11 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
+from detector.agent import Detector
+from detector.rules import rules_for
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
 from executor.gates import limits_of, refuse_entry
@@ -33,11 +36,29 @@ from executor.switches import Switches
 from executor.templates import Armoury
 from kill_latch import KillLatch
 from launch import Stop
+from logs import make_log
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.memory import Memory, MemoryPlan
-from shm.names import PERSISTENCE_COUNTERS, SUPERVISOR_COUNTERS
+from shm.names import (
+    DETECTOR_HISTOGRAMS,
+    FEED_COUNTERS,
+    FEED_HISTOGRAMS,
+    PERSISTENCE_COUNTERS,
+    SUPERVISOR_COUNTERS,
+    detector_counters,
+)
 from shm.queue import QueueReader
-from shm.records import DepthBook, Quote, QuoteFlags, Signal, SignalKind, pack_depth
+from shm.records import (
+    QUOTE,
+    DepthBook,
+    PairPhase,
+    PairView,
+    Quote,
+    QuoteFlags,
+    Signal,
+    SignalKind,
+    pack_depth,
+)
 from venues.contract import E8, Account, Instrument
 
 ROUNDS = 50_000
@@ -66,7 +87,9 @@ def main() -> None:
         for number, leg in enumerate(settings.legs)
     )
     with _memory(settings) as memory:
-        timings = _net([_empty(), *_gates(settings, instruments, memory)])
+        timings = _net(
+            [_empty(), *_gates(settings, instruments, memory), *_evaluations(settings, instruments, memory)]
+        )
     print_table("a decision, warm", timings, unit_ns=1_000, unit="µs")
     write_results("decisions", {"timings_ns": [timing._asdict() for timing in timings]})
 
@@ -97,10 +120,19 @@ def _memory(settings: Settings) -> Iterator[Memory]:
         event_sources=(),
     )
     try:
-        counters = {"supervisor": SUPERVISOR_COUNTERS, "persistence": PERSISTENCE_COUNTERS}
-        Memory.create(
-            directory / "memory", plan, {process: (list(names), []) for process, names in counters.items()}
-        )
+        tables: dict[str, tuple[list[str], list[str]]] = {
+            "supervisor": (list(SUPERVISOR_COUNTERS), []),
+            "persistence": (list(PERSISTENCE_COUNTERS), []),
+            "detector": (
+                list(detector_counters(pair.id for pair in settings.pairs)),
+                list(DETECTOR_HISTOGRAMS),
+            ),
+            **{
+                f"feed-{venue}": (list(FEED_COUNTERS), list(FEED_HISTOGRAMS))
+                for venue in settings.venue_names
+            },
+        }
+        Memory.create(directory / "memory", plan, tables)
         memory = Memory(directory / "memory")
         for venue in settings.venue_names:
             _quote_all(memory, settings, venue)
@@ -177,6 +209,68 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
     rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
     desk.margins.by_venue = dict.fromkeys(settings.venue_names, rich)
     return desk
+
+
+def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
+    """From a quote in hand to what the detector makes of it, in both directions."""
+    venues = settings.venue_names
+    rings = {venue: memory.quotes_writer(venue) for venue in venues}
+    feeds = {venue: memory.counters(f"feed-{venue}", writer=True) for venue in venues}
+    counters = memory.counters("detector", writer=True)
+    for feed in feeds.values():
+        feed.set(feed.index("connected"), 1)
+        feed.set(feed.index("heartbeat_mono_ns"), time.monotonic_ns() + FOR_EVER_NS)
+    memory.pairs(writer=True).write(0, PairView(0, PairPhase.FLAT, 0, 0, 0, 0, 1, 0.0, 0, 0, 0, 0, 0))
+    rules = [
+        # The other leg's quote stands as long as the measurement takes.
+        replace(
+            rules_for(settings, number, instruments),
+            quote_age_ns_max=FOR_EVER_NS,
+            leg_skew_ns_max=FOR_EVER_NS,
+        )
+        for number in range(len(settings.pairs))
+    ]
+    log = make_log("detector", run_id="bench", to_stdout=False)
+    detector = Detector(memory, counters, settings, rules, log, epoch=1)
+    signals = memory.signals_reader()
+    first, second = instruments[0], instruments[1]
+    detector.do_work(time.monotonic_ns())
+
+    def publish(instrument: Instrument, bid_e8: int, ask_e8: int) -> None:
+        now = time.monotonic_ns()
+        quote = Quote(
+            instrument.instrument_id, bid_e8, ask_e8, E8, E8, 0, now, now, 0, int(QuoteFlags.VALID), 1
+        )
+        rings[instrument.venue].publish(QUOTE.pack(*quote))
+
+    def turn() -> None:
+        detector.do_work(0)
+
+    def calm() -> None:
+        publish(first, BID_E8, ASK_E8)
+
+    def wide() -> None:
+        """A gap that pays, and nothing under way: the quote that becomes a signal."""
+        for pair in detector._pairs:
+            pair.pending = None
+        detector._unsaid.clear()
+        while signals.poll() is not None:
+            signals.commit()
+        publish(first, BID_E8 - 100 * E8, ASK_E8 - 100 * E8)
+
+    publish(second, BID_E8, ASK_E8)
+    detector.do_work(0)
+    calm()
+    refused = percentiles("a quote that is refused, both directions", time_calls(turn, ROUNDS, calm))
+    wide()
+    before = counters.snapshot()["signals.btc"]
+    signalled = percentiles("a quote that becomes a signal", time_calls(turn, ROUNDS, wide))
+    assert counters.snapshot()["signals.btc"] - before >= ROUNDS
+    decided = counters.histogram("seen_to_decided")
+    inner = Timing(
+        "of which seen to decided", decided.percentile_ns(50), decided.percentile_ns(99), decided.count
+    )
+    return [refused, signalled, inner]
 
 
 if __name__ == "__main__":

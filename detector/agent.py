@@ -184,21 +184,21 @@ class Detector:
         return _QUOTES_PER_TURN
 
     def _on_quote(self, quote: Quote, seen_mono_ns: int) -> None:
-        counters = self._counters
-        counters.add(self._quotes_total)
-        self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
         self._quotes[quote.instrument_id] = quote
         pair = self._pairs_by_instrument[quote.instrument_id]
-        if pair is None:
-            return
-        outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
-        counters.add(pair.evaluations, len(outcomes))
-        for outcome in outcomes:
-            if isinstance(outcome, Refusal):
-                counters.add(pair.gates[outcome.gate])
-                pair.last_refusal = outcome
-            else:
-                self._signal(pair, outcome, quote, seen_mono_ns)
+        counters = self._counters
+        if pair is not None:
+            outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
+            for outcome in outcomes:
+                if type(outcome) is Opportunity:  # first of all: everything else can wait
+                    self._signal(pair, outcome, quote, seen_mono_ns)
+            for outcome in outcomes:
+                if type(outcome) is Refusal:
+                    counters.add(pair.gates[outcome.gate])
+                    pair.last_refusal = outcome
+            counters.add(pair.evaluations, len(outcomes))
+        counters.add(self._quotes_total)
+        self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
 
     def _market(self, pair: _Pair, now_mono_ns: int) -> Market:
         rules = pair.rules

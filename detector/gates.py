@@ -112,6 +112,13 @@ def size(available_e8: int, needed_e8: int) -> Refusal | None:
     return Refusal(Gate.SIZE, available_e8, needed_e8) if available_e8 < needed_e8 else None
 
 
+def slippage(past_touch_bps: float, slippage_bps_max: float) -> Refusal | None:
+    """What both books cost for the actual size, against their touches."""
+    if past_touch_bps <= slippage_bps_max:
+        return None
+    return Refusal(Gate.SLIPPAGE, past_touch_bps, slippage_bps_max)
+
+
 def not_pending(pending: Pending | None, view: PairView | None, now_mono_ns: int) -> Refusal | None:
     """One signal at a time: the last one was consumed, or nobody will act on it any more."""
     if pending is None or now_mono_ns > pending.expires_mono_ns:

@@ -33,6 +33,8 @@ class Rules:
     quote_age_ns_max: int
     leg_skew_ns_max: int
     liquidity_ratio_min: float
+    slippage_bps_max: float  # of one entry, both legs: more is refused
+    min_notional_e8: int  # the larger one of both venues
     reach_bps: float  # how far past the touch our orders may take: the executor's price band
     cooldown_ns: int
     hold_ns_max: int
@@ -75,6 +77,8 @@ def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument
         quote_age_ns_max=_ns(strategy.max_quote_age_ms),
         leg_skew_ns_max=_ns(strategy.max_leg_skew_ms),
         liquidity_ratio_min=strategy.min_liquidity_ratio,
+        slippage_bps_max=strategy.max_slippage_bps,
+        min_notional_e8=max(first.min_notional_e8, second.min_notional_e8),
         reach_bps=settings.execution.price_band_bps,
         cooldown_ns=_ns(strategy.cooldown_ms),
         hold_ns_max=_ns(strategy.max_hold_s * 1_000),

@@ -21,6 +21,7 @@ class Gate(StrEnum):
     EDGE = "edge"  # below the threshold, or does not pay for fees and slippage
     CONFIRMATION = "confirmation"  # not yet enough consecutive quotes
     SIZE = "size"  # too little at the touch and behind it
+    SLIPPAGE = "slippage"  # the books cost more for the actual size than max_slippage_bps
     PAIR_STATE = "pair_state"  # the executor is busy with the pair, or all layers are open
     RISK_STATE = "risk_state"  # entries are stopped: risk, pause, kill, reconciliation
     MAINTENANCE = "maintenance"  # a venue's maintenance window

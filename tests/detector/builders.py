@@ -100,12 +100,16 @@ def some_rules(**changes: Any) -> Rules:
         "quote_age_ns_max": 3_000 * MS,
         "leg_skew_ns_max": 3_000 * MS,
         "liquidity_ratio_min": 1.0,
+        "slippage_bps_max": 5.0,
         "reach_bps": 5.0,
         "cooldown_ns": 1_000 * MS,
         "hold_ns_max": 3_600_000 * MS,
         "signal_ttl_ns": 50 * MS,
     }
-    return Rules(**{**values, **changes})
+    values |= changes
+    legs = values["first"], values["second"]
+    values.setdefault("min_notional_e8", max(leg.min_notional_e8 for leg in legs))
+    return Rules(**values)
 
 
 ALIVE = FeedStatus(is_connected=True, beat_mono_ns=NOW_NS)

@@ -83,6 +83,7 @@ OBJECTIONS: list[tuple[Gate, dict[str, Any], dict[str, Any]]] = [
     (Gate.EDGE, {"edge_bps_min": 500.0}, {}),
     (Gate.CONFIRMATION, {"confirm_ticks": 2}, {}),
     (Gate.SIZE, {"layers": (Layer(10.0, e8(1_000)),)}, {}),
+    (Gate.SLIPPAGE, {"slippage_bps_max": -1.0}, {}),
     (Gate.PAIR_STATE, {}, {"pending": Pending(1, NOW_NS)}),
     (Gate.RISK_STATE, {}, {"view": a_view(entries_allowed=0, closed_mono_ns=NOW_NS)}),
     (Gate.MAINTENANCE, {}, {"maintenance_left_s": 5}),
