@@ -128,7 +128,7 @@ class World:
             pair_count=1,
             ring_cells=16,
             signal_queue_bytes=1 << 14,
-            event_queue_bytes=1 << 20,
+            event_queue_bytes=self.raw["runtime"].get("event_queue_kib", 1_024) << 10,
             event_sources=("executor",),
         )
         counters = {

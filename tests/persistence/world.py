@@ -182,7 +182,10 @@ class World:
         for _ in range(count):
             self._pushed += 1
             line = self.a_line("signal", source, serial=self._pushed, **fields)
-            wait_until(partial(self._queues[source].push, line), "room in the queue")
+            self.push_line(line, source)
+
+    def push_line(self, line: bytes, source: str = "executor") -> None:
+        wait_until(partial(self._queues[source].push, line), "room in the queue")
 
     def tell(self, event: str, **fields: Any) -> None:
         assert self._queues["executor"].push(self.a_line(event, "executor", **fields))
