@@ -60,6 +60,7 @@ EVENTS: Final[Mapping[str, str]] = {
     # orders
     "venue_ready": "logged in, streams stand, positions read",
     "venue_lost": "a venue's private stream or session is down: no entries until it is back",
+    "venue_status": "a venue stopped, or began again, to take orders that open: its own word for it",
     "intent_written": "orders are journalled and about to leave",
     "leg_sent": "an order's bytes were written",
     "leg_acked": "the venue accepted an order",

@@ -112,6 +112,9 @@ class Chores:
             return "unexplained position"
         if desk.breaker.is_open(time.monotonic_ns()):
             return "breaker"
+        for venue, gateway in desk.gateways.items():
+            if gateway.closed:
+                return f"{venue}: {gateway.closed}"
         results = desk.results
         if -results.today_e8 >= risk.max_daily_loss_quote_e8:
             return "daily loss"

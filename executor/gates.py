@@ -25,6 +25,7 @@ class Gate(StrEnum):
     PAIR_STATE = "pair_state"  # the pair is not at rest, or a leg's position is not confirmed
     SIGNAL_AGE = "signal_age"  # decided too long ago
     VENUE_READY = "venue_ready"  # a venue is not logged in, silent, or has no connection free
+    RATE_BUDGET = "rate_budget"  # only the reserve of a venue's rate limit is left, or it wants a pause
     LEG_PRICE = "leg_price"  # a leg has no usable price now
     BREAKER = "breaker"  # too many failures in a row
     DAILY_LOSS = "daily_loss"  # today's realised loss

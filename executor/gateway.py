@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from executor.rate_budget import RateBudget
 from venues.contract import (
     Account,
     Fill,
@@ -73,6 +74,14 @@ class OrderGateway(Protocol):
     @property
     def can_send(self) -> bool:
         """An order would leave at once if it were sent now."""
+
+    @property
+    def closed(self) -> str:
+        """Why the venue itself takes no order that opens now, in its own word; empty when it does."""
+
+    @property
+    def budget(self) -> RateBudget:
+        """What the venue's rate limits leave us."""
 
     async def run(self) -> None:
         """Log in and stay logged in, until cancelled. Raises LoginRefused."""

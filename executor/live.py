@@ -19,6 +19,7 @@ from executor.backoff import Backoff
 from executor.gateway import Listener, LoginRefused, NotSent, ReadyOrder
 from executor.http_pool import AnswerLost, HttpPool
 from executor.private_socket import PrivateSocket, SocketLost
+from executor.rate_budget import RateBudget
 from logs import Log
 from venues.contract import (
     Account,
@@ -41,9 +42,10 @@ from venues.contract import (
 )
 from venues.rest_client import perform
 
-POOL_SIZE = 4
 REST_TIMEOUT_S = 5.0
 CONNECTIONS_KEPT_S = 60.0
+FALLBACK_CONNECTIONS = 2  # one order per leg of a batch; used only while the private socket is gone
+STATUS_LOOK_S = 2.0  # modes such as cancel-only last about two minutes
 RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
 RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
 _T = TypeVar("_T")
@@ -56,7 +58,8 @@ def unix_ms() -> int:
 class LiveGateway:
     """See ``gateway.OrderGateway``. ``instruments`` are this venue's legs.
 
-    ``connections`` and ``answer_limit_s`` are for a venue that takes orders over HTTP. With
+    ``connections`` is for a venue that takes orders over HTTP; where a socket takes them, a few stand
+    by for orders of which not a byte could be written to it. With
     ``may_give_up`` a refused login ends ``run``; without it, because there may be positions to look
     after, it is tried for ever.
     """
@@ -88,15 +91,16 @@ class LiveGateway:
         self._session: aiohttp.ClientSession | None = None
         self._socket = PrivateSocket(trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame)
         self._unanswered: set[int] = set()  # orders on the private socket whose answer is to come
-        self._pool: HttpPool | None = None
-        if trading.create_transport == "http":
-            self._pool = HttpPool(
-                rest_url,
-                size=connections,
-                ping=warm_request,
-                answer_limit_s=answer_limit_s,
-                on_round_trip_ns=on_round_trip_ns,
-            )
+        self._takes_http = trading.create_transport == "http"
+        self._pool = HttpPool(
+            rest_url,
+            size=connections if self._takes_http else FALLBACK_CONNECTIONS,
+            ping=warm_request,
+            answer_limit_s=answer_limit_s,
+            on_round_trip_ns=on_round_trip_ns,
+        )
+        self.budget = RateBudget(trading.order_limits)
+        self._closed = ""
 
     # --- state ---
 
@@ -110,7 +114,12 @@ class LiveGateway:
 
     @property
     def can_send(self) -> bool:
-        return self._is_logged_in and (self._pool.free > 0 if self._pool else self._is_stream_ready)
+        """The fallback does not count: it is there for what mends and closes, not for entries."""
+        return self._is_logged_in and (self._pool.free > 0 if self._takes_http else self._is_stream_ready)
+
+    @property
+    def closed(self) -> str:
+        return self._closed
 
     # --- life ---
 
@@ -126,8 +135,8 @@ class LiveGateway:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renew_for_ever())
                 group.create_task(self._stream_for_ever())
-                if self._pool:
-                    group.create_task(self._pool.run())
+                group.create_task(self._watch_status_for_ever())
+                group.create_task(self._pool.run())
 
     async def _insist(self, call: Callable[[], Call[object]], what: str, *, gives_up: bool) -> None:
         """Repeat a conversation until it succeeds.
@@ -172,6 +181,20 @@ class LiveGateway:
                 backoff.reset()
                 await asyncio.sleep(RENEWALS_APART_S)
 
+    async def _watch_status_for_ever(self) -> None:
+        """What cannot be had leaves what was known: a venue that does not answer is noticed elsewhere."""
+        while True:
+            try:
+                closed = await self._perform(self._trading.query_closed())
+            except (TransportError, VenueError) as error:
+                self._lost("status", str(error))
+            else:
+                if closed != self._closed:
+                    self._closed = closed
+                    say = self._log.warning if closed else self._log.info
+                    say("venue_status", venue=self.venue, status=closed or "open")
+            await asyncio.sleep(STATUS_LOOK_S)
+
     async def _stream_for_ever(self) -> None:
         backoff = Backoff()
         while True:
@@ -208,17 +231,21 @@ class LiveGateway:
         signed = self._trading.sign_create(request, unix_ms())
         if isinstance(signed.wire, bytes):
             return ReadyOrder(request, signed.wire, signed.valid_until_unix_ms)
-        assert self._pool is not None
         return ReadyOrder(request, self._pool.render(signed.wire), signed.valid_until_unix_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_logged_in:
             raise NotSent(f"{self.venue}: not logged in")
-        if self._pool is not None:
+        if self._takes_http:
             self._pool.send(order.wire, partial(self._on_answer, order.request))
-        else:
+        elif self._is_stream_ready and self._socket.can_write:
             self._socket.write(order.wire)
             self._unanswered.add(order.request.client_order_id)
+        else:
+            # Not a byte of it has been written. Once one has, its outcome is asked for, never sent again.
+            wire = self._pool.render(self._trading.create_over_http(order.wire))
+            self._pool.send(wire, partial(self._on_answer, order.request))
+        self.budget.spend(time.monotonic_ns())
 
     def _on_answer(self, request: OrderRequest, answer: HttpResponse | AnswerLost) -> None:
         recv_mono_ns = time.monotonic_ns()
@@ -226,6 +253,8 @@ class LiveGateway:
             ack = OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=answer.reason)
         else:
             ack = self._trading.parse_create_response(request, answer)
+            self.budget.told(answer.headers, recv_mono_ns)
+        self._heard_pause(ack, recv_mono_ns)
         self._listener.on_ack(self.venue, ack, recv_mono_ns)
 
     def _on_event(self, event: PrivateEvent, recv_mono_ns: int) -> None:
@@ -235,9 +264,14 @@ class LiveGateway:
                 self._listener.on_up(self.venue)
             case OrderAck():
                 self._unanswered.discard(event.client_order_id)
+                self._heard_pause(event, recv_mono_ns)
                 self._listener.on_ack(self.venue, event, recv_mono_ns)
             case _:
                 self._listener.on_told(self.venue, event, recv_mono_ns)
+
+    def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
+        if ack.outcome is Outcome.REFUSED and ack.retry_after_ms is not None:
+            self.budget.refused(ack.retry_after_ms, recv_mono_ns)
 
     def _on_bad_frame(self, error: FrameError) -> None:
         # The frame's own text stays out of the log: a private frame may quote a token.
@@ -261,7 +295,10 @@ class LiveGateway:
         return account, await self._perform(self._trading.query_positions(unix_ms()))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
-        return await self._perform(self._trading.cancel_order(ref, unix_ms()))
+        self.budget.spend(time.monotonic_ns())
+        ack = await self._perform(self._trading.cancel_order(ref, unix_ms()))
+        self._heard_pause(ack, time.monotonic_ns())
+        return ack
 
     async def _perform(self, call: Call[_T]) -> _T:
         if self._session is None:

@@ -15,6 +15,7 @@ from picows import (
     WSAutoPingStrategy,
     WSError,
     WSFrame,
+    WSInvalidStatusError,
     WSListener,
     WSMsgType,
     WSTransport,
@@ -57,15 +58,16 @@ class PrivateSocket:
         self._transport: WSTransport | None = None
 
     @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_disconnected
+    def can_write(self) -> bool:
+        transport = self._transport
+        return transport is not None and not transport.is_disconnected and not transport.is_close_frame_sent
 
     def write(self, frame: bytes) -> None:
         """Write one text frame at once. Raises NotSent when there is no connection to write to."""
-        transport = self._transport
-        if transport is None or transport.is_disconnected or transport.is_close_frame_sent:
+        if not self.can_write:
             raise NotSent(f"{self._trading.venue}: the private socket is not connected")
-        transport.send(WSMsgType.TEXT, frame)
+        assert self._transport is not None
+        self._transport.send(WSMsgType.TEXT, frame)
 
     async def live_once(self, is_ready: Callable[[], bool]) -> None:
         """Connect and carry frames until the connection ends; always raises SocketLost.
@@ -88,6 +90,12 @@ class PrivateSocket:
                 max_redirects=0,  # another host would be given our token
                 logger_name=_picows_log,
             )
+        except WSInvalidStatusError as error:
+            status = int(error.response.status) if error.response else 0
+            change = self._trading.stream_refused(status)
+            raise SocketLost(
+                f"upgrade refused: HTTP {status}" + (f"; {change} comes next" if change else "")
+            ) from None
         except (WSError, OSError, TimeoutError) as error:
             raise SocketLost(f"no connection: {type(error).__name__}") from None
         assert isinstance(listener, _Frames)
@@ -129,7 +137,7 @@ class PrivateSocket:
 
     def _write_queued(self) -> None:
         for frame in self._trading.stream_take_frames():
-            if self.is_open:
+            if self.can_write:
                 self.write(frame)
 
 

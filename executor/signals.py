@@ -10,6 +10,7 @@ from executor.entries import entry_finds_pair_at_rest
 from executor.gates import EntryCheck, EntryLeg, Gate, Refusal, refuse_entry, refuse_old
 from executor.messages import At, Enter, Exit
 from executor.pricing import price_to_take_e8
+from executor.rate_budget import Urgency
 from executor.state import Halt
 from executor.switches import Switches
 from shm.queue import QueueReader
@@ -54,7 +55,7 @@ class Signals:
             event: Enter | Exit = Exit(at, signal.signal_id, "signal")
         else:
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
-            refusal = refuse_entry(self._entry_check(pair, signal, at))
+            refusal = refuse_entry(self._entry_check(pair, signal, at)) or self._refuse_rate(pair, at)
             event = _enter(signal, at)
         if refusal is not None:
             self._refused(pair, signal, refusal)
@@ -113,6 +114,14 @@ class Signals:
             desk.gateways[venue].can_send,
             desk.margins.by_venue[venue],
         )
+
+    def _refuse_rate(self, pair: Pair, at: At) -> Refusal | None:
+        """An entry leaves what mends and closes positions enough room in both venues' rate limits."""
+        for instrument in pair.rules.instruments:
+            budget = self._desk.gateways[instrument.venue].budget
+            if not budget.has_room(Urgency.OPEN, at.now_mono_ns):
+                return Refusal(Gate.RATE_BUDGET, budget.room_to_open(at.now_mono_ns), 1)
+        return None
 
     def _deep_cost(
         self, pair: Pair, leg: int, side: Side, limit_e8: int, size_e8: int, now_mono_ns: int

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from executor.desk import Desk, Pair, touch_e8
 from executor.gateway import NotSent, ReadyOrder
 from executor.messages import At, Purpose, Send, SendFailed
+from executor.rate_budget import URGENCY_OF
 from executor.templates import Slot
 from venues.contract import OffGrid, OrderRequest
 
@@ -63,12 +64,13 @@ class Wire:
         withheld = (
             next((str(order) for order in orders if isinstance(order, NotSent)), "") if is_entry else ""
         )
+        withheld = withheld or self._no_room_for(pair, sends)
         for send, order in zip(sends, orders, strict=True):
             try:
                 if isinstance(order, NotSent):
                     raise order
                 if withheld:
-                    raise NotSent(f"the other leg cannot leave: {withheld}")
+                    raise NotSent(f"withheld: {withheld}")
                 self._desk.gateways[pair.rules.instruments[send.leg].venue].send(order)
             except NotSent as error:
                 failed.append((send, str(error)))
@@ -78,6 +80,17 @@ class Wire:
                 written.append((send, time.monotonic_ns()))
         self._account(pair, written)
         return [SendFailed(self._desk.at(pair), send.client_order_id, reason) for send, reason in failed]
+
+    def _no_room_for(self, pair: Pair, sends: Sequence[Send]) -> str:
+        """Why a venue's rate limit withholds the whole batch, empty when it does not: a close of one leg
+        that the other's limit stopped would leave that one alone."""
+        now_mono_ns = time.monotonic_ns()
+        for send in sends:
+            venue = pair.rules.instruments[send.leg].venue
+            if not self._desk.gateways[venue].budget.has_room(URGENCY_OF[send.purpose], now_mono_ns):
+                self._desk.reports.count("orders_withheld_total", len(sends))
+                return f"only the reserve of {venue}'s rate limit is left"
+        return ""
 
     def _account(self, pair: Pair, written: Sequence[tuple[Send, int]]) -> None:
         desk, stages = self._desk, pair.fresh

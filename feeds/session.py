@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from picows import WSError, ws_connect
+from picows import WSError, WSInvalidStatusError, ws_connect
 
 from feeds.backoff import Backoff
 from feeds.connection import FRAME_BYTES_MAX, Connection
@@ -114,6 +114,11 @@ class Session:
                 )
         except TimeoutError:
             connection.end(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+            return
+        except WSInvalidStatusError as error:
+            status = int(error.response.status) if error.response else 0
+            change = self._protocol.refused(status)
+            connection.end(f"upgrade refused: HTTP {status}" + (f"; {change} comes next" if change else ""))
             return
         except (OSError, WSError) as error:
             connection.end(f"cannot connect: {error}")

@@ -77,6 +77,7 @@ EXECUTOR_COUNTERS = {
     "signals_expired_total": "signals refused for their age",
     "signals_refused_total": "signals refused by a gate before the wire",
     "orders_sent_total": "orders whose bytes were written",
+    "orders_withheld_total": "orders not written because only the reserve of a venue's rate limit was left",
     "orders_rejected_total": "orders a venue refused",
     "orders_in_doubt": "orders whose outcome is unknown now",
     "template_hits_total": "orders taken from an armed template",

@@ -245,6 +245,13 @@ class SignedOrder(NamedTuple):
         return f"SignedOrder({self.request}, valid_until_unix_ms={self.valid_until_unix_ms})"
 
 
+class RateLimit(NamedTuple):
+    """So many calls in any window, refilled continuously."""
+
+    calls: int
+    window_ms: int
+
+
 class FrameError(Exception):
     """A frame is not as documented. Nothing of it was used. The session resubscribes."""
 
@@ -306,7 +313,13 @@ class MarketData(Protocol):
     """
 
     venue: str
-    url: str  # complete, query included
+
+    @property
+    def url(self) -> str:
+        """Complete, query included."""
+
+    def refused(self, status: int) -> str:
+        """The upgrade got this HTTP status. Returns what the URL asks for instead now, if anything."""
 
     def connected(self, now_mono_ns: int) -> None:
         """A new connection stands: forget all books, queue the subscriptions."""
@@ -339,6 +352,8 @@ class Trading(Protocol):
     venue: str
     create_transport: Literal["http", "ws"]
     taker_time_in_force: TimeInForce  # how this venue is taken from safely
+    # Creates and cancels of one account share them; empty where the venue publishes none.
+    order_limits: tuple[RateLimit, ...]
 
     # --- REST conversations (see Call) ---
     def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
@@ -364,6 +379,9 @@ class Trading(Protocol):
 
     def query_account(self, now_unix_ms: int) -> Call[Account]: ...
 
+    def query_closed(self) -> Call[str]:
+        """Why the venue takes no order that opens now, in its own word; empty when it does."""
+
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
         """ACCEPTED means queued: the truth follows on the stream or by query."""
 
@@ -374,9 +392,15 @@ class Trading(Protocol):
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         """The answer to a create sent over HTTP."""
 
+    def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
+        """A signed order's wire as a REST request. Only for one of which certainly no byte was written."""
+
     # --- private stream ---
     def stream_url(self) -> str:
         """Complete URL; valid after ``login``. Holds a token on some venues: never log it."""
+
+    def stream_refused(self, status: int) -> str:
+        """The upgrade got this HTTP status. Returns what the URL asks for instead now, if anything."""
 
     def stream_connected(self, now_mono_ns: int) -> None:
         """A new private connection stands: queue authentication and subscriptions."""

@@ -20,6 +20,7 @@ from executor.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
 from executor.paper.wire import OneWay
 from executor.prices import Prices
+from executor.rate_budget import RateBudget
 from executor.rules import ORDER_LIFE_MS, taker_fee_bps
 from logs import Log
 from settings import PROJECT, PaperVenueSettings, Settings
@@ -114,6 +115,7 @@ class PaperGateway:
         self._listener = listener
         self._log = log
         self._is_open = False
+        self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
             OneWay(
                 random.Random(f"{seed} {venue} {way}"),
@@ -124,6 +126,11 @@ class PaperGateway:
         )
 
     # --- state and life ---
+
+    @property
+    def closed(self) -> str:
+        """A virtual venue never is; the real one's windows are kept by the detector."""
+        return ""
 
     @property
     def is_up(self) -> bool:

@@ -21,7 +21,7 @@ from simulator.paradex.members import Members, account_id
 from simulator.paradex.private_feed import PrivateFeed
 from simulator.paradex.rest import RestApi
 from simulator.paradex.rpc import RpcSession
-from simulator.paradex.settings import FUNDING_PERIOD_S, SBE_VERSIONS, ParadexSettings, SystemStatus
+from simulator.paradex.settings import FUNDING_PERIOD_S, ParadexSettings, SystemStatus
 from simulator.paradex.signatures import Verifier
 from simulator.paradex.sockets import Socket
 from simulator.paradex.summaries import Summaries
@@ -173,10 +173,11 @@ class ParadexFront:
             return JSON
         if schema != str(sbe.SCHEMA_ID):
             raise ApiError("INVALID_REQUEST_PARAMETER", f"sbeSchemaId: {sbe.SCHEMA_ID} is served")
-        for served in SBE_VERSIONS:
+        versions = self._settings.sbe_versions
+        for served in versions:
             if version == str(served):
                 return served
-        raise ApiError("INVALID_REQUEST_PARAMETER", f"sbeSchemaVersion: {SBE_VERSIONS} are served")
+        raise ApiError("INVALID_REQUEST_PARAMETER", f"sbeSchemaVersion: {versions} are served")
 
     # --- what runs by itself ---
 

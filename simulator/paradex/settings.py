@@ -44,6 +44,7 @@ class ParadexSettings(FrontSettings):
     batch_max: int = 10
     rate_limits: RateLimits = field(default_factory=RateLimits)
     require_sbe: bool = False  # the live service answers 400 to a socket that asks for JSON
+    sbe_versions: tuple[int, ...] = SBE_VERSIONS  # any other is answered with 400
     sbe_private: bool = False  # encode orders, fills, positions, account in SBE on SBE sockets
     book_levels: int = 50  # per side, what the deltas feed shows
     delta_interval_ms: float = 50.0  # longest a change below the top of book waits for its delta

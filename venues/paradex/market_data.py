@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts
 from venues.paradex import sbe
-from venues.paradex.hosts import VENUE, sbe_url
+from venues.paradex.hosts import VENUE, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
@@ -43,7 +43,7 @@ class ParadexMarketData:
     """One market-data connection for a fixed set of instruments.
 
     Answers no pings: the venue's are protocol-level and answered by the socket library.
-    ``schema_version`` is what the service is asked for: 2, and 1 where it answers HTTP 400 to that.
+    ``schema_version`` is what the service is asked for first; see ``Encoding`` for what follows.
     """
 
     venue = VENUE
@@ -56,13 +56,23 @@ class ParadexMarketData:
         sbe: bool = True,
         schema_version: int = 2,
     ) -> None:
-        self.url = sbe_url(hosts.public_ws_url, sbe=sbe, schema_version=schema_version)
+        self._encoding = Encoding(hosts.public_ws_url, sbe=sbe, schema_version=schema_version)
+        self._instruments = dict(instruments)
+        self._next_id = FIRST_SESSION_ID
+        self._requests: dict[int, tuple[_Method, Subscription]] = {}
+        self._frames: list[bytes] = []
+        self._tops: list[TopOfBook] = []
+        self._changed: dict[int, Market] = {}  # by instrument id: markets whose depth to hand over
+        self._faults: list[FeedFault] = []
+        self._make_markets()
+
+    def _make_markets(self) -> None:
         # On an SBE connection the deltas take no parameters. The JSON form of the deltas is not
         # settled; the snapshots every client knows stand alone and need no guess.
-        book_channel = "order_book.{}.deltas" if sbe else "order_book.{}.snapshot@15@100ms"
+        book_channel = "order_book.{}.deltas" if self._encoding.is_sbe else "order_book.{}.snapshot@15@100ms"
         self._markets = {
             symbol: Market(symbol, instrument_id, book_channel.format(symbol))
-            for symbol, instrument_id in instruments.items()
+            for symbol, instrument_id in self._instruments.items()
         }
         # A bbo frame ends in its market's length and name: the whole tail is the key.
         self._by_tail = {_sbe_string(symbol): market for symbol, market in self._markets.items()}
@@ -71,12 +81,17 @@ class ParadexMarketData:
             for market in self._markets.values()
             for subscription in (market.bbo, market.depth)
         }
-        self._next_id = FIRST_SESSION_ID
-        self._requests: dict[int, tuple[_Method, Subscription]] = {}
-        self._frames: list[bytes] = []
-        self._tops: list[TopOfBook] = []
-        self._changed: dict[int, Market] = {}  # by instrument id: markets whose depth to hand over
-        self._faults: list[FeedFault] = []
+
+    @property
+    def url(self) -> str:
+        return self._encoding.url
+
+    def refused(self, status: int) -> str:
+        """The upgrade got this HTTP status. Returns what the URL asks for instead now, if anything."""
+        change = self._encoding.refused(status)
+        if change:
+            self._make_markets()  # channels are named differently
+        return change
 
     def connected(self, now_mono_ns: int) -> None:
         """A new connection stands: forget all books, queue the subscriptions."""

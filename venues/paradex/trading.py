@@ -34,6 +34,7 @@ from venues.contract import (
     Outcome,
     Position,
     PrivateEvent,
+    RateLimit,
     SignedOrder,
     StreamReady,
     TimeInForce,
@@ -44,7 +45,7 @@ from venues.contract import (
 )
 from venues.paradex import rest, sbe
 from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, refused_ack, rule_rpc
-from venues.paradex.hosts import VENUE, sbe_url
+from venues.paradex.hosts import VENUE, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
@@ -75,6 +76,8 @@ class ParadexTrading:
     venue = VENUE
     # The venue has no FOK, and IOC only with LIMIT, which is all we send.
     taker_time_in_force = TimeInForce.IOC
+    # Creates and cancels, REST and WebSocket together. Source: documentation, "Rate limits".
+    order_limits: tuple[RateLimit, ...] = (RateLimit(800, 1_000), RateLimit(17_250, 60_000))
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class ParadexTrading:
         if not (client_id_prefix.isascii() and client_id_prefix.isalnum() and len(client_id_prefix) <= 40):
             raise ValueError(f"client_id_prefix {client_id_prefix!r} is not 1 to 40 ASCII letters and digits")
         self.create_transport = create_transport
-        self._stream_url = sbe_url(hosts.private_ws_url, sbe=sbe, schema_version=schema_version)
+        self._encoding = Encoding(hosts.private_ws_url, sbe=sbe, schema_version=schema_version)
         self._recv_window_ms = recv_window_ms
         self._session = Session(credentials)
         self._instrument_ids: dict[str, int] = {}
@@ -154,6 +157,11 @@ class ParadexTrading:
     def query_account(self, now_unix_ms: int) -> Call[Account]:
         return (yield from self._session.ask(self._reader.account, "GET", "/account"))
 
+    def query_closed(self) -> Call[str]:
+        """``maintenance``, ``cancel_only`` or ``post_only``; empty when the system state is ``ok``."""
+        state = yield from rest.fetch_system_state()
+        return "" if state == "ok" else state
+
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
         """ACCEPTED means queued: the truth follows on the stream or by query."""
         try:
@@ -198,10 +206,19 @@ class ParadexTrading:
         if self.create_transport == "ws":
             frame = render_request(request.client_order_id, "order.create", params)
             return SignedOrder(request, frame, valid_until_unix_ms)
-        headers = (self._session.authorization(), ("Content-Type", "application/json"))
-        wire = HttpRequest("POST", "/orders", headers, orjson.dumps(params))
+        wire = self._create_request(orjson.dumps(params))
         token_good_until = self._session.token_expires_unix_ms - _WRITE_MARGIN_MS
         return SignedOrder(request, wire, min(valid_until_unix_ms, token_good_until))
+
+    def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
+        """The signature does not cover the way an order takes: the same parameters, another envelope."""
+        if isinstance(wire, HttpRequest):
+            return wire
+        return self._create_request(bytes(_FRAME_DECODER.decode(wire).params))
+
+    def _create_request(self, body: bytes) -> HttpRequest:
+        headers = (self._session.authorization(), ("Content-Type", "application/json"))
+        return HttpRequest("POST", "/orders", headers, body)
 
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         """The answer to a create sent over HTTP."""
@@ -219,7 +236,11 @@ class ParadexTrading:
 
     def stream_url(self) -> str:
         """The same for every account; the token travels in the first frame, not in the URL."""
-        return self._stream_url
+        return self._encoding.url
+
+    def stream_refused(self, status: int) -> str:
+        """Both encodings are read on any connection, so nothing else changes with the URL."""
+        return self._encoding.refused(status)
 
     def stream_connected(self, now_mono_ns: int) -> None:
         """A new private connection stands: queue authentication; the rest follows its reply."""
@@ -324,5 +345,10 @@ class _CreatedJson(msgspec.Struct, frozen=True):
     order: _OrderIdJson
 
 
+class _FrameJson(msgspec.Struct, frozen=True):
+    params: msgspec.Raw
+
+
+_FRAME_DECODER: Final = msgspec.json.Decoder(_FrameJson)
 _READ_ORDER_ID: Final = rest.json_as(_OrderIdJson)
 _CREATED_DECODER: Final = msgspec.json.Decoder(_CreatedJson)

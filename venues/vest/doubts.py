@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from venues.contract import RateLimit
+
 # Doubt: no list of network types is published. Every client seen sends 0 on production; one sends
 # 1 on development. Protocol notes, section 3.2.
 NETWORK_TYPE: Final = 0
@@ -44,6 +46,7 @@ SEND_MARGIN_MS: Final = 500
 # Doubt: no rate limit figures are published, and Retry-After only "may" accompany a 429. Without
 # the header we wait this long. Sections 2 and 10.
 RETRY_AFTER_MS: Final = 1_000
+ORDER_LIMITS: Final[tuple[RateLimit, ...]] = ()
 
 # Doubt: the documentation's sample spells this "websocketserver"; every working client uses the
 # name below. Section 9.

@@ -92,7 +92,7 @@ class VestMarketData:
     ) -> None:
         self.venue = VENUE
         routing = {ROUTING_PARAMETER: "restserver0"} if generation == "v2" else {}
-        self.url = with_query(hosts.public_ws_url, {"version": "1.0", **routing})
+        self._url = with_query(hosts.public_ws_url, {"version": "1.0", **routing})
         self._instrument_ids = {f"{symbol}@depth": number for symbol, number in instruments.items()}
         self._decimals = _DecimalTexts()
         self._last_request_id = 0
@@ -102,6 +102,14 @@ class VestMarketData:
         self._tops: list[TopOfBook] = []
         self._depths: dict[int, Depth] = {}
         self._faults: list[FeedFault] = []
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def refused(self, status: int) -> str:
+        """There is nothing else to ask for."""
+        return ""
 
     def connected(self, now_mono_ns: int) -> None:
         """Forget what the last connection left and subscribe, one request per channel."""

@@ -15,6 +15,7 @@ import msgspec
 from venues.contract import (
     Account,
     Call,
+    HttpRequest,
     HttpResponse,
     Instrument,
     OrderAck,
@@ -39,6 +40,7 @@ from venues.vest.answers import VENUE, acknowledge, read
 from venues.vest.codes import DUPLICATE
 from venues.vest.doubts import (
     IOC_ORDER_TYPE,
+    ORDER_LIMITS,
     ORDERS_PAGE_ROWS,
     RETRY_AFTER_MS,
     SEND_MARGIN_MS,
@@ -72,6 +74,7 @@ class VestTrading:
     create_transport: Literal["http", "ws"] = "http"
     # Documented, and all or nothing: Vest's CANCELLED events do not tell how much was filled.
     taker_time_in_force = TimeInForce.FOK
+    order_limits = ORDER_LIMITS
 
     def __init__(
         self, hosts: VenueHosts, credentials: VestCredentials, *, recv_window_ms: int = 5_000
@@ -184,6 +187,12 @@ class VestTrading:
             raise RuntimeError("vest: no instruments are known: drive fetch_instruments() first")
         return self._instruments
 
+    def query_closed(self) -> Call[str]:
+        """Which of our symbols are not ``TRADING``. No state of the whole venue is published."""
+        found = yield from instruments.fetch_instruments(self._known_instruments)
+        halted = [item.symbol for item in found if not item.is_trading]
+        return f"HALT {' '.join(halted)}" if halted else ""
+
     # --- acting ---
 
     def set_leverage(self, instrument: Instrument, leverage: int, now_unix_ms: int) -> Call[int]:
@@ -264,6 +273,10 @@ class VestTrading:
             valid_until_unix_ms=now_unix_ms + self._recv_window_ms - SEND_MARGIN_MS,
         )
 
+    def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
+        assert isinstance(wire, HttpRequest), "v2 takes orders over HTTP alone"
+        return wire
+
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         ack = acknowledge(request.client_order_id, response)
         if self._session.takes_grant(response) or ack.outcome is not Outcome.REFUSED:
@@ -274,6 +287,10 @@ class VestTrading:
 
     def stream_url(self) -> str:
         return self._session.stream_url()
+
+    def stream_refused(self, status: int) -> str:
+        """There is nothing else to ask for."""
+        return ""
 
     def stream_connected(self, now_mono_ns: int) -> None:
         self._stream.connected(now_mono_ns)
