@@ -20,7 +20,7 @@ from shm.names import DATABASE_AWAY, DATABASE_UP
 from shm.records import PairPhase
 from tools.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 
-_WIDE: Final = 130  # columns from which figures stand beside the pairs
+_WIDE: Final = 144  # columns from which figures stand beside the pairs
 _EVENTS_MIN: Final = 4  # lines the last events keep, whatever else there is
 _ALERTING: Final = (PairPhase.REPAIRING, PairPhase.HALTED)
 _SIDE_COLUMNS: Final = 62
