@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+BUILT := .venv/.built
 
 .PHONY: help run check test lint types format bench conformance differential fuzz torture lock clean
 
@@ -17,14 +18,14 @@ help:
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
-run: $(READY)
+run: $(BUILT)
 	@echo "tandem: starting python supervisor.py (mode of config.yaml; Ctrl-C stops in order)" >&2
 	@exec $(PY) supervisor.py
 
-check: $(READY)
+check: $(BUILT)
 	@$(PY) supervisor.py --check
 
-test: $(READY)
+test: $(BUILT)
 	@echo "tandem: running the tests (real processes, sockets and an embedded PostgreSQL; a few minutes)"
 	@$(PY) -m pytest
 
@@ -37,7 +38,7 @@ format: $(READY)
 types: $(READY)
 	@$(PY) -m mypy
 
-bench: $(READY) .venv-baselines/.ready .venv-conformance/.ready
+bench: $(BUILT) .venv-baselines/.ready .venv-conformance/.ready
 	@$(PY) -m benchmarks
 
 # What Tandem is compared with is built as its users would build it, in an environment of its own.
@@ -81,6 +82,10 @@ fuzz: $(READY) .venv-fuzz/.ready
 $(READY): requirements.lock
 	$(call environment,.venv,requirements.lock)
 
+# Hot code has a compiled twin, built where there is a compiler; without one the Python code serves.
+$(BUILT): $(READY) native.py $(wildcard venues/*/_*.c)
+	@$(PY) -m native && touch $@
+
 # $(call environment,DIRECTORY,PINNED REQUIREMENTS,MORE OPTIONS OF PIP)
 define environment
 	@echo "tandem: making the Python environment $(1) (once; about a minute)" >&2
@@ -107,4 +112,4 @@ lock:
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf .venv .venv-baselines .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

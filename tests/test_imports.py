@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "logs": set(),
     "epochs": set(),
+    "native": set(),
     "kill_latch": {"settings", "shm"},
     "tuning": LEAVES,
     "shm": set(),

@@ -69,6 +69,11 @@ class Market:
             price_e8 -= _TICK_E8
         self.paradex_bid_e8 = price_e8 // _TICK_E8 * _TICK_E8
 
+    def touch(self, venue: str) -> tuple[int, int]:
+        """Best bid and ask."""
+        bid_e8 = self.vest_bid_e8 if venue == "vest" else self.paradex_bid_e8
+        return bid_e8, bid_e8 + _TICK_E8
+
     # --- frames ---
 
     def vest_depth(self) -> bytes:

@@ -145,9 +145,11 @@ class Venues:
             settle()
         self.both_came.set()
 
-    def _make_order(self, client_id: str, symbol: str, is_buy: bool, size_e8: int, price_e8: int) -> _Order:
+    def _make_order(self, venue: str, client_id: str, symbol: str, is_buy: bool, size_e8: int) -> _Order:
+        """An order that fills at the touch: it is for the bot to give a limit that allows it."""
         self._order_count += 1
-        return _Order(self._order_count, client_id, symbol, is_buy, size_e8, price_e8)
+        bid_e8, ask_e8 = self.markets[0].touch(venue)
+        return _Order(self._order_count, client_id, symbol, is_buy, size_e8, ask_e8 if is_buy else bid_e8)
 
     def _fill(self, venue: str, order: _Order) -> None:
         signed_e8 = order.size_e8 if order.is_buy else -order.size_e8
@@ -179,11 +181,7 @@ class Venues:
     def _vest_create(self, request: Request) -> Reply:
         fields = orjson.loads(request.body)["order"]
         order = self._make_order(
-            str(fields["nonce"]),
-            fields["symbol"],
-            fields["isBuy"],
-            parse_e8(fields["size"]),
-            parse_e8(fields["limitPrice"]),
+            "vest", str(fields["nonce"]), fields["symbol"], fields["isBuy"], parse_e8(fields["size"])
         )
 
         def settle() -> None:
@@ -299,11 +297,11 @@ class Venues:
 
     def _paradex_order(self, params: dict[str, Any]) -> _Order:
         return self._make_order(
+            "paradex",
             params.get("client_id", ""),
             params["market"],
             params["side"] == "BUY",
             parse_e8(params["size"]),
-            parse_e8(params["price"]),
         )
 
     def _paradex_created(self, order: _Order) -> dict[str, Any]:
