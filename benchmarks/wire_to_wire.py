@@ -117,12 +117,11 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
             ports = json.loads(venues.stdout.readline())
             log: list[dict[str, Any]] = []
             if variant.contender == "tandem":
-                with tandem(variant, ports, directory, ca_file) as log_path:
-                    _trade(venues)
-                log = read_log(log_path)
-                if arguments.keep:
-                    arguments.keep.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(log_path, arguments.keep / f"{variant.name.replace(' ', '-')}.jsonl")
+                try:
+                    with tandem(variant, ports, directory, ca_file) as log_path:
+                        _trade(venues)
+                finally:
+                    log = keep_log(directory, variant, arguments.keep)
             else:
                 with run_bot(variant, ports, ca_file):
                     _trade(venues)
@@ -134,6 +133,15 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
     hits, misses = armed_orders(log)
     print_run(variant.name, found, parts, f"{hits} armed orders taken, {misses} missed" if log else "")
     return {"wire": as_dict(found), "stages": as_dict(parts), "hits": hits, "misses": misses}
+
+
+def keep_log(directory: Path, variant: Variant, keep: Path | None) -> list[dict[str, Any]]:
+    """Tandem's log, whole or as far as it came; copied where it shall be kept."""
+    path = directory / "log.jsonl"
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, keep / f"{variant.name.replace(' ', '-')}.jsonl")
+    return read_log(path)
 
 
 def _trade(venues: subprocess.Popen[str]) -> None:

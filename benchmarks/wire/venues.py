@@ -216,7 +216,14 @@ class Venues:
 
     def _vest_account(self) -> dict[str, Any]:
         positions = [
-            {"symbol": symbol, "isLong": size_e8 > 0, "size": format_e8(abs(size_e8), 4)}
+            {
+                "symbol": symbol,
+                "isLong": size_e8 > 0,
+                "size": format_e8(abs(size_e8), 4),
+                "entryPrice": "83440.00",
+                "markPrice": "83440.00",
+                "liqPrice": "10000.00" if size_e8 > 0 else "500000.00",
+            }
             for (venue, symbol), size_e8 in self.positions_e8.items()
             if venue == "vest" and size_e8
         ]
@@ -328,6 +335,8 @@ class Venues:
                 "status": "OPEN",
                 "side": "LONG" if size_e8 > 0 else "SHORT",
                 "size": payloads.decimal(size_e8),
+                "average_entry_price": "83440",
+                "liquidation_price": "10000" if size_e8 > 0 else "500000",
             }
             for (venue, symbol), size_e8 in self.positions_e8.items()
             if venue == "paradex" and size_e8
