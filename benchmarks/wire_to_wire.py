@@ -118,7 +118,7 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
             log: list[dict[str, Any]] = []
             if variant.contender == "tandem":
                 try:
-                    with tandem(variant, ports, directory, ca_file) as log_path:
+                    with tandem(variant, ports, directory, ca_file):
                         _trade(venues)
                 finally:
                     log = keep_log(directory, variant, arguments.keep)

@@ -126,8 +126,8 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
 
 
 @contextmanager
-def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None) -> Iterator[Path]:
-    """Run the whole product; yields its log, which is complete when the context has ended."""
+def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None) -> Iterator[None]:
+    """Run the whole product; ``log.jsonl`` in the directory is complete when the context has ended."""
     config, env_file, log = directory / "config.yaml", directory / "secrets.env", directory / "log.jsonl"
     config.write_text(yaml.safe_dump(tandem_config(variant, ports, directory)))
     env_file.write_text("".join(f"{name}={value}\n" for name, value in _SECRETS.items()))
@@ -142,7 +142,7 @@ def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None
         )
         try:
             _wait_for_tandem(process, log)
-            yield log
+            yield
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
