@@ -221,6 +221,8 @@ class ExecutionSettings(Section):
     drift_max_bps: Annotated[float, Field(ge=0, le=1_000)] = 10.0
     rearm_bps: Annotated[float, Field(gt=0, le=100)] = 1.0
     http_connections: Annotated[int, Field(ge=1, le=16)] = 2
+    stagger: bool = False
+    stagger_max_ms: Annotated[float, Field(gt=0, le=1_000)] = 50.0
     reconcile_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 10.0
 
 

@@ -57,7 +57,7 @@ class Conductor:
         self._desk = desk
         self._journal = journal
         self._views = views
-        self._wire = Wire(desk)
+        self._wire = Wire(desk, self.feed)
         self._asking = Asking(desk, self.feed)
         self._waiting: deque[tuple[Pair, Event]] = deque()
         self._is_stepping = False

@@ -22,6 +22,7 @@ from executor.results import PairResult, Results
 from executor.risk import Breaker, OrderRate
 from executor.slippage import Batch
 from executor.stages import Ledger, Stages
+from executor.stagger import Stagger
 from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.templates import Armoury
 from settings import Settings
@@ -73,12 +74,15 @@ class Desk:
     exposure: Exposure = field(init=False)
     results: Results = field(init=False)
     margins: Margins = field(init=False)
+    stagger: Stagger = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.exposure = Exposure([(pair.rules, pair.state) for pair in self.pairs])
         self.results = Results([pair.result for pair in self.pairs])
         self.margins = Margins(self.settings.venue_names, self.reports)
+        execution = self.settings.execution
+        self.stagger = Stagger(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))
 
     def tell_position(self, pair: Pair, leg: int, size_e8: int) -> None:
         """Log a position a venue has told, if it is news: positions are read all the time."""

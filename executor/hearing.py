@@ -23,6 +23,7 @@ from venues.contract import (
     OrderAck,
     OrderRef,
     OrderUpdate,
+    Outcome,
     Position,
     TransportError,
     VenueError,
@@ -43,6 +44,9 @@ class Hearing:
         if pair is None:
             return
         self._desk.ledger.acked(ack.client_order_id, recv_mono_ns)
+        sent_mono_ns = self._desk.ledger.sent_mono_ns(ack.client_order_id)
+        if sent_mono_ns and ack.outcome is not Outcome.IN_DOUBT:
+            self._desk.stagger.answered(venue, recv_mono_ns - sent_mono_ns)
         for batch in pair.batches.values():
             batch.stages.reached(batch.stages.acked, ack.client_order_id, recv_mono_ns)
         self._feed(pair, acked(self._desk.at(pair), ack))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from executor.desk import Desk, Pair, touch_e8
 from executor.gateway import NotSent, ReadyOrder
 from executor.messages import At, Purpose, Send, SendFailed
+from executor.orders import ENDED, OrderState
 from executor.rate_budget import URGENCY_OF
+from executor.stages import Stages
+from executor.stagger import Hold
 from executor.templates import Slot
 from venues.contract import OffGrid, OrderRequest
 
@@ -16,8 +20,10 @@ from venues.contract import OffGrid, OrderRequest
 class Wire:
     """Turns ``Send`` commands into bytes. Nothing here is awaited."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, tell_failed: Callable[[Pair, SendFailed], None]) -> None:
         self._desk = desk
+        self._tell_failed = tell_failed  # of an order that was held back and then did not leave
+        self._held: set[int] = set()  # client order ids
 
     def render(self, pair: Pair, send: Send, at: At) -> ReadyOrder | NotSent:
         """The bytes of an order, armed or made now; NotSent as a value when it cannot be made."""
@@ -56,7 +62,8 @@ class Wire:
         """Write a batch. Returns what did not leave.
 
         Closing and mending orders leave one without the other; an entry's first leg does not leave
-        when the second is known not to.
+        when the second is known not to. With ``execution.stagger`` the faster venue's leg of an entry
+        is held back for a moment: it leaves by itself, and nobody waits for it.
         """
         failed: list[tuple[Send, str]] = []
         written: list[tuple[Send, int]] = []
@@ -65,7 +72,10 @@ class Wire:
             next((str(order) for order in orders if isinstance(order, NotSent)), "") if is_entry else ""
         )
         withheld = withheld or self._no_room_for(pair, sends)
+        hold = self._hold(pair) if is_entry and len(sends) == 2 and not withheld else None
         for send, order in zip(sends, orders, strict=True):
+            if hold is not None and send.leg == hold.leg and isinstance(order, ReadyOrder):
+                continue
             try:
                 if isinstance(order, NotSent):
                     raise order
@@ -79,6 +89,13 @@ class Wire:
             else:
                 written.append((send, time.monotonic_ns()))
         self._account(pair, written)
+        if hold is not None:
+            send, order = next(item for item in zip(sends, orders, strict=True) if item[0].leg == hold.leg)
+            assert isinstance(order, ReadyOrder)
+            if written:
+                self._send_later(pair, send, order, hold)
+            else:  # an entry leaves whole or not at all
+                failed.append((send, f"the other leg cannot leave: {withheld}"))
         return [SendFailed(self._desk.at(pair), send.client_order_id, reason) for send, reason in failed]
 
     def _no_room_for(self, pair: Pair, sends: Sequence[Send]) -> str:
@@ -92,8 +109,50 @@ class Wire:
                 return f"only the reserve of {venue}'s rate limit is left"
         return ""
 
-    def _account(self, pair: Pair, written: Sequence[tuple[Send, int]]) -> None:
-        desk, stages = self._desk, pair.fresh
+    def _hold(self, pair: Pair) -> Hold | None:
+        first, second = pair.rules.instruments
+        return self._desk.stagger.hold((first.venue, second.venue))
+
+    def _send_later(self, pair: Pair, send: Send, order: ReadyOrder, hold: Hold) -> None:
+        self._held.add(send.client_order_id)
+        stages = pair.fresh
+        if stages is not None:
+            stages.client_order_ids[send.leg] = send.client_order_id
+        asyncio.get_running_loop().call_later(
+            hold.duration_ns / 1e9, self._send_held, pair, send, order, stages
+        )
+
+    def _send_held(self, pair: Pair, send: Send, order: ReadyOrder, stages: Stages | None) -> None:
+        """The held leg's moment. It stays when the other leg is known dead or its own has been given up."""
+        self._held.discard(send.client_order_id)
+        try:
+            if not self._is_still_wanted(pair, send):
+                raise NotSent("the other leg ended before this one had left")
+            self._desk.gateways[pair.rules.instruments[send.leg].venue].send(order)
+        except NotSent as error:
+            self._tell_failed(pair, SendFailed(self._desk.at(pair), send.client_order_id, str(error)))
+        else:
+            self._account(pair, [(send, time.monotonic_ns())], stages)
+            if stages is not None and all(stages.sent):
+                self._desk.ledger.both_sent(stages)
+            self.tell_sent(pair, [send], [])
+
+    def _is_still_wanted(self, pair: Pair, send: Send) -> bool:
+        own, other = pair.state.legs[send.leg], pair.state.legs[1 - send.leg]
+        is_live = any(
+            order.client_order_id == send.client_order_id and order.state is OrderState.SENT
+            for order in own.live
+        )
+        trade_id = pair.state.trade.trade_id if pair.state.trade else 0
+        sibling = max(
+            (order for order in (*other.live, *other.past) if order.trade_id == trade_id),
+            key=lambda order: order.client_order_id,
+            default=None,
+        )
+        return is_live and sibling is not None and not (sibling.state in ENDED and not sibling.filled_e8)
+
+    def _account(self, pair: Pair, written: Sequence[tuple[Send, int]], stages: Stages | None = None) -> None:
+        desk, stages = self._desk, stages or pair.fresh
         for send, sent_mono_ns in written:
             desk.rate.count(sent_mono_ns)
             desk.reports.count("orders_sent_total")
@@ -108,7 +167,7 @@ class Wire:
         """The ``leg_sent`` lines, once there is time for them."""
         unsent = {item.client_order_id for item in failed}
         for send in sends:
-            if send.client_order_id in unsent:
+            if send.client_order_id in unsent or send.client_order_id in self._held:
                 continue
             instrument = pair.rules.instruments[send.leg]
             fields = {
