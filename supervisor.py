@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
@@ -38,17 +37,16 @@ from settings import (
     Settings,
     SettingsError,
     load_raw,
-    parse_settings,
     read_secrets,
 )
 from shm import names
 from shm.counters import CounterTable
 from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
-from tools.preflight import load_instruments
+from tools.preflight import load_instruments, resolve
 from tuning import cores_kept_awake
-from venues.contract import VenueHosts, format_e8
-from venues.registry import hosts, secrets_of
+from venues.contract import format_e8
+from venues.registry import secrets_of
 
 VERSION: Final = "0.1.0"
 _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
@@ -426,43 +424,6 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"tandem {VERSION}")
     return parser.parse_args(argv)
-
-
-def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
-    """Validate; in mode sim every venue is the simulator. Returns settings and what they came from.
-
-    The simulator keeps each venue's own paths, so its URLs are production's on a loopback port.
-    Raises SettingsError.
-    """
-    settings = parse_settings(raw, source)
-    if settings.mode != "sim":
-        return settings, raw
-    ports = settings.simulator.ports
-    missing = [
-        Problem(f"simulator.ports.{venue}", "", "is missing: a pair trades there")
-        for venue in settings.venue_names
-        if venue not in ports
-    ]
-    if missing:
-        raise SettingsError(source, missing)
-    venues = {
-        venue: {**(raw.get("venues") or {}).get(venue, {}), **loopback_urls(hosts(venue), ports[venue])}
-        for venue in settings.venue_names
-    }
-    resolved = {**raw, "venues": venues}
-    return parse_settings(resolved, source), resolved
-
-
-def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
-    """The venue's URLs with scheme and host replaced."""
-    return {
-        name: urlunsplit(urlsplit(url)._replace(scheme=scheme, netloc=f"127.0.0.1:{port}"))
-        for name, scheme, url in (
-            ("rest_url", "http", production.rest_url),
-            ("public_ws_url", "ws", production.public_ws_url),
-            ("private_ws_url", "ws", production.private_ws_url),
-        )
-    }
 
 
 def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import launch
@@ -32,7 +33,7 @@ def connect(process: launch.Launch, venue: str, listener: Listener, *, may_give_
     try:
         for url in (where.rest_url, where.private_ws_url):
             require_secure(url)
-        trading = make_trading(process, venue, where)
+        trading = make_trading(settings, process.env_file, venue, where)
     except (InsecureUrl, ValueError) as error:
         launch.refuse(f"executor: {venue}: {error}")
     except KeyError as error:
@@ -50,20 +51,25 @@ def connect(process: launch.Launch, venue: str, listener: Listener, *, may_give_
     )
 
 
-def make_trading(process: launch.Launch, venue: str, where: VenueHosts) -> Trading:
-    """The venue's protocol object with its keys. KeyError names a missing one, ValueError a bad one."""
-    secrets = read_secrets(tuple(item.name for item in secrets_of(venue)), process.env_file)
-    if process.settings.mode == "sim":
+def make_trading(
+    settings: Settings, env_file: Path, venue: str, where: VenueHosts, **wishes: object
+) -> Trading:
+    """The venue's protocol object with its keys. KeyError names a missing one, ValueError a bad one.
+
+    ``wishes`` are options of the venue's own; one that it does not know is passed over.
+    """
+    secrets = read_secrets(tuple(item.name for item in secrets_of(venue)), env_file)
+    if settings.mode == "sim":
         secrets = simulated_secrets(venue)
     for item in secrets_of(venue):
         if _is_key(item) and item.name in secrets:
             register_secret(secrets[item.name])
     make = cast(Callable[..., Trading], venue_module(venue).Trading)
     # Venues that name orders by text are told what ours begin with.
-    options: dict[str, object] = {"recv_window_ms": ORDER_LIFE_MS}
-    if "client_id_prefix" in inspect.signature(make).parameters:
-        options["client_id_prefix"] = process.settings.bot_id.replace("-", "")
-    return make(where, credentials(venue, secrets), **options)
+    wishes = {"client_id_prefix": settings.bot_id.replace("-", ""), **wishes}
+    known = inspect.signature(make).parameters
+    options = {name: value for name, value in wishes.items() if name in known}
+    return make(where, credentials(venue, secrets), recv_window_ms=ORDER_LIFE_MS, **options)
 
 
 def simulated_secrets(venue: str) -> dict[str, str]:

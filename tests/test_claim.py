@@ -18,7 +18,8 @@ from persistence.journal import Journal, files, read_file
 from settings import PROJECT, load_raw
 from shm.memory import Memory
 from shm.segment import SegmentError
-from supervisor import counter_names, memory_plan, resolve
+from supervisor import counter_names, memory_plan
+from tools.preflight import resolve
 
 HUNG = (
     "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(flush=True)\ntime.sleep(60)\n"

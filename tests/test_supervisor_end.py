@@ -22,7 +22,8 @@ from epochs import Epochs
 from settings import PROJECT, load_raw
 from shm.counters import CounterTable
 from shm.names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
-from supervisor import Child, ProcessState, Supervisor, resolve
+from supervisor import Child, ProcessState, Supervisor
+from tools.preflight import resolve
 
 EXECUTOR = """
 import pathlib, signal, sys, time

@@ -20,6 +20,7 @@ from shm.segment import SegmentError
 COMMANDS: Final[Mapping[str, str]] = {
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
+    "kill": "cancel and close everything from outside, with proof",
     "latency": "percentiles of every stage of a running instance",
     "monitor": "the running instance on one screen, as it moves",
     "report": "what a period earned and why, as HTML, pictures and CSV",

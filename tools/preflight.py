@@ -7,15 +7,54 @@ from __future__ import annotations
 
 import asyncio
 from math import lcm
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
-from settings import E8, PairSettings, Problem, Settings, SettingsError
+from settings import E8, PairSettings, Problem, Settings, SettingsError, parse_settings
 from venues.contract import Instrument, TransportError, VenueError, VenueHosts
 from venues.registry import hosts, venue_module
 from venues.rest_client import perform
 
 _TIMEOUT_S = 10.0
+
+
+def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
+    """Validate; in mode sim every venue is the simulator. Returns settings and what they came from.
+
+    The simulator keeps each venue's own paths, so its URLs are production's on a loopback port.
+    Raises SettingsError.
+    """
+    settings = parse_settings(raw, source)
+    if settings.mode != "sim":
+        return settings, raw
+    ports = settings.simulator.ports
+    missing = [
+        Problem(f"simulator.ports.{venue}", "", "is missing: a pair trades there")
+        for venue in settings.venue_names
+        if venue not in ports
+    ]
+    if missing:
+        raise SettingsError(source, missing)
+    venues = {
+        venue: {**(raw.get("venues") or {}).get(venue, {}), **loopback_urls(hosts(venue), ports[venue])}
+        for venue in settings.venue_names
+    }
+    resolved = {**raw, "venues": venues}
+    return parse_settings(resolved, source), resolved
+
+
+def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
+    """The venue's URLs with scheme and host replaced."""
+    return {
+        name: urlunsplit(urlsplit(url)._replace(scheme=scheme, netloc=f"127.0.0.1:{port}"))
+        for name, scheme, url in (
+            ("rest_url", "http", production.rest_url),
+            ("public_ws_url", "ws", production.public_ws_url),
+            ("private_ws_url", "ws", production.private_ws_url),
+        )
+    }
 
 
 def venue_hosts(settings: Settings, venue: str) -> VenueHosts:

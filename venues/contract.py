@@ -186,6 +186,13 @@ class Position(NamedTuple):
     liquidation_price_e8: int  # 0 when none or unknown
 
 
+class Touch(NamedTuple):
+    """Best bid and ask of one instrument by REST; 0 for an empty side."""
+
+    bid_e8: int
+    ask_e8: int
+
+
 class Account(NamedTuple):
     """Margin account in quote currency."""
 

@@ -1,7 +1,7 @@
 """Finds a venue's package by its name: a venue is a folder here, and nothing else lists it.
 
 Each ``venues/<name>/__init__.py`` offers ``MarketData``, ``Trading``, ``Credentials``,
-``fetch_instruments`` and ``PRODUCTION_HOSTS``, in the shapes of ``venues.contract``.
+``fetch_instruments``, ``fetch_touch`` and ``PRODUCTION_HOSTS``, in the shapes of ``venues.contract``.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from simulator.faults import Fault
 from simulator.market import Top
 from simulator.orders import SimOrder
 from simulator.process import RunningSimulator, serve
-from supervisor import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
+from tools.preflight import loopback_urls
 from venues.contract import E8
 from venues.registry import hosts
 

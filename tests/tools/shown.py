@@ -15,7 +15,8 @@ from settings import PROJECT, Settings, load_raw
 from shm.memory import Memory
 from shm.names import PROCESS_STATES
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
-from supervisor import counter_names, memory_plan, resolve
+from supervisor import counter_names, memory_plan
+from tools.preflight import resolve
 from venues.contract import E8
 
 FLAT_VIEW = PairView(0, PairPhase.FLAT, 0, 0, 0, 0, 1, 0.0, 0, 0, 0, 0, 0)

@@ -5,7 +5,7 @@ The names ``venues.registry`` looks for, and the venue's own.
 
 from venues.paradex.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.paradex.market_data import ParadexMarketData
-from venues.paradex.rest import fetch_instruments
+from venues.paradex.rest import fetch_instruments, fetch_touch
 from venues.paradex.session import ParadexCredentials
 from venues.paradex.trading import ParadexTrading
 
@@ -23,4 +23,5 @@ __all__ = [
     "ParadexTrading",
     "Trading",
     "fetch_instruments",
+    "fetch_touch",
 ]

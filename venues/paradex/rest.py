@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from venues.contract import E8, Call, HttpRequest, HttpResponse, Instrument, TransportError, VenueError
+from venues.contract import E8, Call, HttpRequest, HttpResponse, Instrument, Touch, TransportError, VenueError
 from venues.paradex.errors import venue_error
 from venues.paradex.hosts import VENUE
 from venues.paradex.payload import PayloadError, exact_e8, read_json
@@ -63,6 +64,16 @@ def fetch_instruments(wanted: Mapping[str, int]) -> Call[list[Instrument]]:
         raise TransportError(f"{VENUE}: /markets: {error}") from None
 
 
+def fetch_touch(symbol: str) -> Call[Touch]:
+    """Best bid and ask now, for who has no feed. Source: Paradex OpenAPI file, ``GET /bbo/{market}``."""
+    response = yield HttpRequest("GET", f"/bbo/{quote(symbol, safe='')}")
+    told = read_answer(_READ_BBO, response)
+    try:
+        return Touch(exact_e8(told.bid or "0"), exact_e8(told.ask or "0"))
+    except PayloadError as error:
+        raise TransportError(f"{VENUE}: /bbo/{symbol}: {error}") from None
+
+
 def fetch_system_state() -> Call[str]:
     """``ok``, ``maintenance``, ``cancel_only`` or ``post_only``; the last two last about two minutes."""
     response = yield HttpRequest("GET", "/system/state")
@@ -110,6 +121,11 @@ class _MarketsJson(msgspec.Struct, frozen=True):
     results: list[msgspec.Raw]
 
 
+class _BboJson(msgspec.Struct, frozen=True):
+    bid: str = ""  # empty where nobody bids
+    ask: str = ""
+
+
 class _StateJson(msgspec.Struct, frozen=True):
     status: str
 
@@ -121,6 +137,7 @@ class _TimeJson(msgspec.Struct, frozen=True):
 _READ_MARKETS: Final = json_as(_MarketsJson)
 _SYMBOL_DECODER: Final = msgspec.json.Decoder(_SymbolJson)
 _MARKET_DECODER: Final = msgspec.json.Decoder(_MarketJson)
+_READ_BBO: Final = json_as(_BboJson)
 _READ_STATE: Final = json_as(_StateJson)
 _READ_TIME: Final = json_as(_TimeJson)
 

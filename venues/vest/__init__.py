@@ -2,7 +2,7 @@
 
 from venues.vest.codes import CloseAction, close_action
 from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
-from venues.vest.instruments import fetch_instruments
+from venues.vest.instruments import fetch_instruments, fetch_touch
 from venues.vest.market_data import VestMarketData
 from venues.vest.session import VestCredentials
 from venues.vest.trading import VestTrading
@@ -24,4 +24,5 @@ __all__ = [
     "VestTrading",
     "close_action",
     "fetch_instruments",
+    "fetch_touch",
 ]

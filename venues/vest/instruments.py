@@ -8,13 +8,23 @@ from urllib.parse import quote
 
 import msgspec
 
-from venues.contract import E8, Call, HttpRequest, Instrument, VenueError, parse_e8
+from venues.contract import (
+    E8,
+    Call,
+    HttpRequest,
+    Instrument,
+    Touch,
+    TransportError,
+    VenueError,
+    parse_e8,
+)
 from venues.vest.answers import VENUE, read
 from venues.vest.doubts import MAX_SIZE_E8, MIN_NOTIONAL_E8, TRADING_STATUS_WHEN_ABSENT
-from venues.vest.wire import ExchangeInfo, SymbolRow
+from venues.vest.wire import DepthSides, ExchangeInfo, SymbolRow
 
 PUBLIC_HEADERS: Final = (("xrestservermm", "restserver0"),)
 
+_depth_decoder = msgspec.json.Decoder(DepthSides)
 _exchange_info_decoder = msgspec.json.Decoder(ExchangeInfo)
 
 
@@ -33,6 +43,17 @@ def fetch_instruments(wanted: Mapping[str, int]) -> Call[list[Instrument]]:
             VENUE, "unknown symbol", f"Vest does not list {', '.join(missing)}: check the pair's legs"
         )
     return [_instrument(rows[symbol], instrument_id) for symbol, instrument_id in wanted.items()]
+
+
+def fetch_touch(symbol: str) -> Call[Touch]:
+    """Best bid and ask now, for who has no feed. Source: Vest API v2 documentation, ``GET /depth``."""
+    response = yield HttpRequest("GET", f"/depth?symbol={quote(symbol, safe='')}&limit=1", PUBLIC_HEADERS)
+    sides = read(response, _depth_decoder, "GET /depth")
+    try:
+        bid_e8, ask_e8 = (parse_e8(side[0][0]) if side else 0 for side in (sides.bids, sides.asks))
+    except ValueError as error:
+        raise TransportError(f"{VENUE}: GET /depth of {symbol}: {error}") from None
+    return Touch(bid_e8, ask_e8)
 
 
 def _instrument(row: SymbolRow, instrument_id: int) -> Instrument:

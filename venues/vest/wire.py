@@ -103,6 +103,13 @@ class ExchangeInfo(msgspec.Struct):
     symbols: list[SymbolRow]
 
 
+class DepthSides(msgspec.Struct):
+    """``GET /depth``: price and size as text, best first."""
+
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
 class Registration(msgspec.Struct, rename="camel"):
     api_key: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+\Z")]  # travels as a header
     acc_group: Annotated[int, msgspec.Meta(ge=0)]
