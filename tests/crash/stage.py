@@ -11,6 +11,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,16 +45,17 @@ class Market:
 
     def __init__(self) -> None:
         self.gap_bps = 0.0
+        self.steps = 0
         self.size_e8 = dict.fromkeys(SYMBOLS, 5 * E8)
 
     def tops(self) -> Iterator[Top]:
-        at_ns, count = 0, 0
+        at_ns = 0
         while True:
-            count += 1
+            self.steps += 1
             for venue, symbol in SYMBOLS.items():
                 shift = 1 + self.gap_bps / 10_000 if venue == "paradex" else 1.0
                 bid_e8 = int(50_000 * shift) * E8
-                size_e8 = self.size_e8[venue] + count % 2 * E8 // 10
+                size_e8 = self.size_e8[venue] + self.steps % 2 * E8 // 10
                 yield Top(at_ns, venue, symbol, bid_e8, size_e8, bid_e8 + E8, size_e8)
             at_ns += _STEP_NS
 
@@ -100,6 +102,12 @@ class Stage:
         self._thread.join(10)
         self._loop.close()
         shutil.rmtree(memory_dir(self.config), ignore_errors=True)
+
+    def let_the_market_go_on(self, steps: int = 40) -> None:
+        """Until both venues have quoted that often; a step is a twentieth of a second."""
+        until = self.market.steps + steps
+        while self.market.steps < until:
+            time.sleep(0.02)
 
     # --- the venues' word; read in their own thread ---
 

@@ -80,13 +80,14 @@ def test_it_closes_everything_while_the_executor_hangs_and_the_database_is_down(
             assert first["positions_e8"] == last["positions_e8"] == {}
             assert len(venue["closes"]) == 1
         # Awake again, the executor finds its legs gone and opens nothing, however wide the gap, until
-        # it is let. A market that moves on makes the command's start a long time.
+        # it is let.
         os.kill(executor, signal.SIGCONT)
         os.kill(instance.process.pid, signal.SIGCONT)
         instance.wait_for(
             lambda line: line["event"] == "reconcile_diff" and line["explained_by"] == "closed outside"
         )
         instance.wait_for("trade_closed")
+        stage.let_the_market_go_on()
         assert main(["kill", "--release", "--config", str(stage.config)]) == 0
         released = instance.wait_for("trade_opened", timeout_s=60)
     finally:
