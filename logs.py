@@ -67,6 +67,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "leg_rejected": "the venue or our own check refused an order",
     "leg_filled": "an order filled, wholly or in part",
     "fill": "one execution as the venue reported it",
+    "funding_paid": "a venue has settled funding; positive = received",
     "position": "a position changed, as the venue reports it",
     "leg_cancelled": "an order ended with size left",
     "leg_unknown": "no answer in time: the order is in doubt and will be asked for",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -29,6 +30,9 @@ from venues.contract import (
     VenueError,
 )
 
+_FUNDING_TRIES = 5
+_FUNDING_PAUSE_S = 1.0  # an order's row may follow its event
+
 Feed = Callable[[Pair, Event], None]
 
 
@@ -38,6 +42,7 @@ class Hearing:
     def __init__(self, desk: Desk, feed: Feed) -> None:
         self._desk = desk
         self._feed = feed
+        self._asking = Asking(desk, feed)
 
     def on_ack(self, venue: str, ack: OrderAck, recv_mono_ns: int) -> None:
         pair = self._desk.pair_of_order(ack.client_order_id)
@@ -90,6 +95,12 @@ class Hearing:
             "fee_e8": fill.fee_e8,
         }
         self._desk.reports.log("info", "fill", fields)
+        leg = fill.instrument_id % 2
+        if fill.funding_e8 is not None:
+            tell_funding(self._desk, pair, leg, payment_id=fill.fill_id, amount_e8=fill.funding_e8)
+        elif fill.venue_order_id:
+            question = self._asking.about_funding(pair, leg, client_order_id, fill.venue_order_id)
+            self._desk.start(question)
 
     def on_up(self, venue: str) -> None:
         self._desk.reports.log("info", "venue_ready", {"venue": venue})
@@ -130,6 +141,24 @@ class Asking:
         told = None if update is None else order_told(at, client_order_id, update)
         self._feed(pair, QueryAnswered(at, client_order_id, asked_mono_ns, told))
 
+    async def about_funding(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
+        """What funding an order's fills have settled, where fills do not tell. For the books alone:
+        nothing depends on it, so it is asked for a few times and then let be."""
+        instrument = pair.rules.instruments[leg]
+        ref = OrderRef(client_order_id, instrument, venue_order_id)
+        for _ in range(_FUNDING_TRIES):
+            try:
+                update = await self._desk.gateways[instrument.venue].query_order(ref)
+            except (TransportError, VenueError) as error:
+                self._desk.reports.venue_lost(instrument.venue, "funding", error)
+            else:
+                if update is not None and update.funding_e8 is not None:
+                    tell_funding(
+                        self._desk, pair, leg, payment_id=venue_order_id, amount_e8=update.funding_e8
+                    )
+                    return
+            await asyncio.sleep(_FUNDING_PAUSE_S)
+
     async def to_cancel(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
         instrument = pair.rules.instruments[leg]
         ref = OrderRef(client_order_id, instrument, venue_order_id)
@@ -152,6 +181,14 @@ class Asking:
                 size_e8 = sizes_e8[instrument.instrument_id]
                 self._feed(pair, PositionRead(self._desk.at(pair), leg, size_e8, asked_mono_ns))
                 self._desk.tell_position(pair, leg, size_e8)
+
+
+def tell_funding(desk: Desk, pair: Pair, leg: int, *, payment_id: str, amount_e8: int) -> None:
+    """Log funding that a venue has settled; ``payment_id`` is its own on that venue."""
+    if amount_e8:
+        instrument = pair.rules.instruments[leg]
+        about = {"pair": pair.rules.pair, "leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+        desk.reports.log("info", "funding_paid", {**about, "payment_id": payment_id, "amount_e8": amount_e8})
 
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:

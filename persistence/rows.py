@@ -82,6 +82,11 @@ _POSITION: Final = """
         venue_size_base = excluded.venue_size_base, venue_told_at = excluded.venue_told_at
     where positions.venue_told_at is null or positions.venue_told_at <= excluded.venue_told_at
 """
+_FUNDING: Final = """
+    insert into funding (venue, payment_id, symbol, pair, run_id, amount_quote, paid_at)
+    values (%(venue)s, %(payment_id)s, %(symbol)s, %(pair)s, %(run_id)s, %(amount)s, %(ts)s)
+    on conflict (venue, payment_id) do update set amount_quote = excluded.amount_quote
+"""
 _TRADE_OPENED: Final = """
     insert into trades (trade_id, run_id, pair, direction, state, size_base, opened_at, entry_spread_bps)
     values (%(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'open', %(size)s, %(ts)s,
@@ -128,6 +133,7 @@ _SQL: Final[Mapping[str, str]] = {
     "leg_resolved": _ORDER_CHANGE,
     "fill": _FILL,
     "position": _POSITION,
+    "funding_paid": _FUNDING,
     "trade_opened": _TRADE_OPENED,
     "trade_closed": _TRADE_CLOSED,
 }

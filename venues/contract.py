@@ -162,6 +162,8 @@ class OrderUpdate(NamedTuple):
     fee_e8: int | None  # cumulative, positive = paid
     reason: str  # the venue's word for a cancel or reject
     venue_unix_ns: int
+    # Settled by what it filled, positive = received; None when the venue does not say.
+    funding_e8: int | None = None
 
 
 class Fill(NamedTuple):
@@ -176,6 +178,7 @@ class Fill(NamedTuple):
     size_e8: int
     fee_e8: int
     venue_unix_ns: int
+    funding_e8: int | None = None  # settled by this fill, positive = received; None: query the order
 
 
 class Position(NamedTuple):

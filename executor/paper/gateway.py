@@ -201,6 +201,7 @@ class PaperGateway:
                 size_e8=fill.size_e8,
                 fee_e8=fill.fee_e8,
                 venue_unix_ns=order.arrived_unix_ms * 1_000_000,
+                funding_e8=0,  # virtual accounts settle none
             )
             for number, fill in enumerate(order.fills, 1)
         ]

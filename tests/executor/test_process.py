@@ -14,7 +14,7 @@ from executor.lane import dump_event
 from executor.messages import At, Exit, LegMarket
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.world import LEGS, SIZE_E8, World, a_world
+from tests.executor.world import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
 
@@ -248,6 +248,25 @@ async def test_an_open_order_of_someone_else_stops_entries_and_is_not_touched() 
 
         world.exchange("vest").cancel(theirs)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+
+
+async def test_funding_that_closing_settles_is_told_as_the_venues_settle_it() -> None:
+    """Paradex says it with the fill, Vest in the order's row alone."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        for venue, symbol in SYMBOLS.items():
+            world.exchange(venue).accrue_funding(symbol, 3 * 10**12)  # 3 a unit: longs pay, shorts receive
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+
+        paid = {venue: await world.until_told("funding_paid", venue=venue) for venue in SYMBOLS}
+
+        assert {venue: line["amount_e8"] for venue, line in paid.items()} == {
+            "vest": -3 * SIZE_E8,
+            "paradex": 3 * SIZE_E8,
+        }
+        assert len(world.told("funding_paid")) == 2
 
 
 async def test_a_journal_that_is_full_stops_entries_and_lets_exits_through() -> None:

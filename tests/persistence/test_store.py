@@ -277,6 +277,23 @@ def test_every_layer_and_the_exit_have_their_own_row_with_both_legs(store: Store
     ]
 
 
+def test_funding_counts_on_the_day_it_was_paid(store: Store, database_url: str) -> None:
+    """Told twice it is one payment; the day's profit is net of it."""
+    payment = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "A", "payment_id": "p1"}
+    store.write(
+        [
+            an_entry(1, "trade_closed", **A_TRADE, **A_RESULT),
+            an_entry(2, "funding_paid", **payment, amount_e8=-(10**8)),
+            an_entry(3, "funding_paid", **payment, amount_e8=-(10**8)),
+            an_entry(4, "funding_paid", **{**payment, "venue": "paradex"}, amount_e8=3 * 10**8),
+        ]
+    )
+
+    assert rows(
+        database_url, "select pair, trades, fees_quote, funding_quote, net_quote from daily_profit"
+    ) == [("btc", 1, Decimal(1), Decimal(2), Decimal(6))]
+
+
 def test_slippage_is_told_per_venue(store: Store, database_url: str) -> None:
     pair = {
         "pair": "btc",

@@ -81,6 +81,7 @@ class PrivateReader:
             size_e8=_positive(exact_e8(fill.size)),
             fee_e8=reported_e8(fill.fee),
             venue_unix_ns=fill.created_at * 1_000_000,
+            funding_e8=reported_e8(fill.realized_funding),
         )
 
     def position(self, content: bytes | msgspec.Raw) -> Position | None:
@@ -164,6 +165,7 @@ class PrivateReader:
                 size_e8=_positive(message.size_e8),
                 fee_e8=message.fee_e8,
                 venue_unix_ns=_unix_ns(message.created_unix_us),
+                funding_e8=message.realized_funding_e8,
             )
         is_closed = _enum(sbe.PositionState, message.state) is sbe.PositionState.CLOSED
         return Position(
@@ -284,6 +286,7 @@ class _FillJson(msgspec.Struct, frozen=True):
     order_id: str | None = None  # none for transfers and settlements
     client_id: str | None = None
     created_at: UnixMs = 0
+    realized_funding: str = "0"
 
 
 class _PositionJson(msgspec.Struct, frozen=True):

@@ -69,6 +69,7 @@ class OrderRow(msgspec.Struct, kw_only=True, rename="camel"):
     last_filled_time: UnixMs | None = None
     avg_filled_price: str | None = None
     fees: str | None = None
+    settled_funding: str | None = None  # rows only: events do not tell it
     post_time: UnixMs | None = None
 
 
@@ -172,6 +173,7 @@ def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
         fee_e8=report_e8(row.fees),
         reason=describe(row.code) if row.code is not None else "",
         venue_unix_ns=unix_ms * _NS_PER_MS,
+        funding_e8=report_e8(row.settled_funding),
     )
 
 
