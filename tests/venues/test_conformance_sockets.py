@@ -157,7 +157,9 @@ async def test_a_taken_order_is_filled_and_every_source_tells_the_same(kit: Kit)
         assert 0 < fill.fee_e8 < 60_001 * SIZE_E8 // 1_000
         queried = await desk.query(request)
         assert queried is not None
-        assert queried._replace(venue_unix_ns=0) == final._replace(venue_unix_ns=0)
+        assert queried._replace(venue_unix_ns=0, funding_e8=None) == final._replace(venue_unix_ns=0)
+        # What it settled in funding is told with the fill, or in the order's row.
+        assert (fill.funding_e8, queried.funding_e8) in ((0, None), (None, 0))
         [position] = await desk.run(desk.trading.query_positions(now_unix_ms()))
         assert position[:3] == (INSTRUMENT_ID, SIZE_E8, 60_001 * E8)
         account = await desk.run(desk.trading.query_account(now_unix_ms()))

@@ -70,6 +70,7 @@ FILL = {
     "price": "64990",
     "size": "0.04",
     "fee": "0.077988000001",
+    "realized_funding": "-0.000000250001",
     "created_at": NOW_MS,
 }
 
@@ -861,7 +862,7 @@ def test_fills_positions_and_account_from_json() -> None:
     trading.stream_receive(notification("fills.DOGE-USD-PERP", FILL | {"market": "DOGE-USD-PERP"}), False, 9)
 
     assert trading.stream_take_events() == [
-        Fill("f1", 17, VENUE_ID, 7, Side.SELL, 6_499_000_000_000, 4_000_000, 7_798_800, NOW_MS * 10**6),
+        Fill("f1", 17, VENUE_ID, 7, Side.SELL, 6_499_000_000_000, 4_000_000, 7_798_800, NOW_MS * 10**6, -25),
         Position(7, 4_000_000, 6_499_012_345_678, 0, 0),
         Account(10**8, 5 * 10**7, 0),
     ]
