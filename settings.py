@@ -151,6 +151,8 @@ class StrategySettings(Section):
     expected_slippage_bps: PositiveBps = 0.0
     max_slippage_bps: PositiveBps = 5.0
     learn_slippage: bool = True
+    include_funding: bool = True
+    expected_hold_s: Annotated[float, Field(gt=0, le=31_536_000)] = 3_600
     learned_slippage_samples_min: Annotated[int, Field(ge=1, le=100_000)] = 10
     learned_slippage_max_age_s: Annotated[float, Field(gt=0, le=31_536_000)] = 3_600
     max_edge_bps: PositiveBps = 150.0

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
@@ -108,6 +109,7 @@ class Detector:
         }
         self._views = memory.pairs()
         self._learned = memory.slippage()
+        self._funding = memory.funding()
         self._signals = memory.signals_writer()
         self._executor_bell = memory.doorbell("executor")
         self._quotes = [NO_QUOTE] * memory.plan.instrument_count
@@ -165,6 +167,7 @@ class Detector:
             feed.close()
         self._views.close()
         self._learned.close()
+        self._funding.close()
         self._signals.close()
 
     # --- the hot path ---
@@ -267,6 +270,7 @@ class Detector:
         self._next_clock_ns = now_mono_ns + _CLOCK_INTERVAL_NS
         now_unix_s = int(self._clock_unix_s())
         for pair in self._pairs:
+            pair.strategy.funding_bps = expected_funding_bps(pair.rules, self._funding.read, now_mono_ns)
             pair.strategy.slippage_bps = expected_slippage_bps(pair.rules, self._learned.read, now_unix_s)
         for feed in self._feeds.values():
             feed.maintenance_left_s = seconds_left(feed.spans, now_unix_s)
@@ -302,6 +306,7 @@ class Detector:
                 evaluations=evaluations,
                 signals=self._since_reported(pair, pair.signals),
                 expected_slippage_bps=round(pair.strategy.slippage_bps, 3),
+                expected_funding_bps=round(pair.strategy.funding_bps, 3),
                 gates={gate: count for gate, count in gates.items() if count},
                 last={"gate": last.gate.value, "value": last.value, "limit": last.limit} if last else None,
                 spreads_bps=self._spreads_bps(pair.rules),

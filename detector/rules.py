@@ -28,6 +28,8 @@ class Rules:
     is_slippage_learned: bool
     learned_samples_min: int
     learned_age_s_max: float
+    is_funding_included: bool
+    expected_hold_h: float
     edge_bps_min: float
     gain_bps_max: float  # more is too good to be true
     quote_age_ns_max: int
@@ -72,6 +74,8 @@ def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument
         is_slippage_learned=strategy.learn_slippage,
         learned_samples_min=strategy.learned_slippage_samples_min,
         learned_age_s_max=strategy.learned_slippage_max_age_s,
+        is_funding_included=strategy.include_funding,
+        expected_hold_h=strategy.expected_hold_s / 3_600,
         edge_bps_min=strategy.min_net_edge_bps,
         gain_bps_max=strategy.max_edge_bps,
         quote_age_ns_max=_ns(strategy.max_quote_age_ms),

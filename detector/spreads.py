@@ -22,9 +22,6 @@ def round_trip_fees_bps(first_taker_bps: float, second_taker_bps: float) -> floa
     return 2 * (first_taker_bps + second_taker_bps)
 
 
-def net_edge_bps(spread_bps: float, fees_bps: float, slippage_bps: float) -> float:
-    """What is left of an entry spread after fees in and out and the expected slippage.
-
-    Funding is not in it: no venue's funding rate reaches the detector.
-    """
-    return spread_bps - fees_bps - slippage_bps
+def net_edge_bps(spread_bps: float, fees_bps: float, slippage_bps: float, funding_bps: float = 0.0) -> float:
+    """What is left of an entry spread after fees in and out, expected slippage and funding until the exit."""
+    return spread_bps - fees_bps - slippage_bps - funding_bps

@@ -81,6 +81,7 @@ class PairStrategy:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.slippage_bps = rules.slippage_bps  # expected over the whole trade; may be learned meanwhile
+        self.funding_bps = 0.0  # expected cost of direction +1 until its exit; -1 costs the negative
         self._forward, self._backward = _Streak(), _Streak()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
@@ -104,7 +105,15 @@ class PairStrategy:
         if target != streak.target:  # what confirmed one thing confirms nothing about another
             streak.target, streak.ticks = target, 0
         ticks = streak.ticks + 1
-        outcome = evaluate(self.rules, market, direction, target, ticks, slippage_bps=self.slippage_bps)
+        outcome = evaluate(
+            self.rules,
+            market,
+            direction,
+            target,
+            ticks,
+            slippage_bps=self.slippage_bps,
+            funding_bps=direction * self.funding_bps,
+        )
         streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in _ENDS_STREAK else ticks
         return outcome
 
@@ -158,13 +167,21 @@ def distrust_market(rules: Rules, market: Market) -> Refusal | None:
 
 
 def evaluate(
-    rules: Rules, market: Market, direction: int, target: int, ticks: int, *, slippage_bps: float
+    rules: Rules,
+    market: Market,
+    direction: int,
+    target: int,
+    ticks: int,
+    *,
+    slippage_bps: float,
+    funding_bps: float = 0.0,
 ) -> Outcome:
     """Decide one direction, given that ``distrust_market`` had no objection.
 
     ``target`` is what ``aim`` says. ``ticks`` counts the consecutive quotes that would have passed
     the edge if this one does, this one included. ``slippage_bps`` is what the whole trade is
-    expected to lose to slippage: the configured figure, or one learned from trades.
+    expected to lose to slippage: the configured figure, or one learned from trades. ``funding_bps``
+    is what holding in this direction is expected to cost until the exit, negative where it earns.
     """
     if target == _EXIT:
         return _evaluate_exit(rules, market, direction, ticks)
@@ -175,7 +192,7 @@ def evaluate(
     # Most quotes end here: what the later gates need is worked out only for the others.
     if spread_bps < trigger_bps and spread_bps <= rules.gain_bps_max:
         return Refusal(Gate.EDGE, spread_bps, trigger_bps)
-    edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps)
+    edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps, funding_bps)
     if ticks >= rules.confirm_ticks and edge_bps >= rules.edge_bps_min and spread_bps <= rules.gain_bps_max:
         return _place_entry(rules, market, direction, target, spread_bps, edge_bps)
     return (

@@ -21,6 +21,7 @@ from executor.arming import arm_one, rehearse_one
 from executor.chores import Chores
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
+from executor.funding import Funding
 from executor.gates import limits_of
 from executor.gateway import LoginRefused
 from executor.hearing import Hearing
@@ -45,6 +46,7 @@ from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
 from shm.held import HeldPair, read_held
+from venues.contract import VenueHosts
 
 PARK_S = 0.01  # bounds a lost wake-up
 ARM_PAUSE_S = 0.002  # between looks for a template to renew; one is made per look
@@ -88,6 +90,7 @@ class Executor:
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
         self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders)
+        self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._armed_next = 0
         self._is_closing = False
         self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
@@ -110,6 +113,7 @@ class Executor:
         tasks = [
             *(asyncio.create_task(gateway.run()) for gateway in self._desk.gateways.values()),
             asyncio.create_task(self._chores.run()),
+            asyncio.create_task(self._funding.run(self._hosts())),
             asyncio.create_task(self._until_stopped()),
         ]
         try:
@@ -135,6 +139,10 @@ class Executor:
                 if self._desk.settings.mode == "paper"
                 else accounts.connect(self._process, venue, hearing, may_give_up=is_first_life)
             )
+
+    def _hosts(self) -> dict[str, VenueHosts]:
+        settings = self._desk.settings
+        return {venue: accounts.venue_hosts(settings, venue) for venue in settings.venue_names}
 
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
@@ -183,6 +191,7 @@ class Executor:
     def _close(self) -> None:
         self._desk.close()
         self._conductor.close()
+        self._funding.close()
         self._signals.close()
         self._switches.close()
 

@@ -8,6 +8,7 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     depth.<venue>      depth slots      feed -> detector, executor        index: instrument_id
     signals            queue ring       detector -> executor
     pairs              view slots       executor -> detector, monitor     index: pair_id
+    funding            view slots       executor -> detector, tools       index: instrument_id
     slippage           view slots       executor -> detector, tools       index: see slippage_index
     machines           byte slots       executor -> its own successor     index: 2 * pair_id + n % 2
     taken              byte slots       executor -> its own successor     index: pair_id
@@ -31,9 +32,11 @@ from shm.doorbell import Doorbell
 from shm.queue import QueueReader, QueueWriter
 from shm.records import (
     DEPTH_CAPACITY,
+    FUNDING_VIEW,
     PAIR_VIEW,
     QUOTE,
     SLIPPAGE_VIEW,
+    FundingView,
     PairView,
     Quote,
     SlippageView,
@@ -115,6 +118,7 @@ class Memory:
             )
         QueueWriter.create(directory / "signals", capacity=plan.signal_queue_bytes)
         SlotTable.create(directory / "pairs", count=plan.pair_count, capacity=PAIR_VIEW.size)
+        SlotTable.create(directory / "funding", count=plan.instrument_count, capacity=FUNDING_VIEW.size)
         SlotTable.create(directory / "slippage", count=2 * plan.instrument_count, capacity=SLIPPAGE_VIEW.size)
         SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
         SlotTable.create(directory / "taken", count=plan.pair_count, capacity=EVENT_CAPACITY)
@@ -148,6 +152,9 @@ class Memory:
 
     def pairs(self, *, writer: bool = False) -> RecordSlots[PairView]:
         return RecordSlots(self._slots("pairs", writer), PAIR_VIEW, PairView)
+
+    def funding(self, *, writer: bool = False) -> RecordSlots[FundingView]:
+        return RecordSlots(self._slots("funding", writer), FUNDING_VIEW, FundingView)
 
     def slippage(self, *, writer: bool = False) -> RecordSlots[SlippageView]:
         return RecordSlots(self._slots("slippage", writer), SLIPPAGE_VIEW, SlippageView)

@@ -157,3 +157,14 @@ assert SLIPPAGE_VIEW.size == 8 * len(SlippageView._fields)
 def slippage_index(instrument_id: int, *, is_sale: bool) -> int:
     """Where a contract's side lies in the ``slippage`` slots."""
     return 2 * instrument_id + is_sale
+
+
+class FundingView(NamedTuple):
+    """What holding one contract costs, as the executor read it."""
+
+    hourly_bps: float  # of the notional; positive: longs pay shorts
+    asked_mono_ns: int
+
+
+FUNDING_VIEW = Struct("<1d1q")
+assert FUNDING_VIEW.size == 8 * len(FundingView._fields)

@@ -11,6 +11,7 @@ monotonic clock. Sizes are unsigned with a ``Side``; positions are signed, long 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -202,6 +203,13 @@ class Account(NamedTuple):
     value_e8: int  # collateral plus unrealised result
     free_e8: int  # available for new margin
     maintenance_margin_e8: int
+
+
+class FundingRate(NamedTuple):
+    """What holding one instrument costs now."""
+
+    instrument_id: int
+    hourly_bps: float  # of the notional, per hour; positive: longs pay shorts
 
 
 class StreamReady(NamedTuple):
@@ -458,6 +466,17 @@ def parse_e8(text: str) -> int:
     if value > _INT64_MAX:
         raise ValueError(f"{text[:40]!r} does not fit 64 bits at eight decimals")
     return -value if negative else value
+
+
+def funding_bps(text: str, *, hours: int) -> float:
+    """A venue's funding rate for ``hours`` hours, decimal text, in bps per hour.
+
+    Raises ValueError if the text is no finite number.
+    """
+    rate = float(text)
+    if not math.isfinite(rate):
+        raise ValueError(f"{text[:40]!r} is no funding rate")
+    return 10_000 * rate / hours
 
 
 def format_e8(value_e8: int, decimals: int) -> str:

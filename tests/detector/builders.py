@@ -95,6 +95,8 @@ def some_rules(**changes: Any) -> Rules:
         "is_slippage_learned": True,
         "learned_samples_min": 10,
         "learned_age_s_max": 3_600.0,
+        "is_funding_included": True,
+        "expected_hold_h": 1.0,
         "edge_bps_min": 0.0,
         "gain_bps_max": 1_000.0,
         "quote_age_ns_max": 3_000 * MS,

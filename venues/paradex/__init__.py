@@ -3,6 +3,7 @@
 The names ``venues.registry`` looks for, and the venue's own.
 """
 
+from venues.paradex.funding import fetch_funding
 from venues.paradex.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.paradex.market_data import ParadexMarketData
 from venues.paradex.rest import fetch_instruments, fetch_touch
@@ -22,6 +23,7 @@ __all__ = [
     "ParadexMarketData",
     "ParadexTrading",
     "Trading",
+    "fetch_funding",
     "fetch_instruments",
     "fetch_touch",
 ]

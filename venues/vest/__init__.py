@@ -1,6 +1,7 @@
 """Vest Markets: perpetuals, API v2 (signed REST orders, JSON over WebSocket) and v3 market data."""
 
 from venues.vest.codes import CloseAction, close_action
+from venues.vest.funding import fetch_funding
 from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
 from venues.vest.instruments import fetch_instruments, fetch_touch
 from venues.vest.market_data import VestMarketData
@@ -23,6 +24,7 @@ __all__ = [
     "VestMarketData",
     "VestTrading",
     "close_action",
+    "fetch_funding",
     "fetch_instruments",
     "fetch_touch",
 ]

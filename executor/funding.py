@@ -1,0 +1,51 @@
+"""Funding rates: asked for once a minute where no key is needed, shown to the detector."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+
+from executor.reports import Reports
+from settings import Settings
+from shm.records import FundingView
+from shm.slot import RecordSlots
+from venues.contract import TransportError, VenueError, VenueHosts
+from venues.registry import venue_module
+from venues.rest_client import perform
+
+_INTERVAL_S = 60.0  # rates move by the minute at most
+_TIMEOUT_S = 5.0
+
+
+class Funding:
+    """The one writer of the ``funding`` slots. Missing rates grow old there; nobody waits for them."""
+
+    def __init__(self, settings: Settings, slots: RecordSlots[FundingView], reports: Reports) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._reports = reports
+
+    async def run(self, hosts: dict[str, VenueHosts]) -> None:
+        """Until cancelled."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                for venue, where in hosts.items():
+                    await self._read(session, venue, where.rest_url)
+                await asyncio.sleep(_INTERVAL_S)
+
+    async def _read(self, session: aiohttp.ClientSession, venue: str, rest_url: str) -> None:
+        asked_mono_ns = time.monotonic_ns()
+        wanted = self._settings.instrument_ids(venue)
+        try:
+            call = venue_module(venue).fetch_funding(wanted)
+            rates = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
+        except (TransportError, VenueError) as error:
+            self._reports.venue_lost(venue, "funding", error)
+            return
+        for instrument_id, hourly_bps in rates:
+            self._slots.write(instrument_id, FundingView(hourly_bps, asked_mono_ns))
+
+    def close(self) -> None:
+        self._slots.close()
