@@ -71,6 +71,7 @@ class _Pair:
     def __init__(self, rules: Rules, feeds: tuple[_Feed, _Feed], counters: CounterTable) -> None:
         self.rules = rules
         self.strategy = PairStrategy(rules)
+        self.shadow = PairStrategy(rules)  # decides for no purpose, see ``keep_warm``
         self.first_feed, self.second_feed = feeds
         self.view: PairView | None = None
         self.view_sequence = -1
@@ -128,6 +129,8 @@ class Detector:
         self._events_refused = counters.index("events_refused_total")
         self._publish_to_seen = counters.histogram("publish_to_seen")
         self._seen_to_decided = counters.histogram("seen_to_decided")
+        self._keeps_warm = settings.runtime.keep_warm_ms > 0
+        self._warm_next = 0
         self._signal_count = 0
         self._unsaid: deque[tuple[_Pair, Signal]] = deque()
         self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
@@ -151,6 +154,8 @@ class Detector:
 
     def on_idle(self, now_mono_ns: int) -> None:
         self._say_what_happened()
+        if self._keeps_warm:
+            self.keep_warm(now_mono_ns)
         if now_mono_ns >= self._next_report_ns:
             if self._next_report_ns:
                 self._report()
@@ -159,6 +164,13 @@ class Detector:
             # The collector is off; what log lines leave behind is collected by hand.
             gc.collect()
             self._next_collect_ns = now_mono_ns + _COLLECT_INTERVAL_NS
+
+    def keep_warm(self, now_mono_ns: int) -> None:
+        """Decide one pair on what is known already, and forget it: the code and data of a decision stay
+        in the caches, which a calm market leaves time to lose."""
+        self._warm_next = (self._warm_next + 1) % len(self._pairs)
+        pair = self._pairs[self._warm_next]
+        pair.shadow.on_quote(self._market(pair, now_mono_ns))
 
     def on_close(self) -> None:
         self._say_what_happened()

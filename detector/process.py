@@ -9,7 +9,7 @@ from detector.agent import Detector
 from detector.layers import SizeError
 from detector.rules import rules_for
 from launch import refuse, start
-from shm.agent import idle_strategy, quiet_garbage_collector, run_agent
+from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_agent(
         detector,
         clock_mono_ns=time.monotonic_ns,
-        idle=idle_strategy(waiting, launch.memory.doorbell("detector")),
+        idle=idle_strategy(
+            waiting,
+            launch.memory.doorbell("detector"),
+            max_park_ms=launch.settings.runtime.keep_warm_ms or MAX_PARK_MS,
+        ),
         beat=lambda now_mono_ns: launch.counters.set(heartbeat, now_mono_ns),
         is_stopping=launch.stop.is_set,
     )

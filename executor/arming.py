@@ -39,7 +39,7 @@ def arm_one(desk: Desk, pair: Pair) -> None:
 
 def rehearse_one(desk: Desk, pair: Pair) -> bool:
     """Rehearse one signal that the pair's present state was not rehearsed for; False if none is left."""
-    for key, event in _likely_signals(desk, pair):
+    for key, event in likely_signals(desk, pair):
         known = pair.rehearsals.get(key)
         if known is None or known.state is not pair.state:
             pair.rehearsals[key] = rehearse(pair.rules, pair.state, event)
@@ -47,7 +47,7 @@ def rehearse_one(desk: Desk, pair: Pair) -> bool:
     return False
 
 
-def _likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]:
+def likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]:
     """The next entry in each direction it may take, and the exit of what is held."""
     state, rules = pair.state, pair.rules
     if has_live_order(state) or state.plan is not Plan.NONE:

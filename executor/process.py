@@ -181,6 +181,8 @@ class Executor:
         quiet_garbage_collector()
         self._listen(waiting)
         self._keep_armed()
+        if desk.settings.runtime.keep_warm_ms:
+            self._keep_warm(desk.settings.runtime.keep_warm_ms / 1_000)
 
     async def _until_stopped(self) -> None:
         await self._chores.was_told_to_stop.wait()
@@ -206,7 +208,10 @@ class Executor:
             self._poll(yields=waiting == "yield")
 
     def _rung(self) -> None:
-        self._bell.drain()
+        if self._is_closing:
+            return
+        self._signals.take_all()
+        self._bell.drain()  # before the next announcement, and after the work it was rung for
         self._take_and_announce()
 
     def _look_and_park(self) -> None:
@@ -244,6 +249,11 @@ class Executor:
             if not rehearse_one(self._desk, pairs[self._armed_next]):
                 arm_one(self._desk, pairs[self._armed_next])
         asyncio.get_running_loop().call_later(ARM_PAUSE_S, self._keep_armed)
+
+    def _keep_warm(self, every_s: float) -> None:
+        if not self._is_closing:
+            self._signals.keep_warm(self._desk.pairs[self._armed_next])
+            asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
 def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from executor import lane
+from executor.arming import likely_signals
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
 from executor.entries import entry_finds_pair_at_rest
@@ -40,6 +42,24 @@ class Signals:
             # Given back before it is acted upon: after a crash a signal is lost, never taken twice.
             self._queue.commit()
             self._take(Signal(*SIGNAL.unpack(body)), seen_mono_ns)
+
+    def keep_warm(self, pair: Pair) -> None:
+        """Ask everything about the next signal of a pair, as if it had come, and forget the answers.
+
+        On a calm market the caches have lost the way by the time a signal comes: it takes several
+        times as long then. See ``runtime.keep_warm_ms``.
+        """
+        for key, event in likely_signals(self._desk, pair):
+            if type(event) is Enter:
+                first_e8, second_e8 = event.prices_e8
+                now = event.at.now_mono_ns
+                signal = Signal(
+                    event.signal_id, 0, pair.rules.pair_id, SignalKind.ENTER, event.direction, event.layer,
+                    event.size_e8, first_e8, second_e8, 0.0, 0.0, now, now, now, now, now,
+                )  # fmt: skip
+                refuse_entry(self._entry_check(pair, signal, event.at))
+            lane.certain_sends(pair.rules, pair.state, event, pair.rehearsals.get(key))
+            lane.dump_event(event)
 
     def close(self) -> None:
         self._queue.close()

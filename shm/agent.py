@@ -39,7 +39,10 @@ def yield_core(agent: Agent) -> None:
     os.sched_yield()
 
 
-def park(doorbell: Doorbell, max_park_ms: float = 10.0) -> Idle:
+MAX_PARK_MS = 10.0
+
+
+def park(doorbell: Doorbell, max_park_ms: float = MAX_PARK_MS) -> Idle:
     """Sleep until rung; ``max_park_ms`` bounds a lost wake-up and keeps the heartbeat alive."""
 
     def rest(agent: Agent) -> None:
@@ -52,9 +55,9 @@ def park(doorbell: Doorbell, max_park_ms: float = 10.0) -> Idle:
     return rest
 
 
-def idle_strategy(name: str, doorbell: Doorbell) -> Idle:
+def idle_strategy(name: str, doorbell: Doorbell, max_park_ms: float = MAX_PARK_MS) -> Idle:
     """Waiting strategy by its name in the configuration: spin, yield or park."""
-    return {"spin": spin, "yield": yield_core, "park": park(doorbell)}[name]
+    return {"spin": spin, "yield": yield_core, "park": park(doorbell, max_park_ms)}[name]
 
 
 def run_agent(

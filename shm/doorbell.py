@@ -26,6 +26,7 @@ class Doorbell:
         self._words = segment.words
         self._word = index * _STRIDE_WORDS
         self.fd = fd
+        self._was_rung = False
         self._poll = select.poll()
         if fd >= 0:
             self._poll.register(fd, select.POLLIN)
@@ -47,6 +48,9 @@ class Doorbell:
 
     def announce_sleep(self) -> None:
         """From now on ``ring`` wakes. Look for work once more before blocking."""
+        if self._was_rung:
+            self._was_rung = False
+            self.drain()
         self._words[self._word] = 1
 
     def awake(self) -> None:
@@ -54,9 +58,11 @@ class Doorbell:
         self._words[self._word] = 0
 
     def wait(self, timeout_ms: float) -> None:
-        """Block until rung or timed out, then drain. Only for a sleeper without an event loop."""
-        if self._poll.poll(timeout_ms):
-            self.drain()
+        """Block until rung or timed out. Only for a sleeper without an event loop.
+
+        What was rung is drained when the next sleep is announced: the work it is about goes first.
+        """
+        self._was_rung = bool(self._poll.poll(timeout_ms))
         self.awake()
 
     def drain(self) -> None:

@@ -163,9 +163,12 @@ class Instance:
         }
 
     @contextmanager
-    def detector(self, *, epoch: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    def detector(
+        self, *, epoch: int = 1, strategy: dict[str, Any] | None = None, runtime: dict[str, Any] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """The real process; ended with -9 if the test did not end it."""
-        write_launch(self.directory, RAW_SETTINGS, "test-run", self.instruments)
+        raw = {**RAW_SETTINGS, "strategy": strategy or {}, "runtime": runtime or {}}
+        write_launch(self.directory, raw, "test-run", self.instruments)
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         arguments = ["--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)]
         process = subprocess.Popen(

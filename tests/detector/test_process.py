@@ -164,3 +164,26 @@ def test_a_size_no_venue_takes_stops_the_start_with_the_remedy(instance: Instanc
         "detector: pair btc: layer 1 of 1 is 1.00000000 BTC, below the minimum 2.00000000 of vest BTC-PERP; "
         "raise size_base or use fewer layers"
     ]
+
+
+def test_keeping_warm_decides_nothing(instance: Instance) -> None:
+    """The shadow sees the same quotes a hundred times; the confirmation counts those that came."""
+    instance.feeds_are_up()
+    instance.executor_says()
+    with instance.detector(strategy={"confirm_ticks": 3}, runtime={"keep_warm_ms": 0.5}):
+        instance.publish(0, 99.9, 100.0)
+        instance.publish(1, 100.2, 100.3)
+        instance.publish(0, 99.9, 100.0)
+        wait_until(lambda: instance.outcomes().get("confirmation") == 2)
+        beats: set[int] = set()
+        while len(beats) < 100:
+            beats.add(instance.count("heartbeat_mono_ns"))
+        instance.feeds_are_up()
+        assert not instance.signals.has_more()
+
+        instance.publish(1, 100.2, 100.3)
+        instance.next_signal()
+
+    outcomes = instance.outcomes()
+    assert outcomes["signals"] == 1
+    assert sum(outcomes.values()) == instance.count("evaluations.btc") == 2 * instance.count("quotes_total")

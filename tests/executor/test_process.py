@@ -144,6 +144,7 @@ async def test_an_executor_killed_in_mid_trade_is_taken_up_by_the_next(moment: s
             world.exit()
             await world.until_phase(PairPhase.FLAT)
             assert world.positions_e8 == (0, 0)
+            await world.until_told("trade_closed")  # what was told before it has been read, too
             exits = [line for line in world.told("intent_written") if line["purpose"] == "exit"]
             assert {line["client_order_id"] >> 24 for line in exits} == {world.epoch}
 
@@ -413,3 +414,18 @@ async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life
         assert world.positions_e8 == (0, 0)
         assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
         assert str(told["client_order_id"]) not in client_ids(world, told["venue"])
+
+
+async def test_keeping_warm_sends_nothing() -> None:
+    """It asks what a signal would ask, hundreds of times, and only the signals that came count."""
+    async with a_world(runtime__keep_warm_ms=0.5) as world:
+        await world.start()
+        await world.settle_templates()
+        assert not world.orders("vest")
+        await world.open()
+        await world.settle_templates()
+        world.exit()
+        await world.until_told("trade_closed")
+
+        assert (world.counter("signals_total"), world.counter("signals_refused_total")) == (2, 0)
+        assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
