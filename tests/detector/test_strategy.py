@@ -110,6 +110,17 @@ def test_of_several_objections_the_first_gate_is_counted(first: int) -> None:
     assert gate_of(forward) == OBJECTIONS[first][0]
 
 
+@pytest.mark.parametrize(
+    ("gate", "rules", "changes"),
+    [item for item in OBJECTIONS if item[0] is not Gate.SLIPPAGE],  # has its own test, with a book
+    ids=lambda value: str(value) if isinstance(value, Gate) else "",
+)
+def test_one_objection_alone_is_enough(gate: Gate, rules: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Nothing else is wrong, so no other gate can have said it."""
+    forward, _ = PairStrategy(some_rules(**rules)).on_quote(a_wide_market(20, **changes))
+    assert gate_of(forward) == gate
+
+
 # --- what a direction means while a position is held ---
 
 
