@@ -19,6 +19,7 @@ from shm.segment import SegmentError
 
 COMMANDS: Final[Mapping[str, str]] = {
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
+    "costs": "learned slippage and funding of each contract",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
     "kill": "cancel and close everything from outside, with proof",
     "latency": "percentiles of every stage of a running instance",
