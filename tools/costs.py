@@ -19,7 +19,10 @@ configure = attach_arguments
 
 
 class CostRow(NamedTuple):
-    """One side of one contract. Positive slippage is worse than the price seen; longs pay positive funding."""
+    """One side of one contract.
+
+    Positive slippage is worse than the price seen; longs pay positive funding.
+    """
 
     venue: str
     symbol: str
