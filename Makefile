@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench conformance differential fuzz torture lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
 	@echo "make bench    wire to wire against two baselines, shared memory, signing (about ten minutes)"
+	@echo "make endurance  ten million quotes through a running instance: memory flat, nothing newest lost"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
@@ -40,6 +41,10 @@ types: $(READY)
 
 bench: $(BUILT) .venv-baselines/.ready .venv-conformance/.ready
 	@$(PY) -m benchmarks
+
+# Ten million quotes through feeds and detector: memory flat, the newest never lost (a quarter of an hour).
+endurance: $(BUILT)
+	@$(PY) -m benchmarks.scale --pairs 1 --rates 10000 --total 10000000
 
 # What Tandem is compared with is built as its users would build it, in an environment of its own.
 .venv-baselines/.ready: benchmarks/baselines/requirements.lock

@@ -33,8 +33,10 @@ HISTORY: Final = Path(__file__).parent / "history.jsonl"
 VARIANTS: Final = (
     Variant("tandem", tls=False, idle="park", awake=False),
     Variant("tandem", tls=False, idle="park", awake=True),
+    Variant("tandem", tls=False, idle="park", awake=True, warm_ms=1.0),
     Variant("tandem", tls=True, idle="park", awake=False),
     Variant("tandem", tls=True, idle="park", awake=True),
+    Variant("tandem", tls=True, idle="park", awake=True, warm_ms=1.0),
     Variant("tandem", tls=False, idle="spin", awake=False),
     Variant("asyncio", tls=False, idle="", awake=False),
     Variant("asyncio-free", tls=False, idle="", awake=False),

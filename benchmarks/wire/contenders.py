@@ -41,6 +41,7 @@ class Variant(NamedTuple):
     idle: str  # how Tandem's processes wait: spin or park
     awake: bool  # /dev/cpu_dma_latency held at 0 while it runs
     pairs: int = 1
+    warm_ms: float = 0.0  # runtime.keep_warm_ms
 
     @property
     def name(self) -> str:
@@ -48,6 +49,7 @@ class Variant(NamedTuple):
             self.contender,
             self.idle if self.contender == "tandem" else "",
             "awake" if self.awake else "idle",
+            "warm" if self.warm_ms else "",
             "tls" if self.tls else "plain",
             f"{self.pairs} pairs" if self.pairs > 1 else "",
         )
@@ -120,6 +122,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
             "memory_dir": str(directory),
             "idle": dict.fromkeys(("feed", "detector", "executor"), variant.idle),
             "keep_cores_awake": variant.awake,
+            "keep_warm_ms": variant.warm_ms,
             "on_shutdown": "keep",
         },
     }
@@ -129,7 +132,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
 def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None) -> Iterator[None]:
     """Run the whole product; ``log.jsonl`` in the directory is complete when the context has ended."""
     config, env_file, log = directory / "config.yaml", directory / "secrets.env", directory / "log.jsonl"
-    config.write_text(yaml.safe_dump(tandem_config(variant, ports, directory)))
+    config.write_text(yaml.safe_dump(tandem_config(variant, ports, directory), sort_keys=False))
     env_file.write_text("".join(f"{name}={value}\n" for name, value in _SECRETS.items()))
     command = [
         sys.executable,
