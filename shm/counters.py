@@ -110,6 +110,13 @@ class Histogram:
     def max_ns(self) -> int:
         return self._words[_MAX]
 
+    def buckets(self) -> list[tuple[int, int]]:
+        """Upper bound in ns and count of every bucket that holds something, ascending."""
+        counts = self._words[_FIRST_BUCKET:].tolist()
+        return [
+            (min(_upper_bound_ns(bucket), self.max_ns), count) for bucket, count in enumerate(counts) if count
+        ]
+
     def percentile_ns(self, percent: float) -> int:
         """Upper bound of the bucket that holds the percentile; 0 when nothing was recorded.
 

@@ -23,6 +23,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
     "kill": "cancel and close everything from outside, with proof",
     "latency": "percentiles of every stage of a running instance",
+    "status": "one look at the running instance; --json for programs",
+    "metrics": "the running instance for Prometheus, on loopback",
     "monitor": "the running instance on one screen, as it moves",
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }

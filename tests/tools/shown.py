@@ -44,6 +44,9 @@ class Shown:
         for name, value in values.items():
             table.set(table.index(name), value)
 
+    def record(self, process: str, histogram: str, duration_ns: int) -> None:
+        self._tables[process].histogram(histogram).record(duration_ns)
+
     def quote(self, instrument_id: int, bid: float, ask: float, flags: int = QuoteFlags.VALID) -> None:
         venue = self.settings.legs[instrument_id].venue
         now = time.monotonic_ns()

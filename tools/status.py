@@ -1,0 +1,61 @@
+"""``python -m tools status``: one look at the running instance; ``--json`` for programs.
+
+Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from enum import Enum
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from settings import load_raw, parse_settings
+from shm.records import PairPhase
+from tools.instance import attach_arguments, attached_directory
+from tools.screen import draw
+from tools.snapshot import PairShown, Snapshot, Watcher
+
+configure = attach_arguments
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = parse_settings(load_raw(arguments.config), str(arguments.config))
+    snapshot = Watcher(settings, attached_directory(arguments)).read()
+    if arguments.json:
+        sys.stdout.buffer.write(orjson.dumps(as_plain(snapshot)) + b"\n")
+    else:
+        console = Console(highlight=False)
+        console.print(draw(snapshot, snapshot, [], console.width, console.height - 1))
+    return int(needs_the_operator(snapshot))
+
+
+def needs_the_operator(snapshot: Snapshot) -> bool:
+    return (
+        not snapshot.is_supervised
+        or any(pair.phase is PairPhase.HALTED for pair in snapshot.pairs)
+        or not all(feed.is_connected for feed in snapshot.feeds)
+    )
+
+
+def as_plain(value: Any) -> Any:
+    """Dataclasses, named tuples and enums as what JSON knows; a pair is named, its settings left out."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, PairShown):
+        head = {"pair": value.settings.id, "phase": value.phase.name}
+        names = (item.name for item in dataclasses.fields(value) if item.name != "settings")
+        return {**head, **{name: as_plain(getattr(value, name)) for name in names}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: as_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: as_plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): as_plain(item) for name, item in value.items()}
+    return value
