@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture crash soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -16,6 +16,7 @@ help:
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
+	@echo "make crash    kill every process at every point of the code, in every scene of a trade (half an hour)"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
@@ -52,6 +53,9 @@ endurance: $(BUILT)
 
 torture: $(READY)
 	@$(PY) -m tests.shm.torture --publishes 10000000
+
+crash: $(READY)
+	@$(PY) -m tests.crash
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready

@@ -93,6 +93,10 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     parser.add_argument("--epoch", type=int, default=0, help="life of this process, from the supervisor")
     arguments = parser.parse_args(argv)
     process = f"{package}-{arguments.venue}" if arguments.venue else package
+    if "TANDEM_CRASH_AT" in os.environ:  # the crash matrix; nobody else pays for it
+        import crashpoints
+
+        crashpoints.arm(process)
     stop = Stop()
     _listen_for_signals(stop)
     bells = dict(item.split("=") for item in arguments.bells.split(",") if item)

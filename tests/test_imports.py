@@ -25,10 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "epochs": set(),
     "native": set(),
     "kill_latch": {"settings", "shm"},
+    "crashpoints": set(),
     "tuning": LEAVES,
     "shm": set(),
     "venues": {"shm"} | LEAVES,
-    "launch": {"tuning", "venues", "shm"} | LEAVES,  # what every process does first
+    "launch": {"crashpoints", "tuning", "venues", "shm"} | LEAVES,  # what every process does first
     **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
     "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.

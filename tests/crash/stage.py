@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ from venues.registry import hosts
 
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
 SIZE_E8 = E8 // 50
-WIDE_BPS, CLOSED_BPS = 12.0, -3.0
+WIDE_BPS, HOLD_BPS, CLOSED_BPS = 12.0, 4.0, -3.0
 _STEP_NS = 50_000_000
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Market:
 class Stage:
     """The venues, and what an instance under test needs to find them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, changes: Mapping[str, Any]) -> None:
         self.market = Market()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -72,12 +72,12 @@ class Stage:
         self._simulator: RunningSimulator = asyncio.run_coroutine_threadsafe(
             serve(config, source=self.market), self._loop
         ).result(30)
-        self.config = self._write_config(directory)
+        self.config = self._write_config(directory, changes)
         self.env_file = directory / "keys.env"
         secrets = {name: value for venue in KNOWN_VENUES for name, value in simulated_secrets(venue).items()}
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
 
-    def _write_config(self, directory: Path) -> Path:
+    def _write_config(self, directory: Path, changes: Mapping[str, Any]) -> Path:
         path = write_config(directory)
         raw = yaml.safe_load(path.read_text())
         raw["mode"] = "live"
@@ -90,6 +90,9 @@ class Stage:
         raw["venues"] = {
             venue: loopback_urls(hosts(venue), port) for venue, port in self._simulator.ports.items()
         }
+        for name, value in changes.items():
+            section, key = name.split("__")
+            raw[section][key] = value
         path.write_text(yaml.safe_dump(raw))
         return path
 
@@ -159,9 +162,10 @@ class Stage:
 
 
 @contextmanager
-def a_stage() -> Iterator[Stage]:
+def a_stage(**changes: Any) -> Iterator[Stage]:
+    """``changes`` of the configuration by ``section__key``."""
     with a_directory() as directory:
-        stage = Stage(directory)
+        stage = Stage(directory, changes)
         try:
             yield stage
         finally:
