@@ -30,7 +30,7 @@ from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from settings import PROJECT, read_secrets
 from shm import names
-from shm.held import is_written, write_held
+from shm.held import HeldPair, is_written, write_held
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
 _DRAIN_S = 10.0  # patience with the database at the end; the journal holds what is left
@@ -64,7 +64,7 @@ def main() -> None:
         address,
         var_dir,
         is_first_life=is_first_life,
-        may_refuse=is_first_life and not any(is_held(pair) for pair in holdings.held()),
+        may_refuse=is_first_life and not any(is_held(pair) for pair in _held(launch, holdings)),
     )
     drain = Drain(launch, journal, holdings, own_lines, lambda: writer.stored_number)
     state = launch.counters.index("database_state")
@@ -116,8 +116,7 @@ def _hand_over(
         knows = "database"
         holdings.adopt(elsewhere)
         own_lines.append(_checkpoint(launch, holdings))
-    # Simulated venues forget with every start: what they held is no more.
-    held = holdings.held() if launch.settings.mode != "sim" else []
+    held = _held(launch, holdings)
     write_held(launch.memory.directory, held)
     open_pairs = [pair for pair in held if is_held(pair)]
     launch.log.info(
@@ -129,6 +128,11 @@ def _hand_over(
         ],
         orders=[order.client_order_id for pair in open_pairs for order in pair.orders],
     )
+
+
+def _held(launch: Launch, holdings: Holdings) -> list[HeldPair]:
+    """Simulated venues forget with every start: what they held is no more."""
+    return holdings.held() if launch.settings.mode != "sim" else []
 
 
 def _checkpoint(launch: Launch, holdings: Holdings) -> bytes:

@@ -14,6 +14,7 @@ import pytest
 
 import persistence
 from persistence.journal import Entry
+from persistence.restore import fold
 from persistence.store import Store, UnstorableEvent
 
 TS = "2026-01-02T03:04:05.000006Z"
@@ -359,3 +360,43 @@ def test_a_run_and_its_pairs(store: Store, database_url: str) -> None:
         database_url, "select mode, bot_id, exit_code, stopped_at > started_at - interval '1s' from runs"
     ) == [("sim", "demo", 0, True)]
     assert rows(database_url, "select second_symbol, size_base from pairs") == [("B:C", Decimal("0.01"))]
+
+
+def test_nothing_outlives_a_transaction(database_url: str) -> None:
+    """A pooler may hand the next transaction to another backend, and this one to somebody else."""
+    store = Store(database_url, "journal-1")
+    store.migrate()
+    for number in range(1, 12):
+        store.write([an_entry(number, "trade_opened", **A_TRADE)])
+    shown = store._connection.execute(
+        "select current_setting('statement_timeout'), (select count(*) from pg_prepared_statements), "
+        "(select count(*) from pg_locks where locktype = 'advisory')"
+    ).fetchone()
+
+    assert shown == ("0", 0, 0)
+
+
+def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url: str) -> None:
+    """The machine is gone, its database is not: the newest journal of this bot, and of no other."""
+    legs = [
+        {"leg": leg, "venue": venue, "symbol": "A", "size_e8": size_e8, "entry_price_e8": 7, "fee_e8": 0}
+        for leg, venue, size_e8 in ((0, "vest", 5), (1, "paradex", -5))
+    ]
+    holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
+               "is_estimated": False}  # fmt: skip
+    for bot_id in ("demo", "other"):
+        told = fold([]).checkpoint(bot_id)
+        Store(database_url, f"journal-of-{bot_id}").write(
+            [
+                an_entry(1, "journal_checkpoint", **{**told, "proc": "persistence"}),
+                an_entry(2, "holding", **{**holding, "trade_id": 77 if bot_id == "demo" else 99}),
+            ]
+        )
+
+    found = store.holdings_elsewhere("demo")
+
+    assert found is not None
+    assert [(pair.trade_id, pair.sizes_e8) for pair in found.held()] == [(77, (5, -5))]
+    assert found.told_unix_ms > 0
+    assert store.holdings_elsewhere("a third") is None
+    assert Store(database_url, "journal-of-demo").holdings_elsewhere("demo") is None

@@ -151,6 +151,7 @@ class World:
         raw = yaml.safe_load((PROJECT / "config.yaml").read_text())
         raw["persistence"] = {"var_dir": str(self.var_dir), **self._settings}
         raw["bot_id"] = "test"
+        raw["mode"] = "live"  # simulated venues would forget what the journal remembers
         plan = MemoryPlan(("vest", "paradex"), 2, 1, 16, 1 << 10, 1 << 20, SOURCES)
         Memory.create(directory, plan, {"persistence": (list(PERSISTENCE_COUNTERS), [])})
         write_launch(directory, raw, run_id, (), self.directory / "none.env")
