@@ -30,9 +30,11 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
         await world.open()
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
         # What a start after a reboot would begin from is in the lines alone.
+        await world.until(lambda: any(pair.layers == 1 for pair in fold(world.lines).held()))
         (held,) = fold(world.lines).held()
         assert (held.sizes_e8, held.orders) == ((SIZE_E8, -SIZE_E8), ())
         assert (held.trade_id, held.direction) == (world.told("trade_opened")[0]["trade_id"], 1)
+        assert held.opened_unix_ms > 0
         assert held.entry_prices_e8 == (50_001 * E8, 50_050 * E8)
 
         world.show("paradex", 50_000, 50_001)
@@ -49,7 +51,7 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
             assert world.counter(f"{result}_total") == closed[result] != 0
         slippage = world.told("slippage")[0]
         assert all(us > 0 for stage in ("sent_to_acked_us", "sent_to_filled_us") for us in slippage[stage])
-        assert not any(is_held(pair) for pair in fold(world.lines).held())
+        await world.until(lambda: not any(is_held(pair) for pair in fold(world.lines).held()))
         assert await world.terminate() == 0
         assert world.errors == b""
 

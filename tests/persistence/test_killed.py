@@ -12,9 +12,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
-from persistence.restore import SOURCE
+from persistence.journal import files, read_file
+from persistence.restore import CHECKPOINT, SOURCE
 from tests.persistence.world import World, a_world, wait_until
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # the database plays no part here
@@ -103,6 +105,10 @@ def test_memory_lost_with_the_power_begins_anew_behind_the_journal(world: World)
     wait_until(world.has_drained)
 
     assert world.journalled_serials() == world.all_serials
+    # And each file begins with what was held, so that the ones before it may go.
+    for path in files(world.var_dir / "journal"):
+        first = next(read_file(path))
+        assert (first.source, orjson.loads(first.payload)["event"]) == (SOURCE, CHECKPOINT)
 
 
 def test_a_disk_that_refuses_keeps_events_in_the_rings(world: World) -> None:
