@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture crash soak lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -18,6 +18,7 @@ help:
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make crash    kill every process at every point of the code, in every scene of a trade (half an hour)"
 	@echo "make torture  ten million publishes between two processes"
+	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
 run: $(BUILT)
@@ -50,6 +51,10 @@ endurance: $(BUILT)
 # What Tandem is compared with is built as its users would build it, in an environment of its own.
 .venv-baselines/.ready: benchmarks/baselines/requirements.lock
 	$(call environment,.venv-baselines,benchmarks/baselines/requirements.lock,--no-deps)
+
+explore: $(READY)
+	@$(PY) -m tests.executor.unwind_choice
+	@$(PY) -m tests.executor.explore
 
 torture: $(READY)
 	@$(PY) -m tests.shm.torture --publishes 10000000

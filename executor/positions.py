@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from executor.messages import PositionRead, ReadPositions
-from executor.orders import DOUBTFUL, Order, OrderState, after_count
+from executor.orders import DOUBTFUL, Order, OrderState, after_count, moved
 from executor.plans import adopt_plan, halt, is_disputed
 from executor.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
 from executor.turn import Turn
@@ -94,12 +94,14 @@ def explain_difference(turn: Turn, number: int) -> None:
         "difference_e8": difference_e8,
     }
     for order in reversed(leg.past):
+        if order.state is OrderState.FILLED:
+            continue  # what is missing of it was sold by somebody
         filled_e8 = order.filled_e8 + difference_e8 * order.side
         told_e8 = max(order.told_e8, order.fills_e8)
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
             turn.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
             state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
-            turn.put(order, replace(order, counted_e8=filled_e8, state=state))
+            turn.put(order, moved(replace(order, counted_e8=filled_e8), state, turn.now_mono_ns))
             turn.change_leg(number, is_verified=True)
             return
     is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)

@@ -39,7 +39,7 @@ STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state take
 #
 _P = PairPhase
 PHASE_STEPS: Final[Mapping[PairPhase, Set[PairPhase]]] = {
-    _P.UNKNOWN: {_P.FLAT, _P.HEDGED, _P.CLOSING, _P.REPAIRING, _P.HALTED},
+    _P.UNKNOWN: {_P.FLAT, _P.HEDGED, _P.CLOSING, _P.REPAIRING},
     _P.FLAT: {_P.OPENING, _P.REPAIRING, _P.HEDGED, _P.CLOSING, _P.HALTED},  # from a late fill on
     _P.OPENING: {_P.FLAT, _P.HEDGED, _P.CLOSING, _P.REPAIRING, _P.HALTED},
     _P.HEDGED: {_P.FLAT, _P.OPENING, _P.CLOSING, _P.REPAIRING, _P.HALTED},

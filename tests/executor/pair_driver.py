@@ -165,6 +165,10 @@ class Pair:
             if isinstance(command, Log) and command.event == event
         ]
 
+    def phase_steps(self) -> set[tuple[PairPhase, PairPhase]]:
+        """Every change of the phase since the start."""
+        return {(PairPhase[line["before"]], PairPhase[line["phase"]]) for line in self.logged("pair_state")}
+
     def queries(self) -> list[Query]:
         return [command for command in self.commands if isinstance(command, Query)]
 

@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from executor.machine import conclude, decide, due_mono_ns
 from executor.messages import (
     Acked,
     At,
+    Cancel,
     Command,
     Enter,
     Event,
@@ -36,6 +39,7 @@ from executor.messages import (
     Send,
     SendFailed,
     StreamBack,
+    StreamLost,
     Tick,
 )
 from executor.orders import ENDED
@@ -47,6 +51,7 @@ from executor.state import (
     dump,
     load,
     new_state,
+    next_client_order_id,
 )
 from shm.records import PairPhase
 from venues.contract import E8, Instrument, OrderStatus, Outcome
@@ -122,6 +127,8 @@ class VenueOrder(NamedTuple):
     filled_e8: int = 0
     tells_amount: bool = True
     is_known: bool = True  # False: it never reached the venue
+    is_resting: bool = False  # open in the venue's book, though it should take at once or not at all
+    is_cancel_asked: bool = False
 
 
 class Budget(NamedTuple):
@@ -136,11 +143,15 @@ class Budget(NamedTuple):
     uncounted: int = 0  # over, but the venue does not say how much it filled
     unsent: int = 0
     restarts: int = 0
-    outsiders: int = 0  # a position is closed by somebody else
+    rests: int = 0  # an order stays open in the venue's book until it fills or is cancelled
+    disconnects: int = 0  # a private stream breaks: what its venue tells meanwhile is lost
+    outsiders: int = 0  # a position is closed by somebody else, wholly or in part
+    strangers: int = 0  # somebody else trades on our account; half of the time it is told
     too_late: int = 0  # an order comes into being after its validity has ended
     delays: int = 99  # time passes though something is under way
     exits: int = 1
     entries: int = 1
+    rash: bool = False  # entries are asked for at any moment, not only of a pair at rest
     chatty: bool = False  # acks and single executions are told besides the order's end
 
 
@@ -156,6 +167,11 @@ class World(NamedTuple):
     budget: Budget
     direction: int = 1
     signals: int = 0
+    streams: tuple[bool, bool] = (True, True)
+
+
+# Changes of the phase that any world has made since this was cleared.
+phase_steps_taken: set[tuple[PairPhase, PairPhase]] = set()
 
 
 class Broken(AssertionError):
@@ -189,14 +205,17 @@ def moves(world: World) -> Iterator[Move]:
     """Everything that may happen next."""
     budget, state = world.budget, world.state
     at_rest = not any(leg.live for leg in state.legs)
-    if budget.entries and at_rest and state.phase in (PairPhase.FLAT, PairPhase.HEDGED):
+    is_open_to_entries = at_rest and state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
+    if budget.entries and (budget.rash or is_open_to_entries):
         yield from _with_crashes(world, "enter")
     if budget.exits and at_rest and state.phase in (PairPhase.HEDGED, PairPhase.HALTED):
         yield from _with_crashes(world, "exit")
     for index, order in enumerate(world.orders):
         if order.is_on_wire:
             yield from _fates(world, index)
-    for index in range(len(world.mail)):
+    for index, event in enumerate(world.mail):
+        if event in world.mail[:index]:
+            continue  # the same message once more: what it does is visited already
         yield from _with_crashes(world, "deliver", index)
         if budget.doubled_messages:
             yield Move("deliver_and_keep", index)
@@ -205,21 +224,40 @@ def moves(world: World) -> Iterator[Move]:
     if budget.delays or not (world.mail or any(order.is_on_wire for order in world.orders)):
         yield from _with_crashes(world, "tick")
     if budget.outsiders and any(world.positions_e8):
-        yield Move("close_outside", 0 if world.positions_e8[0] else 1)
+        leg = 0 if world.positions_e8[0] else 1
+        yield Move("close_outside", leg)
+        if abs(world.positions_e8[leg]) > LOT_E8:
+            yield Move("close_outside", leg, "partly")
+    if budget.strangers:
+        yield Move("stranger_trades", 1, "told by fill")
+        yield Move("stranger_trades", 1, "told by order")
+        yield Move("stranger_trades", 1, "in silence")
+    for leg in (0, 1):
+        if not world.streams[leg]:
+            yield Move("stream_back", leg)
+        elif budget.disconnects:
+            yield Move("stream_lost", leg)
 
 
 def _with_crashes(world: World, kind: str, index: int = 0) -> Iterator[Move]:
-    """The move, and the process dying right after journalling what it decided, before any byte
-    left, between the two legs, and after all of them."""
-    yield Move(kind, index)
+    """The move, and the process dying right after journalling what it decided: before any byte left,
+    between the two legs, and after all of them."""
+    move = Move(kind, index)
+    yield move
     if world.budget.restarts:
-        yield Move(kind, index, "die with 0 sent")
-        yield Move(kind, index, "die with 1 sent")
-        yield Move(kind, index, "die with 2 sent")
+        ready, event = _happens(world, move)
+        sends = decide(ready.rules, ready.state, _dated(event, At(ready.now_mono_ns, MARKETS))).sends
+        for sent in range(len(sends) + 1):
+            yield Move(kind, index, f"die with {sent} sent")
 
 
 def _fates(world: World, index: int) -> Iterator[Move]:
     order, budget = world.orders[index], world.budget
+    if order.is_resting:
+        yield Move("fill", index)
+        if order.is_cancel_asked:
+            yield Move("cancel", index)
+        return
     age_ns = world.now_mono_ns - order.sent_mono_ns
     if age_ns > world.rules.appear_ns and not budget.too_late:
         yield Move("expire", index)  # its signature is no longer valid: the venue drops it
@@ -235,6 +273,8 @@ def _fates(world: World, index: int) -> Iterator[Move]:
             yield Move("fill_nothing", index, "uncounted")
     if budget.refusals:
         yield Move("refuse", index)
+    if budget.rests:
+        yield Move("rest", index)
     if budget.lost_on_wire:
         yield Move("vanish", index)
     if budget.unsent and order.sent_mono_ns == world.now_mono_ns:
@@ -245,40 +285,57 @@ def play(world: World, move: Move) -> World:
     """The world after a move. Raises Broken when the machine broke a promise."""
     sends_left = int(move.detail.split()[2]) if move.detail.startswith("die") else None
     match move.kind:
-        case "enter":
-            world = _spend(world, "entries")._replace(signals=world.signals + 1)
-            event: Event = Enter(
-                _NOW, world.signals, world.direction, _layers(world), SIZE_E8, PRICES_E8, 100.0
-            )
-            return _feed_and_die(world, event, sends_left)
-        case "exit":
-            world = _spend(world, "exits")._replace(signals=world.signals + 1)
-            return _feed_and_die(world, Exit(_NOW, world.signals, "signal"), sends_left)
-        case "tick":
-            if world.mail or any(order.is_on_wire for order in world.orders):
-                world = _spend(world, "delays")
-            due = max(due_mono_ns(world.rules, world.state), world.now_mono_ns + MS)
-            return _feed_and_die(world._replace(now_mono_ns=due), Tick(_NOW), sends_left)
-        case "deliver":
-            event = world.mail[move.number]
-            return _feed_and_die(_without_mail(world, move.number), event, sends_left)
+        case "enter" | "exit" | "tick" | "deliver":
+            ready, event = _happens(world, move)
+            return _feed_and_die(ready, event, sends_left)
         case "deliver_and_keep":
             return feed(_spend(world, "doubled_messages"), world.mail[move.number])
         case "lose":
             return _without_mail(_spend(world, "lost_messages"), move.number)
         case "close_outside":
-            positions = list(world.positions_e8)
-            positions[move.number] = 0
-            return _spend(world, "outsiders")._replace(positions_e8=(positions[0], positions[1]))
+            held_e8 = world.positions_e8[move.number]
+            left_e8 = held_e8 // 2 if move.detail == "partly" else 0
+            return _with_position(_spend(world, "outsiders"), move.number, left_e8)
+        case "stranger_trades":
+            return _stranger_trades(_spend(world, "strangers"), move.number, move.detail)
+        case "stream_lost":
+            return feed(_spend(world, "disconnects"), StreamLost(_NOW, move.number))
+        case "stream_back":
+            return feed(world, StreamBack(_NOW, move.number))
         case _:
             return _decide_order(world, move)
+
+
+def _happens(world: World, move: Move) -> tuple[World, Event]:
+    """The world in which a move's event reaches the machine, and the event."""
+    match move.kind:
+        case "enter":
+            world = _spend(world, "entries")._replace(signals=world.signals + 1)
+            layer = _layers(world)
+            return world, Enter(_NOW, world.signals, world.direction, layer, SIZE_E8, PRICES_E8, 100.0)
+        case "exit":
+            world = _spend(world, "exits")._replace(signals=world.signals + 1)
+            return world, Exit(_NOW, world.signals, "signal")
+        case "tick":
+            if world.mail or any(order.is_on_wire for order in world.orders):
+                world = _spend(world, "delays")
+            due = max(due_mono_ns(world.rules, world.state), world.now_mono_ns + MS)
+            return world._replace(now_mono_ns=due), Tick(_NOW)
+        case _:
+            return _without_mail(world, move.number), world.mail[move.number]
 
 
 def _decide_order(world: World, move: Move) -> World:
     order = world.orders[move.number]
     send = order.send
-    if world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns and move.kind != "expire":
+    is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
+    if is_late and move.kind != "expire" and not order.is_resting:
         world = _spend(world, "too_late")
+    if move.kind == "rest":
+        world = _spend(world, "rests")
+        world = _with_order(world, move.number, order._replace(is_resting=True))
+        opened = OrderTold(_NOW, send.client_order_id, OrderStatus.OPEN, 0)
+        return world._replace(mail=(*world.mail, opened)) if world.streams[send.leg] else world
     tells = move.detail != "uncounted"
     if not tells:
         world = _spend(world, "uncounted")
@@ -292,6 +349,8 @@ def _decide_order(world: World, move: Move) -> World:
             filled_e8 = send.size_e8 // 2 // LOT_E8 * LOT_E8
         case "fill_nothing":
             world = _spend(world, "empties")
+        case "cancel":
+            pass
         case "refuse":
             world = _spend(world, "refusals")
             status = OrderStatus.REJECTED
@@ -308,16 +367,26 @@ def _decide_order(world: World, move: Move) -> World:
         filled_e8 = min(filled_e8, max(0, -held_e8 * send.side))
     if filled_e8 == send.size_e8:
         status = OrderStatus.FILLED
-    order = order._replace(is_on_wire=False, status=status, filled_e8=filled_e8, tells_amount=tells)
-    if not told:
-        told = _news(order) if world.budget.chatty else (_told(order),)
-    positions = list(world.positions_e8)
-    positions[send.leg] += send.side * filled_e8
-    orders = list(world.orders)
-    orders[move.number] = order
-    return world._replace(
-        orders=tuple(orders), positions_e8=(positions[0], positions[1]), mail=(*world.mail, *told)
+    order = order._replace(
+        is_on_wire=False, is_resting=False, status=status, filled_e8=filled_e8, tells_amount=tells
     )
+    if not told and world.streams[send.leg]:
+        told = _news(order) if world.budget.chatty else (_told(order),)
+    world = _with_position(world, send.leg, world.positions_e8[send.leg] + send.side * filled_e8)
+    return _with_order(world, move.number, order)._replace(mail=(*world.mail, *told))
+
+
+def _stranger_trades(world: World, leg: int, how: str) -> World:
+    """Somebody else buys a lot: a second instance, the operator, another bot on the account."""
+    world = _with_position(world, leg, world.positions_e8[leg] + LOT_E8)
+    theirs = next_client_order_id(world.rules, replace(world.state, epoch=1_000_000), leg)
+    if how == "told by fill":
+        told: Event = FillTold(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
+    elif how == "told by order":
+        told = OrderTold(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
+    else:
+        return world
+    return world._replace(mail=(*world.mail, told))
 
 
 def _news(order: VenueOrder) -> tuple[Event, ...]:
@@ -362,14 +431,24 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
     """
     before = world.state
     event = _dated(event, At(world.now_mono_ns, MARKETS))
+    match event:
+        case StreamLost() | StreamBack():
+            streams = list(world.streams)
+            streams[event.leg] = isinstance(event, StreamBack)
+            world = world._replace(streams=(streams[0], streams[1]))
+        case Restarted():
+            world = world._replace(streams=(False, False))
     turn = decide(world.rules, before, event)
     journalled = turn.state  # what stands in the journal while the batch is written
     state, commands = conclude(turn)
     _check_step(world, state, commands)
+    if state.phase is not before.phase:
+        phase_steps_taken.add((before.phase, state.phase))
     assert [command for command in commands if isinstance(command, Send)] == turn.sends
     if sends_left is not None and sends_left < len(turn.sends):
         state = journalled  # it died before it came to the step's second half
-    assert load(dump(state)) == state  # a successor starts from these bytes
+    if turn.sends or sends_left is not None:
+        assert load(dump(state)) == state  # a successor starts from these bytes
     world = world._replace(state=state)
     left = 99 if sends_left is None else sends_left
     for command in commands:
@@ -379,6 +458,8 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
                 world = world._replace(orders=(*world.orders, VenueOrder(command, world.now_mono_ns)))
             case Query() if sends_left is None:
                 world = _answer_query(world, command)
+            case Cancel() if sends_left is None:
+                world = _take_cancel(world, command)
             case ReadPositions() if sends_left is None:
                 world = _answer_positions(world)
     return world
@@ -396,12 +477,21 @@ def _feed_and_die(world: World, event: Event, sends_left: int | None) -> World:
     return world
 
 
+def _take_cancel(world: World, cancel: Cancel) -> World:
+    for index, order in enumerate(world.orders):
+        if order.send.client_order_id == cancel.client_order_id and order.is_resting:
+            return _with_order(world, index, order._replace(is_cancel_asked=True))
+    return world
+
+
 def _answer_query(world: World, query: Query) -> World:
     told = next(
         (
             _told(order)
             for order in world.orders
-            if order.send.client_order_id == query.client_order_id and not order.is_on_wire and order.is_known
+            if order.send.client_order_id == query.client_order_id
+            and (order.is_resting or not order.is_on_wire)
+            and order.is_known
         ),
         None,
     )
@@ -445,21 +535,43 @@ def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | N
         if known is not None and not has_rested and known(world):
             return world
         waiting = [index for index, order in enumerate(world.orders) if order.is_on_wire]
-        if waiting:
+        if not all(world.streams):
+            world = play(world, Move("stream_back", world.streams.index(False)))
+        elif waiting:
             order = world.orders[waiting[0]]
             is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
-            world = play(world, Move("expire" if is_late else fate, waiting[0]))
+            kind = "expire" if is_late else fate
+            if order.is_resting:  # it waits for its cancel, which may come when it has filled
+                kind = "cancel" if order.is_cancel_asked and fate != "fill" else "fill"
+            world = play(world, Move(kind, waiting[0]))
         elif world.mail:
             # An outside change shows only when positions are read once more.
             is_reconciled |= has_rested and isinstance(world.mail[0], PositionRead)
             world = play(world, Move("deliver", 0))
         elif is_at_rest(world.state) and is_reconciled:
-            _check_rest(world)
+            check_rest(world)
             return world
         else:
             has_rested |= is_at_rest(world.state)
             world = play(world, Move("tick"))
     raise Broken(f"no rest: {world.state.phase.name} {world.state.plan.name} {world.positions_e8}")
+
+
+def is_quiet(world: World) -> bool:
+    """At rest, and nothing is on its way."""
+    is_resting = is_at_rest(world.state) and not world.mail and all(world.streams)
+    return is_resting and not any(order.is_on_wire for order in world.orders)
+
+
+def knows_truth(world: World) -> bool:
+    """Whether the machine believes what the venues hold, or has halted over what it read there."""
+    return _believed_e8(world.state) == world.positions_e8
+
+
+def _believed_e8(state: PairState) -> tuple[int, ...]:
+    if state.halt is Halt.UNEXPLAINED:
+        return tuple(leg.position_e8 if leg.is_verified else leg.read_e8 for leg in state.legs)
+    return tuple(leg.held_e8 for leg in state.legs)
 
 
 def is_at_rest(state: PairState) -> bool:
@@ -486,7 +598,7 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
     # An order the venue may still execute, or one whose end the machine has not been told.
     for order in world.orders:
         age_ns = world.now_mono_ns - order.sent_mono_ns
-        if order.is_on_wire and age_ns <= world.rules.appear_ns:
+        if order.is_on_wire and (order.is_resting or age_ns <= world.rules.appear_ns):
             raise Broken(f"sent {sends} while {order.send.client_order_id} may still execute")
     if any(order.state not in ENDED for leg in world.state.legs for order in leg.live):
         after = {order.client_order_id: order for leg in state.legs for order in leg.past}
@@ -534,15 +646,12 @@ def check_exposure(world: World, late_e8: int = 0) -> None:
         raise Broken(f"positions {world.positions_e8} exceed {limit_e8}")
 
 
-def _check_rest(world: World) -> None:
+def check_rest(world: World) -> None:
     state, truth = world.state, world.positions_e8
-    held = tuple(leg.held_e8 for leg in state.legs)
-    if state.halt is Halt.UNEXPLAINED:
-        if tuple(leg.position_e8 if leg.is_verified else leg.read_e8 for leg in state.legs) != truth:
-            raise Broken(f"halted, and does not know {truth}: {held}")
-        return
-    if held != truth:
-        raise Broken(f"at rest in {state.phase.name} believing {held}, the venues hold {truth}")
+    if not knows_truth(world):
+        raise Broken(
+            f"at rest in {state.phase.name} believing {_believed_e8(state)}, the venues hold {truth}"
+        )
     match state.phase:
         case PairPhase.FLAT if truth == (0, 0):
             return
@@ -576,10 +685,16 @@ def _without_mail(world: World, index: int) -> World:
 
 def _without_order(world: World, index: int) -> World:
     # It stays listed, so that its id stays used; it will never execute.
-    order = world.orders[index]._replace(is_on_wire=False, is_known=False)
-    orders = list(world.orders)
-    orders[index] = order
-    return world._replace(orders=tuple(orders))
+    return _with_order(world, index, world.orders[index]._replace(is_on_wire=False, is_known=False))
+
+
+def _with_order(world: World, index: int, order: VenueOrder) -> World:
+    return world._replace(orders=(*world.orders[:index], order, *world.orders[index + 1 :]))
+
+
+def _with_position(world: World, leg: int, position_e8: int) -> World:
+    first_e8, second_e8 = world.positions_e8
+    return world._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
 
 
 def _layers(world: World) -> int:

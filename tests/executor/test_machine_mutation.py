@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from executor import orders, plans, positions, telling, turn
+from executor import entries, orders, plans, positions, telling, turn
 from executor.orders import Order
 from executor.state import Halt, PairRules, PairState, next_client_order_id
 from executor.turn import Turn
@@ -58,6 +58,12 @@ MUTANTS = (
         "nothing is sent while an order is under way or in doubt",
         ((plans, "must_keep_still", lambda state: state.halt is Halt.UNEXPLAINED),),
         Budget(exits=0),
+    ),
+    Mutant(
+        "nothing is opened while something is under way, in doubt or to be mended",
+        ((entries, "entry_finds_pair_at_rest", _always),),
+        Budget(rash=True, entries=2, empties=1, delays=0, exits=0),
+        rules=some_rules(layers_max=2),
     ),
     Mutant(
         "doubt ends only after spaced denials past the order's validity",
@@ -124,6 +130,9 @@ MUTANTS = (
 )
 
 
+_killed: list[str] = []
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
 def test_without_the_guard_a_promise_breaks(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shortest trace is part of the output (``pytest -s``)."""
@@ -134,6 +143,13 @@ def test_without_the_guard_a_promise_breaks(mutant: Mutant, monkeypatch: pytest.
 
     print("\n" + describe(mutant.guard, result))
     assert result.counter_example is not None, f"switched off and not noticed: {mutant.guard}"
+    _killed.append(mutant.guard)
+
+
+def test_the_guards_that_were_switched_off_are_listed() -> None:
+    """``pytest -s`` ends with what was proven; alone, this test has nothing to list."""
+    print(f"\nmutants killed: {len(_killed)} of {len(MUTANTS)}", *_killed, sep="\n  ")
+    assert len(set(_killed)) == len(_killed) <= len(MUTANTS)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
