@@ -18,7 +18,19 @@ from executor.pricing import (
     openable_e8,
     price_to_take_e8,
 )
-from executor.state import Halt, Leg, PairRules, PairState, Plan, is_flat, net_e8, shrinking_side, sign
+from executor.state import (
+    Halt,
+    Leg,
+    PairRules,
+    PairState,
+    Plan,
+    Trade,
+    is_flat,
+    net_e8,
+    next_client_order_id,
+    shrinking_side,
+    sign,
+)
 from executor.turn import Turn, leg_is_ready
 from venues.contract import E8, Side
 
@@ -309,7 +321,7 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
     touches = [_touch_e8(turn, order) for order in orders]
     if not all(touches):
         return
-    assert state.trade is not None
+    trade = state.trade or _trade_of_remainders(turn)
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
     band_bps = band_of_attempt_bps(turn, attempt)
@@ -338,11 +350,25 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
             limit_price_e8=limit_e8,
             purpose=_PURPOSE[state.plan],
             attempt=attempt,
-            trade_id=state.trade.trade_id,
+            trade_id=trade.trade_id,
         )
     turn.change(attempt=state.attempt + 1)
     if event:
-        turn.change_trade(retries=state.trade.retries + 1)
+        turn.change_trade(retries=trade.retries + 1)
+
+
+def _trade_of_remainders(turn: Turn) -> Trade:
+    """What was too small to be closed belongs to no trade. Should its venue take smaller orders by now,
+    it is closed under a new name; what it cost can only be estimated."""
+    legs = turn.state.legs
+    direction = sign(legs[0].held_e8) or -sign(legs[1].held_e8)
+    turn.ensure_trade(next_client_order_id(turn.rules, turn.state, 0), direction)
+    for number, leg in enumerate(legs):
+        value_e8 = abs(leg.held_e8) * (leg.bid_e8 or leg.ask_e8) // E8
+        turn.book(number, shrinking_side(-leg.held_e8), abs(leg.held_e8), value_e8, 0)
+    turn.change_trade(is_estimated=True)
+    assert turn.state.trade is not None
+    return turn.state.trade
 
 
 def band_of_attempt_bps(turn: Turn, attempt: int) -> float:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from executor.messages import Purpose
 from executor.orders import Order, OrderState, moved
-from executor.state import Held, PairRules, PairState, Plan, new_state
+from executor.state import Held, PairRules, PairState, Plan, is_flat, new_state, next_client_order_id
 from shm.held import HeldOrder, HeldPair
 from venues.contract import E8, Side
 
@@ -44,9 +44,13 @@ def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now
         return now_mono_ns - max(0, now_unix_ms - unix_ms) * 1_000_000
 
     state = _holding(new_state(rules, epoch), held)
-    if held.trade_id and (any(held.sizes_e8) or held.orders):
+    trade_id = held.trade_id or max((order.trade_id for order in held.orders), default=0)
+    if not trade_id and not is_flat(rules, state):
+        # The line that names it was lost: whatever can be closed belongs to a trade all the same.
+        trade_id = next_client_order_id(rules, state, 0)
+    if trade_id and (any(held.sizes_e8) or held.orders):
         kept = Held(
-            held.trade_id,
+            trade_id,
             held.sizes_e8,
             held.entry_prices_e8,
             held.fees_e8,
@@ -58,7 +62,7 @@ def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now
         trade = replace(
             state.trade,
             direction=held.direction or state.trade.direction or 1,
-            is_estimated=held.is_estimated,
+            is_estimated=held.is_estimated or not held.trade_id,
             # One that was never hedged is told when it is.
             hedged_e8=state.trade.hedged_e8 if held.opened_unix_ms else 0,
         )

@@ -10,6 +10,7 @@ from executor.desk import Desk, Pair, touch_e8
 from executor.gateway import NotSent, ReadyOrder
 from executor.messages import At, Purpose, Send, SendFailed
 from executor.orders import ENDED, OrderState
+from executor.plans import is_naked
 from executor.rate_budget import URGENCY_OF
 from executor.stages import Stages
 from executor.stagger import Hold
@@ -100,7 +101,10 @@ class Wire:
 
     def _no_room_for(self, pair: Pair, sends: Sequence[Send]) -> str:
         """Why a venue's rate limit withholds the whole batch, empty when it does not: a close of one leg
-        that the other's limit stopped would leave that one alone."""
+        that the other's limit stopped would leave that one alone. Legs that differ already do not wait:
+        what is left of an exit mends them, whatever it is called."""
+        if is_naked(pair.rules, pair.state):
+            return ""
         now_mono_ns = time.monotonic_ns()
         for send in sends:
             venue = pair.rules.instruments[send.leg].venue

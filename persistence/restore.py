@@ -135,7 +135,7 @@ def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
 def _with_intent(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     order = _order(line, limit_price_e8=line["limit_price_e8"], reduce_only=line["reduce_only"])
     direction = _sign(order.side) * (1 if order.leg == 0 else -1)
-    if order.purpose == "entry" and pair.sizes_e8 == (0, 0):
+    if order.purpose == "entry":  # whatever else is held, a remainder or layers, is of its trade
         pair = pair._replace(trade_id=order.trade_id, direction=direction)
     legs = _put(pair.legs, order.leg, f"{line['venue']}:{line['symbol']}")
     return pair._replace(legs=legs, orders=(*pair.orders, order))

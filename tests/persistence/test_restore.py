@@ -125,6 +125,18 @@ def test_a_fill_counts_even_if_what_followed_was_lost() -> None:
     assert pair.fees_e8 == (12, 0)
 
 
+def test_an_entry_beside_a_remainder_is_of_its_own_trade() -> None:
+    """What was too small to be closed kept the name of the new trade out, and its fills were nobody's."""
+    closed = a_line("trade_closed", pair="btc", trade_id=77, net_e8=0)
+    remainder = a_holding(5, 0, trade_id=0, opened_s=0)
+    new: Line = {**ORDER, "client_order_id": 99, "trade_id": 99, "side": "SELL"}
+
+    (pair,) = fold([*ENTRY, *FILLED, closed, remainder, an_intent(new), a_fill(new, 2_000_000)]).held()
+
+    assert (pair.trade_id, pair.direction) == (99, -1)
+    assert pair.sizes_e8 == (5 - 2_000_000, 0)
+
+
 def test_a_closed_trade_leaves_its_result_of_the_day_and_nothing_else() -> None:
     closed = a_line("trade_closed", pair="btc", trade_id=77, net_e8=-5 * 10**8)
     again = a_line("trade_closed", pair="btc", trade_id=99, net_e8=2 * 10**8)

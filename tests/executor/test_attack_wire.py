@@ -1,0 +1,105 @@
+"""What was done to orders between their decision and their bytes, and to starts with little to go by.
+
+Every test here is a way in which a leg was left alone or forgotten before it was closed.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from executor.messages import Purpose, Send, StreamBack
+from executor.restore import now_unix_ms, state_of
+from shm.held import HeldOrder, HeldPair
+from shm.records import PairPhase
+from tests.executor.pair_driver import Pair
+from tests.executor.pair_world import LOT_E8, PRICES_E8, SIZE_E8, some_rules
+from tests.executor.world import a_world
+from venues.contract import E8
+
+FEW_ORDERS = """
+from venues.contract import RateLimit
+from venues.paradex import ParadexTrading
+ParadexTrading.order_limits = (RateLimit(3, 60_000),)
+"""
+
+
+async def test_closing_what_is_left_of_one_leg_is_never_withheld() -> None:
+    """An exit of which one leg filled leaves the other naked: that it goes on being called an exit
+    does not make it one that may wait for a rate limit. It did, and ended HALTED."""
+    async with a_world() as world:
+        await world.start(prelude=FEW_ORDERS)
+        await world.open()
+        world.show("paradex", 50_300, 50_301, to_feed=False)  # out of reach for the first try
+        world.exit()
+        await world.until_told("leg_cancelled", venue="paradex", purpose="exit")
+        world.show("paradex", 50_050, 50_051, to_feed=False)
+        await world.until(lambda: world.positions_e8 == (0, 0), "both legs closed")
+        await world.until_phase(PairPhase.FLAT)
+
+        assert world.counter("orders_withheld_total") == 0
+        assert not world.told("halted")
+
+
+# --------------------------------------------------------------------- a start with little to go by
+
+
+def restored(held: HeldPair, *, sizes_e8: tuple[int, int]) -> Pair:
+    """The pair as a start from the journal makes it, its venues confirming ``sizes_e8``."""
+    pair = Pair()
+    pair.state = state_of(pair.rules, 2, held, pair.now_mono_ns, now_unix_ms())
+    for leg in (0, 1):
+        pair.feed(StreamBack(pair.at, leg))
+    for leg in (0, 1):
+        pair.read_twice(leg, sizes_e8[leg])
+    return pair
+
+
+def sent(pair: Pair) -> list[Send]:
+    return [command for command in pair.history if isinstance(command, Send)]
+
+
+def test_a_leg_alone_whose_trade_the_journal_does_not_name_is_mended() -> None:
+    """Power was lost between the line of a fill and the line that says what is held and why. Every start
+    after that died of a missing trade, with the leg alone."""
+    pair = restored(HeldPair("pair", sizes_e8=(SIZE_E8, 0)), sizes_e8=(SIZE_E8, 0))
+
+    pair.wait(500)
+
+    (send,) = sent(pair)
+    assert (send.leg, send.purpose, send.reduce_only) == (0, Purpose.UNWIND, True)
+    pair.fill(send)
+    assert pair.phase() is PairPhase.FLAT
+
+
+def test_an_order_whose_trade_the_journal_does_not_name_is_followed() -> None:
+    """The entry began on a remainder, so the journal did not take it for a new trade's."""
+    order = HeldOrder(
+        1 << 30, 0, "BUY", SIZE_E8, 100, False, "entry", 0, 77, now_unix_ms(), "open", filled_e8=SIZE_E8 // 2
+    )
+    held = HeldPair("pair", sizes_e8=(SIZE_E8 // 2, 0), orders=(order,))
+    pair = restored(held, sizes_e8=(SIZE_E8 // 2, 0))
+    assert pair.state.trade is not None
+    assert pair.state.trade.trade_id == 77
+
+
+def test_a_remainder_that_its_venue_takes_by_now_is_closed() -> None:
+    """The venue has made its lots smaller since: what was no order then is a naked leg now."""
+    pair = Pair()
+    remainder = replace(pair.state.legs[1], position_e8=-LOT_E8 // 2)
+    pair.state = replace(pair.state, legs=(pair.state.legs[0], remainder))
+    pair.rules = some_rules(
+        common_lot_e8=LOT_E8 // 2,
+        instruments=tuple(
+            item._replace(lot_e8=LOT_E8 // 2, min_size_e8=LOT_E8 // 2) for item in pair.rules.instruments
+        ),
+    )
+    pair.read(1, -LOT_E8 // 2)
+    pair.wait(500)
+
+    (send,) = sent(pair)
+    assert (send.leg, send.size_e8, send.reduce_only) == (1, LOT_E8 // 2, True)
+    pair.fill(send)
+    (closed,) = pair.logged("trade_closed")
+    assert closed["is_estimated"]
+    notional_e8 = LOT_E8 // 2 * PRICES_E8[1] // E8
+    assert abs(closed["net_e8"]) < notional_e8 // 100
