@@ -97,6 +97,14 @@ class Conductor:
             self._desk.reports.log("info", "signal_stages", fields | stages.fields_mono_ns())
         return any(stages.sent)
 
+    def keep_warm(self, pair: Pair, event: Enter | Exit) -> None:
+        """Go the short way of an event as far as nothing comes of it."""
+        rehearsal = pair.rehearsals.get(event.direction if type(event) is Enter else 0)
+        sends = lane.certain_sends(pair.rules, pair.state, event, rehearsal)
+        if sends is not None:
+            lane.dump_event(event)
+            self._wire.keep_warm(pair, sends, event.at)
+
     def tick(self, pair: Pair) -> None:
         self.feed(pair, Tick(self._desk.at(pair)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from executor import lane
 from executor.arming import likely_signals
 from executor.conductor import Conductor
 from executor.desk import Desk, Pair
@@ -49,7 +48,7 @@ class Signals:
         On a calm market the caches have lost the way by the time a signal comes: it takes several
         times as long then. See ``runtime.keep_warm_ms``.
         """
-        for key, event in likely_signals(self._desk, pair):
+        for _, event in likely_signals(self._desk, pair):
             if type(event) is Enter:
                 first_e8, second_e8 = event.prices_e8
                 now = event.at.now_mono_ns
@@ -58,8 +57,7 @@ class Signals:
                     event.size_e8, first_e8, second_e8, 0.0, 0.0, now, now, now, now, now,
                 )  # fmt: skip
                 refuse_entry(self._entry_check(pair, signal, event.at))
-            lane.certain_sends(pair.rules, pair.state, event, pair.rehearsals.get(key))
-            lane.dump_event(event)
+            self._conductor.keep_warm(pair, event)
 
     def close(self) -> None:
         self._queue.close()

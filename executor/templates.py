@@ -87,7 +87,21 @@ class Armoury:
         reaches far enough beyond the touch without passing ``worst_price_e8``. A ``touch_e8`` of 0
         is an unknown one: no template.
         """
-        order = self._armed.pop(slot, None)
+        order = self.find(
+            slot,
+            client_order_id=client_order_id,
+            worst_price_e8=worst_price_e8,
+            touch_e8=touch_e8,
+            now_unix_ms=now_unix_ms,
+        )
+        self._armed.pop(slot, None)
+        return order
+
+    def find(
+        self, slot: Slot, *, client_order_id: int, worst_price_e8: int, touch_e8: int, now_unix_ms: int
+    ) -> ReadyOrder | None:
+        """What ``take`` would hand over; it stays armed."""
+        order = self._armed.get(slot)
         if order is None or order.request.client_order_id != client_order_id or not touch_e8:
             return None
         if order.valid_until_unix_ms - now_unix_ms < VALIDITY_SPARE_MS // 2:

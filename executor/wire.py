@@ -57,6 +57,21 @@ class Wire:
         except NotSent as error:
             return error
 
+    def keep_warm(self, pair: Pair, sends: Sequence[Send], at: At) -> None:
+        """Look at what ``render`` and ``write`` look at, and do nothing."""
+        now_mono_ns = time.monotonic_ns()
+        for send in sends:
+            pair.armoury.find(
+                Slot(send.leg, send.side, send.size_e8, send.reduce_only),
+                client_order_id=send.client_order_id,
+                worst_price_e8=send.limit_price_e8,
+                touch_e8=touch_e8(at.markets[send.leg], send.side),
+                now_unix_ms=time.time_ns() // 1_000_000,
+            )
+            gateway = self._desk.gateways[pair.rules.instruments[send.leg].venue]
+            gateway.budget.has_room(URGENCY_OF[send.purpose], now_mono_ns)
+        self._hold(pair)
+
     def write(
         self, pair: Pair, sends: Sequence[Send], orders: Sequence[ReadyOrder | NotSent]
     ) -> list[SendFailed]:
