@@ -87,6 +87,7 @@ class Conductor:
             self._go_ahead(pair, event, sends)
         pair.fresh = None
         self._desk.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
+        self._desk.ledger.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
             pair.batches[SignalKind(signal.kind)] = Batch(stages, event.at.markets)
             fields = {

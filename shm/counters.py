@@ -22,6 +22,7 @@ _HIGHEST_BITS = 37
 _BUCKETS = 1 + (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1  # the last one takes what is longer
 _MAX, _FIRST_BUCKET = 0, 1
 HISTOGRAM_WORDS = _FIRST_BUCKET + _BUCKETS
+_PLACE_OF_0 = _FIRST_BUCKET + 1 - (_LOWEST_BITS + 1) * _SUB - _SUB
 
 
 class CounterTable:
@@ -97,10 +98,15 @@ class Histogram:
 
     def record(self, value_ns: int) -> None:
         """Count one duration. A negative one (clocks crossed) counts as 0."""
+        # Every quote passes here, twice: ``_bucket`` written out, for a third less.
         words = self._words
         if value_ns > words[_MAX]:
             words[_MAX] = value_ns
-        words[_FIRST_BUCKET + _bucket(value_ns)] += 1
+        length = value_ns.bit_length()
+        if _LOWEST_BITS < length <= _HIGHEST_BITS and value_ns > 0:
+            words[_PLACE_OF_0 + (length << _SUB_BITS) + (value_ns >> length - 1 - _SUB_BITS)] += 1
+        else:
+            words[_FIRST_BUCKET + _bucket(value_ns)] += 1
 
     @property
     def count(self) -> int:

@@ -93,6 +93,7 @@ EXECUTOR_COUNTERS = {
 }
 EXECUTOR_HISTOGRAMS = {
     "decided_to_seen": "signal decided by the detector to seen by the executor",
+    "seen_to_checked": "signal seen to past the gates before the wire",
     "seen_to_first_sent": "signal seen to the first leg's bytes written",
     "seen_to_both_sent": "signal seen to both legs' bytes written",
     "recv_to_both_sent": "frame received by the feed to both legs' bytes written",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import shm.counters
-from shm.counters import HISTOGRAM_WORDS, CounterTable, Histogram
+from shm.counters import HISTOGRAM_WORDS, CounterTable, Histogram, _bucket
 from shm.segment import SegmentError
 from tests.shm.processes import died_at_bytecode, peer
 
@@ -172,3 +172,15 @@ def test_an_empty_histogram_says_zero_and_a_negative_duration_counts_as_zero() -
         histogram.record(value)
 
     assert (histogram.count, histogram.max_ns, histogram.percentile_ns(50)) == (4, 0, 0)
+
+
+def test_the_short_way_into_a_bucket_is_the_bucket() -> None:
+    """``record`` computes the place by itself: at every bound, just below and just above it."""
+    bounds = {1 << bits for bits in range(40)} | {
+        (8 + sub) << bits for bits in range(4, 36) for sub in range(8)
+    }
+    for value_ns in sorted({bound + step for bound in bounds for step in (-1, 0, 1)} | {-5, 0}):
+        words = memoryview(bytearray(8 * HISTOGRAM_WORDS)).cast("q")
+        Histogram(words).record(value_ns)
+        filled = [place for place in range(1, HISTOGRAM_WORDS) if words[place]]
+        assert filled == [1 + _bucket(value_ns)], value_ns
