@@ -85,6 +85,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "pair_state": "a pair changed its phase",
     "halted": "a pair needs the operator; exact exposure, and again whenever it has changed",
     "reconcile_diff": "a venue holds something the journal does not explain",
+    "reconciled": "the operator's decision about what was not explained is carried out",
     "positions_restored": "a venue confirms a position after a start, a reconnect or a repair",
     "flat_confirmed": "a venue confirms a flat leg after a start, a reconnect or a repair",
     "breaker_opened": "too many failures in a row: no entries for a while",

@@ -7,6 +7,7 @@ import gc
 import time
 
 from executor.conductor import Conductor
+from executor.decisions import Decisions
 from executor.desk import Desk
 from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
@@ -24,13 +25,21 @@ LATENCY_S = 60.0
 class Chores:
     """One slow loop. ``was_told_to_stop`` is set by the turn that notices a SIGTERM."""
 
-    def __init__(self, desk: Desk, conductor: Conductor, switches: Switches, open_orders: OpenOrders) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        conductor: Conductor,
+        switches: Switches,
+        open_orders: OpenOrders,
+        decisions: Decisions,
+    ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
         self._conductor = conductor
         self._switches = switches
         self._open_orders = open_orders
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
+        self._decisions = decisions
         self._is_restored_told = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
 
@@ -59,6 +68,7 @@ class Chores:
             self.was_told_to_stop.set()
         self._switches.latch.look()
         desk.results.refresh()
+        self._decisions.look()
         self._follow_gates()
         self._tell_restored()
         self._sweep_when_due(now_s)

@@ -20,6 +20,7 @@ from executor import accounts
 from executor.arming import arm_one, rehearse_one
 from executor.chores import Chores
 from executor.conductor import Conductor
+from executor.decisions import Decisions
 from executor.desk import Desk, Pair
 from executor.funding import Funding
 from executor.gates import limits_of
@@ -89,7 +90,8 @@ class Executor:
         self._conductor = Conductor(self._desk, journal, memory.pairs(writer=True))
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
-        self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders)
+        decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
+        self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders, decisions)
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._armed_next = 0
         self._is_closing = False

@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "one look at the running instance; --json for programs",
     "metrics": "the running instance for Prometheus, on loopback",
     "monitor": "the running instance on one screen, as it moves",
+    "reconcile": "executor, database and venues side by side; adopt or flatten what nothing explains",
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }
 
