@@ -106,6 +106,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "events_lost": "events did not fit a queue and were only printed",
     # simulator
     "simulator_ready": "both venues listen; ports and market",
+    "fault_began": "a fault script of the simulator does from now on what it says",
+    "fault_ended": "a fault script is over; how often it struck",
     "log_dropped": "whoever reads the log was too slow: count of lines not printed; the database has them",
 }
 

@@ -300,6 +300,12 @@ class SimulatorSettings(Section):
     taker_fee_bps: PositiveBps = 0.1
     ack_latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 3.0
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
+    faults: tuple[str, ...] = ()  # fault scripts as ``python -m simulator --fault`` takes them
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class PaperVenueSettings(Section):

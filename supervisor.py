@@ -630,6 +630,7 @@ def _simulator_arguments(settings: Settings) -> list[str]:
         *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
         *("--ack-latency-ms", str(chosen.ack_latency_ms)),
         *("--collateral", format_e8(chosen.collateral_quote_e8, 2)),
+        *(part for fault in chosen.faults for part in ("--fault", fault)),
     ]
 
 
