@@ -191,7 +191,7 @@ def load(name: str, **parameters: Any) -> AnyScript:
 
 
 def parse(text: str) -> AnyScript:
-    """The script that ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE`` means; ``none`` is no limit. Raises ScriptError."""
+    """The script ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE`` means; ``none``: no limit. Raises ScriptError."""
     name, colon, rest = text.partition(":")
     parameters: dict[str, str | None] = {}
     for part in rest.split(",") if colon else ():
