@@ -75,6 +75,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "order_retry": "a leg known dead is tried again; attempt and limit",
     "leg_auto_close": "the surviving leg is closed because the other could not be completed",
     "naked_start": "the legs differ by more than a lot",
+    "naked_budget_spent": "legs stood alone for longer than a day allows: no entries until midnight UTC",
     "naked_end": "the legs agree again; how long and how much",
     "paper_account": "mode paper: a venue's virtual balance, equity, fees and positions",
     "trade_opened": "both legs filled: the pair is hedged",

@@ -239,6 +239,7 @@ class RiskSettings(Section):
     breaker_pause_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     price_collar_bps: PositiveBps = 200.0
     # None: the same as max_daily_loss_quote.
+    naked_budget_s_per_day: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     max_drawdown_quote_e8: Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")] = None
     max_net_exposure_quote_e8: Annotated[DecimalE8, Field(alias="max_net_exposure_quote")] = 500 * E8
     max_leverage: Annotated[float, Field(gt=0, le=100)] = 5.0

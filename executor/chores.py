@@ -41,6 +41,7 @@ class Chores:
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
         self._is_restored_told = False
+        self._was_naked_budget_spent = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
 
     async def run(self) -> None:
@@ -130,9 +131,22 @@ class Chores:
             return "daily loss"
         if results.best_e8 - results.today_e8 >= (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8):
             return "drawdown"
+        if self._is_naked_budget_spent():
+            return "naked budget"
         if not self._are_margins_known():
             return "margin unknown"
         return ""
+
+    def _is_naked_budget_spent(self) -> bool:
+        """Whether legs stood alone for too long today; said once, and again on another day."""
+        naked_s = self._desk.naked_today_ns(time.monotonic_ns()) / 1e9
+        budget_s = self._desk.settings.risk.naked_budget_s_per_day
+        is_spent = naked_s >= budget_s
+        if is_spent and not self._was_naked_budget_spent:
+            fields = {"naked_s": round(naked_s, 3), "limit_s": budget_s}
+            self._desk.reports.log("error", "naked_budget_spent", fields)
+        self._was_naked_budget_spent = is_spent
+        return is_spent
 
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)

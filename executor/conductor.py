@@ -177,7 +177,7 @@ class Conductor:
 
     def _write_journal(self, pair: Pair) -> None:
         result = pair.result
-        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8)
+        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8, result.naked_ns)
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
@@ -238,7 +238,10 @@ class Conductor:
             case "leg_unknown":
                 self._failed(pair, line.event)
             case "naked_end":
-                desk.ledger.record("naked", int(fields["naked_ms"] * 1e6))
+                naked_ns = int(fields["naked_ms"] * 1e6)
+                desk.ledger.record("naked", naked_ns)
+                desk.results.add_naked(pair.result, naked_ns)
+                self._write_journal(pair)
             case "pair_state" if fields["phase"] == "FLAT":
                 desk.breaker.undecided()
             case "leg_acked":

@@ -266,7 +266,7 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
     event = journal.read_event(number) if entry else None
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
     if entry is not None:
-        state, result = load(entry.state), PairResult(entry.day, entry.result_e8, entry.best_e8)
+        state, result = load(entry.state), PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
         result = PairResult(told.result_day, told.result_e8)
