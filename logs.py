@@ -90,6 +90,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "positions_restored": "a venue confirms a position after a start, a reconnect or a repair",
     "flat_confirmed": "a venue confirms a flat leg after a start, a reconnect or a repair",
     "breaker_opened": "too many failures in a row: no entries for a while",
+    "breaker_half_open": "the pause is over: one entry may try, and its end decides",
     "breaker_closed": "entries are allowed again",
     "latency": "percentiles of every stage since start",
     # persistence

@@ -41,7 +41,7 @@ class Chores:
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
         self._is_restored_told = False
-        self._was_naked_budget_spent = False
+        self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
 
     async def run(self) -> None:
@@ -121,7 +121,11 @@ class Chores:
             return "open orders of others"
         if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
             return "unexplained position"
-        if desk.breaker.is_open(time.monotonic_ns()):
+        is_open = desk.breaker.is_open(time.monotonic_ns())
+        if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
+            desk.reports.log("info", "breaker_half_open", {"failures": desk.breaker.failures})
+        self._was_breaker_open = is_open
+        if is_open:
             return "breaker"
         for venue, gateway in desk.gateways.items():
             if gateway.closed:
