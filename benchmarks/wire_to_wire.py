@@ -30,19 +30,16 @@ from benchmarks.wire.plot import draw
 from settings import PROJECT
 
 HISTORY: Final = Path(__file__).parent / "history.jsonl"
+_PARK = Variant("tandem", tls=False, idle="park", awake=False)
+_FREE = Variant("asyncio-free", tls=False, idle="", awake=False)
 VARIANTS: Final = (
-    Variant("tandem", tls=False, idle="park", awake=False),
-    Variant("tandem", tls=False, idle="park", awake=True),
-    Variant("tandem", tls=False, idle="park", awake=True, warm_ms=1.0),
-    Variant("tandem", tls=True, idle="park", awake=False),
-    Variant("tandem", tls=True, idle="park", awake=True),
-    Variant("tandem", tls=True, idle="park", awake=True, warm_ms=1.0),
-    Variant("tandem", tls=False, idle="spin", awake=False),
+    *(_PARK, _PARK._replace(awake=True), _PARK._replace(awake=True, warm_ms=1.0)),
+    *(_PARK._replace(tls=True), _PARK._replace(tls=True, awake=True, warm_ms=1.0)),
+    *(_PARK._replace(awake=True, busy=500), _PARK._replace(awake=True, busy=500, tls=True)),
+    *(_PARK._replace(idle="spin-detector"), _PARK._replace(idle="spin")),
+    *(_FREE, _FREE._replace(awake=True), _FREE._replace(tls=True), _FREE._replace(tls=True, awake=True)),
+    *(_FREE._replace(awake=True, busy=500), _FREE._replace(awake=True, busy=500, tls=True)),
     Variant("asyncio", tls=False, idle="", awake=False),
-    Variant("asyncio-free", tls=False, idle="", awake=False),
-    Variant("asyncio-free", tls=False, idle="", awake=True),
-    Variant("asyncio-free", tls=True, idle="", awake=False),
-    Variant("asyncio-free", tls=True, idle="", awake=True),
     Variant("ccxt", tls=False, idle="", awake=False),
     Variant("ccxt-sbe", tls=False, idle="", awake=False),
 )
@@ -106,7 +103,7 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
         )
         command = [
             *(sys.executable, "-m", "benchmarks.wire.venues", "--trades", str(trades_wanted)),
-            *("--warm-up", str(arguments.warm_up)),
+            *("--warm-up", str(arguments.warm_up), "--busy", str(variant.busy)),
             *("--gap-ms", str(arguments.gap_ms), "--pairs", str(variant.pairs), "--out", str(out)),
             *(("--certificate", str(certificate)) if certificate else ()),
         ]
@@ -224,10 +221,14 @@ def tell_ratios(medians: dict[str, dict[str, Any]]) -> None:
     print("\nbaseline, times as long at the median as Tandem parked and set up alike (both legs):")
     for name, found in medians.items():
         bot, _, rest = name.partition(" ")
-        ours = medians.get(f"tandem park {rest}")
-        if bot != "tandem" and ours is not None:
-            theirs_us, ours_us = found["wire"]["both legs"]["p50"], ours["wire"]["both legs"]["p50"]
-            print(f"  {name:32} {theirs_us:10.1f} / {ours_us:7.1f} = {theirs_us / ours_us:6.1f}")
+        for setting in ("", "warm "):
+            idle, _, what = rest.partition(" ")
+            ours = medians.get(f"tandem park {idle} {setting}{what}")
+            if bot != "tandem" and ours is not None:
+                theirs_us, ours_us = found["wire"]["both legs"]["p50"], ours["wire"]["both legs"]["p50"]
+                print(
+                    f"  {name:28} {setting:5} {theirs_us:9.1f} / {ours_us:7.1f} = {theirs_us / ours_us:6.1f}"
+                )
 
 
 if __name__ == "__main__":

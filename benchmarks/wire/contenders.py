@@ -38,10 +38,11 @@ class Variant(NamedTuple):
 
     contender: str  # "tandem", or a bot: "asyncio", "asyncio-free", "ccxt", …
     tls: bool
-    idle: str  # how Tandem's processes wait: spin or park
+    idle: str  # how Tandem's processes wait: park, spin, or "spin-detector" (it alone)
     awake: bool  # /dev/cpu_dma_latency held at 0 while it runs
     pairs: int = 1
     warm_ms: float = 0.0  # runtime.keep_warm_ms
+    busy: int = 0  # quotes a second on each venue beyond the recorded ones
 
     @property
     def name(self) -> str:
@@ -52,6 +53,7 @@ class Variant(NamedTuple):
             "warm" if self.warm_ms else "",
             "tls" if self.tls else "plain",
             f"{self.pairs} pairs" if self.pairs > 1 else "",
+            "busy" if self.busy else "",
         )
         return " ".join(part for part in parts if part)
 
@@ -120,7 +122,11 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
         "persistence": {"var_dir": str(directory / "var")},
         "runtime": {
             "memory_dir": str(directory),
-            "idle": dict.fromkeys(("feed", "detector", "executor"), variant.idle),
+            "idle": (
+                {"detector": "spin"}
+                if variant.idle == "spin-detector"
+                else dict.fromkeys(("feed", "detector", "executor"), variant.idle)
+            ),
             "keep_cores_awake": variant.awake,
             "keep_warm_ms": variant.warm_ms,
             "on_shutdown": "keep",

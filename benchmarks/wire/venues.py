@@ -523,6 +523,11 @@ async def run(arguments: argparse.Namespace) -> None:
             asyncio.create_task(every(_VEST_PER_S, partial(venues.send_vest, market), rng)),
         )
     ]
+    if arguments.busy:
+        for send in (venues.send_vest, venues.send_paradex):
+            background.append(
+                asyncio.create_task(every(arguments.busy, partial(send, venues.markets[0]), rng))
+            )
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     gc.collect()
     gc.freeze()
@@ -544,6 +549,7 @@ def main() -> None:
         "--gap-ms", type=float, default=50.0, help="between one trade's legs and the next frame"
     )
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--busy", type=float, default=0.0, help="more quotes a second on each venue")
     parser.add_argument("--certificate", help="PEM with certificate and key; without it no TLS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
