@@ -30,7 +30,7 @@ check: $(BUILT)
 
 test: $(BUILT)
 	@echo "tandem: running the tests (real processes, sockets and an embedded PostgreSQL; a few minutes)"
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(READY)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

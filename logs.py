@@ -75,6 +75,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "order_retry": "a leg known dead is tried again; attempt and limit",
     "leg_auto_close": "the surviving leg is closed because the other could not be completed",
     "naked_start": "the legs differ by more than a lot",
+    "naked_budget_spent": "legs stood alone for longer than a day allows: no entries until midnight UTC",
     "naked_end": "the legs agree again; how long and how much",
     "paper_account": "mode paper: a venue's virtual balance, equity, fees and positions",
     "trade_opened": "both legs filled: the pair is hedged",
@@ -85,9 +86,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "pair_state": "a pair changed its phase",
     "halted": "a pair needs the operator; exact exposure, and again whenever it has changed",
     "reconcile_diff": "a venue holds something the journal does not explain",
+    "reconciled": "the operator's decision about what was not explained is carried out",
     "positions_restored": "a venue confirms a position after a start, a reconnect or a repair",
     "flat_confirmed": "a venue confirms a flat leg after a start, a reconnect or a repair",
     "breaker_opened": "too many failures in a row: no entries for a while",
+    "breaker_half_open": "the pause is over: one entry may try, and its end decides",
     "breaker_closed": "entries are allowed again",
     "latency": "percentiles of every stage since start",
     # persistence
@@ -105,6 +108,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "events_lost": "events did not fit a queue and were only printed",
     # simulator
     "simulator_ready": "both venues listen; ports and market",
+    "fault_began": "a fault script of the simulator does from now on what it says",
+    "fault_ended": "a fault script is over; how often it struck",
     "log_dropped": "whoever reads the log was too slow: count of lines not printed; the database has them",
 }
 

@@ -239,6 +239,7 @@ class RiskSettings(Section):
     breaker_pause_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     price_collar_bps: PositiveBps = 200.0
     # None: the same as max_daily_loss_quote.
+    naked_budget_s_per_day: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     max_drawdown_quote_e8: Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")] = None
     max_net_exposure_quote_e8: Annotated[DecimalE8, Field(alias="max_net_exposure_quote")] = 500 * E8
     max_leverage: Annotated[float, Field(gt=0, le=100)] = 5.0
@@ -300,6 +301,12 @@ class SimulatorSettings(Section):
     taker_fee_bps: PositiveBps = 0.1
     ack_latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 3.0
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
+    faults: tuple[str, ...] = ()  # fault scripts as ``python -m simulator --fault`` takes them
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class PaperVenueSettings(Section):

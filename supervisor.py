@@ -43,6 +43,8 @@ from shm import names
 from shm.counters import CounterTable
 from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
+from simulator.fault_scripts import ScriptError
+from simulator.fault_scripts import parse as parse_fault
 from tools.preflight import load_instruments, resolve
 from tuning import cores_kept_awake
 from venues.contract import format_e8
@@ -448,8 +450,20 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
         ]
     elif arguments.live:
         problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
+    problems += fault_problems(settings.simulator.faults)
     if problems:
         raise SettingsError(str(arguments.config), problems)
+
+
+def fault_problems(faults: Sequence[str]) -> list[Problem]:
+    """What is wrong with ``simulator.faults``, entry by entry."""
+    problems: list[Problem] = []
+    for text in faults:
+        try:
+            parse_fault(text)
+        except ScriptError as error:
+            problems.append(Problem("simulator.faults", repr(text), str(error)))
+    return problems
 
 
 def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
@@ -630,6 +644,7 @@ def _simulator_arguments(settings: Settings) -> list[str]:
         *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
         *("--ack-latency-ms", str(chosen.ack_latency_ms)),
         *("--collateral", format_e8(chosen.collateral_quote_e8, 2)),
+        *(part for fault in chosen.faults for part in ("--fault", fault)),
     ]
 
 

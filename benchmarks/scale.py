@@ -48,12 +48,6 @@ class Watched:
         self._feeds = {venue: self.memory.counters(f"feed-{venue}") for venue in VENUES}
         self._detector = self.memory.counters("detector")
         self._tops = self.memory.tops("paradex")
-        self._pids = {
-            line.split("-m ")[1].split()[0] + line.partition("--venue ")[2].partition(" ")[0]: pid
-            for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-            for line in (_command_of(pid),)
-            if str(self.memory.directory) in line and "-m " in line
-        }
 
     def published(self) -> dict[str, int]:
         return {venue: table.get(table.index("quotes_total")) for venue, table in self._feeds.items()}
@@ -73,19 +67,20 @@ class Watched:
         return quote is not None and is_newest(quote, count)
 
     def usage(self) -> dict[str, Usage]:
+        """Of every process of the instance that lives now; a replaced one begins anew."""
         found = {}
-        for name, pid in self._pids.items():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        for entry in Path("/proc").iterdir():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.memory.directory) not in line or "-m " not in line:
+                    continue
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # no process, or one that has just ended
+            name = line.split("-m ")[1].split()[0] + line.partition("--venue ")[2].partition(" ")[0]
             cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
             found[name] = Usage(cpu_s, int(fields[21]) * os.sysconf("SC_PAGESIZE") / 2**20)
         return found
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def measure(
@@ -121,6 +116,7 @@ def measure(
     per_quote_us = {
         name: round((usage.cpu_s - used[name].cpu_s) * 1e6 / max(1, sent["sent"]), 1)
         for name, usage in now.items()
+        if name in used
     }
     return {
         "pairs": pairs,

@@ -7,6 +7,7 @@ import gc
 import time
 
 from executor.conductor import Conductor
+from executor.decisions import Decisions
 from executor.desk import Desk
 from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
@@ -24,14 +25,23 @@ LATENCY_S = 60.0
 class Chores:
     """One slow loop. ``was_told_to_stop`` is set by the turn that notices a SIGTERM."""
 
-    def __init__(self, desk: Desk, conductor: Conductor, switches: Switches, open_orders: OpenOrders) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        conductor: Conductor,
+        switches: Switches,
+        open_orders: OpenOrders,
+        decisions: Decisions,
+    ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
         self._conductor = conductor
         self._switches = switches
         self._open_orders = open_orders
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
+        self._decisions = decisions
         self._is_restored_told = False
+        self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
 
     async def run(self) -> None:
@@ -59,6 +69,7 @@ class Chores:
             self.was_told_to_stop.set()
         self._switches.latch.look()
         desk.results.refresh()
+        self._decisions.look()
         self._follow_gates()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -110,7 +121,11 @@ class Chores:
             return "open orders of others"
         if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
             return "unexplained position"
-        if desk.breaker.is_open(time.monotonic_ns()):
+        is_open = desk.breaker.is_open(time.monotonic_ns())
+        if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
+            desk.reports.log("info", "breaker_half_open", {"failures": desk.breaker.failures})
+        self._was_breaker_open = is_open
+        if is_open:
             return "breaker"
         for venue, gateway in desk.gateways.items():
             if gateway.closed:
@@ -120,9 +135,22 @@ class Chores:
             return "daily loss"
         if results.best_e8 - results.today_e8 >= (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8):
             return "drawdown"
+        if self._is_naked_budget_spent():
+            return "naked budget"
         if not self._are_margins_known():
             return "margin unknown"
         return ""
+
+    def _is_naked_budget_spent(self) -> bool:
+        """Whether legs stood alone for too long today; said once, and again on another day."""
+        naked_s = self._desk.naked_today_ns(time.monotonic_ns()) / 1e9
+        budget_s = self._desk.settings.risk.naked_budget_s_per_day
+        is_spent = naked_s >= budget_s
+        if is_spent and not self._was_naked_budget_spent:
+            fields = {"naked_s": round(naked_s, 3), "limit_s": budget_s}
+            self._desk.reports.log("error", "naked_budget_spent", fields)
+        self._was_naked_budget_spent = is_spent
+        return is_spent
 
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)

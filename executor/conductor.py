@@ -36,8 +36,8 @@ from executor.slippage import Batch
 from executor.stages import Stages
 from executor.state import dump
 from executor.wire import Wire
-from shm.records import Signal, SignalKind
-from shm.views import ViewWriter
+from shm.records import PairView, Signal, SignalKind
+from shm.slot import RecordSlots
 
 
 class _Ahead(NamedTuple):
@@ -53,7 +53,7 @@ _SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the soc
 class Conductor:
     """Steps the machines, one event at a time, in the order they came."""
 
-    def __init__(self, desk: Desk, journal: Journal, views: ViewWriter) -> None:
+    def __init__(self, desk: Desk, journal: Journal, views: RecordSlots[PairView]) -> None:
         self._desk = desk
         self._journal = journal
         self._views = views
@@ -177,7 +177,7 @@ class Conductor:
 
     def _write_journal(self, pair: Pair) -> None:
         result = pair.result
-        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8)
+        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8, result.naked_ns)
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
@@ -205,7 +205,7 @@ class Conductor:
                 venue = pair.rules.instruments[command.leg].venue
                 self._ask(venue, self._asking.to_cancel(pair, command.leg, *_names(command)))
             case ReadPositions():
-                for venue in dict.fromkeys(item.venue for item in pair.rules.instruments):
+                for venue in {item.venue for item in pair.rules.instruments}:
                     self._ask(venue, self._asking.about_positions(pair, venue))
 
     def _ask(self, venue: str, question: Coroutine[Any, Any, None]) -> None:
@@ -238,7 +238,10 @@ class Conductor:
             case "leg_unknown":
                 self._failed(pair, line.event)
             case "naked_end":
-                desk.ledger.record("naked", int(fields["naked_ms"] * 1e6))
+                naked_ns = int(fields["naked_ms"] * 1e6)
+                desk.ledger.record("naked", naked_ns)
+                desk.results.add_naked(pair.result, naked_ns)
+                self._write_journal(pair)
             case "pair_state" if fields["phase"] == "FLAT":
                 desk.breaker.undecided()
             case "leg_acked":

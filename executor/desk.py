@@ -121,6 +121,14 @@ class Desk:
         pair_id = client_order_id >> SEQUENCE_BITS & _PAIR_MASK
         return self.pairs[pair_id] if client_order_id and pair_id < len(self.pairs) else None
 
+    def naked_today_ns(self, now_mono_ns: int) -> int:
+        """How long legs have stood alone since midnight UTC, all pairs, with what goes on now."""
+        naked_ns = self.results.naked_ns
+        for pair in self.pairs:
+            if pair.state.is_naked_told:
+                naked_ns += now_mono_ns - pair.state.naked_mono_ns
+        return naked_ns
+
     def orders_in_doubt(self) -> int:
         return sum(
             order.state in DOUBTFUL for pair in self.pairs for leg in pair.state.legs for order in leg.live

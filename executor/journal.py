@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from shm.slot import SlotTable
 
-_HEAD = Struct("<4q")  # version, day, result_e8, best_e8
+_HEAD = Struct("<5q")  # version, day, result_e8, best_e8, naked_ns
 _VERSION = Struct("<q")
 
 
@@ -27,6 +27,7 @@ class Entry(NamedTuple):
     day: int  # UTC day (days since 1970) that the result belongs to
     result_e8: int  # realised on that day, quote currency
     best_e8: int = 0  # the best the whole instance's result had been on that day
+    naked_ns: int = 0  # how long its legs stood alone on that day
 
 
 class Journal:
@@ -40,7 +41,7 @@ class Journal:
 
     def write(self, pair_id: int, entry: Entry) -> None:
         version = self._versions[pair_id] = self._versions[pair_id] + 1
-        head = _HEAD.pack(version, entry.day, entry.result_e8, entry.best_e8)
+        head = _HEAD.pack(version, entry.day, entry.result_e8, entry.best_e8, entry.naked_ns)
         self._table.write(2 * pair_id + version % 2, head + entry.state)
 
     def write_event(self, pair_id: int, event: bytes) -> None:
@@ -62,8 +63,8 @@ class Journal:
         )
         if newest is None:
             return None
-        _, day, result_e8, best_e8 = _HEAD.unpack_from(newest)
-        return Entry(newest[_HEAD.size :], day, result_e8, best_e8)
+        _, *day = _HEAD.unpack_from(newest)
+        return Entry(newest[_HEAD.size :], *day)
 
     def close(self) -> None:
         self._table.close()

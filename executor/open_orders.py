@@ -27,7 +27,8 @@ class OpenOrders:
         self._instruments = instruments
         self._epoch = epoch
         self._reported: set[tuple[str, str]] = set()  # (venue, venue order id)
-        self.foreign: dict[str, int] = {}  # by venue, as last seen
+        self._accepted: set[tuple[str, str]] = set()  # the operator knows them
+        self.foreign: dict[str, int] = {}  # by venue, as last seen, without those
 
     async def sweep(self, venue: str) -> None:
         """One look at a venue: cancel our strays, report and count the orders of others."""
@@ -41,7 +42,7 @@ class OpenOrders:
         # An order may have begun or ended while the question was on its way.
         under_way |= self._under_way()
         foreign = [update for update in orders if not self._is_ours(update.client_order_id)]
-        self.foreign[venue] = len(foreign)
+        self.foreign[venue] = sum((venue, item.venue_order_id) not in self._accepted for item in foreign)
         for update in foreign:
             if (venue, update.venue_order_id) not in self._reported:
                 self._reported.add((venue, update.venue_order_id))
@@ -55,6 +56,24 @@ class OpenOrders:
                 "warning", "reconcile_diff", venue, kind="open order", explained_by="ours", **_facts(update)
             )
             await self._cancel(gateway, update)
+
+    def accept_foreign(self) -> None:
+        """The operator knows of the orders of others that were reported: they stop nothing any more."""
+        self._accepted |= self._reported
+        self.foreign = dict.fromkeys(self.foreign, 0)
+
+    async def cancel_foreign(self) -> None:
+        """Cancel the orders of others, as the operator has decided; the next sweep says what is left."""
+        for venue, gateway in self._desk.gateways.items():
+            try:
+                orders = await gateway.query_open_orders()
+            except (TransportError, VenueError) as error:
+                self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+                continue
+            for update in orders:
+                if not self._is_ours(update.client_order_id):
+                    await self._cancel(gateway, update)
+            await self.sweep(venue)
 
     async def cancel_all_ours(self) -> dict[str, list[OrderUpdate]]:
         """Cancel our open orders everywhere until the venues show none.

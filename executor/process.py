@@ -20,6 +20,7 @@ from executor import accounts
 from executor.arming import arm_one, rehearse_one
 from executor.chores import Chores
 from executor.conductor import Conductor
+from executor.decisions import Decisions
 from executor.desk import Desk, Pair
 from executor.funding import Funding
 from executor.gates import limits_of
@@ -86,10 +87,11 @@ class Executor:
             KillLatch(latch_file(settings), memory.latch()),
             process.stop,
         )
-        self._conductor = Conductor(self._desk, journal, memory.views_writer())
+        self._conductor = Conductor(self._desk, journal, memory.pairs(writer=True))
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
-        self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders)
+        decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
+        self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders, decisions)
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._armed_next = 0
         self._is_closing = False
@@ -264,7 +266,7 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
     event = journal.read_event(number) if entry else None
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
     if entry is not None:
-        state, result = load(entry.state), PairResult(entry.day, entry.result_e8, entry.best_e8)
+        state, result = load(entry.state), PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
         result = PairResult(told.result_day, told.result_e8)

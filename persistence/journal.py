@@ -28,12 +28,21 @@ from struct import Struct
 from typing import IO, NamedTuple
 from zlib import crc32
 
+from settings import PROJECT, Settings
+
 _HEAD = Struct("<IIQQ16s")  # payload length, checksum, number, cursor, source
 _FILE_HEAD = Struct("<8s64sQII")  # magic, run, number and checksum before this file, checksum of these
 _MAGIC = b"TNDMJ002"
 _MAX_PAYLOAD = 1 << 24
 _LIFE_BITS = 24  # numbers given to a life before it reaches into those of later ones: 16 million
 FILE_BYTES = 16 << 20
+
+
+def journal_directory(settings: Settings) -> Path:
+    """Where an instance's journal lies. Bots and modes keep apart: what is held on paper, or by another
+    bot, is not held by this one."""
+    var_dir = PROJECT / settings.persistence.var_dir
+    return var_dir / "journal" / f"{settings.bot_id}-{settings.mode}"
 
 
 class JournalError(Exception):

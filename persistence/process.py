@@ -24,7 +24,7 @@ from launch import Launch, refuse, start
 from logs import make_log
 from persistence.address import Address, AddressError
 from persistence.drain import Drain
-from persistence.journal import FILE_BYTES, Journal, JournalError
+from persistence.journal import FILE_BYTES, Journal, JournalError, journal_directory
 from persistence.restore import CHECKPOINT, SOURCE, Holdings, holdings_of, is_held
 from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
@@ -46,7 +46,7 @@ def main() -> None:
         address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
         holdings = Holdings()
         journal = Journal(
-            var_dir / "journal",
+            journal_directory(launch.settings),
             launch.run_id,
             launch.epoch,
             file_bytes=min(FILE_BYTES, (settings.journal_max_mib << 20) // _FILES_MIN),
@@ -145,5 +145,5 @@ def _checkpoint(launch: Launch, holdings: Holdings) -> bytes:
         "pid": os.getpid(),
         "run_id": launch.run_id,
     }
-    fields = holdings.checkpoint(launch.settings.bot_id)
+    fields = holdings.checkpoint(launch.settings.bot_id, launch.settings.mode)
     return orjson.dumps({**head, **fields, "mono_ns": time.monotonic_ns()})

@@ -47,10 +47,11 @@ class Holdings:
         self.pairs, self.told_unix_ms = dict(other.pairs), other.told_unix_ms
         self.broken += other.broken
 
-    def checkpoint(self, bot_id: str) -> dict[str, Any]:
+    def checkpoint(self, bot_id: str, mode: str) -> dict[str, Any]:
         """The fold as the fields of a ``journal_checkpoint``."""
         return {
             "bot_id": bot_id,
+            "mode": mode,
             "told_unix_ms": self.told_unix_ms,
             "pairs": [plain(pair) for pair in self.held()],
         }

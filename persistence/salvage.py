@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import read_launch
-from persistence.journal import Journal
-from settings import PROJECT, parse_settings
+from persistence.journal import Journal, journal_directory
+from settings import parse_settings
 from shm.memory import Memory
 
 
@@ -25,7 +25,7 @@ def salvage(directory: Path, epoch: int) -> int:
     memory = Memory(directory)
     content = read_launch(directory)
     settings = parse_settings(content["settings"], str(directory))
-    journal = Journal(PROJECT / settings.persistence.var_dir / "journal", content["run_id"], epoch)
+    journal = Journal(journal_directory(settings), content["run_id"], epoch)
     moved = 0
     for source in memory.plan.event_sources:
         queue = memory.events_reader(source)

@@ -114,12 +114,12 @@ class Store:
             if self._begin_batch() < entry.number:
                 self._connection.execute(_EVENT, row)
 
-    def holdings_elsewhere(self, bot_id: str) -> Holdings | None:
-        """What the newest other journal of this bot says it holds; None when there is no other."""
+    def holdings_elsewhere(self, bot_id: str, mode: str) -> Holdings | None:
+        """What the newest other journal of this bot in this mode says it holds; None when there is none."""
         newest = self._connection.execute(
             "select journal_id, number from events where event = %s and body ->> 'bot_id' = %s "
-            "and journal_id <> %s order by at desc limit 1",
-            (CHECKPOINT, bot_id, self._journal_id),
+            "and body ->> 'mode' = %s and journal_id <> %s order by at desc limit 1",
+            (CHECKPOINT, bot_id, mode, self._journal_id),
         ).fetchone()
         if newest is None:
             return None

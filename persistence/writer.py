@@ -133,7 +133,8 @@ class DatabaseWriter(threading.Thread):
             applied = store.migrate()
             if self._is_first_life and self.state == names.DATABASE_UNTRIED:
                 self._ask()
-                self.elsewhere = store.holdings_elsewhere(self._launch.settings.bot_id)
+                settings = self._launch.settings
+                self.elsewhere = store.holdings_elsewhere(settings.bot_id, settings.mode)
             self._ask()
             self.stored_number = store.stored_number()
             self._asked_mono_s = 0.0

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import uvloop
 
 from launch import end_with_supervisor
-from logs import make_log
+from logs import Log, make_log
 from shm.memory import Memory
+from simulator import fault_scripts
 from simulator.config import SimulatorConfig
+from simulator.fault_scripts import AnyScript, ScriptError
 from simulator.process import PortTaken, RunningSimulator, run
 from simulator.recorded import RecordingTooShort
 from simulator.registry import venue_kits
@@ -29,17 +33,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if memory_directory is not None:
         end_with_supervisor()
         beat = _beat(memory_directory)
+    log = make_log("simulator", run_id="-")
+
+    def tell(event: str, fields: Mapping[str, Any]) -> None:
+        log.info(event, **fields)
+
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, _announce, beat))
-    except (PortTaken, RecordingTooShort) as error:
+            runner.run(run(config, partial(_announce, log), beat, tell))
+    except (PortTaken, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
 
 
-def _announce(running: RunningSimulator) -> None:
-    make_log("simulator", run_id="-").info("simulator_ready", host=running.host, ports=running.ports)
+def _announce(log: Log, running: RunningSimulator) -> None:
+    log.info("simulator_ready", host=running.host, ports=running.ports)
 
 
 def _no_one_watches(_now_mono_ns: int) -> None:
@@ -69,6 +78,15 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
     parser.add_argument("--ack-latency-ms", type=float, help="from a request to its answer")
     parser.add_argument("--execution-latency-ms", type=float, help="from acceptance to matching")
     parser.add_argument("--collateral", default="100000", help="quote currency of every new account")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=_script,
+        metavar="NAME[:KEY=VALUE,...]",
+        help="a fault script to run, as often as wanted: --fault stall:venue=vest,after_s=10,for_s=5",
+    )
+    parser.add_argument("--list-faults", action=_ListFaults, help="print the fault scripts and stop")
     parser.add_argument("--memory", type=Path, help="given by the supervisor: where to beat")
     parser.add_argument("--epoch", type=int, help="given by the supervisor to every process; not used")
     arguments = parser.parse_args(argv)
@@ -87,8 +105,39 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
         ack_latency_ms=arguments.ack_latency_ms,
         execution_latency_ms=arguments.execution_latency_ms,
         collateral_e8=collateral_e8,
+        faults=tuple(arguments.fault),
     )
     return config, arguments.memory
+
+
+class _ListFaults(argparse.Action):
+    """Prints every fault script with its parameters and what they are unless told otherwise."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        for name in fault_scripts.names():
+            print(name)
+            print(f"    {fault_scripts.load(name).description}")
+            values = fault_scripts.parameters_of(name).items()
+            print("    " + " ".join(f"{key}={_shown(value)}" for key, value in values))
+        parser.exit()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "/".join(str(each) for each in value.values())
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+def _script(text: str) -> AnyScript:
+    try:
+        return fault_scripts.parse(text)
+    except ScriptError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _port(text: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
+from simulator.fault_scripts import AnyScript
 from simulator.front import FrontSettings
 from simulator.market import MarketSource
 from simulator.orders import SimInstrument
@@ -31,6 +32,7 @@ class SimulatorConfig:
     ack_latency_ms: float | None = None
     execution_latency_ms: float | None = None
     collateral_e8: int = 100_000 * E8  # of every account that registers
+    faults: tuple[AnyScript, ...] = ()  # begin once all venues answer
 
     def market(self) -> MarketSource:
         """The market of this run, from its beginning."""

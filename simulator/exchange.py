@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from simulator.accounts import value_account, value_positions
 from simulator.ledger import Ledger, MakeId
-from simulator.matching import amend, match, match_resting, post_only_crosses, withdraw
+from simulator.matching import amend, close_at, match, match_part, match_resting, post_only_crosses, withdraw
 from simulator.orders import (
     BUY,
     SELL,
@@ -201,6 +201,28 @@ class Exchange:
             orders.append(copy.copy(order))
         return orders
 
+    def close_out(
+        self, account_id: str, symbol: str, size_e8: int, *, price_e8: int | None = None
+    ) -> SimOrder:
+        """Close this much of a position as the venue's own doing, whatever the account's margin.
+
+        Against the book, as a liquidation does; at ``price_e8`` past the book, as deleveraging does.
+        Raises Refused if the account holds less.
+        """
+        account = self._ledger.account(account_id)
+        position_e8 = account.position_e8(symbol)
+        if not 0 < size_e8 <= abs(position_e8):
+            raise Refused(Reason.REDUCE_ONLY_EXCEEDS_POSITION, f"{size_e8} e8 of {position_e8} e8 {symbol}")
+        side = SELL if position_e8 > 0 else BUY
+        new = NewOrder(symbol, side, size_e8, None, "IOC", reduce_only=True)
+        order = self._ledger.add_order(account, new, is_liquidation=True)
+        if price_e8 is None:
+            match(self._ledger, order)
+        else:
+            close_at(self._ledger, order, price_e8)
+        self._ledger.publish()
+        return copy.copy(order)
+
     # --- orders ---
 
     def submit(self, account_id: str, new: NewOrder) -> SimOrder:
@@ -227,8 +249,24 @@ class Exchange:
             if refusal is None:
                 match(ledger, order)
             else:
-                ledger.finish(order, SimOrderStatus.REJECTED, refusal)
+                # What a part of it filled stands: then it is cancelled, not rejected.
+                status = SimOrderStatus.CANCELLED if order.filled_e8 else SimOrderStatus.REJECTED
+                ledger.finish(order, status, refusal)
             ledger.publish()
+        return copy.copy(order)
+
+    def execute_part(self, order_id: str, size_e8: int) -> SimOrder:
+        """Fill at most this much of a NEW order, which stays NEW: ``execute`` takes the rest.
+
+        An order that risk refuses, or that is no longer NEW, is left alone.
+        """
+        ledger = self._ledger
+        order = ledger.order(order_id)
+        if order.status is SimOrderStatus.NEW:
+            account, listing = ledger.account(order.account_id), ledger.listing(order.symbol)
+            if risk_refusal(order, account, listing, ledger.market) is None:
+                match_part(ledger, order, size_e8)
+                ledger.publish()
         return copy.copy(order)
 
     def check_amendment(self, order_id: str, to: Amendment) -> None:

@@ -22,12 +22,25 @@ class FrontSettings:
     execution_latency_ms: float = 0.0  # from acceptance to risk and matching
 
 
+Which = Literal["public", "private", "all"]  # sockets
+Mode = Literal["open", "maintenance", "cancel_only", "post_only"]
+
+
 class Front(Protocol):
     """A venue's wire: REST and WebSocket on one port. Owns no matching, no market, no port."""
 
     venue: str
     exchange: Exchange
     faults: FaultPlan
+    is_down: bool  # set while its port is closed: sockets that end meanwhile were not lost by clients
+
+    @property
+    def modes(self) -> frozenset[Mode]:
+        """Those the venue knows."""
+
+    @property
+    def error_codes(self) -> frozenset[str]:
+        """Every code the venue documents, as texts."""
 
     def app(self) -> web.Application:
         """The application to serve; called once, before ``start``."""
@@ -38,8 +51,17 @@ class Front(Protocol):
     async def stop(self) -> None:
         """End it and close every socket. Called before the port is released."""
 
-    async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
+    async def close_sockets(self, which: Which, code: int = 1012) -> None:
         """Close the clients' sockets with this close code, as a venue that restarts does."""
+
+    def mute(self, which: Which) -> int:
+        """Leave the clients' sockets open and say and hear nothing on them any more; return how many."""
+
+    def set_mode(self, mode: Mode) -> None:
+        """Restrict what orders are taken; "open" ends it."""
+
+    def expire_sessions(self) -> None:
+        """Let every token die now: clients must log in again."""
 
 
 class VenueKit(NamedTuple):

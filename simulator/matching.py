@@ -18,6 +18,31 @@ def match(ledger: Ledger, order: SimOrder) -> None:
         ledger.tell_book(order.symbol)
 
 
+def match_part(ledger: Ledger, order: SimOrder, size_e8: int) -> None:
+    """Fill at most this much of an order that never was in the book; it keeps its status until full."""
+    book = ledger.listings[order.symbol].book
+    if _ending_before_match(order, book) is not None:
+        return  # whoever matches the whole of it ends it
+    filled_e8 = order.filled_e8
+    _take(ledger, order, book, size_e8)
+    if order.filled_e8 == filled_e8:
+        return
+    if order.remaining_e8:
+        ledger.tell_order(order)
+    else:
+        ledger.finish(order, SimOrderStatus.FILLED, None)
+    _cancel_uncovered(ledger, order)
+    ledger.tell_book(order.symbol)
+
+
+def close_at(ledger: Ledger, order: SimOrder, price_e8: int) -> None:
+    """Fill an order whole at a price, past the book."""
+    trade = ledger.add_trade(order, order.side, price_e8, order.size_e8)
+    ledger.add_fill(order, trade, is_maker=False)
+    ledger.finish(order, SimOrderStatus.FILLED, None)
+    _cancel_uncovered(ledger, order)
+
+
 def amend(ledger: Ledger, order: SimOrder, to: Amendment) -> None:
     """Give a resting order its new size and price.
 
@@ -39,7 +64,7 @@ def _match(ledger: Ledger, order: SimOrder) -> None:
     book = ledger.listings[order.symbol].book
     ending = _ending_before_match(order, book)
     if ending is None:
-        ending = _take(ledger, order, book)
+        ending = _take(ledger, order, book, order.remaining_e8)
     if order.remaining_e8 == 0:
         ledger.finish(order, SimOrderStatus.FILLED, None)
     elif ending is not None:
@@ -84,21 +109,22 @@ def _ending_before_match(order: SimOrder, book: Book) -> Reason | None:
         return Reason.POST_ONLY_WOULD_CROSS
     if order.time_in_force == "FOK":
         available_e8 = book.available_e8(order.side, order.limit_price_e8, order.account_id)
-        if available_e8 < order.size_e8:
+        if available_e8 < order.remaining_e8:
             return Reason.NO_LIQUIDITY
     return None
 
 
-def _take(ledger: Ledger, order: SimOrder, book: Book) -> Reason | None:
+def _take(ledger: Ledger, order: SimOrder, book: Book, at_most_e8: int) -> Reason | None:
     """Take from the book in priority; return why what remains must not rest."""
-    while order.remaining_e8:
+    kept_e8 = max(order.remaining_e8 - at_most_e8, 0)
+    while order.remaining_e8 > kept_e8:
         best = book.best_against(order.side, order.limit_price_e8)
         if best is None:
             break
         price_e8, size_e8, maker = best
         if maker is not None and maker.account_id == order.account_id:
             return Reason.SELF_TRADE
-        size_e8 = min(size_e8, order.remaining_e8)
+        size_e8 = min(size_e8, order.remaining_e8 - kept_e8)
         trade = ledger.add_trade(order, order.side, price_e8, size_e8)
         ledger.add_fill(order, trade, is_maker=False)
         if maker is None:

@@ -1,4 +1,4 @@
-"""All simulated venues in one process: ports, exchanges, fronts, market.
+"""All simulated venues in one process: ports, exchanges, fronts, market, faults.
 
 ``serve`` starts them for whoever runs a loop already, tests above all; ``run`` is the program. A
 venue is made of its ``VenueKit``; this module binds its port, shows it the market and takes it down.
@@ -16,13 +16,16 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from simulator.clock import VenueClock
 from simulator.config import SimulatorConfig
 from simulator.exchange import Exchange
-from simulator.front import Front, FrontSettings, VenueKit
+from simulator.fault_runs import FaultRuns, Tell
+from simulator.front import Front, FrontSettings, VenueKit, Which
 from simulator.market import MarketSource, play
 from simulator.registry import venue_kits
 
 _BEAT_S = 0.25
+_CUT_S = 0.05  # for every socket's reader to notice that it was cut
 _SHUTDOWN_S = 2.0  # how long open requests may linger once their front has stopped
 
 
@@ -43,13 +46,22 @@ class PortTaken(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Served:
     """One front on its port."""
 
     front: Front
+    clock: VenueClock | None
     runner: web.AppRunner
+    site: web.TCPSite
     port: int
+
+    @property
+    def transports(self) -> list[asyncio.Transport]:
+        """Every connection that stands, to sockets and to REST alike."""
+        assert self.runner.server is not None
+        handlers = self.runner.server.connections
+        return [each.transport for each in handlers if each.transport is not None]
 
 
 class RunningSimulator:
@@ -73,18 +85,64 @@ class RunningSimulator:
     def exchanges(self) -> dict[str, Exchange]:
         return {venue: served.front.exchange for venue, served in self._served.items()}
 
-    async def add(self, front: Front, port: int) -> None:
-        """Bind a front's port and start it. Raises PortTaken."""
+    @property
+    def clocks(self) -> dict[str, VenueClock]:
+        """Of the venues whose clock can be set."""
+        return {venue: served.clock for venue, served in self._served.items() if served.clock}
+
+    async def add(self, front: Front, port: int, clock: VenueClock | None = None) -> None:
+        """Bind a front's port and start it. ``clock`` is its exchange's. Raises PortTaken."""
         runner = web.AppRunner(front.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self.host, port).start()
-        except OSError as error:
+            site = await self._listen(front.venue, runner, port)
+        except PortTaken:
             await runner.cleanup()
-            why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            raise PortTaken(front.venue, self.host, port, why) from error
-        self._served[front.venue] = _Served(front, runner, runner.addresses[0][1])
+            raise
+        self._served[front.venue] = _Served(front, clock, runner, site, runner.addresses[0][1])
         await front.start()
+
+    async def _listen(self, venue: str, runner: web.AppRunner, port: int) -> web.TCPSite:
+        site = web.TCPSite(runner, self.host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise PortTaken(venue, self.host, port, why) from error
+        return site
+
+    # --- what fault scripts do to a whole venue ---
+
+    def mute(self, venue: str, which: Which) -> int:
+        """Make the connections that stand half-open; new ones work. Return how many there were.
+
+        "all" takes the connections to REST in, those that are kept alive for the next request.
+        """
+        served = self._served[venue]
+        count = served.front.mute(which)
+        if which == "all":
+            transports = [each for each in served.transports if not each.is_closing()]
+            for transport in transports:
+                transport.pause_reading()
+            count = len(transports)
+        return count
+
+    async def restart(self, venue: str, down_s: float) -> None:
+        """Close a venue's port and cut every connection; serve again on the same port after ``down_s``.
+
+        Orders, positions, accounts and tokens are kept, and what was accepted is executed; answers
+        under way are lost. Raises PortTaken if somebody else has the port by then.
+        """
+        served = self._served[venue]
+        served.front.is_down = True
+        try:
+            await served.site.stop()
+            for transport in served.transports:
+                transport.abort()
+            await asyncio.sleep(max(down_s, _CUT_S))
+            served.site = await self._listen(venue, served.runner, served.port)
+        finally:
+            served.front.is_down = False
 
     async def play(self, source: MarketSource, speed: float = 1.0) -> None:
         """Show a market from its beginning, in place of the one shown so far."""
@@ -127,8 +185,9 @@ async def serve(
     try:
         for venue, kit in venue_kits().items():
             front_settings = config.front((settings or {}).get(venue, kit.settings))
-            front = kit.make_front(_exchange(kit, config, now_unix_ns), front_settings)
-            await running.add(front, config.ports.get(venue, 0))
+            clock = VenueClock(now_unix_ns)
+            front = kit.make_front(_exchange(kit, config, clock.now_unix_ns), front_settings)
+            await running.add(front, config.ports.get(venue, 0), clock)
     except BaseException:
         await running.stop()
         raise
@@ -145,25 +204,35 @@ async def run(
     config: SimulatorConfig,
     announce: Callable[[RunningSimulator], None],
     beat: Callable[[int], None],
+    tell: Tell,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do.
+    ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do. The
+    configured fault scripts begin then; ``tell`` hears an event's name and fields of each. Raises
+    PortTaken, and ScriptError for a script that these venues cannot follow.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = await serve(config)
+    faults = FaultRuns(running, tell)
     try:
+        for script in config.faults:
+            faults.check(script)
         announce(running)
-        tasks = {asyncio.create_task(work) for work in (running.wait(), stop.wait(), _keep_beating(beat))}
+        for script in config.faults:
+            await faults.start(script)
+        work = (running.wait(), faults.wait(), stop.wait(), _keep_beating(beat))
+        tasks = {asyncio.create_task(each) for each in work}
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         for task in done:
             task.result()
     finally:
+        await faults.stop()
         await running.stop()
 
 

@@ -14,7 +14,7 @@ import claim
 from claim import Inheritance, instance_directory, processes_of
 from epochs import Epochs
 from launch import write_launch
-from persistence.journal import Journal, files, read_file
+from persistence.journal import Journal, files, journal_directory, read_file
 from settings import PROJECT, load_raw
 from shm.memory import Memory
 from shm.segment import SegmentError
@@ -52,7 +52,7 @@ class Host:
         writer.close()
 
     def journalled(self) -> list[bytes]:
-        paths = files(Path(self.settings.persistence.var_dir) / "journal")
+        paths = files(journal_directory(self.settings))
         return [entry.payload for path in paths for entry in read_file(path)]
 
 
@@ -104,7 +104,7 @@ def test_machines_of_other_pairs_or_of_venues_that_are_gone_are_not_taken_over(
 def test_events_that_persistence_had_journalled_are_not_doubled(host: Host) -> None:
     """Killed between its fsync and giving the ring its space back."""
     host.leave_memory(b"first", b"second")
-    journal_dir = Path(host.settings.persistence.var_dir) / "journal"
+    journal_dir = journal_directory(host.settings)
     reader = Memory(host.memory).events_reader("executor")
     journal = Journal(journal_dir, "killed-run", host.epochs.next())
     first = reader.poll()

@@ -207,3 +207,16 @@ def test_a_second_instance_is_told_who_runs(config: Path) -> None:
         assert f"pid {instance.process.pid}" in problem["detail"]
     finally:
         assert instance.stop() == 0
+
+
+def test_a_fault_that_does_not_exist_is_named_at_check(config: Path) -> None:
+    """Found before anything starts, not by a simulator that ends at once."""
+    raw = yaml.safe_load(config.read_text())
+    raw.setdefault("simulator", {})["faults"] = ["stall:colour=red"]
+    config.write_text(yaml.safe_dump(raw))
+
+    done = supervisor("--check", "--config", str(config))
+
+    assert done.returncode == 2
+    assert "simulator.faults" in done.stdout
+    assert "colour" in done.stdout

@@ -26,8 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "one look at the running instance; --json for programs",
     "metrics": "the running instance for Prometheus, on loopback",
     "monitor": "the running instance on one screen, as it moves",
-    "record": "keep all quotes, signals, orders and fills of a running instance, to be replayed",
-    "replay": "a recording through the same detector and executor; what other settings had done",
+    "reconcile": "executor, database and venues side by side; adopt or flatten what nothing explains",
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }
 

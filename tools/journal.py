@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import orjson
 
-from persistence.journal import Entry, JournalError
+from persistence.journal import Entry, JournalError, journal_directory
 from persistence.restore import holdings_of, is_held
 from persistence.verify import read_all, verify
-from settings import PROJECT, load_raw, parse_settings
+from settings import load_raw, parse_settings
 from shm.held import plain
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _configured(config: Path) -> Path:
     settings = parse_settings(load_raw(config), str(config))
-    return PROJECT / settings.persistence.var_dir / "journal"
+    return journal_directory(settings)
 
 
 def _lines(directory: Path, is_wanted: Callable[[Mapping[str, Any]], bool]) -> Iterator[str]:

@@ -21,12 +21,9 @@ class _Place(NamedTuple):
 
 
 class JournalTail:
-    """Follows a journal from its last ``keep`` events on; None: all that follow, to be taken away.
+    """Follows a journal from its last ``keep`` events on. Only ever reads."""
 
-    Only ever reads.
-    """
-
-    def __init__(self, directory: Path, keep: int | None) -> None:
+    def __init__(self, directory: Path, keep: int) -> None:
         self._directory = directory
         self.payloads: deque[bytes] = deque(maxlen=keep)
         self._path: Path | None = None

@@ -21,7 +21,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from settings import PROJECT, load_raw, parse_settings
+from persistence.journal import journal_directory
+from settings import load_raw, parse_settings
 from tools.instance import instance_directory
 from tools.journal_tail import JournalTail
 from tools.screen import draw
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0, also when the instance ends while it is watched."""
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     watcher = Watcher(settings, arguments.memory or instance_directory(settings))
-    tail = JournalTail(PROJECT / settings.persistence.var_dir / "journal", _EVENTS_KEPT)
+    tail = JournalTail(journal_directory(settings), _EVENTS_KEPT)
     console = Console(highlight=False)
     before = watcher.read()
     tail.poll()

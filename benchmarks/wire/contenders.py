@@ -128,6 +128,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
                 else dict.fromkeys(("feed", "detector", "executor"), variant.idle)
             ),
             "keep_cores_awake": variant.awake,
+            "nice": {"persistence": 10},
             "keep_warm_ms": variant.warm_ms,
             "on_shutdown": "keep",
         },

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from simulator.exchange import Exchange
+from simulator.execution import execute_later
 from simulator.faults import FaultPlan
 from simulator.orders import Amendment, Reason, Refused, SimOrder, SimOrderStatus
 from simulator.paradex.errors import ApiError, from_refused, from_refused_modify
@@ -120,10 +121,8 @@ class OrderDesk:
             order = self.exchange.order(entry.order_id)
             if order is not None and order.status is SimOrderStatus.NEW:
                 self.feed.publish_order(order)
-                self._execute_later(order)
-
-    def _execute_later(self, order: SimOrder) -> None:
-        self._later(self._execution_delay_ms(order.symbol), lambda: self.exchange.execute(order.order_id))
+                latency_ms = self.settings.execution_latency_ms
+                execute_later(self.exchange, self.faults, order, latency_ms=latency_ms, later=self._later)
 
     # --- modifying ---
 
@@ -261,7 +260,7 @@ class OrderDesk:
         return self.settings.ack_latency_ms + bump_ms
 
     def _execution_delay_ms(self, market: str) -> float:
-        fault = self.faults.take(f"execute.{market}")
+        fault = self.faults.take(f"execute.{market}", market)
         return self.settings.execution_latency_ms + (fault.delay_ms if fault else 0.0)
 
     @staticmethod

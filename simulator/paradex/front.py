@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from aiohttp import web
 
 from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
+from simulator.front import Mode, Which
 from simulator.orders import SimTrade
 from simulator.paradex import payloads, sbe
 from simulator.paradex.desk import OrderDesk
-from simulator.paradex.errors import ApiError
+from simulator.paradex.errors import CODES, ApiError
 from simulator.paradex.hub import JSON, Hub
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.market_feed import MarketFeed
@@ -30,6 +31,12 @@ from simulator.upkeep import Upkeep
 
 ID_BASE: Final = 201_709_277_900_000
 CLEAN_CLOSES: Final = (1000, 1001)
+_STATUS_OF_MODE: Final[Mapping[Mode, SystemStatus]] = {
+    "open": "ok",
+    "maintenance": "maintenance",
+    "cancel_only": "cancel_only",
+    "post_only": "post_only",
+}
 
 
 def make_id(now_unix_ns: int, sequence: int) -> str:
@@ -41,6 +48,8 @@ class ParadexFront:
     """Satisfies ``simulator.front.Front``. Belongs to the event loop's thread."""
 
     venue: str = "paradex"
+    modes = frozenset(_STATUS_OF_MODE)
+    error_codes = CODES
 
     def __init__(self, exchange: Exchange, settings: ParadexSettings | None = None) -> None:
         self.exchange = exchange
@@ -71,6 +80,7 @@ class ParadexFront:
             lambda: [account_id(address) for address in self._members.addresses],
             self.upkeep.rate_e12,
         )
+        self.is_down = False
         self._sockets: dict[RpcSession, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
         exchange.on_book(lambda symbol: self._feeds[symbol].book_changed())
@@ -114,13 +124,8 @@ class ParadexFront:
         await self.close_sockets("all", 1001)
         self._verifier.close()
 
-    async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
-        chosen = [
-            session
-            for session in self._sockets
-            if which == "all" or session.is_private == (which == "private")
-        ]
-        await asyncio.gather(*(session.socket.close(code) for session in chosen))
+    async def close_sockets(self, which: Which, code: int = 1012) -> None:
+        await asyncio.gather(*(session.socket.close(code) for session in self._sessions(which)))
 
     # --- what tests and fault scripts may change ---
 
@@ -132,6 +137,26 @@ class ParadexFront:
     @system_status.setter
     def system_status(self, status: SystemStatus) -> None:
         self._desk.system_status = status
+
+    def set_mode(self, mode: Mode) -> None:
+        self.system_status = _STATUS_OF_MODE[mode]
+
+    def expire_sessions(self) -> None:
+        """Sockets that stand stay authenticated, as the venue has it."""
+        self._mint.expire_all()
+
+    def mute(self, which: Which) -> int:
+        sessions = self._sessions(which)
+        for session in sessions:
+            session.socket.mute()
+        return len(sessions)
+
+    def _sessions(self, which: Which) -> list[RpcSession]:
+        return [
+            session
+            for session in self._sockets
+            if which == "all" or session.is_private == (which == "private")
+        ]
 
     # --- WebSocket ---
 
@@ -160,7 +185,9 @@ class ParadexFront:
                 await session.handle(message.data)
         finally:
             del self._sockets[session]
-            session.ended(is_unexpected=response.close_code not in CLEAN_CLOSES)
+            # A venue that goes down keeps the orders: it is not the client that was lost.
+            is_unexpected = response.close_code not in CLEAN_CLOSES and not self.is_down
+            session.ended(is_unexpected=is_unexpected)
             await socket.end()
         return response
 

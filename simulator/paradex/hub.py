@@ -47,16 +47,19 @@ class Hub:
     def is_wanted(self, topic: str) -> bool:
         return topic in self._topics
 
-    def publish(self, topic: str, channel: str, render: Render) -> None:
-        """Send a frame to a topic's subscribers, as the fault plan lets it."""
+    def publish(self, topic: str, channel: str, render: Render, *, symbol: str = "") -> None:
+        """Send a frame to a topic's subscribers, as the fault plan lets it.
+
+        ``symbol`` is the market it is about, "" when it is about none.
+        """
         encodings = self._topics.get(topic)
         if encodings is None:
             return
-        fault = self._faults.take(f"push.{channel}")
+        fault = self._faults.take(f"push.{channel}", symbol)
         if fault is not None and fault.drop:
             return
         for encoding, subscribers in encodings.items():
-            data = render(encoding)
+            data = render(encoding) if fault is None else fault.spoil(render(encoding))
             frames = (data, data) if fault is not None and fault.duplicate else (data,)
             for subscriber in list(subscribers):
                 for frame in frames:

@@ -201,7 +201,8 @@ class MarketFeed:
         if self._snapshots_sent.get(channel) != seq_no:
             self._snapshots_sent[channel] = seq_no
             bids, asks = self._exchange.depth(self.symbol, SNAPSHOT_LEVELS)
-            self._hub.publish(channel, channel, partial(self._render_snapshot, channel, bids, asks))
+            render = partial(self._render_snapshot, channel, bids, asks)
+            self._hub.publish(channel, channel, render, symbol=self.symbol)
         self._snapshot_timers[channel] = asyncio.get_running_loop().call_later(
             rate_ms / 1000, self._publish_snapshot, channel, rate_ms
         )
@@ -228,7 +229,8 @@ class MarketFeed:
         wanted = [channel for channel in channels if self._hub.is_wanted(channel)]
         render_binary = cache(partial(render, ""))
         for channel in wanted:
-            self._hub.publish(channel, channel, _per_encoding(render, render_binary, channel))
+            per_encoding = _per_encoding(render, render_binary, channel)
+            self._hub.publish(channel, channel, per_encoding, symbol=self.symbol)
 
     def _follows_deltas(self) -> bool:
         return any(self._hub.is_wanted(channel) for channel in self._delta_channels)

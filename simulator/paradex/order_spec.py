@@ -66,6 +66,12 @@ class OrderSpec(NamedTuple):
         )
 
 
+def order_market(body: object) -> str:
+    """The market that a create request names, before anything of it is checked; "" if it names none."""
+    market = body.get("market") if isinstance(body, Mapping) else None
+    return market if isinstance(market, str) else ""
+
+
 def parse_order(body: object) -> OrderSpec:
     """Read a create request. Raises ApiError naming the field."""
     if not isinstance(body, Mapping):

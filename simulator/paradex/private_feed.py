@@ -39,6 +39,11 @@ STATUS = {
 assert set(STATUS) == set(SimOrderStatus)
 
 
+def _status(order: SimOrder) -> str:
+    """The venue's word. Its NEW is unfilled: an order that the engine fills in steps is OPEN meanwhile."""
+    return "OPEN" if order.filled_e8 and not order.status.is_final else STATUS[order.status]
+
+
 class OrderDetails(NamedTuple):
     """What the venue keeps of a create request beside what the engine knows."""
 
@@ -98,7 +103,7 @@ class PrivateFeed:
 
     def order_changed(self, order: SimOrder) -> None:
         """Publish an order's new state and what it did to the account. NEW is the desk's to tell."""
-        if order.status is SimOrderStatus.NEW:
+        if order.status is SimOrderStatus.NEW and not order.filled_e8:
             return
         self.publish_order(order)
         if (order.account_id, order.symbol) in self._touched:
@@ -111,6 +116,7 @@ class PrivateFeed:
         self._publish(
             ("fills.ALL", f"fills.{fill.symbol}"),
             fill.account_id,
+            fill.symbol,
             lambda: self.fill_record(fill),
             payloads.fill,
             sbe.fill,
@@ -120,6 +126,7 @@ class PrivateFeed:
         self._publish(
             ("orders.ALL", f"orders.{order.symbol}"),
             order.account_id,
+            order.symbol,
             lambda: self.order_record(order),
             payloads.order,
             sbe.order,
@@ -130,17 +137,18 @@ class PrivateFeed:
             positions = {position.symbol: position for position in self._exchange.positions(account)}
             return self.position_record(account, positions[symbol])
 
-        self._publish(("positions",), account, record, payloads.position, sbe.position)
+        self._publish(("positions",), account, symbol, record, payloads.position, sbe.position)
 
     def _publish_account(self, account: str) -> None:
         self._publish(
-            ("account",), account, lambda: self.account_record(account), payloads.account, sbe.account
+            ("account",), account, "", lambda: self.account_record(account), payloads.account, sbe.account
         )
 
     def _publish(
         self,
         channels: tuple[str, ...],
         account: str,
+        symbol: str,
         make_record: Callable[[], R],
         to_json: Callable[[R], dict[str, Any]],
         to_sbe: _SbeEncoder[R],
@@ -159,7 +167,8 @@ class PrivateFeed:
             return to_sbe(record, version=encoding, now_us=now_us)
 
         for channel in wanted:
-            self._hub.publish(private_topic(channel, address), channel, partial(render, channel))
+            topic = private_topic(channel, address)
+            self._hub.publish(topic, channel, partial(render, channel), symbol=symbol)
 
     # --- records ---
 
@@ -173,7 +182,7 @@ class PrivateFeed:
             side="BUY" if order.side > 0 else "SELL",
             order_type=details.order_type,
             instruction=details.instruction,
-            status=STATUS[order.status],
+            status=_status(order),
             price_e8=details.price_e8,
             trigger_price_e8=None,
             size_e8=order.size_e8,

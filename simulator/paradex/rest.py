@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from simulator.exchange import Exchange
-from simulator.faults import Fault, FaultPlan
+from simulator.faults import Fault, FaultPlan, shown_positions
 from simulator.orders import SimOrder
 from simulator.paradex import payloads, signatures
 from simulator.paradex.desk import Admitted, OrderDesk
@@ -25,6 +25,7 @@ from simulator.paradex.errors import ApiError
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.market_feed import MarketFeed
 from simulator.paradex.members import Members, account_id, address_of
+from simulator.paradex.order_spec import order_market
 from simulator.paradex.private_feed import PrivateFeed
 from simulator.paradex.settings import (
     ACCOUNT_CLASS_HASH,
@@ -141,20 +142,29 @@ class RestApi:
         async def call(request: web.Request) -> web.StreamResponse:
             request[RECEIVED_US] = self._now_us()
             headers: dict[str, str] = {}
-            fault = self._faults.take(f"rest.{name}")
+            fault = self._faults.take(f"rest.{name}", await self._symbol(request, name))
+            if fault is not None and fault.answers_instead and not fault.is_carried_out:
+                return await _deliver(request, _instead(fault), fault)
             try:
-                if fault is not None and fault.code:
-                    raise ApiError(fault.code, "refused by a fault script", headers=fault.headers)
-                if fault is not None and fault.answers_instead:
-                    return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
                 headers = self._admit(request, group)
                 answer = await handler(request)
                 response = _json(answer.value, answer.status, headers)
             except ApiError as error:
                 response = _json(error.body, error.status, {**headers, **error.headers})
+            if fault is not None and fault.answers_instead:
+                response = _instead(fault)
             return await _deliver(request, response, fault)
 
         return call
+
+    async def _symbol(self, request: web.Request, name: str) -> str:
+        """The market of a create, for faults that are limited to one; "" of every other call."""
+        if name != "orders.create" or not self._faults.is_armed:
+            return ""
+        try:
+            return order_market(orjson.loads(await request.read()))
+        except orjson.JSONDecodeError:
+            return ""
 
     def _admit(self, request: web.Request, group: Group) -> dict[str, str]:
         """Spend the call's budgets and authenticate it; return its rate limit headers."""
@@ -401,9 +411,8 @@ class RestApi:
 
     async def _positions(self, request: web.Request) -> Answer:
         account = _account(request)
-        records = [
-            self._private.position_record(account, position) for position in self._exchange.positions(account)
-        ]
+        shown = shown_positions(self._faults, self._exchange.positions(account))
+        records = [self._private.position_record(account, position) for position in shown]
         return Answer({"results": [payloads.position(record) for record in records]})
 
     async def _fills(self, request: web.Request) -> Answer:
@@ -438,11 +447,23 @@ def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:
     )
 
 
+def _instead(fault: Fault) -> web.Response:
+    """What a fault answers in place of the call's own answer."""
+    if fault.code:
+        error = ApiError(fault.code, "refused by a fault script", headers=fault.headers)
+        return _json(error.body, fault.status or error.status, error.headers)
+    return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
+
+
 async def _deliver(request: web.Request, response: web.Response, fault: Fault | None) -> web.StreamResponse:
-    """Hand the response over, unless a fault delays it or loses it on the way."""
-    if fault is not None and fault.delay_ms:
+    """Hand the response over, unless a fault delays it, spoils it or loses it on the way."""
+    if fault is None:
+        return response
+    if fault.delay_ms:
         await asyncio.sleep(fault.delay_ms / 1000)
-    if fault is not None and fault.drop_reply and request.transport is not None:
+    if isinstance(response.body, bytes):
+        response.body = fault.spoil(response.body)
+    if fault.drop_reply and request.transport is not None:
         request.transport.abort()
     return response
 

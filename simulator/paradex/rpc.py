@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
-from simulator.faults import FaultPlan
+from simulator.faults import Fault, FaultPlan
 from simulator.orders import SimOrder
 from simulator.paradex import payloads
 from simulator.paradex.channels import Channel, InvalidChannel, parse_channel
@@ -19,11 +20,13 @@ from simulator.paradex.desk import Admitted, OrderDesk
 from simulator.paradex.errors import ApiError
 from simulator.paradex.hub import JSON, Hub, private_topic
 from simulator.paradex.market_feed import MarketFeed
+from simulator.paradex.order_spec import order_market
 from simulator.paradex.settings import ParadexSettings
 from simulator.paradex.sockets import Socket
 from simulator.paradex.tokens import Session, TokenMint
 
 PARSE_ERROR, INVALID_REQUEST, NO_SUCH_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
+INTERNAL_ERROR: Final = -32603
 METHOD_ERROR: Final = 100  # order errors: the venue publishes no mapping of its REST codes
 MALFORMED_BEARER, INVALID_BEARER, FORBIDDEN, RATE_LIMITED = 40110, 40111, 40300, 42901
 NODE_ID: Final = "a1b2c3d4"
@@ -112,19 +115,18 @@ class RpcSession:
         method = METHODS.get(name)
         if method is None:
             raise RpcError(NO_SUCH_METHOD, "Method not found", "method does not exist")
-        fault = self._faults.take(f"ws.{name}")
-        if fault is not None and fault.code:
-            raise ApiError(fault.code, "refused by a fault script")
+        params = request.get("params") or {}
+        fault = self._faults.take(f"ws.{name}", order_market(params))
+        if fault is not None and fault.answers_instead and not fault.is_carried_out:
+            raise _refusal(fault)
 
         def reply(result: dict[str, Any]) -> None:
-            if fault is None or not (fault.drop_reply or fault.delay_ms):
+            if fault is None:
                 self._send_result(request_id, result, received_us)
             elif not fault.drop_reply:
-                asyncio.get_running_loop().call_later(
-                    fault.delay_ms / 1000, self._send_result, request_id, result, received_us
-                )
+                self._send_faulty(request_id, result, received_us, fault)
 
-        await method(self, request.get("params") or {}, reply, received_us)
+        await method(self, params, reply, received_us)
 
     # --- session methods ---
 
@@ -283,10 +285,24 @@ class RpcSession:
     def _send_error(self, request_id: object, error: RpcError, received_us: int) -> None:
         self._send({"jsonrpc": "2.0", "id": request_id, "error": error.body}, received_us)
 
-    def _send(self, frame: dict[str, Any], received_us: int) -> None:
+    def _send_faulty(
+        self, request_id: object, result: dict[str, Any], received_us: int, fault: Fault
+    ) -> None:
+        """Send what a fault makes of the answer to a request that was carried out."""
+        frame: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id, "result": result}
+        if fault.answers_instead:
+            frame = {"jsonrpc": "2.0", "id": request_id, "error": _refusal(fault).body}
+        send = partial(self._send, frame, received_us, fault)
+        if fault.delay_ms:
+            asyncio.get_running_loop().call_later(fault.delay_ms / 1000, send)
+        else:
+            send()
+
+    def _send(self, frame: dict[str, Any], received_us: int, fault: Fault | None = None) -> None:
         sent_us = self._now_us()
         frame.update(usIn=received_us, usDiff=sent_us - received_us, usOut=sent_us)
-        self.socket.send(orjson.dumps(frame) + b"\n", is_binary=False)
+        data = orjson.dumps(frame) + b"\n"
+        self.socket.send(data if fault is None else fault.spoil(data), is_binary=False)
 
     def _now_us(self) -> int:
         return self._desk.exchange.now_unix_ns() // 1000
@@ -310,6 +326,18 @@ def _mapping(params: Any) -> Params:
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "Invalid params", "params: a JSON object is required")
     return params
+
+
+def _refusal(fault: Fault) -> RpcError:
+    """What a fault says of a request: by JSON-RPC number, by the REST code, or by the HTTP status."""
+    text = "refused by a fault script"
+    if fault.code.lstrip("-").isdigit():
+        return RpcError(int(fault.code), text)
+    if fault.code:
+        return _as_rpc_error(ApiError(fault.code, text))
+    if fault.status == 429:
+        return RpcError(RATE_LIMITED, "rate limited", text)
+    return RpcError(INTERNAL_ERROR, "Internal error", text)
 
 
 def _as_rpc_error(error: ApiError) -> RpcError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import ClientConnectionResetError, WSMessage, WSMsgType, web
 
@@ -43,6 +43,7 @@ class Socket:
         self._ponged = asyncio.Event()
         self._last_sent_s = self._loop.time()
         self._is_cut = False
+        self._is_muted = False
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._tasks = [
             asyncio.create_task(self._write(), name="paradex-socket-write"),
@@ -61,6 +62,13 @@ class Socket:
         self._outbox.append((data, WSMsgType.BINARY if is_binary else WSMsgType.TEXT))
         self._last_sent_s = self._loop.time()
         self._has_mail.set()
+
+    def mute(self) -> None:
+        """Say and hear nothing any more, without a farewell: the other side sees a connection that stands."""
+        self._is_muted = True
+        if self._transport is not None and not self._transport.is_closing():
+            # Duck-typed: aiohttp declares the base class, the loop gives one that reads.
+            cast(asyncio.ReadTransport, self._transport).pause_reading()
 
     async def receive(self) -> WSMessage | None:
         """The next text or binary message; None when the client is gone. Answers pings itself."""
@@ -97,6 +105,8 @@ class Socket:
         while not self._is_cut:
             while self._outbox:
                 data, kind = self._outbox.popleft()
+                if self._is_muted:
+                    continue
                 try:
                     await self._response.send_frame(data, kind)
                 except ClientConnectionResetError:
@@ -109,7 +119,8 @@ class Socket:
             await asyncio.sleep(self._settings.ping_interval_s)
             self._ponged.clear()
             try:
-                await self._response.ping()
+                if not self._is_muted:
+                    await self._response.ping()
                 async with asyncio.timeout(self._settings.pong_timeout_s):
                     await self._ponged.wait()
             except (TimeoutError, ClientConnectionResetError):

@@ -61,6 +61,10 @@ class TokenMint:
             raise ApiError("INVALID_TOKEN", "token is expired")
         return session
 
+    def expire_all(self) -> None:
+        """Let every token die now, as if its time had come."""
+        self._sessions = {token: session._replace(expires_s=0) for token, session in self._sessions.items()}
+
     def public_keys(self) -> dict[str, Any]:
         """Body of ``GET /jwks.json``."""
         point = self._key.public_key().pointQ

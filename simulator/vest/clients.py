@@ -55,6 +55,12 @@ class Clients:
             if client.primary == primary:
                 self._api_keys[key] = (client, 0)
 
+    def expire_all(self) -> None:
+        """Let every API key and listen key die now, as if their time had come."""
+        for client in self._by_primary.values():
+            self.expire_api_keys(client.primary)
+            self.close_listen_key(client)
+
     def open_listen_key(self, client: Client, now_unix_ms: int) -> str:
         """Return the client's listen key, made anew unless one is alive, with a whole life ahead."""
         if client.listen_key_until_ms <= now_unix_ms:

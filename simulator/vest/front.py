@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import suppress
-from typing import Literal
+from typing import Final
 
 from aiohttp import web
 
 from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
+from simulator.front import Mode, Which
 from simulator.upkeep import Upkeep
 from simulator.vest.clients import Clients
+from simulator.vest.codes import Code
 from simulator.vest.gate import Gate
 from simulator.vest.hub import Hub
 from simulator.vest.private_feed import PrivateFeed
@@ -33,11 +35,14 @@ class VestFront:
     """See ``simulator.front.Front``."""
 
     venue = "vest"
+    modes: frozenset[Mode] = frozenset({"open", "maintenance", "cancel_only"})
+    error_codes: Final = frozenset(str(code.value) for code in Code)
 
     def __init__(self, exchange: Exchange, settings: VestSettings | None = None) -> None:
         self.exchange = exchange
         self.settings = settings or VestSettings()
         self.faults = FaultPlan()
+        self.is_down = False
         self.upkeep = Upkeep(exchange, rate_period_s=_FUNDING_PERIOD_S, step_s=_FUNDING_PERIOD_S)
         for symbol in exchange.symbols:
             self.upkeep.set_rate(symbol, self.settings.funding_rate_e12)
@@ -70,8 +75,24 @@ class VestFront:
         await self.close_sockets("all")
         self._hub.stop()
 
-    async def close_sockets(self, which: Literal["public", "private", "all"], code: int = 1012) -> None:
+    async def close_sockets(self, which: Which, code: int = 1012) -> None:
         await self._hub.close(which, code)
+
+    def set_mode(self, mode: Mode) -> None:
+        """Vest announces no maintenance; what it documents is a HALT, in which cancels are taken."""
+        for symbol in self.exchange.symbols:
+            self.exchange.set_trading(symbol, mode == "open")
+
+    def expire_sessions(self) -> None:
+        """API keys and listen keys; the private sockets are closed with their keys."""
+        self.clients.expire_all()
+        self._sockets.close_expired()
+
+    def mute(self, which: Which) -> int:
+        sessions = self._hub.chosen(which)
+        for session in sessions:
+            session.mute()
+        return len(sessions)
 
     async def _run_clockwork(self) -> None:
         while True:

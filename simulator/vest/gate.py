@@ -25,11 +25,15 @@ class Gate:
         """Return an aiohttp handler for the call that faults know as ``rest.<name>``."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
-            fault = self._faults.take(f"rest.{name}")
+            fault = self._faults.take(f"rest.{name}", await self._symbol(request, name))
             if fault is not None and fault.answers_instead:
-                response: web.StreamResponse = self._fault_answer(fault)
+                if fault.is_carried_out:
+                    await self._answer(request, handler)
+                response = self._fault_answer(fault)
             else:
                 response = await self._answer(request, handler)
+            if fault is not None and isinstance(response.body, bytes):
+                response.body = fault.spoil(response.body)
             delay_ms = self._settings.ack_latency_ms + (fault.delay_ms if fault else 0.0)
             if delay_ms:
                 await asyncio.sleep(delay_ms / 1e3)
@@ -39,6 +43,18 @@ class Gate:
             return response
 
         return serve
+
+    async def _symbol(self, request: web.Request, name: str) -> str:
+        """The symbol of a create, for faults that are limited to one; "" of every other call."""
+        if name != "orders.create" or not self._faults.is_armed:
+            return ""
+        try:
+            body = orjson.loads(await request.read())
+        except orjson.JSONDecodeError:
+            return ""
+        order = body.get("order") if isinstance(body, dict) else None
+        symbol = order.get("symbol") if isinstance(order, dict) else None
+        return symbol if isinstance(symbol, str) else ""
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.Response:
         try:

@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from aiohttp import ClientConnectionResetError, WSCloseCode, web
 
 from simulator.faults import FaultPlan
+from simulator.front import Which
 from simulator.vest.clients import Client
 
 _BACKLOG_MAX = 10_000  # undelivered ordered frames before a client is dropped
@@ -24,7 +25,13 @@ _BACKLOG_MAX = 10_000  # undelivered ordered frames before a client is dropped
 class Session:
     """One client's socket: what it subscribed to and what is waiting to be written to it."""
 
-    def __init__(self, socket: web.WebSocketResponse, client: Client | None, listen_key: str) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        client: Client | None,
+        listen_key: str,
+        transport: asyncio.Transport | None,
+    ) -> None:
         self.socket = socket
         self.client = client  # None on a public socket
         self.listen_key = listen_key
@@ -33,6 +40,8 @@ class Session:
         self._newest: dict[str, bytes] = {}
         self._wake = asyncio.Event()
         self._close_code = 0
+        self._transport = transport
+        self._is_muted = False
 
     def push(self, frame: bytes) -> None:
         """Queue a frame that must arrive, in order."""
@@ -52,6 +61,12 @@ class Session:
         self._close_code = code
         self._wake.set()
 
+    def mute(self) -> None:
+        """Say and hear nothing any more, without a farewell: the other side sees a connection that stands."""
+        self._is_muted = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
     async def write(self, *, binary: bool) -> None:
         """Write what is queued until the session ends. Runs beside the reader."""
         try:
@@ -66,6 +81,8 @@ class Session:
     async def _write_queued(self, *, binary: bool) -> None:
         while (self._ordered or self._newest) and not self._close_code:
             frame = self._ordered.popleft() if self._ordered else self._take_newest()
+            if self._is_muted:
+                continue
             if binary:
                 await self.socket.send_bytes(frame)
             else:
@@ -89,13 +106,16 @@ class Hub:
             handle.cancel()
         self._delayed.clear()
 
-    async def close(self, which: Literal["public", "private", "all"], code: int) -> None:
-        """End every session of a kind with this close code, and wait until they are closed."""
-        chosen = [
+    def chosen(self, which: Which) -> list[Session]:
+        return [
             session
             for session in self.sessions
             if which in ("all", "public" if session.client is None else "private")
         ]
+
+    async def close(self, which: Which, code: int) -> None:
+        """End every session of a kind with this close code, and wait until they are closed."""
+        chosen = self.chosen(which)
         for session in chosen:
             session.close(code)
         await asyncio.gather(*(session.socket.close(code=code) for session in chosen))
@@ -103,25 +123,27 @@ class Hub:
     def listeners(self, channel: str) -> list[Session]:
         return [session for session in self.sessions if channel in session.channels]
 
-    def send(self, session: Session, point: str, message: dict[str, Any]) -> None:
+    def send(self, session: Session, point: str, message: dict[str, Any], *, symbol: str = "") -> None:
         """Send one message that must arrive, in order, unless a fault at ``point`` says otherwise."""
         frame = orjson.dumps(message)
-        fault = self._faults.take(point)
+        fault = self._faults.take(point, symbol)
         if fault is None:
             session.push(frame)
-        elif not fault.drop:
+        elif not fault.drop and not fault.drop_reply:
+            frame = fault.spoil(frame)
             for _ in range(2 if fault.duplicate else 1):
                 self._after(fault.delay_ms, partial(session.push, frame))
 
-    def broadcast(self, point: str, channel: str, data: Any) -> None:
+    def broadcast(self, point: str, channel: str, data: Any, *, symbol: str = "") -> None:
         """Send one newest-wins message to all who listen, unless a fault says otherwise."""
         frame = channel_frame(channel, data)
         listeners = self.listeners(channel)
-        fault = self._faults.take(point)
+        fault = self._faults.take(point, symbol)
         if fault is None:
             for session in listeners:
                 session.push_newest(channel, frame)
         elif not fault.drop:
+            frame = fault.spoil(frame)
             for session in listeners:
                 self._after(fault.delay_ms, partial(session.push_newest, channel, frame))
 

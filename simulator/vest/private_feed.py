@@ -37,4 +37,4 @@ class PrivateFeed:
         message = {"channel": PRIVATE, "data": {"event": "ORDER", "args": args}}
         for session in self._hub.listeners(PRIVATE):
             if session.client is not None and session.client.primary == order.account_id:
-                self._hub.send(session, f"push.{PRIVATE}", message)
+                self._hub.send(session, f"push.{PRIVATE}", message, symbol=order.symbol)

@@ -109,10 +109,11 @@ class PublicFeed:
         if self._hub.listeners(channel):
             self._pushed_s[symbol] = asyncio.get_running_loop().time()
             self._arm(symbol, self._pushed_s[symbol] + self._settings.depth_refresh_ms / 1e3)
-            self._hub.broadcast(f"push.depth.{symbol}", channel, self._depth(symbol))
+            self._hub.broadcast(f"push.depth.{symbol}", channel, self._depth(symbol), symbol=symbol)
 
     def _traded(self, trade: SimTrade) -> None:
         channel = f"{trade.symbol}@trades"
         row = render.trade_row(trade, self._exchange.instrument(trade.symbol))
+        message, point = {"channel": channel, "data": row}, f"push.trades.{trade.symbol}"
         for session in self._hub.listeners(channel):
-            self._hub.send(session, f"push.trades.{trade.symbol}", {"channel": channel, "data": row})
+            self._hub.send(session, point, message, symbol=trade.symbol)

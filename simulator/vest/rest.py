@@ -14,7 +14,8 @@ from typing import Any
 from aiohttp import web
 
 from simulator.exchange import Exchange, Refused, SimOrder
-from simulator.faults import FaultPlan
+from simulator.execution import execute_later
+from simulator.faults import FaultPlan, shown_positions
 from simulator.vest import render
 from simulator.vest.clients import Client, Clients
 from simulator.vest.codes import Code, VestError, from_refusal
@@ -101,7 +102,7 @@ class RestApi:
     async def account(self, request: web.Request) -> Any:
         client = self._client(request)
         account = self._exchange.account(client.primary)
-        positions = self._exchange.positions(client.primary)
+        positions = shown_positions(self._faults, self._exchange.positions(client.primary))
         return render.account_body(account, positions, self._exchange, self._now_unix_ms())
 
     async def nonce(self, request: web.Request) -> Any:
@@ -147,9 +148,8 @@ class RestApi:
         except Refused as refused:
             raise from_refusal(refused) from None
         client.last_nonce = max(client.last_nonce, signed.nonce)
-        fault = self._faults.take(f"execute.{order.symbol}")
-        late_ms = fault.delay_ms if fault else 0.0
-        self._later(late_ms, lambda: self._exchange.execute(order.order_id))
+        latency_ms = self._settings.execution_latency_ms
+        execute_later(self._exchange, self._faults, order, latency_ms=latency_ms, later=self._later)
         return {"id": order.order_id}
 
     async def cancel_order(self, request: web.Request) -> Any:
@@ -163,7 +163,7 @@ class RestApi:
         order = self._exchange.order(order_id)
         if order is None or order.account_id != client.primary or order.status.is_final:
             raise VestError(Code.ORDER_NOT_FOUND)
-        self._later(0.0, lambda: self._cancel(order_id))
+        self._later(self._settings.execution_latency_ms, lambda: self._cancel(order_id))
         return {"id": order_id}
 
     async def orders(self, request: web.Request) -> Any:
@@ -263,15 +263,14 @@ class RestApi:
             return order
         return self._exchange.cancel(order_id)
 
-    def _later(self, extra_ms: float, call: Callable[[], Any]) -> None:
-        """Call once the engine's latency is over, not within the present request."""
+    def _later(self, delay_ms: float, call: Callable[[], Any]) -> None:
+        """Call after a delay, and never within the present request."""
 
         def arrive() -> None:
             self._pending.discard(handle)
             call()
 
-        delay_s = (self._settings.execution_latency_ms + extra_ms) / 1e3
-        handle = asyncio.get_running_loop().call_later(delay_s, arrive)
+        handle = asyncio.get_running_loop().call_later(delay_ms / 1e3, arrive)
         self._pending.add(handle)
 
     def _query_symbols(self, request: web.Request) -> list[str]:

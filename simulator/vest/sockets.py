@@ -58,7 +58,7 @@ class Sockets:
         except _Close as close:
             await socket.close(code=close.code, message=close.code.name.encode())
             return socket
-        session = Session(socket, client, listen_key)
+        session = Session(socket, client, listen_key, request.transport)
         self._hub.sessions.add(session)
         writer = asyncio.create_task(session.write(binary=self._settings.binary_frames))
         try:
@@ -113,7 +113,7 @@ class Sockets:
             return
         method, params, message_id = message.get("method"), message.get("params"), message.get("id")
         if method == "PING":
-            self._hub.send(session, "push.pong", {"data": "PONG"})
+            self._hub.send(session, "ws.PING", {"data": "PONG"})
         elif method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
             self._answer_error(session, message_id, "unknown method")
         elif not isinstance(params, list) or not all(isinstance(item, str) for item in params):
@@ -126,7 +126,9 @@ class Sockets:
     def _subscribe(self, session: Session, channels: list[str], message_id: Any, *, is_on: bool) -> None:
         if PRIVATE in channels and session.client is None:
             raise _Close(CloseCode.LISTEN_KEY_REQUIRED)
-        self._hub.send(session, "push.ack", {"result": None, "id": message_id})
+        self._hub.send(
+            session, "ws.SUBSCRIBE" if is_on else "ws.UNSUBSCRIBE", {"result": None, "id": message_id}
+        )
         if not is_on:
             session.channels.difference_update(channels)
             return
@@ -140,7 +142,7 @@ class Sockets:
     def _answer_error(self, session: Session, message_id: Any, text: str) -> None:
         # The shape of an error on v2 sockets is unknown; this one cannot be taken for anything else.
         error = {"code": int(Code.INVALID_PARAMETER), "msg": text}
-        self._hub.send(session, "push.error", {"error": error, "id": message_id})
+        self._hub.send(session, "ws.error", {"error": error, "id": message_id})
 
     def _now_unix_ms(self) -> int:
         return self._exchange.now_unix_ns() // 1_000_000

@@ -143,3 +143,23 @@ def test_without_the_keys_of_one_venue_the_other_is_closed_all_the_same(stage: S
     assert "VEST_PRIMARY_PRIVATE_KEY" in receipt["venues"]["vest"]["problems"][0]
     assert receipt["venues"]["paradex"]["is_flat"]
     assert stage.positions_e8 == {"vest": SIZE_E8, "paradex": 0}
+
+
+def test_reconcile_shows_what_disagrees_and_closes_it_when_told_to(stage: Stage) -> None:
+    """Somebody traded on the account: the executor touches nothing until the operator has decided."""
+    instance = stage.start()
+    try:
+        instance.wait_for("running", timeout_s=90)
+        hold(stage, vest_e8=SIZE_E8, paradex_e8=-SIZE_E8)
+        instance.wait_for("halted", timeout_s=60)
+        command = ["reconcile", "--config", str(stage.config), "--env-file", str(stage.env_file)]
+        assert main(command) == 1
+        assert stage.positions_e8 == {"vest": SIZE_E8, "paradex": -SIZE_E8}
+
+        assert main([*command, "--flatten"]) == 0
+        instance.wait_for("reconciled")
+        assert stage.positions_e8 == FLAT
+        assert stage.open_orders() == []
+    finally:
+        exit_code = instance.stop()
+    assert exit_code == 0

@@ -52,16 +52,19 @@ SCENARIOS: dict[str, Budget] = {
     "an empty fill, and an exit": Budget(empties=1, delays=0),
     "two refusals, and an exit": Budget(refusals=2, delays=0),
     "amounts not told": Budget(uncounted=1, partials=1, empties=1, delays=0, exits=0),
-    "an order lost on the wire, a partial fill, an exit": Budget(lost_on_wire=1, partials=1, delays=0),
-    "an order that stays open until it fills or is cancelled": Budget(rests=1, delays=1, exits=0),
+    "an order lost on the wire, a partial fill": Budget(lost_on_wire=1, partials=1, delays=0, exits=0),
+    "an order that stays open until it fills or is cancelled": Budget(rests=1, empties=1, delays=0, exits=0),
     "an order that never left": Budget(unsent=1, empties=1, delays=0),
     "entries asked for at any moment": Budget(rash=True, entries=2, empties=1, delays=0, exits=0),
     "a private stream breaks": Budget(disconnects=1, delays=0, exits=0),
-    "a position closed from outside, wholly or in part": Budget(outsiders=1, partials=1, delays=0),
+    "a position closed from outside, wholly or in part": Budget(outsiders=1, partials=1, delays=0, exits=0),
     "somebody else trades on our account": Budget(strangers=1, partials=1, delays=0, exits=0),
 }
 # Where time may pass at any moment, and trouble comes in company: ``make explore``, not the suite.
 LARGER: dict[str, Budget] = {
+    "an order that stays open, a late answer": Budget(rests=1, delays=1, exits=0),
+    "an order lost on the wire, a partial fill, an exit": Budget(lost_on_wire=1, partials=1, delays=0),
+    "a position closed from outside, a partial fill, an exit": Budget(outsiders=1, partials=1, delays=0),
     "an order lost on the wire, a partial fill, a late answer": Budget(
         lost_on_wire=1, partials=1, delays=1, exits=0
     ),

@@ -389,6 +389,42 @@ async def test_too_many_failures_in_a_row_open_the_breaker() -> None:
         assert world.positions_e8 == (0, 0)
 
 
+async def test_after_its_pause_the_breaker_lets_one_entry_try_and_its_success_closes_it() -> None:
+    """Every change is told; an exit was possible all the time."""
+    async with a_world(
+        risk__max_consecutive_failures=2, risk__breaker_pause_s=0.5, execution__on_single_leg="unwind"
+    ) as world:
+        await world.start()
+        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
+        world.enter()
+        await world.until_told("breaker_opened")
+        await world.until_told("breaker_half_open")
+        assert not world.told("breaker_closed")
+        await world.until(lambda: allows_entries(world))
+        await world.open()
+        await world.until_told("breaker_closed")
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+
+
+async def test_legs_that_stood_alone_for_too_long_today_stop_entries() -> None:
+    """The budget is of the day, not of a life: the next one goes on counting where this one was killed."""
+    async with a_world(risk__naked_budget_s_per_day=0.001, execution__on_single_leg="unwind") as world:
+        await world.start()
+        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
+        world.enter()
+        spent = await world.until_told("naked_budget_spent")
+        assert spent["naked_s"] >= spent["limit_s"] == 0.001
+        await world.until_phase(PairPhase.FLAT)
+        await world.until_told("naked_end")
+        await world.until(lambda: not allows_entries(world))
+        await world.kill()
+        assert world.process is not None
+        await world.start(wait_ready=False)
+        await world.until_told("naked_budget_spent", pid=world.process.pid)
+        assert not allows_entries(world)
+        assert world.positions_e8 == (0, 0)
+
+
 async def test_no_key_and_no_token_appears_in_what_is_told() -> None:
     """Log and queue are read by others."""
     async with a_world() as world:

@@ -22,6 +22,22 @@ def test_the_best_of_the_day_is_kept_over_all_pairs_and_over_a_restart() -> None
     assert (again.today_e8, again.best_e8) == (30, 120)
 
 
+def test_time_with_one_leg_adds_up_over_pairs_and_ends_with_the_day() -> None:
+    today = 20_000
+    first, second = PairResult(), PairResult()
+    results = Results([first, second], day=lambda: today)
+    results.add_naked(first, 3)
+    results.add_naked(second, 4)
+    assert results.naked_ns == 7
+
+    again = Results([first, second], day=lambda: today)
+    assert again.naked_ns == 7
+    today += 1
+    results.refresh()
+    results.add_naked(second, 1)
+    assert (results.naked_ns, second.naked_ns) == (1, 1)
+
+
 def test_a_day_begins_at_nothing() -> None:
     """Yesterday's loss does not stop today, and yesterday's best is no top to fall from."""
     today = 20_000

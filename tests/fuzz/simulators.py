@@ -158,7 +158,7 @@ def vest_frames(data: bytes) -> None:
     async def work(host: Host) -> None:
         client = host.front.clients._by_primary[VEST_CLIENT]
         socket: Any = None  # written to by a task that is not started here
-        session = Session(socket, client, "")
+        session = Session(socket, client, "", None)
         host.front._hub.sessions.add(session)
         try:
             for flags, content in split(data):

@@ -17,6 +17,7 @@ import pytest
 
 from persistence.journal import files, read_file
 from persistence.restore import CHECKPOINT, SOURCE
+from shm.held import HeldPair, is_written, read_held
 from tests.persistence.world import World, a_world, wait_until
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # the database plays no part here
@@ -106,7 +107,7 @@ def test_memory_lost_with_the_power_begins_anew_behind_the_journal(world: World)
 
     assert world.journalled_serials() == world.all_serials
     # And each file begins with what was held, so that the ones before it may go.
-    for path in files(world.var_dir / "journal"):
+    for path in files(world.journal_dir):
         first = next(read_file(path))
         assert (first.source, orjson.loads(first.payload)["event"]) == (SOURCE, CHECKPOINT)
 
@@ -144,3 +145,32 @@ def test_the_journal_is_for_its_owner_alone(world: World) -> None:
 
     modes = {oct(os.stat(path).st_mode & 0o077) for path in world.var_dir.rglob("*.journal")}
     assert modes == {"0o0"}
+
+
+@pytest.mark.parametrize(("bot_id", "mode"), [("test", "paper"), ("other", "live")])
+def test_what_is_held_on_paper_or_by_another_bot_is_not_ours(world: World, bot_id: str, mode: str) -> None:
+    """The usual way to real money is from paper, with one var_dir. The first live start took the virtual
+    position for its own: a real one that lay there, the operator's, would have been sold for it."""
+    legs = [
+        {"leg": leg, "venue": venue, "symbol": "A", "size_e8": size_e8, "entry_price_e8": 7, "fee_e8": 0}
+        for leg, venue, size_e8 in ((0, "vest", 5), (1, "paradex", -5))
+    ]
+    holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
+               "is_estimated": False}  # fmt: skip
+
+    def held_by(run_id: str, **whose: str) -> tuple[HeldPair, ...]:
+        world.new_run(run_id, **whose)
+        world.start()
+        wait_until(lambda: is_written(world.memory.directory), "the answer to what is held")
+        return read_held(world.memory.directory)
+
+    assert held_by("run-2", bot_id=bot_id, mode=mode) == ()
+    world.tell("holding", **holding)
+    wait_until(world.has_drained)
+    world.kill()
+
+    assert held_by("run-3") == ()
+    world.kill()
+    (pair,) = held_by("run-4", bot_id=bot_id, mode=mode)
+    assert pair.sizes_e8 == (5, -5)
+    world.kill()

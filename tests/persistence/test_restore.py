@@ -153,7 +153,7 @@ def test_a_checkpoint_and_the_lines_after_it_say_what_all_lines_say() -> None:
     whole = fold(lines).held()
 
     for place in range(len(lines) + 1):
-        checkpoint = a_line(CHECKPOINT, proc=SOURCE, **fold(lines[:place]).checkpoint("demo"))
+        checkpoint = a_line(CHECKPOINT, proc=SOURCE, **fold(lines[:place]).checkpoint("demo", "live"))
         kept = orjson.loads(orjson.dumps(checkpoint))
         assert fold([kept, *lines[place:]]).held() == whole, place
 
@@ -164,7 +164,7 @@ def a_journal(directory: Path, lines: list[Line], *, file_bytes: int = 1_500) ->
     holdings.adopt(holdings_of(directory))
 
     def begin() -> tuple[str, bytes]:
-        return SOURCE, orjson.dumps(a_line(CHECKPOINT, proc=SOURCE, **holdings.checkpoint("demo")))
+        return SOURCE, orjson.dumps(a_line(CHECKPOINT, proc=SOURCE, **holdings.checkpoint("demo", "live")))
 
     journal = Journal(directory, "run", 1 + len(files(directory)), file_bytes=file_bytes, begin_with=begin)
     for cursor, line in enumerate(lines):

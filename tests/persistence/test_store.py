@@ -377,26 +377,29 @@ def test_nothing_outlives_a_transaction(database_url: str) -> None:
 
 
 def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url: str) -> None:
-    """The machine is gone, its database is not: the newest journal of this bot, and of no other."""
+    """The machine is gone, its database is not: the newest journal of this bot, and of no other,
+    nor of what it did on paper."""
     legs = [
         {"leg": leg, "venue": venue, "symbol": "A", "size_e8": size_e8, "entry_price_e8": 7, "fee_e8": 0}
         for leg, venue, size_e8 in ((0, "vest", 5), (1, "paradex", -5))
     ]
     holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
                "is_estimated": False}  # fmt: skip
-    for bot_id in ("demo", "other"):
-        told = fold([]).checkpoint(bot_id)
-        Store(database_url, f"journal-of-{bot_id}").write(
+    for bot_id, mode in (("demo", "live"), ("other", "live"), ("demo", "paper")):
+        told = fold([]).checkpoint(bot_id, mode)
+        Store(database_url, f"journal-of-{bot_id}-{mode}").write(
             [
                 an_entry(1, "journal_checkpoint", **{**told, "proc": "persistence"}),
-                an_entry(2, "holding", **{**holding, "trade_id": 77 if bot_id == "demo" else 99}),
+                an_entry(
+                    2, "holding", **{**holding, "trade_id": 77 if (bot_id, mode) == ("demo", "live") else 99}
+                ),
             ]
         )
 
-    found = store.holdings_elsewhere("demo")
+    found = store.holdings_elsewhere("demo", "live")
 
     assert found is not None
     assert [(pair.trade_id, pair.sizes_e8) for pair in found.held()] == [(77, (5, -5))]
     assert found.told_unix_ms > 0
-    assert store.holdings_elsewhere("a third") is None
-    assert Store(database_url, "journal-of-demo").holdings_elsewhere("demo") is None
+    assert store.holdings_elsewhere("a third", "live") is None
+    assert Store(database_url, "journal-of-demo-live").holdings_elsewhere("demo", "live") is None

@@ -25,9 +25,9 @@ import psycopg
 import yaml
 
 from launch import write_launch
-from persistence.journal import Entry, files, read_file
+from persistence.journal import Entry, files, journal_directory, read_file
 from persistence.server import start_server, stop_server
-from settings import PROJECT
+from settings import PROJECT, parse_settings
 from shm.memory import Memory, MemoryPlan
 from shm.names import PERSISTENCE_COUNTERS
 from tests.instance import a_directory
@@ -145,13 +145,13 @@ class World:
         self.memory_dir = Path(tempfile.mkdtemp(prefix="test-persistence-", dir="/dev/shm"))
         self.new_run("run-1")
 
-    def new_run(self, run_id: str) -> None:
-        """New memory, as after a reboot; the journal stays."""
+    def new_run(self, run_id: str, *, bot_id: str = "test", mode: str = "live") -> None:
+        """New memory, as after a reboot; the journal stays. Simulated venues would forget what it says."""
         directory = self.memory_dir / run_id
         raw = yaml.safe_load((PROJECT / "config.yaml").read_text())
         raw["persistence"] = {"var_dir": str(self.var_dir), **self._settings}
-        raw["bot_id"] = "test"
-        raw["mode"] = "live"  # simulated venues would forget what the journal remembers
+        raw |= {"bot_id": bot_id, "mode": mode}
+        self.journal_dir = journal_directory(parse_settings(raw, "test"))
         plan = MemoryPlan(("vest", "paradex"), 2, 1, 16, 1 << 10, 1 << 20, SOURCES)
         Memory.create(directory, plan, {"persistence": (list(PERSISTENCE_COUNTERS), [])})
         write_launch(directory, raw, run_id, (), self.directory / "none.env")
@@ -219,10 +219,10 @@ class World:
         return all(queue.used == 0 for queue in self._queues.values())
 
     def journal(self) -> list[Entry]:
-        return [entry for path in files(self.var_dir / "journal") for entry in read_file(path)]
+        return [entry for path in files(self.journal_dir) for entry in read_file(path)]
 
     def journal_bytes(self) -> int:
-        return sum(path.stat().st_size for path in files(self.var_dir / "journal"))
+        return sum(path.stat().st_size for path in files(self.journal_dir))
 
     def journalled_serials(self) -> list[int]:
         lines = (orjson.loads(entry.payload) for entry in self.journal())

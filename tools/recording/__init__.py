@@ -1,1 +1,0 @@
-"""A session on disk: every quote, decision and fill, in files that a replay needs nothing else beside."""
