@@ -68,9 +68,9 @@ class _Feed:
 class _Pair:
     """One pair's strategy with its counters, its view and what awaits the executor."""
 
-    def __init__(self, rules: Rules, feeds: tuple[_Feed, _Feed], counters: CounterTable) -> None:
-        self.rules = rules
-        self.strategy = PairStrategy(rules)
+    def __init__(self, strategy: PairStrategy, feeds: tuple[_Feed, _Feed], counters: CounterTable) -> None:
+        rules = self.rules = strategy.rules
+        self.strategy = strategy
         self.shadow = PairStrategy(rules)  # decides for no purpose, see ``keep_warm``
         self.first_feed, self.second_feed = feeds
         self.view: PairView | None = None
@@ -98,6 +98,7 @@ class Detector:
         epoch: int,
         clock_mono_ns: Callable[[], int] = time.monotonic_ns,
         clock_unix_s: Callable[[], float] = time.time,
+        make_strategy: Callable[[Rules], PairStrategy] = PairStrategy,
     ) -> None:
         self._counters = counters
         self._log = log
@@ -118,7 +119,7 @@ class Detector:
         self._pairs = []
         for rule in rules:
             feeds = (self._feeds[rule.first.venue], self._feeds[rule.second.venue])
-            pair = _Pair(rule, feeds, counters)
+            pair = _Pair(make_strategy(rule), feeds, counters)
             self._pairs.append(pair)
             # Settings promise that no instrument is a leg of two pairs.
             self._pairs_by_instrument[rule.first.instrument_id] = pair
@@ -279,7 +280,8 @@ class Detector:
     # --- off the hot path ---
 
     def _read_clock(self, now_mono_ns: int) -> None:
-        self._next_clock_ns = now_mono_ns + _CLOCK_INTERVAL_NS
+        # At whole seconds, so that a replay looks when we did.
+        self._next_clock_ns = now_mono_ns - now_mono_ns % _CLOCK_INTERVAL_NS + _CLOCK_INTERVAL_NS
         now_unix_s = int(self._clock_unix_s())
         for pair in self._pairs:
             pair.strategy.funding_bps = expected_funding_bps(pair.rules, self._funding.read, now_mono_ns)

@@ -36,8 +36,8 @@ from executor.slippage import Batch
 from executor.stages import Stages
 from executor.state import dump
 from executor.wire import Wire
-from shm.records import PairView, Signal, SignalKind
-from shm.slot import RecordSlots
+from shm.records import Signal, SignalKind
+from shm.views import ViewWriter
 
 
 class _Ahead(NamedTuple):
@@ -53,7 +53,7 @@ _SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the soc
 class Conductor:
     """Steps the machines, one event at a time, in the order they came."""
 
-    def __init__(self, desk: Desk, journal: Journal, views: RecordSlots[PairView]) -> None:
+    def __init__(self, desk: Desk, journal: Journal, views: ViewWriter) -> None:
         self._desk = desk
         self._journal = journal
         self._views = views
@@ -205,7 +205,7 @@ class Conductor:
                 venue = pair.rules.instruments[command.leg].venue
                 self._ask(venue, self._asking.to_cancel(pair, command.leg, *_names(command)))
             case ReadPositions():
-                for venue in {item.venue for item in pair.rules.instruments}:
+                for venue in dict.fromkeys(item.venue for item in pair.rules.instruments):
                     self._ask(venue, self._asking.about_positions(pair, venue))
 
     def _ask(self, venue: str, question: Coroutine[Any, Any, None]) -> None:

@@ -87,7 +87,7 @@ class Executor:
             KillLatch(latch_file(settings), memory.latch()),
             process.stop,
         )
-        self._conductor = Conductor(self._desk, journal, memory.pairs(writer=True))
+        self._conductor = Conductor(self._desk, journal, memory.views_writer())
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
         decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)

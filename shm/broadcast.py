@@ -104,6 +104,11 @@ class BroadcastReader(_Ring):
     def attach(cls, path: Path, struct: Struct, *, readonly: bool = False) -> BroadcastReader:
         return cls(Segment.attach(path, KIND_BROADCAST, readonly=readonly), struct)
 
+    @property
+    def position(self) -> int:
+        """Number of the record polled last, or of the newest one when this reader began."""
+        return self._next - 1
+
     def has_more(self) -> bool:
         return self._words[self._cell_word(self._next)] >= 2 * self._next
 

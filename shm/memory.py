@@ -8,6 +8,7 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     depth.<venue>      depth slots      feed -> detector, executor        index: instrument_id
     signals            queue ring       detector -> executor
     pairs              view slots       executor -> detector, monitor     index: pair_id
+    views              broadcast ring   executor -> recorder              every view in order
     funding            view slots       executor -> detector, tools       index: instrument_id
     slippage           view slots       executor -> detector, tools       index: see slippage_index
     machines           byte slots       executor -> its own successor     index: 2 * pair_id + n % 2
@@ -29,7 +30,7 @@ from pathlib import Path
 from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.counters import CounterTable
 from shm.doorbell import Doorbell
-from shm.queue import QueueReader, QueueWriter
+from shm.queue import QueueReader, QueueTap, QueueWriter
 from shm.records import (
     DEPTH_CAPACITY,
     FUNDING_VIEW,
@@ -43,9 +44,11 @@ from shm.records import (
 )
 from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
+from shm.views import ViewWriter
 
 MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
 EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
+_VIEW_CELLS = 1_024  # minutes: a pair is told once a second and with every change
 _PLAN = "plan.json"
 DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
 
@@ -118,6 +121,7 @@ class Memory:
             )
         QueueWriter.create(directory / "signals", capacity=plan.signal_queue_bytes)
         SlotTable.create(directory / "pairs", count=plan.pair_count, capacity=PAIR_VIEW.size)
+        BroadcastWriter.create(directory / "views", cells=_VIEW_CELLS, struct=PAIR_VIEW)
         SlotTable.create(directory / "funding", count=plan.instrument_count, capacity=FUNDING_VIEW.size)
         SlotTable.create(directory / "slippage", count=2 * plan.instrument_count, capacity=SLIPPAGE_VIEW.size)
         SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
@@ -159,6 +163,14 @@ class Memory:
     def slippage(self, *, writer: bool = False) -> RecordSlots[SlippageView]:
         return RecordSlots(self._slots("slippage", writer), SLIPPAGE_VIEW, SlippageView)
 
+    def views_writer(self) -> ViewWriter:
+        """The executor's way to tell of its pairs: their slots and the ring of everything told."""
+        ring = BroadcastWriter.attach(self.directory / "views", PAIR_VIEW)
+        return ViewWriter(self.pairs(writer=True), ring)
+
+    def views_reader(self) -> BroadcastReader:
+        return BroadcastReader.attach(self.directory / "views", PAIR_VIEW, readonly=True)
+
     def machines(self, *, writer: bool = False) -> SlotTable:
         return self._slots("machines", writer)
 
@@ -170,6 +182,9 @@ class Memory:
 
     def signals_reader(self) -> QueueReader:
         return QueueReader.attach(self.directory / "signals")
+
+    def signals_tap(self) -> QueueTap:
+        return QueueTap.attach(self.directory / "signals")
 
     def events_writer(self, process: str) -> QueueWriter:
         return QueueWriter.attach(self.directory / f"events.{process}")

@@ -88,23 +88,19 @@ class QueueWriter(_Queue):
         return True
 
 
-class QueueReader(_Queue):
-    """The one reader. ``torn`` counts the reads refused by the checksum."""
+class _Follower(_Queue):
+    """A place in the ring. ``torn`` counts the reads refused by the checksum."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, first_word: int) -> None:
         super().__init__(segment)
         self.torn = 0
-        self._cursor = self._words[_HEAD]
-
-    @classmethod
-    def attach(cls, path: Path) -> QueueReader:
-        return cls(Segment.attach(path, KIND_QUEUE, reader=True))
+        self._cursor = self._words[first_word]
 
     def has_more(self) -> bool:
         return self._words[_TAIL] != self._cursor
 
     def poll(self) -> bytes | None:
-        """The next message, or None. It counts as unread until ``commit``."""
+        """The next message, or None."""
         words = self._words
         cursor = self._cursor
         if words[_TAIL] == cursor:
@@ -125,6 +121,17 @@ class QueueReader(_Queue):
         self._cursor = cursor + 8 + (length + 7 & ~7)
         return message
 
+
+class QueueReader(_Follower):
+    """The one reader. What it has polled counts as unread until ``commit``."""
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _HEAD)
+
+    @classmethod
+    def attach(cls, path: Path) -> QueueReader:
+        return cls(Segment.attach(path, KIND_QUEUE, reader=True))
+
     def commit(self) -> None:
         """Give the space of everything polled so far back to the writer."""
         self._words[_HEAD] = self._cursor
@@ -138,3 +145,26 @@ class QueueReader(_Queue):
         """Poll on from a ``cursor`` noted by an earlier reader, if it is ahead of what was committed."""
         if self._words[_HEAD] <= cursor <= self._words[_TAIL]:
             self._cursor = cursor
+
+
+class QueueTap(_Follower):
+    """Looks over the reader's shoulder: takes no place and gives no space back. Begins at the newest message.
+
+    What the reader has taken may be overwritten before the tap has seen it: ``missed_bytes`` counts that.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _TAIL)
+        self.missed_bytes = 0
+
+    @classmethod
+    def attach(cls, path: Path) -> QueueTap:
+        return cls(Segment.attach(path, KIND_QUEUE, readonly=True))
+
+    def poll(self) -> bytes | None:
+        """The next message, or None: there is none, or it was overwritten while it was looked at."""
+        behind = self._words[_TAIL] - self._cursor
+        if behind > self.capacity:
+            self.missed_bytes += behind
+            self._cursor += behind
+        return super().poll()

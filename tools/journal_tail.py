@@ -21,9 +21,12 @@ class _Place(NamedTuple):
 
 
 class JournalTail:
-    """Follows a journal from its last ``keep`` events on. Only ever reads."""
+    """Follows a journal from its last ``keep`` events on; None: all that follow, to be taken away.
 
-    def __init__(self, directory: Path, keep: int) -> None:
+    Only ever reads.
+    """
+
+    def __init__(self, directory: Path, keep: int | None) -> None:
         self._directory = directory
         self.payloads: deque[bytes] = deque(maxlen=keep)
         self._path: Path | None = None

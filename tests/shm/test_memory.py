@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from shm.memory import DOORBELLS, Memory, MemoryPlan
-from shm.records import DEPTH_CAPACITY, DEPTH_LEVELS, DepthBook, PairView, Quote, pack_depth, unpack_depth
+from shm.records import (
+    DEPTH_CAPACITY,
+    DEPTH_LEVELS,
+    PAIR_VIEW,
+    DepthBook,
+    PairView,
+    Quote,
+    pack_depth,
+    unpack_depth,
+)
 from shm.segment import SegmentError
 
 PLAN = MemoryPlan(
@@ -60,6 +69,20 @@ def test_everything_in_the_plan_can_be_opened_by_writer_and_reader(directory: Pa
     depth = other.depth("vest").read(0)
     assert depth is not None
     assert unpack_depth(depth) == book
+
+
+def test_a_view_is_told_twice_over_the_latest_in_its_slot_and_all_of_them_in_order(directory: Path) -> None:
+    """Who keeps a record must not depend on how often it looks."""
+    path = an_instance(directory)
+    owner, other = Memory(path), Memory(path)
+    reader, writer = other.views_reader(), owner.views_writer()
+    first = PairView(0, 1, 0, 0, 0, 0, 1, 0.5, 0, 0, 0, 0, 1)
+    second = first._replace(phase=2, updated_mono_ns=2)
+    for view in (first, second):
+        writer.write(0, view)
+    assert other.pairs().read(0) == second
+    assert [PairView(*PAIR_VIEW.unpack(body)) for body in iter(reader.poll, None)] == [first, second]
+    assert (reader.position, reader.overtaken) == (2, 0)
 
 
 def test_nobody_else_may_look_into_the_memory(directory: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import shm.queue
-from shm.queue import QueueReader, QueueWriter
+from shm.queue import QueueReader, QueueTap, QueueWriter
 from shm.segment import HEADER_SIZE, SegmentError
 from tests.shm.processes import died_at_bytecode, peer
 
@@ -300,3 +300,38 @@ def test_neither_message_nor_skip_of_the_previous_round_is_believed(directory: P
     reader._cursor, writer._words[0] = 192 + 256, 192 + 256 + 128
     assert reader.poll() is None, "that skip mark was for position 192"
     assert reader.torn == 2
+
+
+def test_a_tap_sees_every_message_and_takes_nothing_from_the_reader(tmp_path: Path) -> None:
+    """Any number of rounds through the ring, looking before or after the reader has given space back."""
+    path = a_queue(tmp_path)
+    writer, reader, tap = QueueWriter.attach(path), QueueReader.attach(path), QueueTap.attach(path)
+    seen: list[int] = []
+    for number in range(2_000):
+        assert writer.push(message_of(number))
+        if number % 3:
+            seen += [number_in(message) for message in iter(tap.poll, None)]
+        assert drain(reader) == [number]
+        reader.commit()
+        if number % 3 == 0:
+            seen += [number_in(message) for message in iter(tap.poll, None)]
+    assert seen == list(range(2_000))
+    assert tap.missed_bytes == 0
+
+
+def test_a_tap_that_was_overtaken_counts_it_and_shows_nothing_torn(tmp_path: Path) -> None:
+    """It looks once in a random number of messages, mostly too late."""
+    path = a_queue(tmp_path)
+    writer, reader, tap = QueueWriter.attach(path), QueueReader.attach(path), QueueTap.attach(path)
+    draw, seen = random.Random(3), []
+    for number in range(5_000):
+        assert writer.push(message_of(number))
+        drain(reader)
+        reader.commit()
+        if draw.random() < 0.15:
+            seen += [number_in(message) for message in iter(tap.poll, None)]
+    assert seen == sorted(set(seen))
+    assert 100 < len(seen) < 4_500
+    assert tap.missed_bytes > 0
+    with pytest.raises(TypeError, match="read-only"):
+        tap._words[0] = 1

@@ -1,0 +1,28 @@
+"""What the executor tells of its pairs: the latest in a slot, and everything in order in a ring.
+
+Who decides reads the slot; who keeps a record reads the ring, and misses nothing that was told between
+two of its looks.
+"""
+
+from __future__ import annotations
+
+from shm.broadcast import BroadcastWriter
+from shm.records import PAIR_VIEW, PairView
+from shm.slot import RecordSlots
+
+
+class ViewWriter:
+    """The one writer of both."""
+
+    def __init__(self, slots: RecordSlots[PairView], ring: BroadcastWriter) -> None:
+        self._slots = slots
+        self._ring = ring
+
+    def write(self, pair_id: int, view: PairView) -> None:
+        body = PAIR_VIEW.pack(*view)
+        self._slots.table.write(pair_id, body)
+        self._ring.publish(body)
+
+    def close(self) -> None:
+        self._slots.close()
+        self._ring.close()

@@ -1,0 +1,1 @@
+"""A session on disk: every quote, decision and fill, in files that a replay needs nothing else beside."""
