@@ -26,12 +26,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "one look at the running instance; --json for programs",
     "metrics": "the running instance for Prometheus, on loopback",
     "monitor": "the running instance on one screen, as it moves",
-<<<<<<< HEAD
     "reconcile": "executor, database and venues side by side; adopt or flatten what nothing explains",
-=======
     "record": "keep all quotes, signals, orders and fills of a running instance, to be replayed",
     "replay": "a recording through the same detector and executor; what other settings had done",
->>>>>>> 0ad772e (tools record and tools replay: everything an instance sees and does, and the same decisions from it again)
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }
 

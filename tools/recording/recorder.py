@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 import pyarrow as pa
 
+from persistence.journal import journal_directory
 from settings import PROJECT, parse_settings
 from shm.memory import Memory
 from shm.records import QUOTE
@@ -91,7 +92,7 @@ class Recorder:
         self._feeds = {venue: memory.counters(f"feed-{venue}") for venue in self._venues}
         self._feeds_seen: dict[str, tuple[int, int]] = {}
         self._began_mono_ns = time.monotonic_ns()
-        self._journal = JournalTail(var_dir / "journal", None)
+        self._journal = JournalTail(journal_directory(settings), None)
         self._tables = tables(self._venues)
         self._rows = {table.name: Rows(table) for table in self._tables}
         self.taken: dict[str, int] = dict.fromkeys(self._rows, 0)
