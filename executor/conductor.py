@@ -68,11 +68,7 @@ class Conductor:
         if self._is_stepping:
             return
         self._is_stepping = True
-        try:
-            while self._waiting:
-                self._step(*self._waiting.popleft())
-        finally:
-            self._is_stepping = False
+        self._step_on()
 
     def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
         """Feed what a signal asks for, and measure what comes of it. Returns whether an order left."""
@@ -127,6 +123,14 @@ class Conductor:
 
     # --- one step ---
 
+    def _step_on(self) -> None:
+        """Take in what waits. An error of our own ends the stepping for good: orders may have left that
+        the machine does not know of, and nothing that is heard until the process has ended may take the
+        place of what its successor needs to know in the journal."""
+        while self._waiting:
+            self._step(*self._waiting.popleft())
+        self._is_stepping = False
+
     def _step(self, pair: Pair, event: Event, ahead: _Ahead | None = None) -> None:
         """Take an event in; ``ahead`` is what has left for it already."""
         turn = machine.decide(pair.rules, pair.state, event)
@@ -154,16 +158,12 @@ class Conductor:
 
     def _go_ahead(self, pair: Pair, event: Enter | Exit, sends: tuple[Send, ...]) -> None:
         """The short way: journal the event, write its orders, then take its step. See ``lane``."""
+        self._is_stepping = True
         orders = [self._wire.render(pair, send, event.at) for send in sends]
         self._journal.write_event(pair.rules.pair_id, lane.dump_event(event))
         failed = self._wire.write(pair, sends, orders)
-        self._is_stepping = True
-        try:
-            self._step(pair, event, _Ahead(sends, failed))
-            while self._waiting:
-                self._step(*self._waiting.popleft())
-        finally:
-            self._is_stepping = False
+        self._step(pair, event, _Ahead(sends, failed))
+        self._step_on()
 
     def settle(self, pair: Pair) -> None:
         """Take the step of an event whose orders an earlier life may have written before it."""

@@ -13,6 +13,7 @@ from shm.held import HeldOrder, HeldPair
 from shm.records import PairPhase
 from tests.executor.pair_driver import Pair
 from tests.executor.pair_world import LOT_E8, PRICES_E8, SIZE_E8, some_rules
+from tests.executor.world import SIZE_E8 as SIZE_E8_OF_WORLD
 from tests.executor.world import a_world
 from venues.contract import E8
 
@@ -103,3 +104,38 @@ def test_a_remainder_that_its_venue_takes_by_now_is_closed() -> None:
     assert closed["is_estimated"]
     notional_e8 = LOT_E8 // 2 * PRICES_E8[1] // E8
     assert abs(closed["net_e8"]) < notional_e8 // 100
+
+
+# ------------------------------------------------------------------------- an error of our own, late
+
+BROKEN_SECOND_LEG = """
+from executor.live import LiveGateway
+send, sent = LiveGateway.send, []
+def one(gateway, order):
+    if sent: raise RuntimeError("a bug of ours")
+    sent.append(order)
+    send(gateway, order)
+LiveGateway.send = one
+"""
+
+
+async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs() -> None:
+    """The process ends of it, but not at once: what its connections said in closing was fed to a machine
+    that did not know of the order, and its state took the place of the signal in the journal. The leg
+    that had left was nobody's then, alone and never touched."""
+    async with a_world() as world:
+        await world.start(prelude=BROKEN_SECOND_LEG)
+        await world.settle_templates()  # the signal is rehearsed: its orders leave before the step
+        world.enter()
+        assert world.process is not None
+        assert await world.process.wait() == 1
+        assert b"a bug of ours" in world.errors
+        assert world.positions_e8 == (SIZE_E8_OF_WORLD, 0)
+
+        await world.start(wait_ready=False)
+        await world.until_told("process_started", pid=world.process.pid)
+        at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
+        await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
+
+        assert not world.told("halted")
+        assert abs(world.positions_e8[0]) == abs(world.positions_e8[1])
