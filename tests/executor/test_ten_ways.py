@@ -171,9 +171,14 @@ Hearing.on_ack = on_ack
         assert world.process.returncode != 0
         await world.start(wait_ready=False)
         await world.until_told("process_started", pid=world.process.pid, restored=["btc"])
-        await world.until_phase(PairPhase.HEDGED)
-        assert world.positions_e8 == (WORLD_SIZE_E8, -WORLD_SIZE_E8)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+        at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
+        await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
+        # A venue may drop what a connection had asked for when that is cut: then the other leg is closed.
+        is_hedged = world.phase is PairPhase.HEDGED
+        assert world.positions_e8 == ((WORLD_SIZE_E8, -WORLD_SIZE_E8) if is_hedged else (0, 0))
+        for venue in ("vest", "paradex"):
+            ids = [order.client_id for order in world.orders(venue)]
+            assert len(ids) == len(set(ids)) <= 2
 
 
 def test_7_a_reply_that_contradicts_the_fills_erases_no_position() -> None:
