@@ -325,7 +325,9 @@ def main() -> int:
     """Explore every scenario; exit code 1 when a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--depth", type=int, default=1_000, help="moves from a flat, confirmed pair")
-    parser.add_argument("--states", type=int, default=1_000_000, help="states per scenario at most")
+    parser.add_argument(
+        "--states", type=int, default=250_000, help="states per scenario at most; a gigabyte of memory"
+    )
     parser.add_argument("--scenario", default="", help="only those whose name contains this")
     arguments = parser.parse_args()
     failures = states = moves_made = 0
