@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from epochs import Epochs
-from launch import read_launch
+from launch import boot_id, read_launch
 from persistence.journal import JournalError
 from persistence.salvage import salvage
 from settings import Settings, SettingsError, parse_settings
@@ -88,7 +88,8 @@ def instance_directory(
         if directory.exists():
             if not clean:
                 _read_left_memory(directory, epochs, inheritance)
-                if _is_the_same(settings, directory):
+                # Memory of another version has other machines, or not all that belongs to them.
+                if not inheritance.problem and _is_the_same(settings, directory):
                     inheritance.machines = {name: (directory / name).read_bytes() for name in _MACHINES}
             shutil.rmtree(directory)
         try:
@@ -103,11 +104,15 @@ def instance_directory(
 def _is_the_same(settings: Settings, directory: Path) -> bool:
     """Whether the memory's machines are those of these settings: the same pairs at the same venues.
 
-    Simulated venues die with their instance, so nothing is carried over from them.
+    Simulated venues die with their instance, so nothing is carried over from them; nor from before a
+    reboot, where the memory lies on a disk: the clock that machines go by has begun anew since.
     """
     try:
-        before = parse_settings(read_launch(directory)["settings"], str(directory))
+        content = read_launch(directory)
+        before = parse_settings(content["settings"], str(directory))
     except (FileNotFoundError, SettingsError, ValueError):
+        return False
+    if content.get("boot_id") != boot_id() or not all((directory / name).exists() for name in _MACHINES):
         return False
     is_same = [(pair.id, pair.legs) for pair in before.pairs] == [
         (pair.id, pair.legs) for pair in settings.pairs

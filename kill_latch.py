@@ -36,8 +36,12 @@ class KillLatch:
         return self._is_file_there or self._word.get(_WORD) != 0
 
     def look(self) -> None:
-        """Look for the file; off the hot path."""
-        self._is_file_there = self.path.exists()
+        """Look for the file; off the hot path. A disk that does not say whether it is there lets nothing be
+        opened, and ends nobody who has positions to look after."""
+        try:
+            self._is_file_there = self.path.exists()
+        except OSError:
+            self._is_file_there = True
 
     def close(self) -> None:
         self._word.close()

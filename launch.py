@@ -72,10 +72,16 @@ def write_launch(
         "run_id": run_id,
         "instruments": [list(item) for item in instruments],
         "env_file": str(env_file),
+        "boot_id": boot_id(),
     }
     path = directory / _LAUNCH
     path.touch(mode=0o600)
     path.write_text(json.dumps(content))
+
+
+def boot_id() -> str:
+    """This run of the kernel, by its own name: monotonic times mean something within one alone."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def read_launch(directory: Path) -> dict[str, Any]:

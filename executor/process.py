@@ -269,7 +269,7 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
         state, result = load(entry.state), PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
-        result = PairResult(told.result_day, told.result_e8)
+        result = PairResult(told.result_day, told.result_e8, told.best_e8)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return Pair(

@@ -40,7 +40,7 @@ class Holdings:
 
     def held(self) -> list[HeldPair]:
         """The pairs that hold something, have an order under way, or realised something."""
-        return [pair for pair in self.pairs.values() if is_held(pair) or pair.result_e8]
+        return [pair for pair in self.pairs.values() if is_held(pair) or pair.result_e8 or pair.best_e8]
 
     def adopt(self, other: Holdings) -> None:
         """Take what another fold says in place of our own."""
@@ -85,6 +85,13 @@ class Holdings:
         if after is not before:
             self.told_unix_ms = _unix_ms(line["ts"])
             self.pairs[pair] = after._replace(told_unix_ms=self.told_unix_ms)
+            if event == "trade_closed":
+                self.pairs[pair] = self.pairs[pair]._replace(best_e8=self._best_e8(after.result_day))
+
+    def _best_e8(self, day: int) -> int:
+        """The best that all pairs together had realised on a day, as of now."""
+        parts = [pair for pair in self.pairs.values() if pair.result_day == day]
+        return max(0, sum(pair.result_e8 for pair in parts), *(pair.best_e8 for pair in parts))
 
 
 def is_held(pair: HeldPair) -> bool:
@@ -207,7 +214,12 @@ def _with_result(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     day = _unix_ms(line["ts"]) // _DAY_MS
     before_e8 = pair.result_e8 if pair.result_day == day else 0
     return pair._replace(
-        trade_id=0, direction=0, layers=0, result_day=day, result_e8=before_e8 + line["net_e8"]
+        trade_id=0,
+        direction=0,
+        layers=0,
+        result_day=day,
+        result_e8=before_e8 + line["net_e8"],
+        best_e8=pair.best_e8 if pair.result_day == day else 0,
     )
 
 

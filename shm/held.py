@@ -56,6 +56,7 @@ class HeldPair(NamedTuple):
     told_unix_ms: int = 0  # of the newest line that says any of this
     result_day: int = 0  # UTC day (days since 1970) that the result belongs to
     result_e8: int = 0  # realised on that day, quote currency
+    best_e8: int = 0  # the best the whole instance's result had been on that day
 
 
 def pair_from(fields: dict[str, Any]) -> HeldPair:

@@ -13,7 +13,7 @@ import pytest
 import claim
 from claim import Inheritance, instance_directory, processes_of
 from epochs import Epochs
-from launch import write_launch
+from launch import boot_id, write_launch
 from persistence.journal import Journal, files, journal_directory, read_file
 from settings import PROJECT, load_raw
 from shm.memory import Memory
@@ -97,6 +97,25 @@ def test_machines_of_other_pairs_or_of_venues_that_are_gone_are_not_taken_over(
     if "pairs" in changed:
         changed = {"pairs": host.raw["pairs"][:1]}
     write_launch(host.memory, host.raw | changed, "killed-run", [])
+
+    assert host.claim().machines == {}
+
+
+def test_memory_without_a_file_this_version_knows_is_no_obstacle(host: Host) -> None:
+    """Left by an older version: every start ended with an error until the operator removed it by hand."""
+    host.leave_memory(b"first")
+    (host.memory / "taken").unlink()
+
+    assert host.claim().machines == {}
+    assert not host.memory.exists()
+
+
+def test_machines_of_before_a_reboot_are_not_taken_over(host: Host) -> None:
+    """A memory_dir on disk outlives it, but the monotonic clock that machines go by begins anew: what they
+    wait for would lie days ahead. The journal tells wall-clock times."""
+    host.leave_memory()
+    launch_file = host.memory / "launch.json"
+    launch_file.write_text(launch_file.read_text().replace(boot_id(), "another boot"))
 
     assert host.claim().machines == {}
 

@@ -47,6 +47,13 @@ def test_the_file_alone_is_enough(memory: Memory, tmp_path: Path) -> None:
     later.close()
 
 
+def test_a_disk_that_does_not_say_counts_as_pulled(memory: Memory, tmp_path: Path) -> None:
+    """The executor must not end of it, again and again: exits go on, nothing is opened."""
+    latch = KillLatch(tmp_path / ("x" * 300), memory.latch())  # the system refuses to look for such a name
+    assert latch.is_pulled
+    latch.close()
+
+
 def test_released_it_lets_entries_through(memory: Memory, tmp_path: Path) -> None:
     path = tmp_path / "var" / "kill"
     latch = KillLatch(path, memory.latch())

@@ -147,6 +147,18 @@ def test_a_closed_trade_leaves_its_result_of_the_day_and_nothing_else() -> None:
     assert (pair.result_e8, pair.result_day) == (-3 * 10**8, 20_455)
 
 
+def test_the_best_of_the_day_is_that_of_all_pairs_and_outlives_the_day_s_trades() -> None:
+    """Stopped and started again, the instance measured its drawdown from zero: the limit began anew."""
+    results = [("btc", 70), ("eth", 50), ("btc", -90), ("eth", -50)]
+    lines = [a_line("trade_closed", pair=pair, trade_id=77, net_e8=net_e8) for pair, net_e8 in results]
+
+    checkpoint = a_line(CHECKPOINT, proc=SOURCE, **fold(lines).checkpoint("demo", "live"))
+    btc, eth = fold([orjson.loads(orjson.dumps(checkpoint))]).held()
+
+    assert (btc.result_e8, eth.result_e8) == (-20, 0)
+    assert max(btc.best_e8, eth.best_e8) == 120
+
+
 def test_a_checkpoint_and_the_lines_after_it_say_what_all_lines_say() -> None:
     """Wherever a journal file begins, the files before it are not needed."""
     lines = [*ENTRY, a_fill(ORDER, 500_000, "open"), *FILLED, an_intent({**ORDER, "client_order_id": 79})]
