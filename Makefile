@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make crash    kill every process at every point of the code, in every scene of a trade (half an hour)"
+	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
@@ -61,6 +62,10 @@ torture: $(READY)
 
 crash: $(READY)
 	@$(PY) -m tests.crash
+
+MINUTES ?= 30
+soak: $(READY)
+	@$(PY) -m tests.crash.soak --minutes $(MINUTES)
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready

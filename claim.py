@@ -8,14 +8,15 @@ owner that lives is named, with where and since when, and left alone.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -75,15 +76,8 @@ def instance_directory(
     """
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
-    lock_path = base / f"tandem-{settings.bot_id}.lock"
-    try:
-        lock_fd = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SegmentError(
-            f"runtime.memory_dir {base}: {error.strerror}; name a directory in memory you own"
-        ) from error
-    try:
-        _take(lock_fd, settings.bot_id)
+    what = f"another instance with bot_id {settings.bot_id!r} runs"
+    with _locked(base / f"tandem-{settings.bot_id}.lock", what, "give this one another bot_id"):
         _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, inheritance)
         if directory.exists():
             if not clean:
@@ -92,11 +86,39 @@ def instance_directory(
                 if not inheritance.problem and _is_the_same(settings, directory):
                     inheritance.machines = {name: (directory / name).read_bytes() for name in _MACHINES}
             shutil.rmtree(directory)
+        yield directory
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def account_locks(settings: Settings, accounts: Sequence[str]) -> Iterator[None]:
+    """Hold every account against other instances on this host, whatever their bot_id.
+
+    Raises SegmentError naming who has one. Across hosts there is the lease in the database.
+    """
+    with ExitStack() as stack:
+        for account in sorted(accounts):
+            name = hashlib.sha256(account.encode()).hexdigest()[:16]
+            path = Path(settings.runtime.memory_dir) / f"tandem-account-{name}.lock"
+            what = f"another instance trades on {account}"
+            stack.enter_context(_locked(path, what, "give this one another account"))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, what: str, otherwise: str) -> Iterator[None]:
+    try:
+        lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SegmentError(
+            f"runtime.memory_dir {path.parent}: {error.strerror}; name a directory in memory you own"
+        ) from error
+    try:
+        _take(lock_fd, what, otherwise)
         try:
-            yield directory
-            shutil.rmtree(directory, ignore_errors=True)
+            yield
         finally:
-            lock_path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     finally:
         os.close(lock_fd)
 
@@ -120,16 +142,13 @@ def _is_the_same(settings: Settings, directory: Path) -> bool:
     return is_same and before.mode == settings.mode and settings.mode != "sim"
 
 
-def _take(lock_fd: int, bot_id: str) -> None:
+def _take(lock_fd: int, what: str, otherwise: str) -> None:
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SegmentError(
-            f"another instance with bot_id {bot_id!r} runs: {_holder(lock_fd)}; "
-            "stop it, or give this one another bot_id"
-        ) from None
+        raise SegmentError(f"{what}: {_holder(lock_fd)}; stop it, or {otherwise}") from None
     if os.fstat(lock_fd).st_nlink == 0:
-        raise SegmentError(f"another instance with bot_id {bot_id!r} has just ended; start again")
+        raise SegmentError(f"{what}: it has just ended; start again")
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
     os.truncate(lock_fd, 0)
     os.pwrite(lock_fd, json.dumps(about).encode(), 0)

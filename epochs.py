@@ -28,7 +28,7 @@ class Epochs:
         self._clock_unix_s = clock_unix_s
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._path = path
-        self._last()
+        self.last()
 
     def next(self) -> int:
         """A number never given before: seconds since 2026, or one more than the last.
@@ -37,20 +37,33 @@ class Epochs:
         """
         fcntl.flock(self._fd, fcntl.LOCK_EX)  # a tool beside the instance takes numbers, too
         try:
-            number = max(self._last() + 1, int(self._clock_unix_s()) - _BEGINNING_S)
-            os.pwrite(self._fd, b"%0*d" % (_DIGITS, number), 0)
-            os.fdatasync(self._fd)
+            number = max(self.last() + 1, int(self._clock_unix_s()) - _BEGINNING_S)
+            self._write(number)
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return number
 
-    def _last(self) -> int:
+    def _write(self, number: int) -> None:
+        os.pwrite(self._fd, b"%0*d" % (_DIGITS, number), 0)
+        os.fdatasync(self._fd)
+
+    def last(self) -> int:
+        """The last number given; 0 before the first."""
         kept = os.pread(self._fd, _DIGITS, 0)
         if kept and not kept.isdigit():
             raise ValueError(
                 f"{self._path} holds no number; remove it if no other instance uses this account"
             )
         return int(kept or b"0")
+
+    def raise_to(self, number: int) -> None:
+        """Give no number from here on that is not larger than ``number``."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            if number > self.last():
+                self._write(number)
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         os.close(self._fd)

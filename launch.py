@@ -56,6 +56,7 @@ class Launch:
     counters: CounterTable
     events: QueueWriter | None
     log: Log
+    accounts: tuple[str, ...] = ()  # public names of the accounts traded on
     stop: Stop = field(default_factory=Stop)
 
 
@@ -65,14 +66,19 @@ def write_launch(
     run_id: str,
     instruments: Sequence[Instrument],
     env_file: Path = PROJECT / ".env",
+    accounts: Sequence[str] = (),
 ) -> None:
-    """Write what processes start from. ``raw_settings`` is the parsed, already validated file."""
+    """Write what processes start from. ``raw_settings`` is the parsed, already validated file.
+
+    accounts: public names of the accounts traded on, see ``executor.accounts``.
+    """
     content = {
         "settings": raw_settings,
         "run_id": run_id,
         "instruments": [list(item) for item in instruments],
         "env_file": str(env_file),
         "boot_id": boot_id(),
+        "accounts": list(accounts),
     }
     path = directory / _LAUNCH
     path.touch(mode=0o600)
@@ -130,6 +136,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         counters=memory.counters(process, writer=True),
         events=events,
         log=log,
+        accounts=tuple(content["accounts"]),
         stop=stop,
     )
 

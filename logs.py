@@ -94,6 +94,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "breaker_closed": "entries are allowed again",
     "latency": "percentiles of every stage since start",
     # persistence
+    "lease_lost": "another instance trades on our account: nothing is opened here any more",
+    "lease_held": "the account is ours again",
     "journal_checkpoint": "what every pair held when this journal file began",
     "database_ready": "the database answers and its tables are up to date",
     "database_away": "the database does not answer: events are kept in the journal",

@@ -25,8 +25,9 @@ from typing import IO, Any, Final
 
 import yaml
 
-from claim import LAST_WORDS_S, Inheritance, instance_directory
+from claim import LAST_WORDS_S, Inheritance, account_locks, instance_directory
 from epochs import Epochs
+from executor.accounts import account_names
 from launch import EXIT_UNUSABLE, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
@@ -160,6 +161,10 @@ class Supervisor:
     @property
     def stop_requested(self) -> bool:
         return self._stop_requests > 0
+
+    def begin_epochs_above(self, epoch: int) -> None:
+        """Give every process from here on a larger number."""
+        self._epochs.raise_to(epoch)
 
     # --- one child ---
     def start(self, child: Child) -> None:
@@ -500,6 +505,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
     source = str(arguments.config)
     with ExitStack() as stack:
         epochs = stack.enter_context(closing(open_epochs(settings)))
+        accounts = account_names(settings, arguments.env_file)
+        stack.enter_context(account_locks(settings, accounts))
         inheritance = Inheritance()
         directory = stack.enter_context(
             instance_directory(settings, epochs, inheritance, clean=arguments.clean)
@@ -526,7 +533,9 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         stack.callback(supervisor.kill_all)
         exit_code, last_words = 0, "nothing is left running"
         try:
-            _start_all(supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, log)
+            _start_all(
+                supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, accounts, log
+            )
             supervisor.watch()
         except Fatal as error:
             exit_code, last_words = error.exit_code, str(error)
@@ -594,6 +603,7 @@ def _start_all(
     memory: Memory,
     bells: Mapping[str, int],
     env_file: Path,
+    accounts: Sequence[str],
     log: Log,
 ) -> None:
     """Start everything in order; returns when all run or a stop was asked for."""
@@ -615,7 +625,7 @@ def _start_all(
         if not supervisor.wait_until_running(["simulator"]):
             return
     instruments = load_instruments(settings, source)
-    write_launch(memory.directory, raw, run_id, instruments, env_file)
+    write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
     log.info("settings_loaded", **summary(settings))
     for instrument in instruments:
         log.info("instrument_loaded", **instrument._asdict())
@@ -625,6 +635,8 @@ def _start_all(
     database = persistence.counters.index("database_state")
     if not supervisor.wait_until(lambda: persistence.counters.get(database) != names.DATABASE_UNTRIED):
         return
+    # Another host may have traded on these accounts, by a clock that is ahead of ours.
+    supervisor.begin_epochs_above(persistence.counters.get(persistence.counters.index("lease_epoch")))
     # Paper has no use for keys, so it cannot lose them.
     keys = set() if settings.mode == "paper" else {name for name, _ in needed_secrets(settings)}
     supervisor.start(child("executor", secrets=keys))

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import launch
 from executor.gateway import Listener
@@ -70,6 +71,26 @@ def make_trading(
     known = inspect.signature(make).parameters
     options = {name: value for name, value in wishes.items() if name in known}
     return make(where, credentials(venue, secrets), recv_window_ms=ORDER_LIFE_MS, **options)
+
+
+def account_names(settings: Settings, env_file: Path) -> tuple[str, ...]:
+    """Public names of the accounts these settings trade on: venue, host, and the account at that host.
+
+    A venue whose keys are missing or bad is left out: what trades there will say so.
+    """
+    if settings.mode == "paper":
+        return ()
+    found = []
+    for venue in settings.venue_names:
+        secrets = read_secrets(tuple(item.name for item in secrets_of(venue)), env_file)
+        if settings.mode == "sim":
+            secrets = simulated_secrets(venue)
+        try:
+            name = venue_module(venue).account_name(credentials(venue, secrets))
+        except (KeyError, ValueError):
+            continue
+        found.append(f"{venue} {urlsplit(venue_hosts(settings, venue).rest_url).netloc} {name}")
+    return tuple(found)
 
 
 def simulated_secrets(venue: str) -> dict[str, str]:

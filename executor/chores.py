@@ -115,6 +115,8 @@ class Chores:
             return "stopping"
         if self._switches.is_paused:
             return "paused"
+        if self._switches.is_lease_lost:
+            return "lease lost"
         if self._switches.is_journal_full or desk.reports.is_crowded:
             return "journal full"
         if any(self._open_orders.foreign.values()):

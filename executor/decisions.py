@@ -20,6 +20,7 @@ from shm.request import Request, answer, answered, asked
 
 ACTIONS: Final = ("adopt", "flatten")
 _REASON = "reconcile"
+_NO_TRADE: Final = {"trade_id": 0, "direction": 0, "layers": 0, "opened_mono_ns": 0, "is_estimated": False}
 _NOTHING: Final = {"size_e8": 0, "entry_price_e8": 0, "fee_e8": 0}
 
 
@@ -107,8 +108,8 @@ class Decisions:
             for order in stranger.orders:
                 about = {"pair": stranger.pair, "client_order_id": order.client_order_id}
                 self._desk.reports.log("info", "leg_resolved", about | ended)
-            nothing = {"trade_id": 0, "direction": 0, "layers": 0, "opened_mono_ns": 0, "is_estimated": False}
-            self._desk.reports.log("info", "holding", {"pair": stranger.pair, "legs": legs, **nothing})
+            fields = {"pair": stranger.pair, "legs": legs, "live": [], **_NO_TRADE}
+            self._desk.reports.log("info", "holding", fields)
         kept = [pair for pair in read_held(self._directory) if pair not in self._desk.strangers]
         write_held(self._directory, kept)
         self._desk.strangers.clear()

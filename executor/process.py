@@ -43,6 +43,7 @@ from executor.signals import Signals
 from executor.stages import Ledger
 from executor.state import load, new_state
 from executor.switches import Switches
+from executor.telling import holding
 from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
@@ -154,6 +155,10 @@ class Executor:
                 self._conductor.feed(pair, Restarted(desk.at(pair), self._process.epoch))
             else:
                 self._conductor.tick(pair)
+            if pair.was_restored:
+                # The last life may have been killed between a change and its line.
+                told = holding(pair.rules, pair.state)
+                desk.reports.log(told.level, told.event, told.fields)
         for stranger in desk.strangers:
             unlooked: dict[str, object] = {
                 "kind": "pair",

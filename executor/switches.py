@@ -20,6 +20,7 @@ class Switches:
         self._stopping_word = supervisor.index("stopping")
         self._paused_word = supervisor.index("entries_paused")
         self._journal_full_word = persistence.index("journal_full")
+        self._lease_lost_word = persistence.index("lease_lost")
 
     @property
     def was_terminated(self) -> bool:
@@ -34,6 +35,11 @@ class Switches:
     @property
     def is_paused(self) -> bool:
         return self._supervisor.get(self._paused_word) != 0
+
+    @property
+    def is_lease_lost(self) -> bool:
+        """Another instance has taken our account."""
+        return self._persistence.get(self._lease_lost_word) != 0
 
     @property
     def is_journal_full(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.messages import Publish
+from executor.messages import Log, Publish
 from executor.orders import DOUBTFUL
 from executor.plans import exposure, has_live_order, is_naked
 from executor.pricing import average_price_e8, spread_bps
@@ -99,24 +99,33 @@ def _tell_holding(turn: Turn) -> None:
     sizes_e8 = [leg.held_e8 for leg in state.legs]
     if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state.trade) == _basis(before.trade):
         return
+    turn.others.append(holding(turn.rules, state))
+
+
+def holding(rules: PairRules, state: PairState) -> Log:
+    """What the pair holds and why, and which of its orders are not over: all that a reader must know."""
     trade = state.trade
-    turn.log(
-        "info",
-        "holding",
-        direction=trade.direction if trade else 0,
-        layers=trade.layers if trade else 0,
-        legs=[
+    fields = {
+        "pair": rules.pair,
+        "trade_id": trade.trade_id if trade else 0,
+        "direction": trade.direction if trade else 0,
+        "layers": trade.layers if trade else 0,
+        "legs": [
             {
-                **turn.about_leg(leg),
-                "size_e8": sizes_e8[leg],
-                "entry_price_e8": _average(_entry(trade, leg)) if trade else 0,
-                "fee_e8": trade.books[leg].fee_e8 if trade else 0,
+                "leg": number,
+                "venue": instrument.venue,
+                "symbol": instrument.symbol,
+                "size_e8": leg.held_e8,
+                "entry_price_e8": _average(_entry(trade, number)) if trade else 0,
+                "fee_e8": trade.books[number].fee_e8 if trade else 0,
             }
-            for leg in (0, 1)
+            for number, (instrument, leg) in enumerate(zip(rules.instruments, state.legs, strict=True))
         ],
-        opened_mono_ns=trade.opened_mono_ns if trade else 0,
-        is_estimated=trade.is_estimated if trade else False,
-    )
+        "live": [order.client_order_id for leg in state.legs for order in leg.live],
+        "opened_mono_ns": trade.opened_mono_ns if trade else 0,
+        "is_estimated": trade.is_estimated if trade else False,
+    }
+    return Log("info", "holding", fields)
 
 
 def _basis(trade: Trade | None) -> tuple[object, ...]:

@@ -67,7 +67,8 @@ def main() -> None:
         may_refuse=is_first_life and not any(is_held(pair) for pair in _held(launch, holdings)),
     )
     drain = Drain(launch, journal, holdings, own_lines, lambda: writer.stored_number)
-    state = launch.counters.index("database_state")
+    index, counters = launch.counters.index, launch.counters
+    state, lease_lost, lease_epoch = index("database_state"), index("lease_lost"), index("lease_epoch")
     writer.start()
     try:
         while not launch.stop.is_set():
@@ -76,7 +77,9 @@ def main() -> None:
             if is_first_life and writer.state != names.DATABASE_UNTRIED:
                 is_first_life = False
                 _hand_over(launch, holdings, writer.elsewhere, own_lines)
-            launch.counters.set(state, writer.state)
+            counters.set(lease_epoch, writer.lease_epoch)
+            counters.set(lease_lost, int(writer.is_lease_lost))
+            counters.set(state, writer.state)
             writer.end_silence()
             if not drain.turn():
                 time.sleep(_IDLE_S)

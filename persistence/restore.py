@@ -196,6 +196,8 @@ def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
 
 def _with_holding(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     first, second = line["legs"]
+    # Of an order that is over here, the end may never have been told: killed before its line.
+    live = line.get("live", [order.client_order_id for order in pair.orders])
     age_ms = (line["mono_ns"] - line["opened_mono_ns"]) // 1_000_000
     return pair._replace(
         legs=(f"{first['venue']}:{first['symbol']}", f"{second['venue']}:{second['symbol']}"),
@@ -207,6 +209,7 @@ def _with_holding(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
         fees_e8=(first["fee_e8"], second["fee_e8"]),
         opened_unix_ms=_unix_ms(line["ts"]) - age_ms if line["opened_mono_ns"] else 0,
         is_estimated=line["is_estimated"],
+        orders=tuple(order for order in pair.orders if order.client_order_id in live),
     )
 
 

@@ -22,7 +22,9 @@ from typing import Any
 import orjson
 import psycopg
 
+from persistence import lease
 from persistence.journal import Entry
+from persistence.lease import Holder
 from persistence.restore import CHECKPOINT, Holdings, fold
 from persistence.rows import Event, Statement, statements
 
@@ -129,6 +131,13 @@ class Store:
             (*newest, CHECKPOINT),
         )
         return fold(line for (line,) in lines)
+
+    def take_leases(self, accounts: Sequence[str], holder: Holder, epoch: int) -> int:
+        """See ``lease.take``."""
+        return lease.take(self._connection, accounts, holder, epoch)
+
+    def release_leases(self, holder: Holder) -> None:
+        lease.release(self._connection, holder)
 
     def cut(self) -> None:
         """End the connection from another thread: whoever waits for its answer gets an error."""

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import psycopg
 
+from epochs import Epochs
 from launch import Launch
 from persistence.address import Address
 from persistence.journal import Entry, Journal, Tail
+from persistence.lease import RENEW_S, LeaseHeld, this_holder
 from persistence.restore import Holdings
 from persistence.server import ServerError, start_server
 from persistence.store import Store, UnstorableEvent
@@ -57,6 +59,10 @@ class DatabaseWriter(threading.Thread):
         self.refusal = ""  # why no start is possible
         self.elsewhere: Holdings | None = None  # what another host's journal in the database says
         self.stored_number = 0
+        self.is_lease_lost = False  # another instance trades on one of our accounts
+        self.lease_epoch = launch.epoch  # the newest that anybody had on them
+        self._holder = this_holder(journal.journal_id, launch.settings.bot_id)
+        self._lease_due_mono_s = 0.0
         self._failures = 0
         self._store: Store | None = None
         self._asked_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
@@ -93,6 +99,9 @@ class DatabaseWriter(threading.Thread):
         while not self._is_over():
             try:
                 self._follow()
+                return
+            except LeaseHeld as error:
+                self.refusal = str(error)
                 return
             except (psycopg.Error, ServerError) as error:
                 self._asked_mono_s = 0.0
@@ -131,6 +140,7 @@ class DatabaseWriter(threading.Thread):
         try:
             self._ask()
             applied = store.migrate()
+            self._keep_leases(store)
             if self._is_first_life and self.state == names.DATABASE_UNTRIED:
                 self._ask()
                 settings = self._launch.settings
@@ -141,6 +151,8 @@ class DatabaseWriter(threading.Thread):
             waiting = self._journal.count_after(self.stored_number)
             tail = Tail(self._journal.directory, self.stored_number + 1)
             while not self._is_over():
+                if time.monotonic() >= self._lease_due_mono_s:
+                    self._keep_leases(store)
                 entries = tail.read(self._journal.synced_number, self._batch)
                 if entries:
                     self._write(store, entries)
@@ -148,11 +160,43 @@ class DatabaseWriter(threading.Thread):
                     self._back(applied, waiting)
                 if not entries:
                     if self._end_at_mono_s is not None:
+                        self._ask()
+                        store.release_leases(self._holder)
                         return
                     self._wake.wait(_LOOK_S)
         finally:
             self._store = None
             store.close()
+
+    def _keep_leases(self, store: Store) -> None:
+        """Take or renew the leases. Raises LeaseHeld before anything trades; later it is an alert."""
+        self._lease_due_mono_s = time.monotonic() + RENEW_S
+        if not self._launch.accounts:
+            return
+        self._ask()
+        try:
+            newest = store.take_leases(self._launch.accounts, self._holder, self._newest_epoch())
+        except LeaseHeld as error:
+            if self._is_first_life and self.state == names.DATABASE_UNTRIED:
+                raise
+            if not self.is_lease_lost:
+                self.is_lease_lost = True
+                detail = f"{error}. Nothing is opened here any more; what is open is looked after"
+                self._launch.log.error("lease_lost", account=error.account, detail=detail)
+        else:
+            self.lease_epoch = newest
+            if self.is_lease_lost:
+                self.is_lease_lost = False
+                self._launch.log.info("lease_held", accounts=self._launch.accounts)
+        self._asked_mono_s = 0.0
+
+    def _newest_epoch(self) -> int:
+        """The newest number given to a process of this instance: they are on disk before they are used."""
+        epochs = Epochs(self._var_dir / f"epoch-{self._launch.settings.bot_id}")
+        try:
+            return max(epochs.last(), self._launch.epoch)
+        finally:
+            epochs.close()
 
     def _ask(self) -> None:
         """From now on the database owes an answer."""

@@ -112,6 +112,8 @@ PERSISTENCE_COUNTERS = {
     "backlog": "events journalled and not yet in the database",
     "spool_bytes": "size of the journal files that hold them",
     "journal_full": "1 while the journal or its disk takes no more than what must be: no new entries",
+    "lease_lost": "1 while another instance has the lease of one of our accounts: no new entries",
+    "lease_epoch": "newest process life that anybody trading on our accounts has had",
     "database_state": "0 not tried yet, 1 the database answers, 2 it is away",
 }
 SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}

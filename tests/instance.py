@@ -125,6 +125,18 @@ class Instance:
             if wants(line):
                 return line
 
+    def take_waiting(self) -> None:
+        """Take up the lines that have come, without waiting for more."""
+        while not self._has_ended:
+            try:
+                line = self._incoming.get_nowait()
+            except queue.Empty:
+                return
+            if line is None:
+                self._has_ended = True
+            else:
+                self.lines.append(line)
+
     def finish(self, timeout_s: float = 60.0) -> int:
         """Wait for the end, collecting the remaining lines; return the exit code."""
         deadline_s = time.monotonic() + timeout_s

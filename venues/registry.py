@@ -1,7 +1,8 @@
 """Finds a venue's package by its name: a venue is a folder here, and nothing else lists it.
 
 Each ``venues/<name>/__init__.py`` offers ``MarketData``, ``Trading``, ``Credentials``,
-``fetch_instruments``, ``fetch_touch`` and ``PRODUCTION_HOSTS``, in the shapes of ``venues.contract``.
+``account_name``, ``fetch_instruments``, ``fetch_touch`` and ``PRODUCTION_HOSTS``, in the shapes of
+``venues.contract``.
 """
 
 from __future__ import annotations

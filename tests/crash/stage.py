@@ -130,6 +130,14 @@ class Stage:
 
         self.ask(clear)
 
+    def close_sockets(self, venue: str) -> None:
+        """Close every private stream of a venue, as a restart of its servers would."""
+
+        async def close() -> None:
+            await self._simulator.fronts[venue].close_sockets("private")
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(30)
+
     def orders(self, venue: str) -> list[SimOrder]:
         return self.ask(
             lambda simulator: [

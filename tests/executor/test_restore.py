@@ -107,3 +107,17 @@ async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None
         assert "reconcile --adopt" in line["detail"]
         assert refused["value"] == "unexplained position"
         assert world.positions_e8 == (0, 0)
+
+
+async def test_a_new_life_tells_again_what_it_holds() -> None:
+    """The last one may have been killed between a change and its line, and the journal never heard of it."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        await world.start()
+        assert world.process is not None
+        told = await world.until_told("holding", pid=world.process.pid)
+
+        assert [leg["size_e8"] for leg in told["legs"]] == [SIZE_E8, -SIZE_E8]
+        assert told["live"] == []

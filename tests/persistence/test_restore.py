@@ -242,3 +242,13 @@ def test_what_is_held_reaches_the_executor_unchanged(tmp_path: Path) -> None:
 
     assert read_held(tmp_path) == tuple(holdings.held())
     assert pair_from(plain(holdings.held()[0])) == holdings.held()[0]
+
+
+def test_an_order_whose_end_was_never_told_is_over_when_a_later_holding_does_not_name_it() -> None:
+    """Killed between the end and its line. Asked about after a reboot it would be filled a second time."""
+    told = a_holding(2_000_000, -2_000_000)
+    (kept,) = fold([*ENTRY, {**told, "live": [OTHER["client_order_id"]]}]).held()
+    (before,) = fold([*ENTRY, told]).held()
+
+    assert [order.client_order_id for order in kept.orders] == [OTHER["client_order_id"]]
+    assert len(before.orders) == 2  # lines of a version that did not name them

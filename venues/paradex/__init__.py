@@ -7,7 +7,7 @@ from venues.paradex.funding import fetch_funding
 from venues.paradex.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.paradex.market_data import ParadexMarketData
 from venues.paradex.rest import fetch_instruments, fetch_touch
-from venues.paradex.session import ParadexCredentials
+from venues.paradex.session import ParadexCredentials, account_name
 from venues.paradex.trading import ParadexTrading
 
 MarketData = ParadexMarketData
@@ -23,6 +23,7 @@ __all__ = [
     "ParadexMarketData",
     "ParadexTrading",
     "Trading",
+    "account_name",
     "fetch_funding",
     "fetch_instruments",
     "fetch_touch",

@@ -42,6 +42,16 @@ class ParadexCredentials:
     l1_address: str = ""
 
 
+def account_name(credentials: ParadexCredentials) -> str:
+    """The account's public name: its address, or, where that is derived, the public key it is derived of.
+
+    ValueError for a bad key.
+    """
+    if credentials.account:
+        return f"{_hex_number(credentials.account, 'account'):#x}"
+    return f"key {public_key(_hex_number(credentials.l2_private_key, 'l2_private_key')):#x}"
+
+
 class Session:
     """One account's signer and token. Neither is ever shown by ``repr`` or in an exception.
 

@@ -5,7 +5,7 @@ from venues.vest.funding import fetch_funding
 from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
 from venues.vest.instruments import fetch_instruments, fetch_touch
 from venues.vest.market_data import VestMarketData
-from venues.vest.session import VestCredentials
+from venues.vest.session import VestCredentials, account_name
 from venues.vest.trading import VestTrading
 
 MarketData = VestMarketData
@@ -23,6 +23,7 @@ __all__ = [
     "VestCredentials",
     "VestMarketData",
     "VestTrading",
+    "account_name",
     "close_action",
     "fetch_funding",
     "fetch_instruments",

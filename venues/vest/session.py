@@ -44,6 +44,11 @@ class VestCredentials:
     signing_private_key: str = field(default="", repr=False)
 
 
+def account_name(credentials: VestCredentials) -> str:
+    """The account's public name: the address of the key that owns it. ValueError for a bad key."""
+    return Signer(credentials.primary_private_key, name="primary private key").address
+
+
 @dataclass(frozen=True, slots=True)
 class _Grant:
     """What registration gave. The API key is a secret."""
