@@ -94,6 +94,10 @@ RULINGS: Final[Mapping[str, Ruling]] = {
     "42901": _RATE_LIMITED,
 }
 
+# What says by itself that a request went no further. Others (408, 409, 425, 499 …) are a proxy's, too,
+# which may have passed it on before it lost patience.
+_TURNED_AWAY: Final = frozenset({400, 401, 403, 404, 405, 411, 413, 414, 415, 422, 431})
+
 ORDER_UNKNOWN: Final = frozenset({"CLIENT_ORDER_ID_NOT_FOUND", "ORDER_ID_NOT_FOUND", "NOT_FOUND"})
 TOKEN_REFUSED: Final = frozenset({"INVALID_TOKEN", "UNAUTHORIZED_ERROR", "40110", "40111"})
 
@@ -142,8 +146,7 @@ def _rule_http(status: int, code: str) -> Ruling:
         return _RATE_LIMITED
     if code in RULINGS:
         return RULINGS[code]
-    # 408 is a proxy's: the request may have been passed on.
-    return _REFUSED if 400 <= status < 500 and status != 408 else _IN_DOUBT
+    return _REFUSED if status in _TURNED_AWAY else _IN_DOUBT
 
 
 class _ErrorJson(msgspec.Struct, frozen=True):

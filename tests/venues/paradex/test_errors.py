@@ -97,6 +97,8 @@ def test_each_code_means_one_of_three_things(code: str) -> None:
         (400, "A_CODE_OF_TOMORROW", Outcome.REFUSED),  # documented: 4xx is never accepted
         (403, "A_CODE_OF_TOMORROW", Outcome.REFUSED),
         (408, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (409, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (499, "HTTP 499", Outcome.IN_DOUBT),
         (429, "SERVICE_UNAVAILABLE", Outcome.REFUSED),
         (500, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
         (503, "SERVICE_UNAVAILABLE", Outcome.IN_DOUBT),
