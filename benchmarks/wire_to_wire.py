@@ -35,9 +35,9 @@ _FREE = Variant("asyncio-free", tls=False, idle="", awake=False)
 VARIANTS: Final = (
     *(_PARK, _PARK._replace(awake=True), _PARK._replace(awake=True, warm_ms=1.0)),
     *(_PARK._replace(tls=True), _PARK._replace(tls=True, awake=True, warm_ms=1.0)),
-    *(_PARK._replace(awake=True, busy=500), _PARK._replace(awake=True, busy=500, tls=True)),
-    *(_PARK._replace(idle="spin-detector"), _PARK._replace(idle="spin")),
-    *(_FREE, _FREE._replace(awake=True), _FREE._replace(tls=True), _FREE._replace(tls=True, awake=True)),
+    *(_PARK._replace(awake=True, warm_ms=1.0, busy=500, tls=tls) for tls in (False, True)),
+    _PARK._replace(idle="spin"),
+    *(_FREE, _FREE._replace(awake=True), _FREE._replace(tls=True, awake=True)),
     *(_FREE._replace(awake=True, busy=500), _FREE._replace(awake=True, busy=500, tls=True)),
     Variant("asyncio", tls=False, idle="", awake=False),
     Variant("ccxt", tls=False, idle="", awake=False),
@@ -218,17 +218,15 @@ def median_run(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def tell_ratios(medians: dict[str, dict[str, Any]]) -> None:
     """How many times faster Tandem is at the median than each baseline set up alike."""
+    p50_us = {name: found["wire"]["both legs"]["p50"] for name, found in medians.items()}
     print("\nbaseline, times as long at the median as Tandem parked and set up alike (both legs):")
-    for name, found in medians.items():
-        bot, _, rest = name.partition(" ")
-        for setting in ("", "warm "):
-            idle, _, what = rest.partition(" ")
-            ours = medians.get(f"tandem park {idle} {setting}{what}")
-            if bot != "tandem" and ours is not None:
-                theirs_us, ours_us = found["wire"]["both legs"]["p50"], ours["wire"]["both legs"]["p50"]
-                print(
-                    f"  {name:28} {setting:5} {theirs_us:9.1f} / {ours_us:7.1f} = {theirs_us / ours_us:6.1f}"
-                )
+    for name, theirs_us in p50_us.items():
+        bot, idle, *what = name.split()
+        for setting in ([], ["warm"]):
+            ours_us = p50_us.get(" ".join(["tandem", "park", idle, *setting, *what]))
+            if bot != "tandem" and ours_us is not None:
+                ratio = theirs_us / ours_us
+                print(f"  {name:32} {theirs_us:9.1f} / {' '.join(setting):4} {ours_us:7.1f} = {ratio:6.1f}")
 
 
 if __name__ == "__main__":

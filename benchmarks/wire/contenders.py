@@ -38,7 +38,7 @@ class Variant(NamedTuple):
 
     contender: str  # "tandem", or a bot: "asyncio", "asyncio-free", "ccxt", …
     tls: bool
-    idle: str  # how Tandem's processes wait: park, spin, or "spin-detector" (it alone)
+    idle: str  # how Tandem's processes wait: park or spin
     awake: bool  # /dev/cpu_dma_latency held at 0 while it runs
     pairs: int = 1
     warm_ms: float = 0.0  # runtime.keep_warm_ms
@@ -122,11 +122,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
         "persistence": {"var_dir": str(directory / "var")},
         "runtime": {
             "memory_dir": str(directory),
-            "idle": (
-                {"detector": "spin"}
-                if variant.idle == "spin-detector"
-                else dict.fromkeys(("feed", "detector", "executor"), variant.idle)
-            ),
+            "idle": dict.fromkeys(("feed", "detector", "executor"), variant.idle),
             "keep_cores_awake": variant.awake,
             "nice": {"persistence": 10},
             "keep_warm_ms": variant.warm_ms,
