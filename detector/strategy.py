@@ -57,7 +57,7 @@ class Opportunity(NamedTuple):
 Outcome = Opportunity | Refusal
 
 # A refusal by one of these ends a streak; later gates leave it standing.
-_ENDS_STREAK: Final = frozenset(
+ENDS_STREAK: Final = frozenset(
     (Gate.FEED_ALIVE, Gate.QUOTE_VALID, Gate.QUOTE_AGE, Gate.LEG_SKEW, Gate.ABSURD, Gate.EDGE)
 )
 # Plain ints: comparing with members of an enum costs several times as much.
@@ -114,7 +114,7 @@ class PairStrategy:
             slippage_bps=self.slippage_bps,
             funding_bps=direction * self.funding_bps,
         )
-        streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in _ENDS_STREAK else ticks
+        streak.ticks = 0 if type(outcome) is Refusal and outcome.gate in ENDS_STREAK else ticks
         return outcome
 
 

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "reconcile": "executor, database and venues side by side; adopt or flatten what nothing explains",
     "record": "keep all quotes, signals, orders and fills of a running instance, to be replayed",
     "replay": "a recording through the same detector and executor; what other settings had done",
+    "why": "why it does not trade: refusals by gate, the nearest miss, the setting that would have",
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }
 

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--event", action="append", metavar="NAME", help="only these events (repeatable)")
     parser.add_argument("--pair", metavar="ID", help="only lines of this pair")
     parser.add_argument(
-        "--since", type=_time, metavar="TIME", help="2026-01-02T12:00:00Z, or 90s, 10m, 2h, 3d ago"
+        "--since", type=moment, metavar="TIME", help="2026-01-02T12:00:00Z, or 90s, 10m, 2h, 3d ago"
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--held", action="store_true", help="what is held, and which orders have no end")
@@ -106,7 +106,7 @@ def _filter(arguments: argparse.Namespace) -> Callable[[Mapping[str, Any]], bool
     return is_wanted
 
 
-def _time(text: str) -> str:
+def moment(text: str) -> str:
     """The instant as lines have it: UTC, RFC 3339, so that text compares as time."""
     ago = re.fullmatch(r"(\d+)([smhd])", text)
     try:

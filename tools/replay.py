@@ -17,16 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from detector.layers import SizeError
 from settings import E8, Problem, SettingsError, parse_settings
+from tools.bars import replay_bars
 from tools.recording.reader import Coverage, Recording
 from tools.replaying.overrides import changed, parse_set, parse_sweep
 from tools.replaying.simulate import Course, recorded_trades, simulate
@@ -63,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         plans += [(f"{sweep.key}={value:g}", changed(base, {sweep.key: value})) for value in sweep.values]
     for label, wanted in plans:
         parse_settings(wanted, label)  # all that is wrong is said before anything long is begun
-    with _bars(coverage.quotes) as bar:
+    with replay_bars(coverage.quotes) as bar:
         verification = verify(recording, bar("recorded signals"))
         courses = [(label, _simulated(recording, label, wanted, bar(label))) for label, wanted in plans]
     rows = [recorded_row(recorded_trades(recording), coverage)]
@@ -89,25 +86,6 @@ def _simulated(
         return simulate(recording, raw, progress)
     except SizeError as error:
         raise SettingsError(label, [Problem("", "", str(error))]) from error
-
-
-@contextmanager
-def _bars(quotes: int) -> Iterator[Callable[[str], Callable[[int], None]]]:
-    """A bar per replay where somebody is looking."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-
-        def bar(label: str) -> Callable[[int], None]:
-            task = progress.add_task(label, total=quotes)
-            return lambda done: progress.update(task, completed=done)
-
-        yield bar
 
 
 def _print(

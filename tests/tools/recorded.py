@@ -12,9 +12,10 @@ import math
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from detector.agent import Detector
@@ -77,10 +78,13 @@ def raw_settings(var_dir: Path) -> dict[str, Any]:
 class Session:
     """An instance's memory with everybody in it; ``clock`` is everybody's clock."""
 
-    def __init__(self, parent: Path, limits: Limits = NEVER, *, ring_cells: int = 1_024) -> None:
+    def __init__(
+        self, parent: Path, limits: Limits, *, ring_cells: int, strategy: Mapping[str, object]
+    ) -> None:
         self.clock = Clock(BEGIN_NS, UNIX_MINUS_MONO_NS)
         self.directory = parent / "memory"
         self.raw = raw_settings(parent / "var")
+        self.raw["strategy"] |= strategy
         settings = parse_settings(self.raw, "test")
         self.instruments = (
             an_instrument(0, "vest"),
@@ -210,10 +214,12 @@ class Session:
 
 
 @contextmanager
-def a_session(limits: Limits = NEVER, *, ring_cells: int = 1_024) -> Iterator[Session]:
+def a_session(
+    limits: Limits = NEVER, *, ring_cells: int = 1_024, strategy: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[Session]:
     parent = Path(tempfile.mkdtemp(prefix="tandem-test-", dir="/dev/shm"))
     try:
-        yield Session(parent, limits, ring_cells=ring_cells)
+        yield Session(parent, limits, ring_cells=ring_cells, strategy=strategy)
     finally:
         shutil.rmtree(parent)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
 
 from detector.gates import Refusal
 from detector.rules import Rules
-from detector.strategy import Market, Opportunity, Outcome, PairStrategy, aim
+from detector.strategy import ENDS_STREAK, Market, Opportunity, Outcome, PairStrategy, aim
 from shm.names import Gate
 
 _HEAD_BYTES: Final = 16
@@ -63,6 +64,7 @@ class Watch:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.nearest: dict[tuple[str, str, bool], Miss] = {}
+        self._streaks: dict[tuple[int, int], deque[Miss | None]] = {}
 
     def strategy(self, rules: Rules) -> PairStrategy:
         """For ``Detector``: a strategy that decides as ever, and is watched."""
@@ -79,36 +81,65 @@ class Watch:
             + b"".join(map(_packed, outcomes))
         )
         for direction, outcome in zip((1, -1), outcomes, strict=True):
-            if type(outcome) is Refusal:
-                self._compare(rules, market, direction, outcome)
+            self._compare(rules, market, direction, outcome)
 
-    def _compare(self, rules: Rules, market: Market, direction: int, refusal: Refusal) -> None:
+    def _compare(self, rules: Rules, market: Market, direction: int, outcome: Outcome) -> None:
+        """Keep a refusal that is nearer than all before; one that ends a streak must be so N times running.
+
+        For where N quotes have to confirm, what one quote was short of is not what was missing: it is
+        what the worst of the best N in a row was short of.
+        """
         target = aim(rules, market.view, direction)
         is_exit = target < 0
-        if refusal.gate is not Gate.EDGE:
-            setting = _SETTING_OF.get(refusal.gate, "")
-            if is_exit and setting == "confirm_ticks":
-                setting = "exit_confirm_ticks"
-        elif is_exit:
-            setting = "exit_bps"
-        else:
-            setting = "entry_bps" if refusal.limit == rules.layers[target].trigger_bps else "min_net_edge_bps"
-        if not setting:
+        needed = rules.exit_confirm_ticks if is_exit else rules.confirm_ticks
+        streak = self._streaks.get((rules.pair_id, direction))
+        if streak is None or streak.maxlen != needed:
+            streak = self._streaks[rules.pair_id, direction] = deque(maxlen=needed)
+        if isinstance(outcome, Opportunity):
+            streak.clear()
             return
-        shortfall = abs(refusal.value - refusal.limit)
-        key = rules.name, setting, is_exit
+        setting = _setting(rules, target, outcome)
+        if not setting:
+            if outcome.gate in ENDS_STREAK:
+                streak.clear()
+            else:
+                streak.append(None)
+            return
+        miss = Miss(
+            rules.name,
+            setting,
+            outcome.gate,
+            outcome.value,
+            outcome.limit,
+            abs(outcome.value - outcome.limit),
+            market.now_mono_ns,
+            is_exit,
+        )
+        if outcome.gate not in ENDS_STREAK:
+            streak.append(None)
+            self._keep(miss)
+            return
+        if streak and any(before is not None and before.setting != setting for before in streak):
+            streak.clear()
+        streak.append(miss)
+        if len(streak) == needed:
+            self._keep(max((one for one in streak if one is not None), key=lambda one: one.shortfall))
+
+    def _keep(self, miss: Miss) -> None:
+        key = miss.pair, miss.setting, miss.is_exit
         nearest = self.nearest.get(key)
-        if nearest is None or shortfall < nearest.shortfall:
-            self.nearest[key] = Miss(
-                rules.name,
-                setting,
-                refusal.gate,
-                refusal.value,
-                refusal.limit,
-                shortfall,
-                market.now_mono_ns,
-                is_exit,
-            )
+        if nearest is None or miss.shortfall < nearest.shortfall:
+            self.nearest[key] = miss
+
+
+def _setting(rules: Rules, target: int, refusal: Refusal) -> str:
+    """The setting of the pair's strategy that this refusal hangs on; "" for none."""
+    if refusal.gate is not Gate.EDGE:
+        setting = _SETTING_OF.get(refusal.gate, "")
+        return "exit_confirm_ticks" if target < 0 and setting == "confirm_ticks" else setting
+    if target < 0:
+        return "exit_bps"
+    return "entry_bps" if refusal.limit == rules.layers[target].trigger_bps else "min_net_edge_bps"
 
 
 class _Watched(PairStrategy):

@@ -1,0 +1,103 @@
+"""Every evaluation is accounted for, and the setting that is named would indeed have traded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+import yaml
+
+from persistence.journal import Journal, journal_directory
+from settings import load_raw, parse_settings
+from shm.names import Gate
+from tests.tools.recorded import a_session, lines_of
+from tools.__main__ import main
+from tools.funnel import Funnel, of_counters, of_events, rows_of
+from tools.recording.reader import Recording
+from tools.replaying.overrides import changed
+from tools.replaying.simulate import simulate
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """A market whose gap swings to 18 bps, recorded by an instance that asked for more."""
+    with a_session(strategy={"entry_bps": 25.0}) as session:
+        session.swing(20)
+        yield session.close()
+
+
+def test_the_funnel_loses_nothing() -> None:
+    """Behind the last gate stand the signals, and nothing else."""
+    with a_session() as session:
+        session.swing(30)
+        (funnel,) = of_counters(session.memory.counters("detector"), ["btc"])
+        rows = list(rows_of(funnel))
+        assert funnel.is_exact
+        assert funnel.evaluations == 2 * len(session.published)
+        assert [row.gate for row in rows] == [*(gate.value for gate in Gate), "signal"]
+        assert rows[-2].passed == rows[-1].passed == len(session.signals) > 2
+        assert not funnel._replace(signals=funnel.signals + 1).is_exact
+
+
+def test_lines_of_a_period_add_up() -> None:
+    lines = [
+        {"pair": "btc", "evaluations": 10, "signals": 1, "gates": {"edge": 8, "size": 1}},
+        {"pair": "eth", "evaluations": 4, "signals": 0, "gates": {"edge": 4}},
+        {"pair": "btc", "evaluations": 6, "signals": 0, "gates": {"edge": 5, "risk_state": 1}},
+    ]
+    assert of_events(lines) == [
+        Funnel("btc", 16, {"edge": 13, "size": 1, "risk_state": 1}, 1),
+        Funnel("eth", 4, {"edge": 4}, 0),
+    ]
+
+
+def test_the_setting_that_is_named_would_have_traded(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Relaxed to what was missing it trades; a hair tighter it does not."""
+    assert main(["why", "--recording", str(directory), "--json"]) == 0
+    told = lines_of(capsys.readouterr().out)
+    (remedy,) = [item for item in told["nearest"] if item["setting"] == "btc.entry_bps"]
+    assert int(remedy["trades"]) >= 1
+    assert 17 < float(remedy["needed"]) < 20
+    recording = Recording(directory)
+    tighter = float(remedy["needed"]) + 1e-9
+    course = simulate(recording, changed(recording.raw_settings, {"entry_bps": tighter}))
+    assert course.entries == 0
+    (funnel,) = told["funnels"]
+    assert funnel["is_exact"]
+    assert funnel["signals"] == 0
+
+
+def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether an instance runs or not; only lines of the period, and the widest gap that was said."""
+    raw = load_raw(Path("config.yaml"))
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**raw, "persistence": {"var_dir": str(tmp_path)}}))
+    settings = parse_settings(load_raw(config), "test")
+    journal = Journal(journal_directory(settings), "run", 1)
+    for hour, spreads_bps in ((8, [9.0, -9.0]), (10, [0.5, -2.0]), (11, [-3.0, 1.25])):
+        line = {
+            "ts": f"2026-01-02T{hour:02}:00:00.000000Z",
+            "event": "refusals",
+            "run_id": "run",
+            "pair": "btc",
+            "evaluations": 7,
+            "signals": 1,
+            "gates": {"edge": 6},
+            "spreads_bps": spreads_bps,
+        }
+        journal.append("detector", 0, orjson.dumps(line))
+    journal.sync()
+    journal.close()
+    assert main(["why", "-c", str(config), "--since", "2026-01-02T09:00:00Z", "--json"]) == 0
+    told = lines_of(capsys.readouterr().out)
+    assert [(item["pair"], item["evaluations"], item["signals"]) for item in told["funnels"]] == [
+        ("btc", 14, 2)
+    ]
+    (estimate,) = told["nearest"]
+    assert (estimate["widest_bps"], estimate["at"]) == (1.25, "2026-01-02T11:00:00.000000Z")
+    assert main(["why", "-c", str(config), "--since", "2026-01-02T09:00:00Z"]) == 0
+    assert "estimated" in capsys.readouterr().out

@@ -1,0 +1,28 @@
+"""Progress bars of replays, where somebody is looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def replay_bars(quotes: int) -> Iterator[Callable[[str], Callable[[int], None]]]:
+    """``bar(label)`` begins a bar over that many quotes and returns what tells it how many are done."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def bar(label: str) -> Callable[[int], None]:
+            task = progress.add_task(label, total=quotes)
+            return lambda done: progress.update(task, completed=done)
+
+        yield bar
