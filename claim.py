@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from epochs import Epochs
-from launch import boot_id, read_launch
+from launch import boot_id, machine_code_id, read_launch
 from persistence.journal import JournalError
 from persistence.salvage import salvage
 from settings import Settings, SettingsError, parse_settings
@@ -127,14 +127,16 @@ def _is_the_same(settings: Settings, directory: Path) -> bool:
     """Whether the memory's machines are those of these settings: the same pairs at the same venues.
 
     Simulated venues die with their instance, so nothing is carried over from them; nor from before a
-    reboot, where the memory lies on a disk: the clock that machines go by has begun anew since.
+    reboot, where the memory lies on a disk: the clock that machines go by has begun anew since; nor
+    from other code, which would read other things from the same bytes.
     """
     try:
         content = read_launch(directory)
         before = parse_settings(content["settings"], str(directory))
     except (FileNotFoundError, SettingsError, ValueError):
         return False
-    if content.get("boot_id") != boot_id() or not all((directory / name).exists() for name in _MACHINES):
+    is_of_now = content.get("boot_id") == boot_id() and content.get("machine_code_id") == machine_code_id()
+    if not is_of_now or not all((directory / name).exists() for name in _MACHINES):
         return False
     is_same = [(pair.id, pair.legs) for pair in before.pairs] == [
         (pair.id, pair.legs) for pair in settings.pairs

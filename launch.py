@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import hashlib
 import json
 import os
 import signal
@@ -78,6 +79,7 @@ def write_launch(
         "instruments": [list(item) for item in instruments],
         "env_file": str(env_file),
         "boot_id": boot_id(),
+        "machine_code_id": machine_code_id(),
         "accounts": list(accounts),
     }
     path = directory / _LAUNCH
@@ -88,6 +90,14 @@ def write_launch(
 def boot_id() -> str:
     """This run of the kernel, by its own name: monotonic times mean something within one alone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def machine_code_id() -> str:
+    """The code that the executor's state is written and read by: equal bytes mean the same to no other."""
+    digest = hashlib.sha256()
+    for path in sorted((PROJECT / "executor").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def read_launch(directory: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import uvloop
 
 import launch
@@ -41,7 +42,7 @@ from executor.rules import rules_of
 from executor.shutdown import shut_down
 from executor.signals import Signals
 from executor.stages import Ledger
-from executor.state import load, new_state
+from executor.state import PairState, load, new_state
 from executor.switches import Switches
 from executor.telling import holding
 from executor.templates import Armoury
@@ -268,10 +269,11 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
     configured, execution = process.settings.pairs[number], process.settings.execution
     rules = rules_of(process.settings, process.instruments, number)
     entry, told = journal.read(number), find_held(rules, held)
-    event = journal.read_event(number) if entry else None
+    known = _load(process, rules.pair, entry.state) if entry else None
+    event = journal.read_event(number) if known else None
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
-    if entry is not None:
-        state, result = load(entry.state), PairResult(*entry[1:])
+    if entry is not None and known is not None:
+        state, result = known, PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
         result = PairResult(told.result_day, told.result_e8, told.best_e8)
@@ -291,7 +293,18 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
             max_slippage_bps=configured.strategy.max_slippage_bps,
             min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
         ),
-        was_restored=entry is not None or told is not None,
+        was_restored=known is not None or told is not None,
         result=result,
         unsettled=load_event(event) if event else None,
     )
+
+
+def _load(process: launch.Launch, pair: str, state: bytes) -> PairState | None:
+    """An earlier life's state; None, and said, where another version wrote it: the journal and the venues
+    know most of it, and an executor that ends of it leaves the pair to itself."""
+    try:
+        return load(state)
+    except msgspec.DecodeError as error:
+        detail = f"its machine was left by another version: {error}; the journal's word is taken"
+        process.log.error("reconcile_diff", kind="machine", pair=pair, explained_by=None, detail=detail)
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import claim
 from claim import Inheritance, instance_directory, processes_of
 from epochs import Epochs
-from launch import boot_id, write_launch
+from launch import boot_id, machine_code_id, write_launch
 from persistence.journal import Journal, files, journal_directory, read_file
 from settings import PROJECT, load_raw
 from shm.memory import Memory
@@ -110,12 +110,17 @@ def test_memory_without_a_file_this_version_knows_is_no_obstacle(host: Host) -> 
     assert not host.memory.exists()
 
 
-def test_machines_of_before_a_reboot_are_not_taken_over(host: Host) -> None:
-    """A memory_dir on disk outlives it, but the monotonic clock that machines go by begins anew: what they
-    wait for would lie days ahead. The journal tells wall-clock times."""
+@pytest.mark.parametrize("of_what", [boot_id, machine_code_id])
+def test_machines_of_before_a_reboot_or_an_update_are_not_taken_over(
+    host: Host, of_what: Callable[[], str]
+) -> None:
+    """A memory_dir on disk outlives a reboot, but the monotonic clock that machines go by begins anew: what
+    they wait for would lie days ahead. Other code reads other things from the same bytes. The journal's
+    lines tell wall-clock times, by name."""
     host.leave_memory()
     launch_file = host.memory / "launch.json"
-    launch_file.write_text(launch_file.read_text().replace(boot_id(), "another boot"))
+    assert of_what() in launch_file.read_text()
+    launch_file.write_text(launch_file.read_text().replace(of_what(), "another"))
 
     assert host.claim().machines == {}
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from executor.messages import Purpose, Send, StreamBack
 from executor.restore import now_unix_ms, state_of
-from shm.held import HeldOrder, HeldPair
+from persistence.restore import fold
+from shm.held import HeldOrder, HeldPair, write_held
 from shm.records import PairPhase
 from tests.executor.pair_driver import Pair
 from tests.executor.pair_world import LOT_E8, PRICES_E8, SIZE_E8, some_rules
@@ -139,3 +140,27 @@ async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs()
 
         assert not world.told("halted")
         assert abs(world.positions_e8[0]) == abs(world.positions_e8[1])
+
+
+async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_journal() -> None:
+    """The operator updated the software after a crash: machines of the older version were handed over, and
+    every executor ended with an error, the pair left to itself."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        write_held(world.directory, fold(world.lines).held())
+        machines = world.memory.machines(writer=True)
+        for copy in (0, 1):
+            body = machines.read(copy)
+            assert body is not None
+            machines.write(copy, body[:48] + body[40:])  # another layout, whole by its checksum
+        machines.close()
+
+        await world.start(wait_ready=False)
+        await world.until(
+            lambda: world.counter("ready") == 1 and world.phase is PairPhase.HEDGED,
+            "adopted",
+        )
+        world.exit()
+        await world.until(lambda: world.positions_e8 == (0, 0), "closed")
