@@ -7,6 +7,7 @@ over from an earlier life or from a message that was lost. Positions are the mac
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from executor.desk import Desk
 from executor.gateway import OrderGateway
@@ -17,6 +18,13 @@ from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, Transpor
 EPOCHS_REMEMBERED = 31 * 86_400
 _CONFIRM_PAUSE_S = 0.1
 _RETRY_PAUSE_S = 0.5
+
+
+class Swept(NamedTuple):
+    """What the last look at a venue found."""
+
+    cancelled: int  # orders of ours that were open, and are gone
+    foreign: int  # orders of others that stand
 
 
 class OpenOrders:
@@ -75,16 +83,17 @@ class OpenOrders:
                     await self._cancel(gateway, update)
             await self.sweep(venue)
 
-    async def cancel_all_ours(self) -> dict[str, list[OrderUpdate]]:
-        """Cancel our open orders everywhere until the venues show none.
+    async def cancel_all_ours(self) -> dict[str, Swept]:
+        """Cancel our open orders everywhere until the venues show none. By venue.
 
-        Never returns before they do: bound it with a timeout. Returns what foreign orders stand.
+        Never returns before they do: bound it with a timeout.
         """
         venues = self._desk.gateways
         found = await asyncio.gather(*(self._cancel_ours(gateway) for gateway in venues.values()))
         return dict(zip(venues, found, strict=True))
 
-    async def _cancel_ours(self, gateway: OrderGateway) -> list[OrderUpdate]:
+    async def _cancel_ours(self, gateway: OrderGateway) -> Swept:
+        cancelled: set[str] = set()
         while True:
             try:
                 orders = await gateway.query_open_orders()
@@ -94,8 +103,9 @@ class OpenOrders:
             else:
                 ours = [update for update in orders if self._is_ours(update.client_order_id)]
                 if not ours:
-                    return [update for update in orders if not self._is_ours(update.client_order_id)]
+                    return Swept(len(cancelled), len(orders))
                 for update in ours:
+                    cancelled.add(update.venue_order_id)
                     await self._cancel(gateway, update)
                 await asyncio.sleep(_CONFIRM_PAUSE_S)
 

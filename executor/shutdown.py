@@ -42,12 +42,15 @@ async def shut_down(
     _say(desk, "trades in flight", "finished" if finished else "given up: see what remains")
     try:
         async with asyncio.timeout(CANCEL_PATIENCE_S):
-            foreign = await open_orders.cancel_all_ours()
+            swept = await open_orders.cancel_all_ours()
     except TimeoutError:
         _say(desk, "open orders", "not confirmed gone in time; look at the venues")
     else:
-        count = sum(len(orders) for orders in foreign.values())
-        _say(desk, "open orders", "none of ours is open", foreign_orders=count)
+        counts = {
+            "cancelled": {venue: item.cancelled for venue, item in swept.items()},
+            "foreign_orders": sum(item.foreign for item in swept.values()),
+        }
+        _say(desk, "open orders", "the venues show none of ours", **counts)
     await _tell_remains(desk)
 
 

@@ -1,6 +1,6 @@
 """``make crash``: every point in every scene, a table of what became of each, and what recovery took.
 
-    python -m tests.crash [--only WORD ...]
+    python -m tests.crash [--scenes SCENE ...] [--only WORD ...]
 
 Exit code 1 if any cell ended otherwise than flat, hedged or HALTED.
 """
@@ -12,15 +12,21 @@ import sys
 from collections import Counter, defaultdict
 from statistics import median
 
-from tests.crash.matrix import Matrix, Outcome, all_cells
+from tests.crash.matrix import SCENES, Matrix, Outcome, all_cells
 from tests.crash.stage import a_stage
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="cells that contain every one of these words")
-    words = parser.parse_args().only
-    cells = [cell for cell in all_cells() if set(words) <= set(str(cell).split())]
+    parser.add_argument("--scenes", nargs="*", default=SCENES, choices=SCENES)
+    arguments = parser.parse_args()
+    words = arguments.only
+    cells = [
+        cell
+        for cell in all_cells()
+        if cell.scene in arguments.scenes and set(words) <= set(str(cell).split())
+    ]
     outcomes: list[Outcome] = []
     with a_stage(runtime__on_shutdown="flatten") as stage:
         matrix = Matrix(stage)

@@ -167,7 +167,7 @@ class Soak(Matrix):
         if kind == "lost reply":
             self.stage.add_fault(venue, create, drop_reply=True)
         elif kind == "refused":
-            self.stage.add_fault(venue, create, code="NOT_ENOUGH_MARGIN" if venue == "paradex" else "4000")
+            self.stage.add_fault(venue, create, code="NOT_ENOUGH_MARGIN" if venue == "paradex" else "3002")
         elif kind == "late execution":
             self.stage.add_fault(venue, "execute.*", delay_ms=700.0)
         else:

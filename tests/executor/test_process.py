@@ -474,3 +474,18 @@ async def test_keeping_warm_sends_nothing() -> None:
 
         assert (world.counter("signals_total"), world.counter("signals_refused_total")) == (2, 0)
         assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
+
+
+async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> None:
+    """One that rests is left over from a message that was lost; the venues' word ends the wait."""
+    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
+        await world.start()
+        ours = world.rest_order("vest", client_id=(world.epoch << 6) << 18 | 1 << 17)
+        foreign = world.rest_order("vest", client_id=77)
+        assert await world.terminate() == 0
+        done = await world.until_told("shutdown_step", step="open orders")
+
+        assert done["cancelled"] == {"vest": 1, "paradex": 0}
+        assert done["foreign_orders"] == 1
+        assert not world.is_open("vest", ours)
+        assert world.is_open("vest", foreign)
