@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from executor import lane, machine
@@ -144,6 +144,7 @@ class Conductor:
             self._write_journal(pair)
             failed = self._wire.write(pair, sends, orders)
         pair.state, commands = machine.conclude(turn)
+        self._add_results(pair, commands)
         self._write_journal(pair)
         if sends:
             for command in commands:
@@ -170,6 +171,7 @@ class Conductor:
         if pair.unsettled is not None:
             pair.state, commands = machine.step(pair.rules, pair.state, pair.unsettled)
             pair.unsettled = None
+            self._add_results(pair, commands)
             self._write_journal(pair)
             for command in commands:
                 if isinstance(command, Log):
@@ -228,7 +230,6 @@ class Conductor:
                 for result in ("gross_e8", "fees_e8", "net_e8"):
                     desk.reports.count(f"{result}_total", fields[result])
                 desk.reports.count("naked_us_total", round(fields["naked_ms"] * 1e3))
-                self._add_result(pair, fields["net_e8"])
             case "leg_auto_close":
                 desk.reports.count("legs_closed_total")
                 self._failed(pair, line.event)
@@ -238,10 +239,7 @@ class Conductor:
             case "leg_unknown":
                 self._failed(pair, line.event)
             case "naked_end":
-                naked_ns = int(fields["naked_ms"] * 1e6)
-                desk.ledger.record("naked", naked_ns)
-                desk.results.add_naked(pair.result, naked_ns)
-                self._write_journal(pair)
+                desk.ledger.record("naked", int(fields["naked_ms"] * 1e6))
             case "pair_state" if fields["phase"] == "FLAT":
                 desk.breaker.undecided()
             case "leg_acked":
@@ -301,9 +299,14 @@ class Conductor:
             }
             desk.reports.log("warning", "breaker_opened", fields)
 
-    def _add_result(self, pair: Pair, result_e8: int) -> None:
-        self._desk.results.add(pair.result, result_e8)
-        self._write_journal(pair)
+    def _add_results(self, pair: Pair, commands: Sequence[Command]) -> None:
+        """What a step adds to the day. Journalled with the state that has forgotten it: added later, it
+        would be lost with a process that is killed in between, and the limits would go by too little."""
+        for command in commands:
+            if isinstance(command, Log) and command.event == "trade_closed":
+                self._desk.results.add(pair.result, command.fields["net_e8"])
+            elif isinstance(command, Log) and command.event == "naked_end":
+                self._desk.results.add_naked(pair.result, int(command.fields["naked_ms"] * 1e6))
 
 
 def _names(command: Query | Cancel) -> tuple[int, str]:

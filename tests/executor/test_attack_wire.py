@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from executor.journal import Journal
 from executor.messages import Purpose, Send, StreamBack
 from executor.restore import now_unix_ms, state_of
+from executor.state import load
 from persistence.restore import fold
 from shm.held import HeldOrder, HeldPair, write_held
 from shm.records import PairPhase
@@ -140,6 +142,33 @@ async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs()
 
         assert not world.told("halted")
         assert abs(world.positions_e8[0]) == abs(world.positions_e8[1])
+
+
+DEAD_BEFORE_IT_IS_TOLD = """
+import os, signal
+from executor.conductor import Conductor
+tell = Conductor._tell
+def die(conductor, pair, line):
+    if line.event == "trade_closed": os.kill(os.getpid(), signal.SIGKILL)
+    tell(conductor, pair, line)
+Conductor._tell = die
+"""
+
+
+async def test_a_result_is_known_as_soon_as_its_trade_is_forgotten() -> None:
+    """The machine's state said that the trade was over; killed then, the day's loss was never added, and
+    the limits of loss went by too small a one."""
+    async with a_world() as world:
+        await world.start(prelude=DEAD_BEFORE_IT_IS_TOLD)
+        await world.open()
+        world.exit()
+        assert world.process is not None
+        assert await world.process.wait() == -9
+
+        entry = Journal(world.memory.machines(), world.memory.taken()).read(0)
+        assert entry is not None
+        assert load(entry.state).trade is None
+        assert entry.result_e8 != 0
 
 
 async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_journal() -> None:
