@@ -94,6 +94,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "breaker_closed": "entries are allowed again",
     "latency": "percentiles of every stage since start",
     # persistence
+    "positions_disagree": "executor and venue have differed about a position for half a minute",
+    "positions_agree": "they agree about it again",
     "lease_lost": "another instance trades on our account: nothing is opened here any more",
     "lease_held": "the account is ours again",
     "journal_checkpoint": "what every pair held when this journal file began",

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
@@ -37,6 +37,14 @@ _EVENT = """
     values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _STORED_NUMBER = "select coalesce(max(number), 0) from events where journal_id = %s"
+
+
+_DISAGREEMENTS: Final = """
+    select venue, symbol, size_base, venue_size_base from positions
+    where size_base <> venue_size_base
+      and greatest(updated_at, venue_told_at) <= now() - make_interval(secs => %(lasting_s)s)
+    order by venue, symbol
+"""
 
 
 class Store:
@@ -131,6 +139,14 @@ class Store:
             (*newest, CHECKPOINT),
         )
         return fold(line for (line,) in lines)
+
+    def disagreements(self, lasting_s: float) -> list[tuple[str, str, str, str]]:
+        """Legs of which the executor and the venue have told different sizes for that long.
+
+        (venue, symbol, ours, the venue's), sizes in base currency.
+        """
+        rows = self._connection.execute(_DISAGREEMENTS, {"lasting_s": lasting_s}).fetchall()
+        return [(venue, symbol, str(ours), str(theirs)) for venue, symbol, ours, theirs in rows]
 
     def take_leases(self, accounts: Sequence[str], holder: Holder, epoch: int) -> int:
         """See ``lease.take``."""

@@ -25,6 +25,8 @@ from persistence.store import Store, UnstorableEvent
 from shm import names
 
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
+_COMPARE_S = 10.0  # between looks for positions on which executor and venue differ …
+_LASTING_S = 30.0  # … for longer than a trade and its questions take
 _LOOK_S = 0.05  # between looks for new events
 
 
@@ -62,7 +64,8 @@ class DatabaseWriter(threading.Thread):
         self.is_lease_lost = False  # another instance trades on one of our accounts
         self.lease_epoch = launch.epoch  # the newest that anybody had on them
         self._holder = this_holder(journal.journal_id, launch.settings.bot_id)
-        self._lease_due_mono_s = 0.0
+        self._lease_due_mono_s = self._compare_mono_s = 0.0
+        self._disagreements: list[tuple[str, str, str, str]] = []
         self._failures = 0
         self._store: Store | None = None
         self._asked_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
@@ -159,6 +162,7 @@ class DatabaseWriter(threading.Thread):
                 if self.state != names.DATABASE_UP:
                     self._back(applied, waiting)
                 if not entries:
+                    self._compare_when_due(store)
                     if self._end_at_mono_s is not None:
                         self._ask()
                         store.release_leases(self._holder)
@@ -167,6 +171,26 @@ class DatabaseWriter(threading.Thread):
         finally:
             self._store = None
             store.close()
+
+    def _compare_when_due(self, store: Store) -> None:
+        """Now and then, with nothing waiting: whether what is kept as ours is what the venues say."""
+        if time.monotonic() < self._compare_mono_s:
+            return
+        self._compare_mono_s = time.monotonic() + _COMPARE_S
+        self._ask()
+        found = store.disagreements(_LASTING_S)
+        self._asked_mono_s = 0.0
+        if found and found != self._disagreements:
+            self._launch.log.error(
+                "positions_disagree",
+                positions=found,
+                lasting_s=_LASTING_S,
+                detail="venue, symbol, what the executor holds, what the venue says. If it does not end by "
+                "itself: python -m tools reconcile",
+            )
+        elif self._disagreements and not found:
+            self._launch.log.info("positions_agree", positions=self._disagreements)
+        self._disagreements = found
 
     def _keep_leases(self, store: Store) -> None:
         """Take or renew the leases. Raises LeaseHeld before anything trades; later it is an alert."""

@@ -244,7 +244,8 @@ class Matrix:
     def finish(self) -> list[str]:
         """Stop in order; what the database does not tell as the venues do."""
         self._go_to(PairPhase.FLAT)
-        exit_code = self.instance.stop()
+        # Not SIGINT: started in the background by a shell, this process has it ignored, and so its children.
+        exit_code = self.instance.stop(signal.SIGTERM, timeout_s=120)
         wrong = [] if exit_code == 0 else [f"exit code {exit_code}"]
         return wrong + list(self._differences())
 

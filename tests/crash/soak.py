@@ -177,7 +177,8 @@ class Soak(Matrix):
     def _kill_everything(self) -> str:
         self._gather()
         kill_all([self.instance.process.pid, *children_of(self.stage)], signal.SIGKILL)
-        self.instance.finish()
+        self.instance.process.wait(20)
+        self.instance.take_waiting()  # the database server lives on and holds the log's pipe open
         self._gather()
         self._start()
         return "kill everything"

@@ -403,3 +403,21 @@ def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url:
     assert found.told_unix_ms > 0
     assert store.holdings_elsewhere("a third", "live") is None
     assert Store(database_url, "journal-of-demo-live").holdings_elsewhere("demo", "live") is None
+
+
+def test_a_difference_between_us_and_the_venue_is_found_once_it_has_lasted(store: Store) -> None:
+    """Between a fill and the next position read the two differ every time: that is no news."""
+    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    store.write([a_holding(1, 2_000_000, -2_000_000), an_entry(2, "position", **told, size_e8=1_000_000)])
+
+    ((venue, symbol, ours, theirs),) = store.disagreements(0.0)
+    assert (venue, symbol, Decimal(ours), Decimal(theirs)) == (
+        "vest",
+        "BTC-PERP",
+        Decimal("0.02"),
+        Decimal("0.01"),
+    )
+    assert store.disagreements(10.0**9) == []
+
+    store.write([an_entry(3, "position", **told, size_e8=2_000_000)])
+    assert store.disagreements(0.0) == []
