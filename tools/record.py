@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, metavar="DIR", help="parent of the recording's directory")
     parser.add_argument("--seconds", type=float, metavar="S", help="end after this long")
-    parser.add_argument("--interval-ms", type=float, default=5.0, metavar="MS", help="between looks (5)")
+    parser.add_argument("--interval-ms", type=float, default=2.0, metavar="MS", help="between looks (2)")
     parser.add_argument("--flush-s", type=float, default=5.0, metavar="S", help="a kill loses this much (5)")
     parser.add_argument("--piece-s", type=float, default=3_600.0, metavar="S", help="length of a file (3600)")
     parser.add_argument("--piece-mib", type=float, default=64.0, metavar="MIB", help="size of all open files")

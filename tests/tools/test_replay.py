@@ -64,7 +64,8 @@ def test_a_signal_that_would_not_be_given_again_is_found() -> None:
         found = verify(Recording(directory))
         assert len(found.different) == 1
         assert found.extra
-        assert main(["replay", str(directory), "--json"]) == 1
+        assert main(["replay", str(directory), "--json"]) == 0
+        assert main(["replay", str(directory), "--json", "--strict"]) == 1
 
 
 def test_what_the_executor_said_matters(capsys: pytest.CaptureFixture[str]) -> None:

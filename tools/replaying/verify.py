@@ -2,8 +2,9 @@
 
 The detector is shown what it was shown: quotes, depth, feeds, learned slippage, and what the executor
 said of each pair then. When it saw a quote is known where a signal came of it, and otherwise taken
-to be the usual time after it was published; and what changed in a slot between two looks of the
-recorder is not known. So a signal can differ only where a quote fell into such a gap.
+to be the usual time after it was published. A detector that wakes late empties one venue's ring before
+the other's; that order is not known either, nor is depth that was replaced between two looks of the
+recorder. So a signal can differ only where that mattered; on a host with a core to spare it seldom does.
 """
 
 from __future__ import annotations

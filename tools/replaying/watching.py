@@ -64,7 +64,7 @@ class Watch:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.nearest: dict[tuple[str, str, bool], Miss] = {}
-        self._streaks: dict[tuple[int, int], deque[Miss | None]] = {}
+        self._streaks: dict[tuple[int, int], deque[tuple[str, Refusal]]] = {}
 
     def strategy(self, rules: Rules) -> PairStrategy:
         """For ``Detector``: a strategy that decides as ever, and is watched."""
@@ -92,6 +92,10 @@ class Watch:
         target = aim(rules, market.view, direction)
         is_exit = target < 0
         needed = rules.exit_confirm_ticks if is_exit else rules.confirm_ticks
+        if needed == 1:
+            if type(outcome) is Refusal:
+                self._keep_if_nearer(rules, market, is_exit, _setting(rules, target, outcome), outcome)
+            return
         streak = self._streaks.get((rules.pair_id, direction))
         if streak is None or streak.maxlen != needed:
             streak = self._streaks[rules.pair_id, direction] = deque(maxlen=needed)
@@ -99,37 +103,34 @@ class Watch:
             streak.clear()
             return
         setting = _setting(rules, target, outcome)
-        if not setting:
-            if outcome.gate in ENDS_STREAK:
-                streak.clear()
-            else:
-                streak.append(None)
-            return
-        miss = Miss(
-            rules.name,
-            setting,
-            outcome.gate,
-            outcome.value,
-            outcome.limit,
-            abs(outcome.value - outcome.limit),
-            market.now_mono_ns,
-            is_exit,
-        )
         if outcome.gate not in ENDS_STREAK:
-            streak.append(None)
-            self._keep(miss)
+            streak.append(("", outcome))
+            self._keep_if_nearer(rules, market, is_exit, setting, outcome)
             return
-        if streak and any(before is not None and before.setting != setting for before in streak):
+        if not setting or any(before not in ("", setting) for before, _ in streak):
             streak.clear()
-        streak.append(miss)
+        if not setting:  # the market itself could not be believed
+            return
+        streak.append((setting, outcome))
         if len(streak) == needed:
-            self._keep(max((one for one in streak if one is not None), key=lambda one: one.shortfall))
+            worst = max((one for name, one in streak if name), key=_shortfall)
+            self._keep_if_nearer(rules, market, is_exit, setting, worst)
 
-    def _keep(self, miss: Miss) -> None:
-        key = miss.pair, miss.setting, miss.is_exit
+    def _keep_if_nearer(
+        self, rules: Rules, market: Market, is_exit: bool, setting: str, refusal: Refusal
+    ) -> None:
+        if not setting:
+            return
+        key, shortfall = (rules.name, setting, is_exit), _shortfall(refusal)
         nearest = self.nearest.get(key)
-        if nearest is None or miss.shortfall < nearest.shortfall:
-            self.nearest[key] = miss
+        if nearest is None or shortfall < nearest.shortfall:
+            gate, value, limit = refusal
+            at_mono_ns = market.now_mono_ns
+            self.nearest[key] = Miss(rules.name, setting, gate, value, limit, shortfall, at_mono_ns, is_exit)
+
+
+def _shortfall(refusal: Refusal) -> float:
+    return abs(refusal.value - refusal.limit)
 
 
 def _setting(rules: Rules, target: int, refusal: Refusal) -> str:
