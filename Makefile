@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash soak lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -18,6 +18,8 @@ help:
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make crash    kill every process at every point of the code, in every scene of a trade (half an hour)"
 	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
+	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
+	@echo "make campaign a thousand trades with faults drawn at random: how long legs stood alone"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
@@ -66,6 +68,12 @@ crash: $(READY)
 MINUTES ?= 30
 soak: $(READY)
 	@$(PY) -m tests.crash.soak --minutes $(MINUTES)
+
+faults: $(READY)
+	@$(PY) -m tests.executor.faults
+
+campaign: $(READY)
+	@$(PY) -m tests.executor.campaign
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready

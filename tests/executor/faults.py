@@ -3,8 +3,10 @@
     python -m tests.executor.faults [--only WORD ...] [--jobs N]
 
 Each case is an executor process and simulated venues of its own. While the script runs the pair must
-come to rest flat, hedged, or HALTED with its exposure told, in agreement with the venues' own books;
-once the venue is well again, what is hedged must close. Exit code 1 on any broken promise.
+come to rest flat, hedged, or HALTED with its exposure told, in agreement with the venues' own books, and
+nothing that its own orders did may surprise it. Once the venue is well again, what is hedged must close
+and what is flat must be free to open. Then the executor is broken on purpose, in one place each time,
+and the same promises must be seen broken. Exit code 1 otherwise.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, NamedTuple
 
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns, Run
-from tests.executor.trouble import broken_promises, until_at_rest
+from tests.executor.trouble import SETTLE_S, broken_promises, halt_reason, surprises, until_at_rest
 from tests.executor.world import VENUES, World, a_world
 
 MOMENTS: Final = ("entry", "exit")
@@ -31,7 +35,10 @@ _ASKED_BECAUSE: Final = {
     "order_missing_by_id": ("reply_lost", "event_lost:count=none"),
     "order_missing_from_history": ("reply_lost", "event_lost:count=none"),
 }
+# What others do to a position, or what is shown of it, is a surprise by its nature.
+_SURPRISING: Final = {"position_misread", "liquidated", "deleveraged"}
 _STRIKES_S: Final = 5.0  # positions are read every second
+_WELL_S: Final = 45.0  # until a venue that is well is traded on again: reconnecting has its pauses
 
 _DELAYED: Final = "reply_delayed:delay_ms=300"  # what follows strikes with orders under way
 COMBINATIONS: Final = (
@@ -73,14 +80,19 @@ class Case(NamedTuple):
         return f"{'+'.join(self.scripts)} {self.moment}"
 
 
-class Outcome(NamedTuple):
+@dataclass(slots=True)
+class Outcome:
     """What became of a case. ``broken`` is empty when every promise was kept."""
 
     case: Case
-    struck: int
-    ends: tuple[str, ...]  # phases at rest: under the scripts, after them, after an exit
-    took_s: float
-    broken: list[str]
+    runs: list[Run] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)  # phases at rest: under the scripts, after, after an exit
+    took_s: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def struck(self) -> int:
+        return sum(run.struck for run in self.runs)
 
 
 def all_cases() -> list[Case]:
@@ -95,46 +107,63 @@ def all_cases() -> list[Case]:
     return [Case(scripts, moment) for scripts in (*alone, *COMBINATIONS) for moment in MOMENTS]
 
 
-async def play(case: Case) -> Outcome:
-    """Run one case from a fresh start. Never raises for what the executor did."""
+async def play(case: Case, *, settle_s: float = SETTLE_S, prelude: str = "") -> Outcome:
+    """Run one case from a fresh start. Never raises for what the executor did.
+
+    prelude: Python that the executor's process runs first, to break it on purpose.
+    """
     began_s = time.monotonic()
-    ends: list[str] = []
-    broken: list[str] = []
-    runs: list[Run] = []
+    outcome = Outcome(case)
+    scripts = [fault_scripts.parse(text) for text in case.scripts]
     try:
         # The breaker would forbid the trades that follow; it is no matter of these cases.
-        async with a_world(risk__max_consecutive_failures=1000) as world:
-            await world.start()
+        async with a_world(risk__max_consecutive_failures=1000) as world, AsyncExitStack() as at_end:
+            await world.start(prelude=prelude)
             if case.moment == "exit":
                 await world.open()
             faults = FaultRuns(world.simulator)
-            for text in case.scripts:
-                runs += await faults.start(fault_scripts.parse(text))
-            await _signal(world, case.moment)
-            await _rest(world, ends, broken)
-            if not await _have_struck(runs):
-                broken.append(f"never struck: {', '.join(run.script.name for run in runs if not run.struck)}")
+            at_end.push_async_callback(faults.stop)
+            for script in scripts:
+                outcome.runs += await faults.start(script)
+            if case.moment == "exit":
+                await _have_struck([run for run in outcome.runs if run.script.name == "position_misread"])
+            await signal(world, case.moment)
+            await _rest(world, outcome, settle_s)
+            if not await _have_struck(outcome.runs):
+                missed = ", ".join(run.script.name for run in outcome.runs if not run.struck)
+                outcome.broken.append(f"never struck: {missed}")
             await faults.stop()
-            await _rest(world, ends, broken)
+            await _rest(world, outcome, settle_s)
             if world.phase is PairPhase.HEDGED:
-                await _signal(world, "exit")
-                await _rest(world, ends, broken)
+                await signal(world, "exit")
+                await _rest(world, outcome, settle_s)
                 if world.phase is PairPhase.HEDGED:
-                    broken.append("hedged still, though the venues are well and an exit was asked for")
+                    outcome.broken.append(
+                        "an exit was asked for, the venues are well, and it is hedged still"
+                    )
+            if world.phase is PairPhase.FLAT:
+                await world.until(
+                    lambda: world.view is not None and world.view.entries_allowed == 1,
+                    "leave to open on venues that are well",
+                    min(settle_s, _WELL_S),
+                )
+            if not _SURPRISING & {script.name for script in scripts}:
+                outcome.broken += surprises(world)
     except AssertionError as error:
-        broken.append(str(error))
-    return Outcome(case, sum(run.struck for run in runs), tuple(ends), time.monotonic() - began_s, broken)
+        outcome.broken.append(str(error))
+    outcome.took_s = time.monotonic() - began_s
+    return outcome
 
 
-async def _signal(world: World, moment: str) -> None:
+async def signal(world: World, moment: str) -> None:
     """Give the signal and wait until something has come of it."""
     sent, refused = world.counter("orders_sent_total"), len(world.told("signal_refused"))
+    phase = world.phase
     if moment == "entry":
         world.enter()
     else:
         world.show("paradex", 50_000, 50_001)
         world.exit()
-    phase = world.phase
     await world.until(
         lambda: (
             world.phase is not phase
@@ -145,10 +174,10 @@ async def _signal(world: World, moment: str) -> None:
     )
 
 
-async def _rest(world: World, ends: list[str], broken: list[str]) -> None:
-    await until_at_rest(world)
-    ends.append(world.phase.name)
-    broken += broken_promises(world)
+async def _rest(world: World, outcome: Outcome, settle_s: float) -> None:
+    await until_at_rest(world, settle_s)
+    outcome.ends.append(f"{world.phase.name} {halt_reason(world)}".strip())
+    outcome.broken += broken_promises(world)
 
 
 async def _have_struck(runs: list[Run]) -> bool:
@@ -158,6 +187,84 @@ async def _have_struck(runs: list[Run]) -> bool:
             return False
         await asyncio.sleep(0.01)
     return True
+
+
+# ------------------------------------------------------------------------------- broken on purpose
+
+
+class Mutant(NamedTuple):
+    """One guard of the executor switched off, and the case that must show it."""
+
+    guard: str
+    prelude: str
+    case: Case
+
+
+_SILENT: Final = ("reply_lost:venue=vest", "event_lost:venue=vest,count=none")
+MUTANTS: Final = (
+    Mutant(
+        "silence is no refusal",
+        """
+from executor import machine, orders
+from msgspec.structs import replace
+def give_up(turn):
+    for order in turn.live_orders():
+        if order.state is orders.OrderState.SENT and turn.now_mono_ns >= order.due_mono_ns:
+            order_refused = replace(order, is_told=True)
+            turn.put(order, orders.moved(order_refused, orders.OrderState.REJECTED, turn.now_mono_ns))
+machine._ask_the_silent = give_up
+""",
+        Case(_SILENT, "entry"),
+    ),
+    Mutant(
+        "what is silent is asked for",
+        "from executor import turn; turn.Turn.query = lambda self, order: None",
+        Case(_SILENT, "entry"),
+    ),
+    Mutant(
+        "a part that filled counts",
+        """
+from executor import machine, orders
+orders.amount_told = lambda order, told: 0
+machine.after_fill = lambda order, fill, **_: order
+""",
+        Case(("filled_in_part:venue=paradex",), "entry"),
+    ),
+    Mutant(
+        "an execution told twice counts once",
+        "from executor import orders; orders.is_known_fill = lambda order, fill: False",
+        Case(("filled_in_part:venue=paradex", "event_duplicated:venue=paradex"), "entry"),
+    ),
+    Mutant(
+        "a stream that is back is taken up again",
+        "from executor import machine; machine._HANDLERS[machine.StreamBack] = machine._pass_time",
+        Case(("restarted:venue=paradex",), "exit"),
+    ),
+    Mutant(
+        "legs that differ are mended",
+        """
+from executor import plans, telling
+plans.is_naked = telling.is_naked = lambda rules, state: False
+""",
+        Case(("rejected:venue=vest",), "entry"),
+    ),
+    Mutant(
+        "a gateway's error says nothing about the order",
+        """
+from executor import machine
+from venues.contract import Outcome
+real = machine.after_ack
+machine.after_ack = lambda order, outcome, **k: real(
+    order, Outcome.REFUSED if outcome is Outcome.IN_DOUBT else outcome, **k)
+""",
+        Case(("gateway_timeout:venue=vest", "event_lost:venue=vest,count=none"), "entry"),
+    ),
+)
+
+
+async def play_mutant(mutant: Mutant) -> Outcome:
+    """The case with the guard switched off; long doubt is not waited for."""
+    return await play(mutant.case, settle_s=12.0, prelude=mutant.prelude)
 
 
 # ---------------------------------------------------------------------------------------- the table
@@ -173,16 +280,43 @@ async def _play_all(cases: list[Case], jobs: int) -> list[Outcome]:
             outcome = await play(case)
         done += 1
         ends = " > ".join(outcome.ends)
-        wrong = "  WRONG" if outcome.broken else ""
-        print(
-            f"{done:3}/{len(cases)} {case!s:90} {outcome.struck:4} {ends:28} {outcome.took_s:5.1f} s{wrong}",
-            flush=True,
-        )
+        line = f"{done:3}/{len(cases)} {case!s:88} {outcome.struck:4} {ends:28} {outcome.took_s:5.1f} s"
+        print(f"{line}  WRONG" if outcome.broken else line, flush=True)
         for text in outcome.broken:
             print(f"    {text}", flush=True)
         return outcome
 
     return await asyncio.gather(*(one(case) for case in cases))
+
+
+async def _play_mutants() -> int:
+    """Play the mutants; return how many went unnoticed."""
+    unnoticed = 0
+    print("\nswitched off on purpose:")
+    for mutant in MUTANTS:
+        outcome = await play_mutant(mutant)
+        unnoticed += not outcome.broken
+        seen = outcome.broken[0].splitlines()[0] if outcome.broken else "NOT NOTICED"
+        print(f"    {mutant.guard:48} {seen[:100]}", flush=True)
+    return unnoticed
+
+
+def _summarise(outcomes: list[Outcome]) -> int:
+    """Print the figures; return how many cases went wrong."""
+    wrong = sum(bool(outcome.broken) for outcome in outcomes)
+    took_s = [outcome.took_s for outcome in outcomes]
+    print(f"\ncases: {len(outcomes)}, strikes: {sum(outcome.struck for outcome in outcomes)}, wrong: {wrong}")
+    for when, place in (("under the scripts", 0), ("in the end", -1)):
+        ends = Counter(outcome.ends[place] if outcome.ends else "no rest" for outcome in outcomes)
+        print(f"at rest {when}:", ", ".join(f"{n} {name}" for name, n in ends.most_common()))
+    print(f"seconds per case: p50 {median(took_s):.1f}  max {max(took_s):.1f}")
+    return wrong
+
+
+async def _run(cases: list[Case], jobs: int, *, with_mutants: bool) -> int:
+    wrong = _summarise(await _play_all(cases, jobs)) if cases else 0
+    unnoticed = await _play_mutants() if with_mutants else 0
+    return int(bool(wrong or unnoticed))
 
 
 def main() -> int:
@@ -191,16 +325,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=3, help="cases at a time; they wait more than they work")
     chosen = parser.parse_args()
     cases = [case for case in all_cases() if all(word in str(case) for word in chosen.only)]
-    outcomes = asyncio.run(_play_all(cases, chosen.jobs))
-    ends = Counter(outcome.ends[0] if outcome.ends else "no rest" for outcome in outcomes)
-    last = Counter(outcome.ends[-1] if outcome.ends else "no rest" for outcome in outcomes)
-    took_s = [outcome.took_s for outcome in outcomes]
-    wrong = sum(bool(outcome.broken) for outcome in outcomes)
-    print(f"\ncases: {len(outcomes)}, strikes: {sum(outcome.struck for outcome in outcomes)}, wrong: {wrong}")
-    print("at rest under the scripts:", ", ".join(f"{n} {name}" for name, n in ends.most_common()))
-    print("at rest in the end:", ", ".join(f"{n} {name}" for name, n in last.most_common()))
-    print(f"seconds per case: p50 {median(took_s):.1f}  max {max(took_s):.1f}")
-    return int(bool(wrong))
+    return asyncio.run(_run(cases, chosen.jobs, with_mutants=not chosen.only or not cases))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ def is_at_rest(world: World) -> bool:
     """Whether nothing is under way and what the executor shows is what the venues hold."""
     if world.phase not in REST or world.counter("orders_in_doubt"):
         return False
-    return books_agree(world) or _halt_reason(world) == "unexplained"
+    if not all(order.status.is_final for venue in LEGS for order in world.orders(venue)[-8:]):
+        return False
+    return books_agree(world) or halt_reason(world) == "unexplained"
 
 
 def books_agree(world: World) -> bool:
@@ -30,7 +32,7 @@ def books_agree(world: World) -> bool:
     return (view.naked_e8, view.size_e8) == (first_e8 + second_e8, hedged_e8)
 
 
-async def until_at_rest(world: World) -> None:
+async def until_at_rest(world: World, settle_s: float = SETTLE_S, *, stays_s: float = _STAYS_S) -> None:
     """Wait until nothing moves any more and the books agree, for a while on end."""
     since_s = time.monotonic()
 
@@ -38,9 +40,9 @@ async def until_at_rest(world: World) -> None:
         nonlocal since_s
         if not is_at_rest(world):
             since_s = time.monotonic()
-        return time.monotonic() - since_s >= _STAYS_S
+        return time.monotonic() - since_s >= stays_s
 
-    await world.until(has_lasted, "rest with books that agree", SETTLE_S)
+    await world.until(has_lasted, "rest with books that agree", settle_s)
 
 
 def broken_promises(world: World) -> list[str]:
@@ -66,6 +68,15 @@ def broken_promises(world: World) -> list[str]:
     return broken
 
 
+def surprises(world: World) -> list[str]:
+    """Positions that none of the pair's own orders explained."""
+    return [
+        f"{line['venue']} expected {line['expected_e8']}, read {line['position_e8']}: {line['explained_by']}"
+        for line in world.told("reconcile_diff")
+        if not isinstance(line["explained_by"], int)
+    ]
+
+
 def _not_told_at_halt(world: World) -> list[str]:
     """The last word about a halt names its reason and the exposure as it is at the venues."""
     halted = world.told("halted")
@@ -73,7 +84,7 @@ def _not_told_at_halt(world: World) -> list[str]:
         return ["HALTED without a line"]
     if missing := _TOLD_AT_A_HALT - set(halted[-1]):
         return [f"the halted line does not tell {', '.join(sorted(missing))}"]
-    if _halt_reason(world) == "unexplained":  # not ours to follow: told as a difference, per leg
+    if halt_reason(world) == "unexplained":  # not ours to follow: told as a difference, per leg
         shown = {LEGS[line["venue"]]: line["position_e8"] for line in world.told("reconcile_diff")}
         return [
             f"{venue} holds {world.position_e8(venue)}, told {shown[leg]}"
@@ -85,6 +96,7 @@ def _not_told_at_halt(world: World) -> list[str]:
     return []
 
 
-def _halt_reason(world: World) -> str:
+def halt_reason(world: World) -> str:
+    """Why the pair is HALTED; empty when it is not."""
     halted = world.told("halted")
     return str(halted[-1]["reason"]) if halted and world.phase is PairPhase.HALTED else ""

@@ -54,6 +54,7 @@ SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
 LEGS = {"vest": 0, "paradex": 1}
 SIZE_E8 = E8 // 50
 DEADLINE_S = 20.0
+START_S = 60.0  # an interpreter that starts needs a core more than anything that follows does
 MAIN = "\nfrom executor.process import main\nmain()\n"
 Line = Mapping[str, Any]
 Levels = Sequence[tuple[float, float]]
@@ -273,8 +274,11 @@ class World:
         # Slots and counters still say what the last life left in them: first this life has to speak.
         if wait_ready:
             if self.process.stdout is not None:
-                await self.until_told("process_started", pid=self.process.pid)
-            await self.until(lambda: self.view is not None and self.view.entries_allowed == 1, "ready")
+                pid = self.process.pid
+                await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", START_S)
+            await self.until(
+                lambda: self.view is not None and self.view.entries_allowed == 1, "ready", START_S
+            )
 
     async def _read_lines(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
