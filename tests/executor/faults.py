@@ -237,7 +237,15 @@ machine.after_fill = lambda order, fill, **_: order
     ),
     Mutant(
         "a stream that is back is taken up again",
-        "from executor import machine; machine._HANDLERS[machine.StreamBack] = machine._pass_time",
+        """
+from executor import machine
+real, seen = machine._HANDLERS[machine.StreamBack], set()
+def only_the_first(turn, event):
+    if event.leg not in seen:
+        seen.add(event.leg)
+        real(turn, event)
+machine._HANDLERS[machine.StreamBack] = only_the_first
+""",
         Case(("restarted:venue=paradex",), "exit"),
     ),
     Mutant(
