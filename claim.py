@@ -44,6 +44,7 @@ class Inheritance:
         self.events: int | None = None  # moved into the journal; None when there was no memory
         self.problem = ""  # why the memory could not be read
         self.machines: dict[str, bytes] = {}  # what the executor left to its successor, by file
+        self.is_left_in_turn = False  # this run leaves its memory to the next one
 
     def hand_over(self, directory: Path) -> None:
         """Put the pair machines into the new memory, where it has room for just these.
@@ -70,9 +71,10 @@ def instance_directory(
 ) -> Iterator[Path]:
     """The instance's memory directory, not yet created, under a lock; removed at the end.
 
-    After a failure of our own it stays, as after a kill: the next start reads it. With ``clean`` what
-    was left is removed unread. Raises SegmentError when another supervisor runs under this bot_id,
-    when the disk does not take what was left, or JournalError when the journal cannot be read.
+    After a failure of our own, or where the run leaves it in turn, it stays, as after a kill: the next
+    start reads it. With ``clean`` what was left is removed unread. Raises SegmentError when another
+    supervisor runs under this bot_id, when the disk does not take what was left, or JournalError when
+    the journal cannot be read.
     """
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
@@ -87,7 +89,8 @@ def instance_directory(
                     inheritance.machines = {name: (directory / name).read_bytes() for name in _MACHINES}
             shutil.rmtree(directory)
         yield directory
-        shutil.rmtree(directory, ignore_errors=True)
+        if not inheritance.is_left_in_turn:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

@@ -144,6 +144,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
         self._is_stopping = False
+        self.has_executor_ended_in_order = True
         self._epochs = epochs
 
     # --- signals: the handler only counts; the loop acts ---
@@ -311,7 +312,8 @@ class Supervisor:
             on_shutdown=on_shutdown,
         )
         # The executor first, while prices and venues are still there to finish with.
-        if not self._end_executor(patience_s + LAST_WORDS_S):
+        self.has_executor_ended_in_order = self._end_executor(patience_s + LAST_WORDS_S)
+        if not self.has_executor_ended_in_order:
             exit_code = exit_code or 1
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
@@ -343,7 +345,8 @@ class Supervisor:
             "shutdown_step",
             process="executor",
             exit_code=executor.exit_code,
-            detail="it did not end in order: look at both venues for open positions and orders",
+            detail="it did not end in order: look at both venues for open positions and orders; its memory "
+            "stays for the next start",
         )
         return False
 
@@ -545,6 +548,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
         if supervisor.stop(exit_code) and not exit_code:
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
+        # Its machines know more than was told of them: a signal's orders may have left untold.
+        inheritance.is_left_in_turn = not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)

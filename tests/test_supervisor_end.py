@@ -147,6 +147,19 @@ def test_an_executor_that_did_not_end_in_order_is_told_and_is_no_success(
 
     (line,) = [line for line in world.lines if line["level"] == "error"]
     assert "look at both venues" in line["detail"]
+    assert not world.supervisor.has_executor_ended_in_order
+
+
+def test_a_run_whose_executor_did_not_end_in_order_leaves_its_memory_to_the_next(tmp_path: Path) -> None:
+    """What the executor knew and had not told is nowhere else. An ordinary end leaves nothing."""
+    raw = load_raw(PROJECT / "config.yaml")
+    settings, _ = resolve({**raw, "runtime": {"memory_dir": str(tmp_path)}}, "config.yaml")
+    for is_left in (False, True):
+        inheritance = Inheritance()
+        with instance_directory(settings, Epochs(tmp_path / "epoch"), inheritance) as directory:
+            directory.mkdir()
+            inheritance.is_left_in_turn = is_left
+        assert directory.exists() is is_left
 
 
 def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callable[..., World]) -> None:
