@@ -4,15 +4,16 @@
 
 One executor process trades on the simulated venues, entry and exit back to back. A fault strikes at the
 entry or the exit of a share of the trades, at one venue; which, when and where comes from the seed.
-After every trade the executor's view is compared with the venues' own books. A halted pair is resumed
-as the operator would: ``tools reconcile flatten``. Exit code 1 for a client order id that came twice,
-books that differ, or a trade that does not come to rest.
+After every trade the executor's view, and what it told persistence, are compared with the venues' own
+books. A halted pair is resumed as the operator would: ``tools reconcile flatten``. Exit code 1 for a
+client order id that came twice, books that differ, or a trade that does not come to rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import time
@@ -55,6 +56,8 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     struck: int = 0
     ends: Counter[str] = field(default_factory=Counter)  # at rest after the exit
+    naked_ms: list[float] = field(default_factory=list)  # of each trade that closed
+    naked_notional_max_e8: int = 0
     broken: list[str] = field(default_factory=list)
 
 
@@ -69,6 +72,7 @@ async def campaign(world: World, tally: Tally, *, trades: int, share: float, see
                 fault = chance.choice(SCRIPTS), chance.choice(VENUES), chance.choice(("entry", "exit"))
             await _trade(world, tally, faults, fault)
             tally.trades += 1
+            _collect(world, tally, fault)
     finally:
         await faults.stop()
 
@@ -110,9 +114,24 @@ def _broken(world: World, fault: tuple[str, str, str] | None) -> list[str]:
     return [f"{text} (fault {fault})" for text in broken_promises(world)]
 
 
+def _collect(world: World, tally: Tally, fault: tuple[str, str, str] | None) -> None:
+    """Take the figures out of the log of one trade, and its events out of persistence's queue."""
+    for line in world.told("trade_closed"):
+        tally.naked_ms.append(line["naked_ms"])
+        tally.naked_notional_max_e8 = max(tally.naked_notional_max_e8, line["naked_notional_max_e8"])
+    held_e8: tuple[int, ...] = ()
+    while (message := world.events.poll()) is not None:
+        event = json.loads(message)
+        if event["event"] == "holding":
+            held_e8 = tuple(leg["size_e8"] for leg in event["legs"])
+    world.events.commit()
+    if held_e8 and held_e8 != world.positions_e8:
+        tally.broken.append(f"the journal would hold {held_e8}, venues {world.positions_e8} (fault {fault})")
+    world.lines.clear()
+
+
 def _report(world: World, tally: Tally, took_s: float) -> None:
-    naked_ms = sorted(line["naked_ms"] for line in world.told("trade_closed"))
-    worst_e8 = max((line["naked_notional_max_e8"] for line in world.told("trade_closed")), default=0)
+    naked_ms = sorted(tally.naked_ms)
     print(f"trades {tally.trades} in {took_s:.0f} s; faults {tally.faults.total()}, strikes {tally.struck}")
     print("faults:", ", ".join(f"{n} {name}" for name, n in tally.faults.most_common()))
     print("at rest after the exit:", ", ".join(f"{n} {name}" for name, n in tally.ends.most_common()))
@@ -122,7 +141,7 @@ def _report(world: World, tally: Tally, took_s: float) -> None:
             f"legs alone, ms of a trade: p50 {p50:.1f}  p99 {p99:.1f}  max {naked_ms[-1]:.1f}",
             f" n {len(naked_ms)}",
         )
-    print(f"worst notional alone: {worst_e8 / E8:.0f}")
+    print(f"worst notional alone: {tally.naked_notional_max_e8 / E8:.0f}")
     sent = Counter(order.client_id for venue in VENUES for order in world.orders(venue) if order.client_id)
     print(f"orders at the venues {sent.total()}, client order ids that came twice {sent.total() - len(sent)}")
     print(f"positions at the end {world.positions_e8}; broken promises {len(tally.broken)}")

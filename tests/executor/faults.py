@@ -37,6 +37,7 @@ _ASKED_BECAUSE: Final = {
 }
 # What others do to a position, or what is shown of it, is a surprise by its nature.
 _SURPRISING: Final = {"position_misread", "liquidated", "deleveraged"}
+_MUTANT_S: Final = 25.0
 _STRIKES_S: Final = 5.0  # positions are read every second
 _WELL_S: Final = 45.0  # until a venue that is well is traded on again: reconnecting has its pauses
 
@@ -270,9 +271,9 @@ machine.after_ack = lambda order, outcome, **k: real(
 )
 
 
-async def play_mutant(mutant: Mutant) -> Outcome:
-    """The case with the guard switched off; long doubt is not waited for."""
-    return await play(mutant.case, settle_s=12.0, prelude=mutant.prelude)
+async def play_mutant(mutant: Mutant, *, is_off: bool = True) -> Outcome:
+    """The mutant's case with the guard switched off, or with all guards on. Long doubt is not waited for."""
+    return await play(mutant.case, settle_s=_MUTANT_S, prelude=mutant.prelude if is_off else "")
 
 
 # ---------------------------------------------------------------------------------------- the table
@@ -298,15 +299,17 @@ async def _play_all(cases: list[Case], jobs: int) -> list[Outcome]:
 
 
 async def _play_mutants() -> int:
-    """Play the mutants; return how many went unnoticed."""
-    unnoticed = 0
+    """Play the mutants, each beside the executor as it is; return how many were not told apart."""
+    not_told_apart = 0
     print("\nswitched off on purpose:")
     for mutant in MUTANTS:
-        outcome = await play_mutant(mutant)
-        unnoticed += not outcome.broken
-        seen = outcome.broken[0].splitlines()[0] if outcome.broken else "NOT NOTICED"
+        off, on = await asyncio.gather(play_mutant(mutant), play_mutant(mutant, is_off=False))
+        seen = off.broken[0].splitlines()[0] if off.broken else "NOT NOTICED"
+        if on.broken:
+            seen = f"BROKEN WITHOUT IT TOO: {on.broken[0].splitlines()[0]}"
+        not_told_apart += not off.broken or bool(on.broken)
         print(f"    {mutant.guard:48} {seen[:100]}", flush=True)
-    return unnoticed
+    return not_told_apart
 
 
 def _summarise(outcomes: list[Outcome]) -> int:
@@ -323,8 +326,8 @@ def _summarise(outcomes: list[Outcome]) -> int:
 
 async def _run(cases: list[Case], jobs: int, *, with_mutants: bool) -> int:
     wrong = _summarise(await _play_all(cases, jobs)) if cases else 0
-    unnoticed = await _play_mutants() if with_mutants else 0
-    return int(bool(wrong or unnoticed))
+    not_told_apart = await _play_mutants() if with_mutants else 0
+    return int(bool(wrong or not_told_apart))
 
 
 def main() -> int:
