@@ -4,9 +4,10 @@
 
 Each case is an executor process and simulated venues of its own. While the script runs the pair must
 come to rest flat, hedged, or HALTED with its exposure told, in agreement with the venues' own books, and
-nothing that its own orders did may surprise it. Once the venue is well again, what is hedged must close
-and what is flat must be free to open. Then the executor is broken on purpose, in one place each time,
-and the same promises must be seen broken. Exit code 1 otherwise.
+nothing that its own orders did may surprise it. Once the venue is well again, what is hedged must close,
+what is HALTED must follow ``tools reconcile flatten``, and what is flat must be free to open. Then the
+executor is broken on purpose, in one place each time, and the same promises must be seen broken, while
+the executor as it is keeps them. Exit code 1 otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from shm.records import PairPhase
+from shm.request import answered, ask
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns, Run
 from tests.executor.trouble import SETTLE_S, broken_promises, halt_reason, surprises, until_at_rest
@@ -87,7 +89,7 @@ class Outcome:
 
     case: Case
     runs: list[Run] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)  # phases at rest: under the scripts, after, after an exit
+    ends: list[str] = field(default_factory=list)  # phases at rest: under the scripts, after, once closed
     took_s: float = 0.0
     broken: list[str] = field(default_factory=list)
 
@@ -142,6 +144,12 @@ async def play(case: Case, *, settle_s: float = SETTLE_S, prelude: str = "") -> 
                     outcome.broken.append(
                         "an exit was asked for, the venues are well, and it is hedged still"
                     )
+            if world.phase is PairPhase.HALTED:
+                number = ask(world.directory, "flatten")
+                await world.until(lambda: answered(world.directory, number) is not None, "flatten", settle_s)
+                await _rest(world, outcome, settle_s)
+                if outcome.ends[-1] != "FLAT":
+                    outcome.broken.append(f"{outcome.ends[-1]} after the operator asked for flat")
             if world.phase is PairPhase.FLAT:
                 await world.until(
                     lambda: world.view is not None and world.view.entries_allowed == 1,
