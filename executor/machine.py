@@ -190,7 +190,8 @@ def _on_operator_resumed(turn: Turn, event: OperatorResumed) -> None:
         for number, leg in enumerate(state.legs):
             take_position(turn, number, leg.read_e8)
             turn.change_leg(number, is_verified=True)
-    turn.change(halt=Halt.NONE, attempt=0, settled_mono_ns=turn.now_mono_ns)
+    # The next try keeps its time: whoever asks again and again must not postpone it for ever.
+    turn.change(halt=Halt.NONE, attempt=0)
 
 
 # -------------------------------------------------------------------------------- fates of orders

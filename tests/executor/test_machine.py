@@ -631,6 +631,21 @@ def test_an_exit_that_cannot_close_one_leg_halts_and_goes_on() -> None:
     assert (again.leg, again.reduce_only) == (1, True)
 
 
+def test_an_operator_who_asks_again_and_again_does_not_postpone_the_close() -> None:
+    """A pair naked for too long halts again in the very step that resumes it."""
+    pair = Pair(some_rules(max_retries=0, max_unmended_ns=1_000_000)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    pair.refuse(second)
+
+    sends = []
+    for _ in range(50):
+        sends += pair.wait(50) + pair.feed(OperatorResumed(pair.at, adopt=True))
+        if sends:
+            break
+    assert [(send.leg, send.reduce_only) for send in sends] == [(1, True)]
+
+
 def test_flatten_closes_a_naked_leg_instead_of_completing_it() -> None:
     pair = Pair(some_rules(on_single_leg="complete"))
     first, second = pair.enter()
