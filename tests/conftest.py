@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 
-# A shell that runs us in the background has SIGINT ignored, and children inherit that: the instances
-# under test would never hear the Ctrl-C they are stopped by.
+# A shell that runs us in the background or under nohup has these ignored, and children inherit that:
+# the instances under test would never hear the Ctrl-C they are stopped by.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Memory attached by a test stays attached until its process ends: a thousand descriptors are too few.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))

@@ -275,7 +275,7 @@ def test_a_second_contact_is_an_outage_whatever_the_server_says(server: Server) 
     with a_world(server.url.replace("/postgres?", "/brief?")) as world:
         world.start()
         world.wait_for("database_ready")
-        assert world.counter("database_state") == DATABASE_UP
+        wait_until(lambda: world.counter("database_state") == DATABASE_UP)
         server.rows("drop database brief with (force)")
         world.push(10)
         world.wait_for("database_away")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -112,12 +112,14 @@ class Proxy:
             threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
+        with client, socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as selector:
             try:
                 server.connect(str(self._target))
+                for end in (client, server):
+                    selector.register(end, selectors.EVENT_READ)
                 while not self._is_closed:
-                    ready, _, _ = select.select([client, server], [], [], 0.05)
-                    for source in ready:
+                    for key, _ in selector.select(0.05):
+                        source = client if key.fd == client.fileno() else server
                         data = source.recv(65_536)
                         if not data:
                             return
