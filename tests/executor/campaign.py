@@ -26,7 +26,7 @@ from shm.request import answered, ask
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns
 from tests.executor.faults import signal
-from tests.executor.trouble import broken_promises, halt_reason, until_at_rest
+from tests.executor.trouble import REST, broken_promises, halt_reason, until_at_rest
 from tests.executor.world import VENUES, World, a_world
 from venues.contract import E8
 
@@ -111,7 +111,9 @@ async def _trade(world: World, tally: Tally, faults: FaultRuns, fault: tuple[str
 
 
 def _broken(world: World, fault: tuple[str, str, str] | None) -> list[str]:
-    return [f"{text} (fault {fault})" for text in broken_promises(world)]
+    """What does not hold where the trade is said to rest; that it does not rest is the first of it."""
+    unrest = [] if world.phase in REST else [f"{world.phase.name} is no rest"]
+    return [f"{text} (fault {fault})" for text in (*unrest, *broken_promises(world))]
 
 
 def _collect(world: World, tally: Tally, fault: tuple[str, str, str] | None) -> None:
