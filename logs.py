@@ -37,6 +37,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "process_stderr": "a process wrote this to its standard error",
     "pin_refused": "the kernel did not allow a process on its core",
     "tuning_refused": "the kernel did not allow what is configured for speed; which, and what would allow it",
+    "notify_refused": "the service manager's socket does not take what it is told",
     "running": "everything is up: trading may begin",
     "config_error": "the configuration or the environment does not allow a start; says the remedy",
     "shutdown_started": "a stop was asked for; what happens next",

@@ -31,6 +31,7 @@ from executor.accounts import account_names
 from launch import EXIT_UNUSABLE, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
+from service_manager import ServiceManager
 from settings import (
     KNOWN_VENUES,
     PROJECT,
@@ -134,7 +135,14 @@ class Fatal(Exception):
 class Supervisor:
     """Starts children in order, replaces the dead and the silent, stops them in order."""
 
-    def __init__(self, settings: Settings, log: Log, counters: CounterTable, epochs: Epochs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        counters: CounterTable,
+        epochs: Epochs,
+        service_manager: ServiceManager | None = None,
+    ) -> None:
         self._settings = settings
         self._log = log
         self._counters = counters
@@ -144,6 +152,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
         self._is_stopping = False
+        self._is_everything_started = False
+        self._service_manager = service_manager or ServiceManager()
         self.has_executor_ended_in_order = True
         self._epochs = epochs
 
@@ -269,6 +279,29 @@ class Supervisor:
                 self.start(child)
             elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
                 self._replace_if_silent(child)
+        status, is_ready = self._standing()
+        self._service_manager.turned(self._log, status, is_ready=is_ready)
+
+    def _standing(self) -> tuple[str, bool]:
+        """How the instance stands, as a line, and whether it can trade."""
+        absent = [child for child in self._children if child.state is not ProcessState.RUNNING]
+        named = ", ".join(f"{child.name} ({child.state.value})" for child in absent)
+        if self._is_stopping:
+            left = [child.name for child in self._children if child.process is not None]
+            return f"stopping: {', '.join(left) or 'the last words'}", False
+        if not self._is_everything_started:
+            return f"starting: {named or 'the next process'}", False
+        if absent:
+            return f"not trading: {named}", False
+        executor = next(child for child in self._children if child.name == "executor")
+        if not executor.counters.get(executor.counters.index("ready")):
+            return "not trading: the executor waits for a venue, `tools status` says which", False
+        pairs = ", ".join(pair.id for pair in self._settings.pairs)
+        return f"mode {self._settings.mode}: ready to trade {pairs}", True
+
+    def everything_is_started(self) -> None:
+        """From now on a process that does not run is missed."""
+        self._is_everything_started = True
 
     def _replace_if_silent(self, child: Child) -> None:
         starting = child.state is ProcessState.STARTING
@@ -302,6 +335,7 @@ class Supervisor:
         """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
         self._is_stopping = True
         self._counters.set(self._counters.index("stopping"), 1)
+        self._service_manager.stopping(self._log, 0.0)
         patience_s = self._settings.runtime.shutdown_timeout_s
         on_shutdown = self._settings.runtime.on_shutdown
         self._log.info(
@@ -385,11 +419,13 @@ class Supervisor:
 
     def kill_all(self) -> None:
         """After a failure of our own: leave no process behind, and no leg that the executor can mend."""
+        patience_s = self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S
+        self._service_manager.stopping(self._log, patience_s)
         for child in self._children:
             if child.process is not None and child.name == "executor":
                 child.process.terminate()
                 with suppress(subprocess.TimeoutExpired):
-                    child.process.wait(self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S)
+                    child.process.wait(patience_s)
         for child in self._children:
             if child.process is not None:
                 child.process.kill()
@@ -507,6 +543,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
     source = str(arguments.config)
     with ExitStack() as stack:
+        service_manager = stack.enter_context(closing(ServiceManager.from_environment(os.environ)))
         epochs = stack.enter_context(closing(open_epochs(settings)))
         accounts = account_names(settings, arguments.env_file)
         stack.enter_context(account_locks(settings, accounts))
@@ -527,7 +564,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
         if inheritance.processes or inheritance.events is not None:
             log.warning("taking_over", **inheritance.fields())
-        supervisor = Supervisor(settings, log, counters, epochs)
+        supervisor = Supervisor(settings, log, counters, epochs, service_manager)
         supervisor.listen_for_signals()
         stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
@@ -650,6 +687,7 @@ def _start_all(
     supervisor.start(child("detector"))
     everyone = ["persistence", "executor", "detector", *(f"feed-{venue}" for venue in settings.venue_names)]
     if supervisor.wait_until_running(everyone):
+        supervisor.everything_is_started()
         log.info("running", mode=settings.mode, detail="trading begins when both venues are ready")
 
 

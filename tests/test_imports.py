@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kill_latch": {"settings", "shm"},
     "crashpoints": set(),
     "tuning": LEAVES,
+    "service_manager": {"logs"},
     "shm": set(),
     "venues": {"shm"} | LEAVES,
     "launch": {"crashpoints", "tuning", "venues", "shm"} | LEAVES,  # what every process does first
@@ -35,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # A replay runs the very detector and pair machine of the processes, beside them.
     "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES | LATCH,
     "claim": {"persistence", "launch", "venues", "shm"} | LEAVES,  # the supervisor's first step
-    "supervisor": PROCESSES | {"claim", "tools", "launch", "tuning", "venues", "shm"} | LEAVES,
+    "supervisor": PROCESSES
+    | {"claim", "tools", "launch", "service_manager", "tuning", "venues", "shm"}
+    | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE
 

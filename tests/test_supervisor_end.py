@@ -19,6 +19,7 @@ import pytest
 import logs
 from claim import Inheritance, instance_directory
 from epochs import Epochs
+from service_manager import ServiceManager
 from settings import PROJECT, load_raw
 from shm.counters import CounterTable
 from shm.names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
@@ -40,6 +41,7 @@ counters = CounterTable.attach(directory / "executor", writer=True)
 beat = counters.index("heartbeat_mono_ns")
 while not asked:
     counters.set(beat, time.monotonic_ns())
+    counters.set(counters.index("ready"), (directory / "ready").exists())
     if life == 1 and (directory / "die").exists():
         sys.exit(3)
     time.sleep(0.01)
@@ -52,7 +54,14 @@ sys.exit(int(sys.argv[3]))
 class World:
     """A supervisor with one child."""
 
-    def __init__(self, directory: Path, *, exit_code: int = 0, boot_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        exit_code: int = 0,
+        boot_s: float = 0.0,
+        service_manager: ServiceManager | None = None,
+    ) -> None:
         self.directory = directory
         self.lines: list[dict[str, Any]] = []
         CounterTable.create(directory / "supervisor", supervisor_counters(["executor"]), [])
@@ -65,7 +74,8 @@ class World:
         log = logs.make_log("supervisor", run_id="r", to_queue=keep, to_stdout=False)
         settings, _ = resolve(load_raw(PROJECT / "config.yaml"), "config.yaml")
         counters = CounterTable.attach(directory / "supervisor", writer=True)
-        self.supervisor = Supervisor(settings, log, counters, Epochs(directory / "epoch"))
+        epochs = Epochs(directory / "epoch")
+        self.supervisor = Supervisor(settings, log, counters, epochs, service_manager)
         arguments = [str(PROJECT), str(directory), str(exit_code), str(boot_s)]
         command = [sys.executable, "-c", EXECUTOR, *arguments]
         self.executor = Child(
