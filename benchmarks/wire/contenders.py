@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -150,7 +149,7 @@ def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None
             _wait_for_tandem(process, log)
             yield
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # not SIGINT: a shell starts what runs in its background with that ignored
             process.wait(60)
 
 
