@@ -31,7 +31,7 @@ from executor.state import (
     shrinking_side,
     sign,
 )
-from executor.turn import Turn, leg_is_ready
+from executor.turn import Turn, has_closed_nothing, leg_is_ready
 from venues.contract import E8, Side
 
 _PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
@@ -59,6 +59,7 @@ def _have_confirmed(turn: Turn) -> None:
     """What was mended is told by the fills of single orders; now the venues are to say what is held."""
     for number in (0, 1):
         turn.change_leg(number, is_to_confirm=True)
+        turn.distrust_reads(number)
     turn.change(next_read_mono_ns=turn.now_mono_ns)
 
 
@@ -226,8 +227,10 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
     for leg in state.legs:
         if is_disputed(leg):
             # The next read decides; if none comes, or each says something else, it is not waited for.
+            # Nor once time is up, unless the venue has just declined to close it, too: asking for the
+            # same again and again would use up the tries while the reads that explain it add up.
             decided_mono_ns = leg.read_mono_ns + 2 * rules.query_interval_ns
-            if state.naked_mono_ns:
+            if state.naked_mono_ns and not (leg.past and has_closed_nothing(leg.past[-1])):
                 decided_mono_ns = min(decided_mono_ns, state.naked_mono_ns + rules.max_naked_ns)
             due_mono_ns = max(due_mono_ns, decided_mono_ns)
     return due_mono_ns

@@ -100,7 +100,6 @@ class Turn:
         )
         before = self.state.legs[leg]
         self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
-        self.distrust_reads(leg)
         self.sends.append(
             Send(order.client_order_id, leg, side, size_e8, limit_price_e8, reduce_only, purpose, attempt)
         )
@@ -135,12 +134,16 @@ class Turn:
                 live=(*leg.live, new),
                 position_e8=leg.position_e8 - old.signed_filled_e8,
             )
-        if new.filled_e8 != old.filled_e8 or (
-            new.state is not old.state and new.state is not OrderState.IN_DOUBT
-        ):
+        if new.filled_e8 == old.filled_e8 and new.state is OrderState.IN_DOUBT:
+            if old.state is not OrderState.IN_DOUBT:  # what was read before it was sent knows nothing of it
+                changed_mono_ns = max(leg.changed_mono_ns, new.sent_mono_ns)
+                self.change_leg(old.leg, changed_mono_ns=changed_mono_ns, reads=0)
+        elif new.filled_e8 != old.filled_e8 or (new.state is not old.state and not _moved_nothing(old, new)):
             self.distrust_reads(old.leg)
         if new.state is OrderState.UNCOUNTED and old.state is not OrderState.UNCOUNTED:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
+        if has_closed_nothing(new) and not has_closed_nothing(old):
+            self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
         self._log_change(old, new, told)
 
     def retire_ended(self) -> None:
@@ -254,6 +257,23 @@ class Turn:
 
 def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:
     return tuple(kept for order in orders if (kept := new if order is old else order) is not None)
+
+
+def _moved_nothing(old: Order, new: Order) -> bool:
+    """Whether an order's new state leaves the position where it was before it: reads of it stay true."""
+    if new.filled_e8 or old.state not in (OrderState.SENT, OrderState.OPEN):
+        return False
+    return new.state is OrderState.OPEN or (new.state in ENDED and new.is_certain)
+
+
+def has_closed_nothing(order: Order) -> bool:
+    """Whether a venue did not fill an order that was to shrink a position: perhaps none is left."""
+    return (
+        order.reduce_only
+        and order.state in (OrderState.REJECTED, OrderState.CANCELLED)
+        and order.is_told
+        and not order.filled_e8
+    )
 
 
 def is_reducing(purpose: Purpose) -> bool:

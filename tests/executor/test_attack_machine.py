@@ -8,12 +8,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from executor.messages import NO_MARKET, Purpose
+from executor.messages import NO_MARKET, Purpose, ReadPositions, Send
 from executor.state import STATE_BYTES_MAX, Halt, dump
 from shm.memory import MACHINE_CAPACITY
 from shm.records import PairPhase
 from tests.executor.pair_driver import Pair
-from tests.executor.pair_world import LOT_E8, SIZE_E8, some_rules
+from tests.executor.pair_world import LOT_E8, MS, SIZE_E8, some_rules
+from venues.contract import OrderStatus
 
 
 def test_reads_that_lag_behind_a_fill_do_not_make_a_hedged_pair_naked() -> None:
@@ -169,3 +170,57 @@ def test_orders_of_many_executions_fit_the_journal() -> None:
                     assert len(dump(pair.state)) < STATE_BYTES_MAX, trade
     assert pair.phase() is PairPhase.FLAT
     assert STATE_BYTES_MAX < MACHINE_CAPACITY
+
+
+def test_legs_that_somebody_closed_are_found_flat_however_often_closing_is_declined() -> None:
+    """`kill` closed both legs while the executor hung; its own tries to close the second one were
+    declined, each made the reads count anew, and a flat pair was HALTED."""
+    pair = Pair(some_rules(gone_reads_min=8)).hedged()
+    sends: list[Send] = []
+    while not sends:
+        sends = pair.read_twice(1, 0)
+    assert pair.logged("reconcile_diff")
+    assert pair.state.legs[1].position_e8 == 0
+
+    _decline_until_flat(pair, leg=0, sends=sends)
+
+
+def test_an_exit_that_is_declined_because_nothing_is_left_ends_flat() -> None:
+    pair = Pair(some_rules(gone_reads_min=8)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    sends = pair.told(second, OrderStatus.CANCELLED, 0)
+    assert any(isinstance(command, ReadPositions) for command in pair.commands)
+
+    _decline_until_flat(pair, leg=1, sends=sends)
+
+
+def _decline_until_flat(pair: Pair, *, leg: int, sends: list[Send]) -> None:
+    """Every order is refused, every read says that nothing is held."""
+    for _ in range(60):
+        for send in sends:
+            assert (send.leg, send.reduce_only) == (leg, True)
+            sends = pair.refuse(send)
+        sends = [*sends, *pair.read(leg, 0)]
+        sends += pair.wait(pair.rules.query_interval_ns / MS)
+        if pair.phase() is PairPhase.FLAT:
+            break
+    assert pair.phase() is PairPhase.FLAT
+    assert pair.state.halt is Halt.NONE
+    assert pair.logged("trade_closed")
+
+
+def test_a_close_that_is_declined_while_the_position_is_there_is_tried_on_and_halts() -> None:
+    """The reads agree with what we know: nothing is waited for, and the operator hears of it."""
+    pair = Pair(some_rules(gone_reads_min=8)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    sends = pair.refuse(second)
+    tries = 0
+    for _ in range(40):
+        for send in sends:
+            tries += 1
+            sends = pair.refuse(send)
+        sends = [*sends, *pair.read(1, -SIZE_E8), *pair.wait(100)]
+    assert tries > pair.rules.max_retries
+    assert pair.state.halt is Halt.NOT_MENDED

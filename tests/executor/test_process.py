@@ -298,9 +298,10 @@ async def test_a_journal_that_is_full_stops_entries_and_lets_exits_through() -> 
 
 async def test_entries_stop_before_the_queue_to_persistence_is_full() -> None:
     """Persistence hangs: half the queue is kept for the lines of exits and repairs."""
-    async with a_world(runtime__event_queue_kib=64) as world:
+    async with a_world(runtime__event_queue_kib=128) as world:
         await world.start()
-        for _ in range(20):
+        for _ in range(60):
+            await world.until_next_beat()  # it looks once a turn, and trades here are quicker than that
             world.enter()
             await world.until(lambda: world.phase is PairPhase.HEDGED or bool(world.told("signal_refused")))
             if world.told("signal_refused"):

@@ -27,6 +27,7 @@ from shm.names import (
     PERSISTENCE_COUNTERS,
     SUPERVISOR_COUNTERS,
 )
+from shm.queue import QueueTap
 from shm.records import (
     SIGNAL,
     SLIPPAGE_VIEW,
@@ -108,7 +109,7 @@ class World:
     def __init__(self, simulator: RunningSimulator, directory: Path, raw: dict[str, Any]) -> None:
         self.simulator = simulator
         self.directory = directory
-        self.lines: list[Line] = []
+        self._lines: list[Line] = []
         self.errors = b""
         self.process: asyncio.subprocess.Process | None = None
         self.settings = parse_settings(raw, "test")
@@ -149,6 +150,7 @@ class World:
         self._executor_counters = self.memory.counters("executor")
         self.supervisor = self.memory.counters("supervisor", writer=True)
         self.events = self.memory.events_reader("executor")
+        self._events_tap = QueueTap.attach(self.directory / "events.executor")
 
     def rewrite_launch(self, **changes: Any) -> None:
         raw = {**self.raw, **changes}
@@ -255,8 +257,9 @@ class World:
     async def start(
         self, *, wait_ready: bool = True, stdout: int = asyncio.subprocess.PIPE, prelude: str = ""
     ) -> None:
-        """Start a new life of the executor. With a ``stdout`` of the test's own, ``lines`` stay empty.
+        """Start a new life of the executor.
 
+        stdout: where its lines go; by default they are read and thrown away, ``lines`` has them.
         prelude: Python that the process runs first, to plant its own death at an exact place.
         """
         self.epoch += 1
@@ -269,20 +272,28 @@ class World:
         )  # fmt: skip
         assert self.process.stderr is not None
         if self.process.stdout is not None:
-            self._readers.append(asyncio.create_task(self._read_lines(self.process.stdout)))
+            self._readers.append(asyncio.create_task(self._read_away(self.process.stdout)))
         self._readers.append(asyncio.create_task(self._read_errors(self.process.stderr)))
         # Slots and counters still say what the last life left in them: first this life has to speak.
         if wait_ready:
-            if self.process.stdout is not None:
-                pid = self.process.pid
-                await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", START_S)
+            pid = self.process.pid
+            await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", START_S)
             await self.until(
                 lambda: self.view is not None and self.view.entries_allowed == 1, "ready", START_S
             )
 
-    async def _read_lines(self, stream: asyncio.StreamReader) -> None:
-        while line := await stream.readline():
-            self.lines.append(json.loads(line))
+    @property
+    def lines(self) -> list[Line]:
+        """What the executor has told so far, in all its lives. Taken from its queue to persistence, which has
+        a line as soon as anything else of the same step can be seen; stdout is written by another thread."""
+        while (message := self._events_tap.poll()) is not None:
+            self._lines.append(json.loads(message))
+        assert self._events_tap.missed_bytes == 0
+        return self._lines
+
+    async def _read_away(self, stream: asyncio.StreamReader) -> None:
+        while await stream.read(65_536):
+            pass
 
     async def _read_errors(self, stream: asyncio.StreamReader) -> None:
         while data := await stream.read(65_536):
@@ -355,6 +366,11 @@ class World:
         """Wait until the executor had the time to arm everything it wants, many times over."""
         beats = self.counter("heartbeat_mono_ns") + 500_000_000
         await self.until(lambda: self.counter("heartbeat_mono_ns") > beats, "half a second of arming")
+
+    async def until_next_beat(self) -> None:
+        """Wait until the executor has looked after everything it looks after once a turn."""
+        beat_mono_ns = self.counter("heartbeat_mono_ns")
+        await self.until(lambda: self.counter("heartbeat_mono_ns") != beat_mono_ns, "a beat")
 
     async def open(self, *, direction: int = 1) -> None:
         """Enter and wait until the pair is hedged."""
