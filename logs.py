@@ -45,6 +45,12 @@ EVENTS: Final[Mapping[str, str]] = {
     "processes_stopped": "every process but persistence has ended; with which exit code the run will end",
     "shutdown_done": "nothing is left running; what remains open",
     "process_stopped": "a process ended its loop",
+    # the operator
+    "paused": "the operator has paused entries; by which switch, who, since when; exits go on",
+    "resumed": "what the operator had paused, or a pair that was to be kept closed, is free again",
+    "forced_exit": "the operator has a pair closed and kept closed; who, since when",
+    "control": "a request through the control socket; by whom, and what was answered",
+    "control_refused": "somebody was not answered on the control socket, and why",
     # market data
     "feed_connected": "connected to a venue's public WebSocket and subscribed",
     "feed_disconnected": "the connection ended; when the next attempt comes",

@@ -26,6 +26,8 @@ from typing import IO, Any, Final
 import yaml
 
 from claim import LAST_WORDS_S, Inheritance, account_locks, instance_directory
+from control.channel import Channel
+from control.commands import Commands
 from epochs import Epochs
 from executor.accounts import account_names
 from launch import EXIT_UNUSABLE, write_launch
@@ -156,6 +158,7 @@ class Supervisor:
         self._service_manager = service_manager or ServiceManager()
         self.has_executor_ended_in_order = True
         self._epochs = epochs
+        self._channel: Channel | None = None
 
     # --- signals: the handler only counts; the loop acts ---
     def listen_for_signals(self) -> None:
@@ -168,6 +171,11 @@ class Supervisor:
 
     def _count_stop(self, _signum: int, _frame: object) -> None:
         self._stop_requests += 1
+
+    def listen_to(self, channel: Channel) -> None:
+        """Let the operator ask, from here on in every turn."""
+        self._selector.register(channel.fd, selectors.EVENT_READ, channel)
+        self._channel = channel
 
     @property
     def stop_requested(self) -> bool:
@@ -263,11 +271,15 @@ class Supervisor:
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:
         """Wait a moment, then reap, replace and restart what needs it. Raises Fatal."""
+        if self._channel is not None:
+            timeout_s = self._channel.patience_s(timeout_s)
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
                 os.read(key.fd, 4096)
-            else:
+            elif isinstance(key.data, Child):
                 self._drain_stderr(key.data)
+        if self._channel is not None:
+            self._channel.turn()
         self._counters.set(self._heartbeat, time.monotonic_ns())
         now = time.monotonic()
         for child in self._children:
@@ -566,6 +578,10 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             log.warning("taking_over", **inheritance.fields())
         supervisor = Supervisor(settings, log, counters, epochs, service_manager)
         supervisor.listen_for_signals()
+        commands = stack.enter_context(closing(Commands(settings, memory, counters, log)))
+        channel = Channel(memory.directory, commands.handle, commands.tell_refused)
+        stack.enter_context(closing(channel))
+        supervisor.listen_to(channel)
         stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         for fd in bells.values():

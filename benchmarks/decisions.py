@@ -59,6 +59,7 @@ from shm.records import (
     SignalKind,
     pack_depth,
 )
+from standing import StandingOrders
 from venues.contract import E8, Account, Instrument
 
 ROUNDS = 50_000
@@ -157,7 +158,8 @@ def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memo
     """From a signal in hand to the answer of the last gate before the wire."""
     desk = _a_desk(settings, instruments, memory)
     latch = KillLatch(PROJECT / "no-such-file", memory.latch())
-    switches = Switches(memory.counters("supervisor"), memory.counters("persistence"), latch, Stop())
+    tables = memory.counters("supervisor"), memory.counters("persistence")
+    switches = Switches(*tables, latch, StandingOrders(settings), Stop())
     nobody = cast(Any, None)
     signals = Signals(desk, cast(Conductor, nobody), switches, cast(QueueReader, nobody))
     pair, now = desk.pairs[0], time.monotonic_ns()

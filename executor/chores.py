@@ -11,6 +11,7 @@ from executor.decisions import Decisions
 from executor.desk import Desk
 from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
+from executor.operator import Operator
 from executor.plans import has_live_order
 from executor.state import Halt
 from executor.switches import Switches
@@ -32,6 +33,7 @@ class Chores:
         switches: Switches,
         open_orders: OpenOrders,
         decisions: Decisions,
+        operator: Operator,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
@@ -40,6 +42,7 @@ class Chores:
         self._open_orders = open_orders
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
+        self._operator = operator
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -70,7 +73,9 @@ class Chores:
         self._switches.latch.look()
         desk.results.refresh()
         self._decisions.look()
+        self._operator.look()
         self._follow_gates()
+        self._operator.acknowledge()
         self._tell_restored()
         self._sweep_when_due(now_s)
         if now_s - self._published_s >= PUBLISH_S:
@@ -98,9 +103,10 @@ class Chores:
         return any(has_live_order(pair.state) for pair in self._desk.pairs)
 
     def _follow_gates(self) -> None:
-        """Tell machines and detector when an instance-wide reason not to enter comes or goes."""
-        reason = self._why_no_entries()
+        """Tell machines and detector when a reason not to enter comes or goes."""
+        common = self._why_no_entries()
         for pair in self._desk.pairs:
+            reason = common or self._operator.why_no_entries(pair)
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._desk.at(pair)

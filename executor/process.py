@@ -32,6 +32,7 @@ from executor.lane import load_event
 from executor.learned import Learned, learned_file
 from executor.messages import Restarted
 from executor.open_orders import OpenOrders
+from executor.operator import Operator
 from executor.paper import gateway as paper
 from executor.prices import Prices
 from executor.reports import Reports
@@ -49,6 +50,7 @@ from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
 from shm.held import HeldPair, read_held
+from standing import StandingOrders
 from venues.contract import VenueHosts
 
 PARK_S = 0.01  # bounds a lost wake-up
@@ -87,13 +89,17 @@ class Executor:
             memory.counters("supervisor"),
             memory.counters("persistence"),
             KillLatch(latch_file(settings), memory.latch()),
+            StandingOrders(settings),
             process.stop,
         )
         self._conductor = Conductor(self._desk, journal, memory.views_writer())
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
         decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
-        self._chores = Chores(self._desk, self._conductor, self._switches, self._open_orders, decisions)
+        self._operator = Operator(self._desk, self._conductor, self._switches.orders, memory.directory)
+        self._chores = Chores(
+            self._desk, self._conductor, self._switches, self._open_orders, decisions, self._operator
+        )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._armed_next = 0
         self._is_closing = False
@@ -160,6 +166,7 @@ class Executor:
                 # The last life may have been killed between a change and its line.
                 told = holding(pair.rules, pair.state)
                 desk.reports.log(told.level, told.event, told.fields)
+        self._operator.look()  # before a signal: what was to be closed is not to be opened
         for stranger in desk.strangers:
             unlooked: dict[str, object] = {
                 "kind": "pair",
@@ -179,6 +186,7 @@ class Executor:
             "restored": [pair.rules.pair for pair in desk.pairs if pair.was_restored],
             "http_connections": desk.settings.execution.http_connections,
             "kill_file": str(self._switches.latch.path),
+            "pause_file": str(self._switches.orders.pause_path),
         }
         desk.reports.log("info", "process_started", fields)
         try:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from kill_latch import KillLatch
 from launch import Stop
 from shm.counters import CounterTable
+from standing import StandingOrders
 
 
 class Switches:
     """The supervisor's and persistence's words in shared memory, our own SIGTERM, and the kill latch."""
 
     def __init__(
-        self, supervisor: CounterTable, persistence: CounterTable, latch: KillLatch, stop: Stop
+        self,
+        supervisor: CounterTable,
+        persistence: CounterTable,
+        latch: KillLatch,
+        orders: StandingOrders,
+        stop: Stop,
     ) -> None:
         self.latch = latch
+        self.orders = orders
         self._supervisor = supervisor
         self._persistence = persistence
         self._stop = stop
@@ -34,7 +41,8 @@ class Switches:
 
     @property
     def is_paused(self) -> bool:
-        return self._supervisor.get(self._paused_word) != 0
+        """By the word, which the very next entry sees, or by one of the files, which outlive the word."""
+        return self._supervisor.get(self._paused_word) != 0 or self.orders.is_paused
 
     @property
     def is_lease_lost(self) -> bool:

@@ -17,6 +17,8 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     counters.<process> counter table    process -> supervisor, tools
     doorbells          doorbell words   one per sleeping process
     latch              one word         operator -> executor              see kill_latch.py
+    heeded.json        small file       executor -> supervisor, tools     see heeded.py
+    control.sock       Unix socket      tools <-> supervisor              see control/channel.py
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 NOT_PART_OF_THE_HOUSE = {"tests", "benchmarks", "var"}  # they may import anything; nothing imports them
 
 LEAVES = {"settings", "logs", "epochs"}
-LATCH = {"kill_latch"}  # one side pulls it, the other looks
+LATCH = {"kill_latch", "standing"}  # one side orders, the other looks
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "epochs": set(),
     "native": set(),
     "kill_latch": {"settings", "shm"},
+    "standing": {"settings"},
+    "control": {"standing", "venues", "shm"} | LEAVES,  # the supervisor's ear, and how tools speak to it
     "crashpoints": set(),
     "tuning": LEAVES,
     "service_manager": {"logs"},
@@ -34,10 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
     "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.
-    "tools": PROCESSES | {"launch", "venues", "shm"} | LEAVES | LATCH,
+    "tools": PROCESSES | {"control", "launch", "venues", "shm"} | LEAVES | LATCH,
     "claim": {"persistence", "launch", "venues", "shm"} | LEAVES,  # the supervisor's first step
     "supervisor": PROCESSES
-    | {"claim", "tools", "launch", "service_manager", "tuning", "venues", "shm"}
+    | {"claim", "control", "tools", "launch", "service_manager", "tuning", "venues", "shm"}
     | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE

@@ -21,14 +21,17 @@ COMMANDS: Final[Mapping[str, str]] = {
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "costs": "learned slippage and funding of each contract",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",
+    "force-exit": "close one pair or all now and keep them closed until resume",
     "kill": "cancel and close everything from outside, with proof",
     "latency": "percentiles of every stage of a running instance",
     "status": "one look at the running instance; --json for programs",
     "metrics": "the running instance for Prometheus, on loopback",
     "monitor": "the running instance on one screen, as it moves",
+    "pause": "no entries until resume, whatever restarts meanwhile; exits go on",
     "reconcile": "executor, database and venues side by side; adopt or flatten what nothing explains",
     "record": "keep all quotes, signals, orders and fills of a running instance, to be replayed",
     "replay": "a recording through the same detector and executor; what other settings had done",
+    "resume": "let entries through again: lifts pause and forced exits",
     "why": "why it does not trade: refusals by gate, the nearest miss, the setting that would have",
     "report": "what a period earned and why, as HTML, pictures and CSV",
 }
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(words[:1]).command
-    command = cast(Command, import_module(f"tools.{name}"))
+    command = cast(Command, import_module(f"tools.{name.replace('-', '_')}"))
     own = argparse.ArgumentParser(prog=f"python -m tools {name}", description=COMMANDS[name])
     own.add_argument("-c", "--config", type=Path, default=PROJECT / "config.yaml", metavar="FILE")
     command.configure(own)

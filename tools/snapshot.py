@@ -14,6 +14,7 @@ from pathlib import Path
 from detector.spreads import entry_spread_bps, exit_spread_bps
 from settings import Leg, PairSettings, Settings
 from shm.counters import CounterTable
+from shm.heeded import Heeded, read_heeded
 from shm.memory import Memory
 from shm.names import PROCESS_STATES, Gate
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
@@ -83,6 +84,7 @@ class Snapshot:
     up_s: float
     is_stopping: bool
     is_paused: bool
+    operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
     is_supervised: bool  # the supervisor has turned lately
     pairs: Sequence[PairShown]
     processes: Sequence[ProcessShown]
@@ -112,13 +114,15 @@ class Watcher:
         now_mono_ns = time.monotonic_ns()
         counters = {name: table.snapshot() for name, table in self._tables.items()}
         own = counters["supervisor"]
+        heeded = read_heeded(self.directory)
         return Snapshot(
             bot_id=self._settings.bot_id,
             mode=self._settings.mode,
             taken_mono_ns=now_mono_ns,
             up_s=(now_mono_ns - own["started_mono_ns"]) / 1e9,
             is_stopping=bool(own["stopping"]),
-            is_paused=bool(own["entries_paused"]),
+            is_paused=bool(own["entries_paused"] or heeded.paused_by),
+            operator=heeded,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
             pairs=[self._pair(number, counters["detector"]) for number in range(len(self._settings.pairs))],
             processes=[

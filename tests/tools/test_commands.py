@@ -35,7 +35,7 @@ def memory() -> Iterator[Memory]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A command that is listed and does not load would be found by the operator, in need."""
-    assert callable(import_module(f"tools.{name}").run)
+    assert callable(import_module(f"tools.{name.replace('-', '_')}").run)
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0

@@ -1,0 +1,40 @@
+"""Close one pair or all now, reduce-only, and keep them closed until ``resume``.
+
+The running executor closes, with its own retries and protective prices; ``kill`` is for when there is
+none to trust. Exit code 0 once flat; 1 when not flat in time (it goes on). In mode live it asks first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from settings import Problem, SettingsError
+from tools.asking import configure_asking, put, read_settings, show
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("pairs", nargs="*", default=[], metavar="PAIR", help="ids as in config.yaml")
+    which.add_argument("--all", action="store_true", help="every pair")
+    parser.add_argument("--reason", default="", help="kept with it, and logged")
+    parser.add_argument("--yes", action="store_true", help="do not ask in mode live")
+    configure_asking(parser, 30.0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = read_settings(arguments)
+    word = "all" if arguments.all else " ".join(arguments.pairs)
+    if settings.mode == "live" and not arguments.yes:
+        _confirm(word)
+    answer = put(arguments, settings, "force-exit", pairs=arguments.pairs, reason=arguments.reason)
+    return show(arguments, answer)
+
+
+def _confirm(word: str) -> None:
+    """Have it typed. Raises SettingsError where nobody types, or something else was."""
+    problem = Problem("--yes", "", "is missing: mode live, and nobody has typed what is to be closed")
+    if not sys.stdin.isatty():
+        raise SettingsError("force-exit", [problem])
+    if input(f"mode live: real positions are closed at market. Type {word!r} to go on: ") != word:
+        raise SettingsError("force-exit", [problem])

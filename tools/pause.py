@@ -1,0 +1,21 @@
+"""No entries until ``resume``: on disk, so that it outlives every restart. Exits and repairs go on.
+
+Exit code 0 once no pair may enter any more; 1 when the executor has not said so in time (the pause
+holds all the same). With only SSH: ``touch var/pause-<bot_id>``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from tools.asking import configure_asking, put, read_settings, show
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", default="", help="kept with it, and logged")
+    configure_asking(parser, 10.0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = read_settings(arguments)
+    return show(arguments, put(arguments, settings, "pause", reason=arguments.reason))

@@ -1,0 +1,20 @@
+"""Let entries through again: lifts the pause and every forced exit, or that of one pair.
+
+Exit code 1 where something else of the operator's still stops entries, such as the pause file. The kill
+latch is not lifted by this: ``python -m tools kill --release``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from tools.asking import configure_asking, put, read_settings, show
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pair", nargs="?", default="", help="lift this pair's forced exit alone")
+    configure_asking(parser, 10.0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return show(arguments, put(arguments, read_settings(arguments), "resume", pair=arguments.pair))
