@@ -16,7 +16,7 @@ help:
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
 	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
-	@echo "make crash    kill every process at every point of the code, in every scene of a trade (half an hour)"
+	@echo "make crash    kill every process at every point of the code, in every scene of a trade; all at once; stop each (an hour)"
 	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
 	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
 	@echo "make campaign a thousand trades with faults drawn at random: how long legs stood alone"

@@ -1,13 +1,14 @@
-"""Where a process can be made to die: every journal write, send, receive, publish and commit.
+"""Where a process can be made to die or to stop: every journal write, send, receive, publish and commit.
 
 For the crash matrix (``make crash``) alone. A process started with ``TANDEM_CRASH_AT=FILE`` in its
 environment has the functions below wrapped before it uses any of them; without it this module is not
 even imported, so a fault point costs nothing. The wrapped functions look for FILE, which says
 
-    PROCESS POINT MOMENT COUNT SCENE        executor order_send after 2 entry
+    PROCESS POINT MOMENT COUNT SCENE SIGNAL PIDS...        executor order_send after 2 entry SIGKILL 4711
 
 and at the COUNT-th time PROCESS passes POINT in SCENE ("-": whatever is going on), before or after the
-function itself, FILE becomes FILE.done, holding the monotonic time, and the process kills itself.
+function itself, FILE becomes FILE.done, holding the monotonic time, and the process sends SIGNAL to PIDS
+(so that a whole instance dies at one instruction) and to itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -99,7 +101,9 @@ class _Watch:
         if not self._left:
             self._path.with_name(self._path.name + ".done").write_text(str(time.monotonic_ns()))
             self._path.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+            for pid in (*map(int, order[6:]), os.getpid()):
+                with suppress(ProcessLookupError):  # a database server's helpers come and go
+                    os.kill(pid, signal.Signals[order[5]])
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if iscoroutinefunction(function):

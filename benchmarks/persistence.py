@@ -24,8 +24,9 @@ import orjson
 
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
 from benchmarks.pair_machine import Story
-from executor import lane
+from executor import lane, machine
 from executor.journal import Entry, Journal
+from executor.messages import Send
 from executor.state import dump
 from logs import make_log
 from shm.names import DATABASE_AWAY
@@ -52,7 +53,9 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
     )
     queue, reader = QueueWriter.attach(directory / "events"), QueueReader.attach(directory / "events")
     log = make_log("executor", run_id="benchmark", to_queue=queue.push, to_stdout=False)
-    opening, event = story.opening, lane.dump_event(story.enter)
+    _, commands = machine.step(story.rules, story.flat, story.enter)
+    sends = tuple(command for command in commands if isinstance(command, Send))
+    opening, event = story.opening, lane.dump_taken(story.enter, sends)
     intent = {**ORDER, "trade_id": 7, "leg": 0, "client_order_id": 7, "size_e8": 2_000_000,
               "limit_price_e8": 6 * 10**12, "reduce_only": False}  # fmt: skip
 
@@ -62,7 +65,7 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
 
     operations: Sequence[tuple[str, Callable[[], object]]] = (
         ("nothing (the clock and a call)", lambda: None),
-        ("before the bytes: the signal's event", lambda: journal.write_event(0, event)),
+        ("before the bytes: the signal and its orders", lambda: journal.write_event(0, event)),
         ("before the bytes: the pair's state", lambda: journal.write(0, Entry(dump(opening), 1, 2, 3))),
         ("after the bytes: one line rendered and queued", lambda: log.info("intent_written", **intent)),
     )

@@ -99,7 +99,7 @@ class Conductor:
         rehearsal = pair.rehearsals.get(event.direction if type(event) is Enter else 0)
         sends = lane.certain_sends(pair.rules, pair.state, event, rehearsal)
         if sends is not None:
-            lane.dump_event(event)
+            lane.dump_taken(event, sends)
             self._wire.keep_warm(pair, sends, event.at)
 
     def tick(self, pair: Pair) -> None:
@@ -161,7 +161,7 @@ class Conductor:
         """The short way: journal the event, write its orders, then take its step. See ``lane``."""
         self._is_stepping = True
         orders = [self._wire.render(pair, send, event.at) for send in sends]
-        self._journal.write_event(pair.rules.pair_id, lane.dump_event(event))
+        self._journal.write_event(pair.rules.pair_id, lane.dump_taken(event, sends))
         failed = self._wire.write(pair, sends, orders)
         self._step(pair, event, _Ahead(sends, failed))
         self._step_on()
@@ -169,7 +169,7 @@ class Conductor:
     def settle(self, pair: Pair) -> None:
         """Take the step of an event whose orders an earlier life may have written before it."""
         if pair.unsettled is not None:
-            pair.state, commands = machine.step(pair.rules, pair.state, pair.unsettled)
+            pair.state, commands = lane.take_up(pair.rules, pair.state, pair.unsettled)
             pair.unsettled = None
             self._add_results(pair, commands)
             self._write_journal(pair)

@@ -7,6 +7,7 @@ everything on the pairs concerned is closed and the orders of others are cancell
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,10 +48,14 @@ class Decisions:
             self._begin(request)
         if self._request is not None:
             self._go_on(self._request)
+        else:  # an earlier life was killed while it followed one, and the request may be gone with its memory
+            self._let_open_again(self._desk.pairs)
 
     def _begin(self, request: Request) -> None:
         desk = self._desk
-        self._concerned = [pair for pair in desk.pairs if pair.state.halt is not Halt.NONE]
+        self._concerned = [
+            pair for pair in desk.pairs if pair.state.halt is not Halt.NONE or pair.state.flatten == _REASON
+        ]
         self._forget_strangers()
         if request.action == "flatten":
             desk.start(self._open_orders.cancel_foreign())
@@ -66,13 +71,11 @@ class Decisions:
                 feed(pair, OperatorResumed(desk.at(pair), adopt=True))
             elif wants_flat and pair.state.flatten != _REASON and not is_flat(pair.rules, pair.state):
                 feed(pair, FlattenRequested(desk.at(pair), _REASON))
-        if not all(self._is_done(pair, wants_flat) for pair in self._concerned):
+        if not all(self._is_done(pair, wants_flat=wants_flat) for pair in self._concerned):
             return
         if wants_flat and any(self._open_orders.foreign.values()):
             return
-        for pair in self._concerned:
-            if pair.state.flatten == _REASON:
-                feed(pair, OperatorResumed(desk.at(pair)))  # flat: the pair may open again
+        self._let_open_again(self._concerned)
         self._request = None
         positions_e8 = {
             f"{instrument.venue}:{instrument.symbol}": leg.held_e8
@@ -83,7 +86,12 @@ class Decisions:
         desk.reports.log("info", "reconciled", fields)
         answer(self._directory, request.number, fields)
 
-    def _is_done(self, pair: Pair, wants_flat: bool) -> bool:
+    def _let_open_again(self, pairs: Sequence[Pair]) -> None:
+        for pair in pairs:
+            if pair.state.flatten == _REASON and self._is_done(pair, wants_flat=True):
+                self._conductor.feed(pair, OperatorResumed(self._desk.at(pair)))
+
+    def _is_done(self, pair: Pair, *, wants_flat: bool) -> bool:
         if pair.state.halt is not Halt.NONE or any(leg.live for leg in pair.state.legs):
             return False
         return not wants_flat or is_flat(pair.rules, pair.state)

@@ -11,10 +11,10 @@ from typing import Any
 from executor.exposure import Exposure
 from executor.gates import Limits
 from executor.gateway import OrderGateway
-from executor.lane import Rehearsal
+from executor.lane import Rehearsal, Taken
 from executor.learned import Learned
 from executor.margins import Margins
-from executor.messages import At, Event, LegMarket
+from executor.messages import At, LegMarket
 from executor.orders import DOUBTFUL
 from executor.prices import Prices
 from executor.reports import Reports
@@ -45,7 +45,7 @@ class Pair:
     limits: Limits
     was_restored: bool = False  # taken over from an earlier life
     result: PairResult = field(default_factory=PairResult)
-    unsettled: Event | None = None  # what that life had journalled, whose step it may not have finished
+    unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
     fresh: Stages | None = None  # of the signal whose own batch is being sent now
     batches: dict[SignalKind, Batch] = field(default_factory=dict)  # sent and not yet told as slippage
     last_signal_id: int = 0

@@ -28,7 +28,7 @@ _SEQUENCES_FOR_ENTRIES = (1 << SEQUENCE_BITS - 1) - SEQUENCES_KEPT
 
 def on_enter(turn: Turn, event: Enter) -> bool:
     """Take the entry and send both legs; False when it may not be."""
-    rules, state, prices_e8 = turn.rules, turn.state, event.prices_e8
+    rules, prices_e8 = turn.rules, event.prices_e8
     sides, band_bps = _SIDES[event.direction], rules.price_band_bps
     limits_e8 = [
         limit_price_e8(instrument, side, price_e8, band_bps)
@@ -39,19 +39,7 @@ def on_enter(turn: Turn, event: Enter) -> bool:
         gate, value, limit = refusal
         turn.log("info", "signal_refused", signal_id=event.signal_id, gate=gate, value=value, limit=limit)
         return False
-    if state.trade is not None and state.trade.closed_mono_ns:
-        close_books(turn)
-    trade = turn.state.trade or Trade(
-        next_client_order_id(rules, state, 0), event.direction, event.signal_id, 0.0, prices_e8
-    )
-    trade = replace(
-        trade,
-        spread_bps=event.spread_bps,
-        prices_e8=prices_e8,
-        layer=event.layer,
-        hedged_e8=min(abs(state.legs[0].held_e8), abs(state.legs[1].held_e8)),
-    )
-    turn.change(trade=trade, last_signal_id=event.signal_id, plan=Plan.ENTRY, attempt=0)
+    trade = begin_entry(turn, event)
     for leg in (0, 1):
         turn.send(
             leg=leg,
@@ -63,6 +51,25 @@ def on_enter(turn: Turn, event: Enter) -> bool:
             trade_id=trade.trade_id,
         )
     return True
+
+
+def begin_entry(turn: Turn, event: Enter) -> Trade:
+    """Make the entry what the pair is doing; its orders are still to be sent."""
+    rules, state = turn.rules, turn.state
+    if state.trade is not None and state.trade.closed_mono_ns:
+        close_books(turn)
+    trade = turn.state.trade or Trade(
+        next_client_order_id(rules, state, 0), event.direction, event.signal_id, 0.0, event.prices_e8
+    )
+    trade = replace(
+        trade,
+        spread_bps=event.spread_bps,
+        prices_e8=event.prices_e8,
+        layer=event.layer,
+        hedged_e8=min(abs(state.legs[0].held_e8), abs(state.legs[1].held_e8)),
+    )
+    turn.change(trade=trade, last_signal_id=event.signal_id, plan=Plan.ENTRY, attempt=0)
+    return trade
 
 
 def _entry_refusal(turn: Turn, event: Enter, limits_e8: list[int]) -> tuple[str, Any, Any] | None:

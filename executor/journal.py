@@ -4,9 +4,10 @@ A write begins with a version number that only grows. A process killed half-way 
 leaves that copy invalid and the other one whole, so its successor always finds the state before the
 last step or after it, never none.
 
-A signal whose orders leave before its step is journalled as the event it is, a fraction of a state's
-bytes, with the version of the state it meets. The machine being a pure function, state and event are
+A signal whose orders leave before its step is journalled with those orders, a fraction of a state's
+bytes, and with the version of the state it meets. The machine being a pure function, state and event are
 as good as the state after: a successor that finds an event for the newest state takes that step first.
+The orders are kept beside it because the successor's settings may be others, and its step with them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Journal:
         self._table.write(2 * pair_id + version % 2, head + entry.state)
 
     def write_event(self, pair_id: int, event: bytes) -> None:
-        """Keep an event before its orders leave; the next ``write`` settles it."""
+        """Keep a signal and its orders before they leave; the next ``write`` settles it."""
         self._events.write(pair_id, _VERSION.pack(self._versions[pair_id]) + event)
 
     def read_event(self, pair_id: int) -> bytes | None:

@@ -3,8 +3,8 @@
 A full step costs many times what the orders cost that follow from it, and at rest those are known
 beforehand but for their prices. So a step is rehearsed while nothing happens (``rehearse``), with the
 state as it is and a signal like the one expected. When the signal comes and nothing has changed,
-``certain_sends`` says which orders the machine *will* command; the event is journalled, the orders are
-written, and then the machine takes the very step, whose sends must be those that left.
+``certain_sends`` says which orders the machine *will* command; the event is journalled with them, they
+are written, and then the machine takes the very step, whose sends must be those that left.
 
 Certain means: ``step`` with this state and this event gives these sends, whatever else it gives. It
 holds because at rest nothing of a step's sends depends on time but waits that a rehearsal found to be
@@ -20,10 +20,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from executor import machine
-from executor.messages import Enter, Exit, Purpose, Send
-from executor.plans import has_live_order
+from executor.entries import begin_entry
+from executor.messages import Command, Enter, Exit, Purpose, Send
+from executor.plans import has_live_order, trade_to_close
 from executor.pricing import limit_price_e8, openable_e8
 from executor.state import Halt, PairRules, PairState
+from executor.turn import Turn
+from venues.contract import Side
 
 _ENTER, _EXIT = b"N", b"X"
 
@@ -132,18 +135,52 @@ def _with_limit(send: Send, limit_e8: int) -> Send:
 # ------------------------------------------------------------------------------- for the journal
 
 
-def dump_event(event: Enter | Exit) -> bytes:
-    """The event as bytes, to be taken again by a successor."""
-    return (_ENTER if type(event) is Enter else _EXIT) + _encoder.encode(event)
+class Taken(NamedTuple):
+    """A signal and the orders that leave for it before its step is taken."""
+
+    event: Enter | Exit
+    sends: tuple[Send, ...]
 
 
-def load_event(body: bytes) -> Enter | Exit:
-    """The event ``dump_event`` wrote. Raises msgspec.DecodeError if it is not one."""
+def dump_taken(event: Enter | Exit, sends: tuple[Send, ...]) -> bytes:
+    """Both as bytes, to be taken up by a successor."""
+    return (_ENTER if type(event) is Enter else _EXIT) + _encoder.encode((event, sends))
+
+
+def load_taken(body: bytes) -> Taken:
+    """What ``dump_taken`` wrote. Raises msgspec.DecodeError if it is not that."""
     decoder: Any = _enter_decoder if body[:1] == _ENTER else _exit_decoder
-    event: Enter | Exit = decoder.decode(body[1:])
-    return event
+    return Taken(*decoder.decode(body[1:]))
+
+
+def take_up(rules: PairRules, state: PairState, taken: Taken) -> tuple[PairState, list[Command]]:
+    """The step of a signal whose orders may have left already, told by those orders.
+
+    It is the step that ``machine.step`` would take with the rules they left by. Today's may be others: an
+    operator who allows fewer layers, or another price band, does not change what is at the venues.
+    """
+    event, sends = taken
+    turn = Turn(rules, state, event.at)
+    if isinstance(event, Enter):
+        trade = begin_entry(turn, event)
+    else:
+        machine.begin_exit(turn, event)
+        trade = trade_to_close(turn)
+        turn.change(attempt=1)
+    for send in sends:
+        turn.send(
+            leg=send.leg,
+            side=Side(send.side),
+            size_e8=send.size_e8,
+            limit_price_e8=send.limit_price_e8,
+            purpose=Purpose(send.purpose),
+            attempt=send.attempt,
+            trade_id=trade.trade_id,
+        )
+    assert tuple(turn.sends) == sends, f"{sends} left, and this state gives {turn.sends}"
+    return machine.conclude(turn)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_enter_decoder: Final = msgspec.msgpack.Decoder(Enter)
-_exit_decoder: Final = msgspec.msgpack.Decoder(Exit)
+_enter_decoder: Final = msgspec.msgpack.Decoder(tuple[Enter, tuple[Send, ...]])
+_exit_decoder: Final = msgspec.msgpack.Decoder(tuple[Exit, tuple[Send, ...]])

@@ -83,6 +83,7 @@ from executor.positions import (
     take_position,
 )
 from executor.state import (
+    SHUTDOWN,
     Halt,
     PairRules,
     PairState,
@@ -156,8 +157,13 @@ def _on_exit(turn: Turn, event: Exit) -> None:
             limit="HEDGED",
         )
         return
-    turn.change(last_signal_id=max(state.last_signal_id, event.signal_id))
-    if state.trade is not None:
+    begin_exit(turn, event)
+
+
+def begin_exit(turn: Turn, event: Exit) -> None:
+    """Make closing what the pair is doing; its orders are still to be sent."""
+    turn.change(last_signal_id=max(turn.state.last_signal_id, event.signal_id))
+    if turn.state.trade is not None:
         turn.change_trade(exit_reason=event.reason)
     adopt_plan(turn, Plan.EXIT)
 
@@ -281,8 +287,10 @@ def _pass_time(turn: Turn, event: Event) -> None:
 def _on_restarted(turn: Turn, event: Restarted) -> None:
     check_epoch(event.epoch)
     assert event.epoch > turn.state.epoch, "an executor life must have a larger epoch than the last"
-    # A reason not to enter belongs to the life that gave it: the next one looks for itself.
+    # A reason not to enter, or to end flat, belongs to the life that gave it: the next one looks for itself.
     turn.change(epoch=event.epoch, next_read_mono_ns=0, view=None, entries_stopped="")
+    if turn.state.flatten == SHUTDOWN:
+        turn.change(flatten="")
     for number in (0, 1):
         turn.change_leg(number, sequence=0, is_stream_up=False, is_verified=False)
         turn.distrust_reads(number)

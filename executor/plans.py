@@ -324,7 +324,7 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
     touches = [_touch_e8(turn, order) for order in orders]
     if not all(touches):
         return
-    trade = state.trade or _trade_of_remainders(turn)
+    trade = trade_to_close(turn)
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
     band_bps = band_of_attempt_bps(turn, attempt)
@@ -360,9 +360,14 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
         turn.change_trade(retries=trade.retries + 1)
 
 
-def _trade_of_remainders(turn: Turn) -> Trade:
-    """What was too small to be closed belongs to no trade. Should its venue take smaller orders by now,
-    it is closed under a new name; what it cost can only be estimated."""
+def trade_to_close(turn: Turn) -> Trade:
+    """The trade whose orders come next.
+
+    What was too small to be closed belongs to none. Should its venue take smaller orders by now, it is
+    closed under a new name; what it cost can only be estimated.
+    """
+    if turn.state.trade is not None:
+        return turn.state.trade
     legs = turn.state.legs
     direction = sign(legs[0].held_e8) or -sign(legs[1].held_e8)
     turn.ensure_trade(next_client_order_id(turn.rules, turn.state, 0), direction)

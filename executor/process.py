@@ -28,7 +28,7 @@ from executor.gates import limits_of
 from executor.gateway import LoginRefused
 from executor.hearing import Hearing
 from executor.journal import Journal
-from executor.lane import load_event
+from executor.lane import load_taken
 from executor.learned import Learned, learned_file
 from executor.messages import Restarted
 from executor.open_orders import OpenOrders
@@ -303,7 +303,7 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
         ),
         was_restored=known is not None or told is not None,
         result=result,
-        unsettled=load_event(event) if event else None,
+        unsettled=load_taken(event) if event else None,
     )
 
 

@@ -11,7 +11,7 @@ from executor.desk import Desk, Pair
 from executor.messages import EntriesStopped, FlattenRequested
 from executor.open_orders import OpenOrders
 from executor.plans import has_live_order
-from executor.state import Halt, Plan, is_flat
+from executor.state import SHUTDOWN, Halt, Plan, is_flat
 from launch import Stop
 from settings import RuntimeSettings
 from venues.contract import TransportError, VenueError
@@ -36,7 +36,7 @@ async def shut_down(
     for pair in desk.pairs:
         conductor.feed(pair, EntriesStopped(desk.at(pair), "stopping"))
         if runtime.on_shutdown == "flatten":
-            conductor.feed(pair, FlattenRequested(desk.at(pair), "shutdown"))
+            conductor.feed(pair, FlattenRequested(desk.at(pair), SHUTDOWN))
     is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
     finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
     _say(desk, "trades in flight", "finished" if finished else "given up: see what remains")

@@ -50,6 +50,9 @@ PHASE_STEPS: Final[Mapping[PairPhase, Set[PairPhase]]] = {
 assert set(PHASE_STEPS) == set(PairPhase)
 
 
+SHUTDOWN: Final = "shutdown"  # the reason to flatten of a life that is to end flat
+
+
 class Plan(IntEnum):
     """What the orders under way, or the next ones, are for."""
 

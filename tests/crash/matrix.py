@@ -17,11 +17,15 @@ from typing import Final, NamedTuple
 import psycopg
 
 from crashpoints import MOMENTS, POINTS, VARIABLE
+from persistence.journal import journal_directory
+from persistence.restore import holdings_of
 from persistence.server import start_server
+from settings import load_raw, parse_settings
+from shm.held import HeldPair
 from shm.memory import Memory
-from shm.names import PROCESS_STATES
+from shm.names import DATABASE_UP, PROCESS_STATES
 from shm.records import PairPhase
-from tests.crash.stage import CLOSED_BPS, HOLD_BPS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
+from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
 from venues.contract import E8
 
@@ -30,6 +34,7 @@ _REACH_S: Final = 8.0  # a scene that does not pass the point by then does not p
 _SETTLE_S: Final = 60.0
 _STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
+_KILLED: Final = "SIGKILL"
 _REFUSED: Final = "NOT_ENOUGH_MARGIN"
 
 
@@ -90,6 +95,7 @@ class Matrix:
         self.stage = stage
         self._order = stage.config.parent / "crash-at"
         self._done = self._order.with_name(self._order.name + ".done")
+        self._settings = parse_settings(load_raw(stage.config), str(stage.config))
         self._last_death_s = dict.fromkeys(("executor", "feed-vest", "feed-paradex", "detector"), 0.0)
         self.instance: Instance
         self._start()
@@ -157,37 +163,44 @@ class Matrix:
             self._order.unlink(missing_ok=True)
             return Outcome(cell, str(error)[:600])
 
-    def _arm(self, cell: Cell) -> None:
+    def _arm(self, cell: Cell, fate: str) -> None:
         self._done.unlink(missing_ok=True)
         scene = cell.scene if cell.process == "executor" else "-"
         unfinished = self._order.with_name("unfinished")
-        unfinished.write_text(f"{cell.process} {cell.point} {cell.moment} {cell.nth} {scene}")
+        unfinished.write_text(f"{cell.process} {cell.point} {cell.moment} {cell.nth} {scene} {fate}")
         unfinished.rename(self._order)
 
     def _trade(self, cell: Cell) -> Outcome:
+        died_mono_ns = self._play(cell, _KILLED)
+        if died_mono_ns:
+            self._last_death_s[cell.process] = died_mono_ns / 1e9
+            self._wait(lambda: not self._is_running(cell.process), "the death is noticed")
+        self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
+        again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
+        self._wait(self._is_at_rest, "at rest")
+        return Outcome(cell, self._verdict() if died_mono_ns else "not passed", again_s)
+
+    def _play(self, cell: Cell, fate: str) -> int:
+        """Bring the scene about with the fate that waits in it; when it struck, 0 if it did not.
+
+        fate: the signal, and who gets it besides the process that passes the point; see ``crashpoints``.
+        """
         market, is_executor = self.stage.market, cell.process == "executor"
         is_in_trade = cell.scene in ("hold", "exit")
         self._go_to(PairPhase.HEDGED if is_in_trade else PairPhase.FLAT)
         if is_executor:  # it knows the scene itself
-            self._arm(cell)
+            self._arm(cell, fate)
         if cell.scene == "retry":
             self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED)
         elif cell.scene == "unwind":
             self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED, times=None)
         market.gap_bps = {"hold": HOLD_BPS, "exit": CLOSED_BPS}.get(cell.scene, WIDE_BPS)
         if not is_executor:  # as soon as the scene begins
-            self._arm(cell)
+            self._arm(cell, fate)
         is_reached = self._is_reached()
         self.stage.clear_faults()
         market.gap_bps = HOLD_BPS
-        died_mono_ns = int(self._done.read_text()) if is_reached else 0
-        if is_reached:
-            self._last_death_s[cell.process] = died_mono_ns / 1e9
-            self._wait(lambda: not self._is_running(cell.process), "the death is noticed")
-        self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
-        again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if is_reached else 0.0
-        self._wait(self._is_at_rest, "at rest")
-        return Outcome(cell, self._verdict() if is_reached else "not passed", again_s)
+        return int(self._done.read_text()) if is_reached else 0
 
     def _is_reached(self) -> bool:
         deadline_s = time.monotonic() + _REACH_S
@@ -201,7 +214,7 @@ class Matrix:
     def _shut_down(self, cell: Cell) -> Outcome:
         """The executor dies while the whole is being stopped; the next start takes up what it left."""
         self._go_to(PairPhase.HEDGED)
-        self._arm(cell)
+        self._arm(cell, _KILLED)
         self.instance.stop(signal.SIGTERM, timeout_s=90)
         is_reached = self._done.exists()
         self._order.unlink(missing_ok=True)
@@ -239,6 +252,15 @@ class Matrix:
             return f"too much is held: {self.stage.positions_e8}"
         return self.phase.name
 
+    def _wait_for_agreement(self) -> None:
+        """Until journal, database and venues tell the same positions and orders."""
+        self._wait(lambda: self._counter("persistence", "database_state") == DATABASE_UP, "the database")
+        deadline_s = time.monotonic() + _SETTLE_S
+        while wrong := list(self._differences()):
+            if time.monotonic() > deadline_s:
+                raise AssertionError("; ".join(wrong))
+            time.sleep(0.05)
+
     # --- the end ---
 
     def finish(self) -> list[str]:
@@ -250,7 +272,12 @@ class Matrix:
         return wrong + list(self._differences())
 
     def _differences(self) -> Iterator[str]:
+        """What the database or the journal does not tell as the venues do."""
         held = self.stage.positions_e8
+        pair = holdings_of(journal_directory(self._settings)).pairs.get(PAIR, HeldPair(PAIR))
+        told = {leg.partition(":")[0]: size for leg, size in zip(pair.legs, pair.sizes_e8, strict=True)}
+        if {venue: told.get(venue, 0) for venue in held} != held:
+            yield f"positions: the journal says {told}, the venues {held}"
         with psycopg.connect(start_server(Path(self.stage.config.parent / "var"))) as connection:
             rows = connection.execute("select venue, size_base from positions").fetchall()
             stored = {venue: int(size * E8) for venue, size in rows}

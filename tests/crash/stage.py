@@ -34,6 +34,7 @@ from venues.contract import E8
 from venues.registry import hosts
 
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
+PAIR = "btc"
 SIZE_E8 = E8 // 50
 WIDE_BPS, HOLD_BPS, CLOSED_BPS = 12.0, 4.0, -3.0
 _STEP_NS = 50_000_000
@@ -81,7 +82,7 @@ class Stage:
         path = write_config(directory)
         raw = yaml.safe_load(path.read_text())
         raw["mode"] = "live"
-        raw["pairs"] = [{"id": "btc", "base": "BTC", "legs": dict(SYMBOLS), "size_base": "0.02"}]
+        raw["pairs"] = [{"id": PAIR, "base": "BTC", "legs": dict(SYMBOLS), "size_base": "0.02"}]
         raw["strategy"] |= {"entry_bps": 6.0, "exit_bps": 1.0, "cooldown_ms": 100, "signal_ttl_ms": 200}
         raw["execution"] |= {"reconcile_interval_s": 2, "price_band_bps": 5.0}
         raw["risk"] |= {"max_orders_per_minute": 10_000, "max_daily_loss_quote": "100000"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 from crashpoints import POINTS
+from tests.crash.everything import Everything
 from tests.crash.matrix import Cell, Matrix, all_cells
 from tests.crash.stage import a_stage
+from tests.crash.stopped import Stopped
 
 SAMPLE = (
     Cell("executor", "order_send", "after", 1, "entry"),  # one leg has left, the other has not
@@ -22,6 +24,31 @@ def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     with a_stage(runtime__on_shutdown="flatten") as stage:
         matrix = Matrix(stage)
         outcomes = [matrix.run(cell) for cell in SAMPLE]
+        wrong = matrix.finish()
+
+    assert {outcome.result for outcome in outcomes} <= {"FLAT", "HEDGED"}, outcomes
+    assert wrong == []
+
+
+def test_when_everything_dies_at_once_the_next_start_knows_all_of_it() -> None:
+    """Supervisor, processes and database server, while the answer to an order is being taken in."""
+    with a_stage(runtime__on_shutdown="flatten") as stage:
+        matrix = Everything(stage)
+        outcome = matrix.run(Cell("executor", "answer_receive", "before", 1, "entry"))
+        wrong = matrix.finish()
+
+    assert outcome.result in ("FLAT", "HEDGED"), outcome
+    assert wrong == []
+
+
+def test_a_process_that_stops_is_replaced_and_a_stopped_supervisor_stops_nothing() -> None:
+    """The executor hangs with one leg sent; then trading goes on under a supervisor that does not run."""
+    with a_stage(runtime__on_shutdown="flatten") as stage:
+        matrix = Stopped(stage, stopped_s=12.0)
+        outcomes = [
+            matrix.run(Cell("executor", "order_send", "after", 1, "entry")),
+            matrix.run(Cell("supervisor", "-", "after", 1, "entry")),
+        ]
         wrong = matrix.finish()
 
     assert {outcome.result for outcome in outcomes} <= {"FLAT", "HEDGED"}, outcomes

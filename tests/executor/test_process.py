@@ -10,13 +10,29 @@ import pytest
 
 from executor.accounts import simulated_secrets
 from executor.journal import Journal
-from executor.lane import dump_event
-from executor.messages import At, Exit, LegMarket
+from executor.lane import dump_taken
+from executor.machine import step
+from executor.messages import At, Exit, LegMarket, Send
+from executor.rules import rules_of
+from executor.state import load
 from persistence.restore import fold, is_held
 from shm.records import PairPhase
 from simulator.faults import Fault
 from tests.executor.world import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
+
+# Its orders are written, and the venues have the time to take them.
+DIES_BEFORE_THE_STEP = """
+import os, signal, time
+from executor.conductor import Conductor
+step = Conductor._step
+def dying(self, pair, event, ahead=None):
+    if ahead is not None:
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, pair, event)
+Conductor._step = dying
+"""
 
 
 def client_ids(world: World, venue: str) -> list[str]:
@@ -448,7 +464,13 @@ async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life
         # What a kill leaves between an order's first byte and the journalling of the step behind it.
         prices = (LegMarket(True, 50_000 * E8, 50_001 * E8), LegMarket(True, 50_050 * E8, 50_051 * E8))
         journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
-        journal.write_event(0, dump_event(Exit(At(time.monotonic_ns(), prices), 1 << 40, "signal")))
+        entry = journal.read(0)
+        assert entry is not None
+        event = Exit(At(time.monotonic_ns(), prices), 1 << 40, "signal")
+        rules = rules_of(world.settings, world.instruments, 0)
+        _, commands = step(rules, load(entry.state), event)
+        sends = tuple(command for command in commands if isinstance(command, Send))
+        journal.write_event(0, dump_taken(event, sends))
         journal.close()
 
         await world.start(wait_ready=False)
@@ -460,6 +482,31 @@ async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life
         assert world.positions_e8 == (0, 0)
         assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
         assert str(told["client_order_id"]) not in client_ids(world, told["venue"])
+
+
+async def test_orders_that_left_by_settings_of_then_are_known_by_what_they_were() -> None:
+    """The operator's other price band makes other orders of the signal; at the venues are the first ones."""
+    async with a_world() as world:
+        await world.start(prelude=DIES_BEFORE_THE_STEP)
+        await world.settle_templates()
+        world.enter()
+        assert world.process is not None
+        await world.process.wait()
+        assert not world.told("intent_written")
+        world.raw["execution"]["price_band_bps"] = 1.0
+        world.rewrite_launch()
+
+        await world.start(wait_ready=False)
+        await world.until(lambda: len(world.told("intent_written")) == 2, "both intents told")
+        await world.until_phase(PairPhase.HEDGED)
+
+        told = world.told("intent_written")
+        # Five basis points around what the signal saw, not one.
+        assert [line["limit_price_e8"] for line in told] == [50_026 * E8, 50_025 * E8]
+        for line in told:
+            (sent,) = client_ids(world, line["venue"])
+            assert sent.endswith(str(line["client_order_id"]))
+        assert not world.told("halted")
 
 
 async def test_keeping_warm_sends_nothing() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import signal
 
+import pytest
+from msgspec.structs import replace
+
+from executor.journal import Journal
+from executor.state import dump, load
 from persistence.restore import fold
 from shm.held import HeldPair, write_held
 from shm.records import PairPhase
@@ -107,6 +112,40 @@ async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None
         assert "reconcile --adopt" in line["detail"]
         assert refused["value"] == "unexplained position"
         assert world.positions_e8 == (0, 0)
+
+
+async def test_a_life_killed_while_it_ended_flat_does_not_keep_the_next_one_from_opening() -> None:
+    """Its pair machine is taken over, and with it went the wish to close everything: nothing was ever opened
+    again, and no line said why."""
+    async with a_world(runtime__on_shutdown="flatten") as world:
+        await world.start()
+        await world.open()
+        assert world.process is not None
+        world.process.send_signal(signal.SIGTERM)
+        await world.until_told("intent_written", purpose="exit")
+        await world.kill()
+        await world.start()
+        await world.until_phase(PairPhase.FLAT)
+        await world.open()
+
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+
+
+async def test_a_close_the_operator_asked_for_ends_with_the_pair_open_for_entries_again() -> None:
+    """The executor was killed while it closed, and what it had been asked went with the memory: the next one
+    closed, too, and then refused every entry."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        entry = journal.read(0)
+        assert entry is not None
+        journal.write(0, entry._replace(state=dump(replace(load(entry.state), flatten="reconcile"))))
+        journal.close()
+        await world.start(wait_ready=False)
+        await world.until(lambda: world.positions_e8 == (0, 0), "closed")
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "open again")
 
 
 async def test_a_new_life_tells_again_what_it_holds() -> None:
