@@ -30,7 +30,7 @@ from tests.instance import Instance, memory_dir
 from venues.contract import E8
 
 SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
-_REACH_S: Final = 8.0  # a scene that does not pass the point by then does not pass it
+REACH_S: Final = 8.0
 _SETTLE_S: Final = 60.0
 _STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
@@ -89,9 +89,13 @@ def all_cells() -> list[Cell]:
 
 
 class Matrix:
-    """One instance on a stage, and the cells it lives through."""
+    """One instance on a stage, and the cells it lives through.
 
-    def __init__(self, stage: Stage) -> None:
+    reach_s: a scene that does not pass the point by then does not pass it.
+    """
+
+    def __init__(self, stage: Stage, *, reach_s: float = REACH_S) -> None:
+        self._reach_s = reach_s
         self.stage = stage
         self._order = stage.config.parent / "crash-at"
         self._done = self._order.with_name(self._order.name + ".done")
@@ -203,7 +207,7 @@ class Matrix:
         return int(self._done.read_text()) if is_reached else 0
 
     def _is_reached(self) -> bool:
-        deadline_s = time.monotonic() + _REACH_S
+        deadline_s = time.monotonic() + self._reach_s
         while time.monotonic() < deadline_s:
             if self._done.exists() and not self._order.exists():
                 return True

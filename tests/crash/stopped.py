@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shm.records import PairPhase
-from tests.crash.matrix import Cell, Matrix, Outcome
+from tests.crash.matrix import REACH_S, Cell, Matrix, Outcome
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, WIDE_BPS, Stage
 
 STOPPED_S: Final = 30.0
@@ -58,8 +58,8 @@ class Stood(Outcome):
 class Stopped(Matrix):
     """The matrix's instance, one process of it stopped per cell."""
 
-    def __init__(self, stage: Stage, *, stopped_s: float = STOPPED_S) -> None:
-        super().__init__(stage)
+    def __init__(self, stage: Stage, *, stopped_s: float = STOPPED_S, reach_s: float = REACH_S) -> None:
+        super().__init__(stage, reach_s=reach_s)
         self._stopped_s = stopped_s
 
     def _trade(self, cell: Cell) -> Outcome:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import pytest
+
 from crashpoints import POINTS
 from tests.crash.everything import Everything
 from tests.crash.matrix import Cell, Matrix, all_cells
 from tests.crash.stage import a_stage
 from tests.crash.stopped import Stopped
 
+PATIENCE_S = 60.0  # every point here is in its scene, on a slow machine, too
 SAMPLE = (
     Cell("executor", "order_send", "after", 1, "entry"),  # one leg has left, the other has not
     Cell("persistence", "journal_sync", "before", 1, "exit"),
@@ -19,10 +22,11 @@ SAMPLE = (
 )
 
 
+@pytest.mark.timeout(600)
 def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     """Real processes, real venues, the real supervisor; database and venues agree at the end."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Matrix(stage)
+        matrix = Matrix(stage, reach_s=PATIENCE_S)
         outcomes = [matrix.run(cell) for cell in SAMPLE]
         wrong = matrix.finish()
 
@@ -30,10 +34,11 @@ def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     assert wrong == []
 
 
+@pytest.mark.timeout(600)
 def test_when_everything_dies_at_once_the_next_start_knows_all_of_it() -> None:
     """Supervisor, processes and database server, while the answer to an order is being taken in."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Everything(stage)
+        matrix = Everything(stage, reach_s=PATIENCE_S)
         outcome = matrix.run(Cell("executor", "answer_receive", "before", 1, "entry"))
         wrong = matrix.finish()
 
@@ -41,10 +46,11 @@ def test_when_everything_dies_at_once_the_next_start_knows_all_of_it() -> None:
     assert wrong == []
 
 
+@pytest.mark.timeout(600)
 def test_a_process_that_stops_is_replaced_and_a_stopped_supervisor_stops_nothing() -> None:
     """The executor hangs with one leg sent; then trading goes on under a supervisor that does not run."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Stopped(stage, stopped_s=12.0)
+        matrix = Stopped(stage, stopped_s=12.0, reach_s=PATIENCE_S)
         outcomes = [
             matrix.run(Cell("executor", "order_send", "after", 1, "entry")),
             matrix.run(Cell("supervisor", "-", "after", 1, "entry")),
