@@ -117,6 +117,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "journal_writable": "the disk takes the journal again",
     "event_unstorable": "an event's rows could not be stored for what it says; its line was",
     "events_lost": "events did not fit a queue and were only printed",
+    # alerts
+    "alert": "something stands, is over or has happened that a person is told of: severity, key, text",
+    "alert_sent": "a target has taken alerts",
+    "alert_failed": "a target did not take alerts; they are sent again",
+    "alert_dropped": "a target was away for so long that an alert had to make room",
     # simulator
     "simulator_ready": "both venues listen; ports and market",
     "fault_began": "a fault script of the simulator does from now on what it says",

@@ -34,7 +34,7 @@ E8 = 100_000_000
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else has to be told that it exists.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
-PROCESSES = ("feed", "detector", "executor", "persistence", "simulator")
+PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
 
 
 class Problem(NamedTuple):
@@ -95,6 +95,19 @@ def _only_known_venues(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
+def _list_as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_LOOPBACK = r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?(/|$)"
+
+
+def require_secure_url(value: str) -> str:
+    if value and not re.match(rf"^(https|wss)://|^(http|ws)://{_LOOPBACK}", value):
+        raise ValueError("must begin with https:// or wss:// (plain http and ws for loopback hosts only)")
+    return value.rstrip("/")
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
@@ -124,18 +137,12 @@ class VenueSettings(Section):
     public_encoding: Literal["default", "json"] = "default"
     maintenance: tuple[MaintenanceWindow, ...] = ()
 
-    @field_validator("maintenance", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _as_tuple = field_validator("maintenance", mode="before")(_list_as_tuple)
 
     @field_validator("rest_url", "public_ws_url", "private_ws_url")
     @classmethod
     def _secure(cls, value: str) -> str:
-        loopback = r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?(/|$)"
-        if value and not re.match(rf"^(https|wss)://|^(http|ws)://{loopback}", value):
-            raise ValueError("must begin with https:// or wss:// (plain http and ws for loopback hosts only)")
-        return value.rstrip("/")
+        return require_secure_url(value)
 
 
 class StrategySettings(Section):
@@ -303,10 +310,7 @@ class SimulatorSettings(Section):
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
     faults: tuple[str, ...] = ()  # fault scripts as ``python -m simulator --fault`` takes them
 
-    @field_validator("faults", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _as_tuple = field_validator("faults", mode="before")(_list_as_tuple)
 
 
 class PaperVenueSettings(Section):
@@ -333,6 +337,93 @@ class PaperSettings(Section):
         return {venue: value.get(venue) or PaperVenueSettings() for venue in KNOWN_VENUES}
 
 
+# A name to look up, never the secret itself: a value of another shape is refused without being shown.
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+ALERT_KINDS = (
+    *("naked", "halted", "doubt", "unexplained", "disagreement", "loss", "breaker", "kill", "paused"),
+    *("crash", "restarts", "supervisor", "stall", "venue", "database", "journal", "lease", "error", "life"),
+)
+
+
+class TelegramSettings(Section):
+    """A bot that writes into a chat."""
+
+    token_env: EnvironmentName
+    chat_id: Annotated[str, Field(pattern=r"^(-?\d{1,32}|@[A-Za-z][A-Za-z0-9_]{1,63})$")]
+    api_url: str = "https://api.telegram.org"
+
+    _secure = field_validator("api_url")(require_secure_url)
+
+
+class MailSettings(Section):
+    """A mail server that takes our messages. Without ``user`` it is not logged in to."""
+
+    server: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
+    port: Port = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")]
+    to: tuple[Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")], ...]
+    user: str = ""
+    password_env: EnvironmentName | None = None
+
+    _as_tuple = field_validator("to", mode="before")(_list_as_tuple)
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        if not self.to:
+            raise ValueError("to must name at least one address")
+        if bool(self.user) != bool(self.password_env):
+            raise ValueError("user and password_env belong together")
+        if self.security == "none" and not re.match(_LOOPBACK, self.server):
+            raise ValueError("security none is for a mail server on this machine; use starttls or tls")
+        return self
+
+
+class AlertsSettings(Section):
+    """Who is told when something needs a person. Nothing is sent unless a target is named."""
+
+    telegram: TelegramSettings | None = None
+    discord_env: EnvironmentName | None = None
+    webhook_env: EnvironmentName | None = None
+    mail: MailSettings | None = None
+    on: tuple[str, ...] = ALERT_KINDS
+    min_severity: Literal["info", "warning", "critical"] = "warning"
+    repeat_s: Annotated[float, Field(ge=0, le=604_800)] = 900.0
+    remind_s: Annotated[float, Field(ge=0, le=604_800)] = 21_600.0
+    max_per_minute: Annotated[int, Field(ge=1, le=600)] = 20
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 200
+    naked_ms: Milliseconds = 3_000
+    stall_s: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+    venue_lost_s: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+    doubt_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    database_away_s: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+
+    _as_tuple = field_validator("on", mode="before")(_list_as_tuple)
+
+    @field_validator("on")
+    @classmethod
+    def _known_kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(ALERT_KINDS))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no kind of alert; known are {', '.join(ALERT_KINDS)}")
+        return value
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Environment variables that the configured targets need."""
+        named = (
+            self.telegram and self.telegram.token_env,
+            self.discord_env,
+            self.webhook_env,
+            self.mail and self.mail.password_env,
+        )
+        return tuple(name for name in named if name)
+
+    @property
+    def has_target(self) -> bool:
+        return any((self.telegram, self.discord_env, self.webhook_env, self.mail))
+
+
 class Settings(Section):
     """The whole configuration, resolved."""
 
@@ -347,12 +438,10 @@ class Settings(Section):
     runtime: RuntimeSettings = RuntimeSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     paper: PaperSettings = PaperSettings()
+    alerts: AlertsSettings = AlertsSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("pairs", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _as_tuple = field_validator("pairs", mode="before")(_list_as_tuple)
 
     _known_venues = field_validator("venues")(_only_known_venues)
 
@@ -457,6 +546,8 @@ def _problem(item: Any) -> Problem:
     if kind == "missing":
         return Problem(key, "", "is missing and has no default")
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else repr(value)[:80]
+    if key.endswith("_env"):  # whoever wrote the secret itself there is not to read it in a log
+        return Problem(key, "", "must be the NAME of an environment variable, such as TANDEM_WEBHOOK")
     if isinstance(value, float) and not math.isfinite(value):
         message = "must be a finite number"
     return Problem(key, shown, message.removeprefix("Value error, "))

@@ -58,6 +58,7 @@ VERSION: Final = "0.1.0"
 _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
 _STEADY_S = 10.0  # a process that lived this long did not die young
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
+_ASIDE_BACKOFF_S = 60.0  # before any further restart of a process that trading does not need
 _TURN_S = 0.1
 _KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
 
@@ -102,6 +103,7 @@ class Child:
     secrets: frozenset[str]  # environment names this process alone may see
     counters: CounterTable
     bell_fds: tuple[int, ...] = ()
+    is_vital: bool = True  # False: trading goes on without it, however often it dies
     state: ProcessState = ProcessState.STOPPED
     process: subprocess.Popen[bytes] | None = None
     started_mono_s: float = 0.0
@@ -146,6 +148,7 @@ class Supervisor:
         service_manager: ServiceManager | None = None,
     ) -> None:
         self._settings = settings
+        self._secret_names = all_secret_names() | set(settings.alerts.secret_names)
         self._log = log
         self._counters = counters
         self._heartbeat = counters.index("heartbeat_mono_ns")
@@ -197,7 +200,7 @@ class Supervisor:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name not in all_secret_names() or name in child.secrets
+            if name not in self._secret_names or name in child.secrets
         }
         child.process = subprocess.Popen(
             [*child.command, "--epoch", str(self._epochs.next())],
@@ -240,14 +243,15 @@ class Supervisor:
             return
         lived_s = time.monotonic() - child.started_mono_s
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _STEADY_S else 1
-        if code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S):
+        is_hopeless = code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S)
+        if is_hopeless and child.is_vital:
             self._enter(child, ProcessState.FATAL, exit_code=code, detail=child.last_stderr)
             if self._is_stopping:
                 return  # told; the others are to end in their order all the same
             why = child.last_stderr or f"ended with exit code {code}"
             exit_code = EXIT_UNUSABLE if code == EXIT_UNUSABLE else 1
             raise Fatal(exit_code, f"{child.name}: {why}")
-        delay_s = _BACKOFF_S[child.quick_deaths - 1]
+        delay_s = _ASIDE_BACKOFF_S if is_hopeless else _BACKOFF_S[child.quick_deaths - 1]
         child.retry_mono_s = time.monotonic() + delay_s
         self._counters.add(self._counters.index("restarts_total"))
         self._enter(
@@ -367,6 +371,7 @@ class Supervisor:
         self._log.info("processes_stopped", exit_code=exit_code)
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
+        self._end({"alerts"}, _KILL_AFTER_S)  # it tells how the others have ended
         return exit_code
 
     def _end_executor(self, patience_s: float) -> bool:
@@ -507,6 +512,7 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
     elif arguments.live:
         problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
     problems += fault_problems(settings.simulator.faults)
+    problems += alert_problems(settings, arguments.env_file)
     if problems:
         raise SettingsError(str(arguments.config), problems)
 
@@ -522,6 +528,20 @@ def fault_problems(faults: Sequence[str]) -> list[Problem]:
     return problems
 
 
+def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
+    """Secrets that ``alerts`` names and that are not there, or that belong to somebody else."""
+    wanted = settings.alerts.secret_names
+    present = read_secrets(wanted, env_file)
+    taken = all_secret_names()
+    return [
+        Problem("alerts", name, "is a key of trading or of the database; alerts need a name of their own")
+        if name in taken
+        else Problem(name, "", f"is named in alerts and missing: set it in {env_file} or the environment")
+        for name in wanted
+        if name in taken or name not in present
+    ]
+
+
 def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
     """Environment names the venues of these settings read, and whether each must be there."""
     return [
@@ -531,7 +551,7 @@ def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
 
 def present_secrets(settings: Settings, env_file: Path) -> frozenset[str]:
     """Which of the secrets are set. Their values are dropped at once."""
-    wanted = (*(name for name, _ in needed_secrets(settings)), "DATABASE_URL")
+    wanted = (*(name for name, _ in needed_secrets(settings)), "DATABASE_URL", *settings.alerts.secret_names)
     return frozenset(read_secrets(wanted, env_file))
 
 
@@ -545,6 +565,7 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     """The settings as they would be used, defaults included; of secrets only whether they are set."""
     present = present_secrets(settings, env_file)
     names_wanted = [name for name, _ in needed_secrets(settings)] + ["DATABASE_URL"]
+    names_wanted += settings.alerts.secret_names
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
@@ -631,7 +652,10 @@ def memory_plan(settings: Settings) -> MemoryPlan:
         ring_cells=settings.runtime.ring_cells,
         signal_queue_bytes=65_536,
         event_queue_bytes=settings.runtime.event_queue_kib * 1024,
-        event_sources=("supervisor", *feeds, "detector", "executor"),
+        event_sources=(
+            *("supervisor", *feeds, "detector", "executor"),
+            *(("alerts",) if settings.alerts.has_target else ()),
+        ),
     )
 
 
@@ -647,6 +671,8 @@ def counter_names(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence
     )
     tables["executor"] = (list(names.EXECUTOR_COUNTERS), list(names.EXECUTOR_HISTOGRAMS))
     tables["persistence"] = (list(names.PERSISTENCE_COUNTERS), [])
+    if settings.alerts.has_target:
+        tables["alerts"] = (list(names.ALERTS_COUNTERS), [])
     if settings.mode == "sim":
         tables["simulator"] = (list(names.SIMULATOR_COUNTERS), [])
     return {**tables, "supervisor": (names.supervisor_counters(tables), [])}
@@ -693,6 +719,10 @@ def _start_all(
     database = persistence.counters.index("database_state")
     if not supervisor.wait_until(lambda: persistence.counters.get(database) != names.DATABASE_UNTRIED):
         return
+    if settings.alerts.has_target:
+        command = [sys.executable, "-m", "tools", "alerts", "--memory", str(memory.directory)]
+        secrets = frozenset(settings.alerts.secret_names)
+        supervisor.start(Child("alerts", command, secrets, memory.counters("alerts"), is_vital=False))
     # Another host may have traded on these accounts, by a clock that is ahead of ours.
     supervisor.begin_epochs_above(persistence.counters.get(persistence.counters.index("lease_epoch")))
     # Paper has no use for keys, so it cannot lose them.

@@ -15,6 +15,7 @@ from executor.operator import Operator
 from executor.plans import has_live_order
 from executor.state import Halt
 from executor.switches import Switches
+from shm import names
 from shm.records import PairPhase
 
 TURN_S = 0.05
@@ -76,6 +77,7 @@ class Chores:
         self._operator.look()
         self._follow_gates()
         self._operator.acknowledge()
+        self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
         if now_s - self._published_s >= PUBLISH_S:
@@ -105,6 +107,7 @@ class Chores:
     def _follow_gates(self) -> None:
         """Tell machines and detector when a reason not to enter comes or goes."""
         common = self._why_no_entries()
+        self._desk.reports.set("entries_stopped", _stop_number(common))
         for pair in self._desk.pairs:
             reason = common or self._operator.why_no_entries(pair)
             if pair.entries_stopped != reason:
@@ -112,6 +115,19 @@ class Chores:
                 at = self._desk.at(pair)
                 self._conductor.feed(pair, EntriesStopped(at, reason) if reason else EntriesAllowed(at))
                 self._conductor.publish(pair)
+
+    def _show_limits(self) -> None:
+        """What the day's limits and the breaker go by, for those who watch."""
+        desk, now_mono_ns = self._desk, time.monotonic_ns()
+        reports = desk.reports
+        reports.set("result_today_e8", desk.results.today_e8)
+        reports.set("best_today_e8", desk.results.best_e8)
+        reports.set("naked_today_us", desk.naked_today_ns(now_mono_ns) // 1_000)
+        breaker = names.BREAKER_CLOSED
+        if desk.breaker.has_tripped:
+            is_open = desk.breaker.is_open(now_mono_ns)
+            breaker = names.BREAKER_OPEN if is_open else names.BREAKER_HALF_OPEN
+        reports.set("breaker", breaker)
 
     def _why_no_entries(self) -> str:
         desk, risk = self._desk, self._desk.settings.risk
@@ -192,3 +208,8 @@ class Chores:
                 self._swept_s[venue] = now_s
                 self._desk.start(self._open_orders.sweep(venue))
                 self._desk.start(self._desk.margins.read(gateway))
+
+
+def _stop_number(reason: str) -> int:
+    """A reason's place in ``ENTRY_STOPS``; "<venue>: <its own word>" is a venue that is closed."""
+    return names.ENTRY_STOPS.index("venue closed" if ": " in reason else reason)

@@ -69,6 +69,7 @@ def main() -> None:
     drain = Drain(launch, journal, holdings, own_lines, lambda: writer.stored_number)
     index, counters = launch.counters.index, launch.counters
     state, lease_lost, lease_epoch = index("database_state"), index("lease_lost"), index("lease_epoch")
+    disagreements = index("disagreements")
     writer.start()
     try:
         while not launch.stop.is_set():
@@ -80,6 +81,7 @@ def main() -> None:
             counters.set(lease_epoch, writer.lease_epoch)
             counters.set(lease_lost, int(writer.is_lease_lost))
             counters.set(state, writer.state)
+            counters.set(disagreements, writer.disagreement_count)
             writer.end_silence()
             if not drain.turn():
                 time.sleep(_IDLE_S)

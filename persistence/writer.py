@@ -72,6 +72,11 @@ class DatabaseWriter(threading.Thread):
         self._end_at_mono_s: float | None = None  # set once no more events will come
         self._wake = threading.Event()
 
+    @property
+    def disagreement_count(self) -> int:
+        """Positions on which executor and venue have differed for longer than a trade takes."""
+        return len(self._disagreements)
+
     def finish(self, patience_s: float, beat: Callable[[], None]) -> None:
         """No more events will come: store what is journalled, within the patience."""
         self._end_at_mono_s = time.monotonic() + patience_s

@@ -89,8 +89,20 @@ EXECUTOR_COUNTERS = {
     "fees_e8_total": "fees of closed trades, quote currency times 10**8",
     "net_e8_total": "result of closed trades after fees, quote currency times 10**8",
     "naked_us_total": "time in which legs differed, over closed trades",
+    "entries_stopped": "why nothing is opened anywhere: index into ENTRY_STOPS, 0 when entries may leave",
+    "breaker": "0 closed, 1 open, 2 half open: one entry may try",
+    "result_today_e8": "realised since midnight UTC, quote currency times 10**8",
+    "best_today_e8": "the best that has been since midnight UTC, at least 0",
+    "naked_today_us": "how long legs have stood alone since midnight UTC",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
+# What stops entries everywhere, in the order in which the executor asks: one hides those behind it.
+ENTRY_STOPS = (
+    *("", "kill latch", "stopping", "paused", "lease lost", "journal full", "open orders of others"),
+    *("unexplained position", "breaker", "venue closed", "daily loss", "drawdown", "naked budget"),
+    "margin unknown",
+)
+BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN = 0, 1, 2
 EXECUTOR_HISTOGRAMS = {
     "decided_to_seen": "signal decided by the detector to seen by the executor",
     "seen_to_checked": "signal seen to past the gates before the wire",
@@ -113,10 +125,21 @@ PERSISTENCE_COUNTERS = {
     "spool_bytes": "size of the journal files that hold them",
     "journal_full": "1 while the journal or its disk takes no more than what must be: no new entries",
     "lease_lost": "1 while another instance has the lease of one of our accounts: no new entries",
+    "disagreements": "positions on which executor and venue have differed for half a minute",
     "lease_epoch": "newest process life that anybody trading on our accounts has had",
     "database_state": "0 not tried yet, 1 the database answers, 2 it is away",
 }
 SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}
+ALERTS_COUNTERS = {
+    "heartbeat_mono_ns": "last turn of the loop",
+    "raised_total": "alerts raised, those left out by alerts.on included",
+    "sent_total": "messages a target has taken",
+    "failed_total": "attempts a target has not taken; each is repeated",
+    "dropped_total": "alerts that did not fit a target's queue",
+    "waiting": "alerts that wait for a target now",
+    "settled_number": "newest event of the journal of which every target has taken what it is told",
+    "events_refused_total": "events that did not fit the queue to persistence",
+}
 SUPERVISOR_COUNTERS = {
     "heartbeat_mono_ns": "last turn of the loop",
     "started_mono_ns": "when the instance began",

@@ -18,6 +18,7 @@ from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "alerts": "tell a person by Telegram, Discord, webhook or mail when the instance needs one",
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "costs": "learned slippage and funding of each contract",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",

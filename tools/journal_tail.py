@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-from persistence.journal import files, first_number, read_entries, read_file_head, record_after
+from persistence.journal import Entry, files, first_number, read_entries, read_file_head, record_after
 
 _REACH = 1 << 18  # bytes looked back into; several hundred events
 
@@ -28,10 +28,15 @@ class JournalTail:
 
     def __init__(self, directory: Path, keep: int | None) -> None:
         self._directory = directory
-        self.payloads: deque[bytes] = deque(maxlen=keep)
+        self.entries: deque[Entry] = deque(maxlen=keep)
         self._path: Path | None = None
         self._has_begun = False
         self._place: _Place | None = None  # None: at the beginning of the file
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """Log lines, oldest first."""
+        return [entry.payload for entry in self.entries]
 
     def poll(self) -> None:
         """Take in what was written since the last call."""
@@ -56,7 +61,7 @@ class JournalTail:
                     self._place = _Place(file.tell(), first_number(path) - 1, head.previous_checksum)
                 file.seek(self._place.offset)
                 for entry in read_entries(file, self._place.number + 1, self._place.checksum):
-                    self.payloads.append(entry.payload)
+                    self.entries.append(entry)
                     self._place = _Place(entry.end, entry.number, entry.checksum)
         except FileNotFoundError:
             return  # stored and removed meanwhile

@@ -22,9 +22,7 @@ from settings import E8, Settings, load_raw, parse_settings
 from shm.memory import Memory
 from shm.names import PROCESS_STATES
 from shm.records import PairPhase
-from shm.segment import SegmentError
-from tools.instance import instance_directory
-from tools.snapshot import Snapshot, Watcher
+from tools.snapshot import Finder, Snapshot
 
 # Powers of two, where the processes' own buckets end too.
 _BOUNDS_NS: Final = tuple(1 << bits for bits in range(12, 34, 2))
@@ -64,12 +62,10 @@ class InstanceCollector(Collector):
     """Reads the instance anew at every scrape, and finds it again after a restart."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._watcher: Watcher | None = None
-        self._inode = 0
+        self._finder = Finder(settings)
 
     def collect(self) -> Iterator[Metric]:
-        watcher = self._find()
+        watcher = self._finder.find()
         yield _gauge("tandem_up", "1 while an instance runs", float(watcher is not None))
         if watcher is not None:
             snapshot = watcher.read()
@@ -78,16 +74,6 @@ class InstanceCollector(Collector):
             yield from _pairs(snapshot)
             yield from _trading(snapshot)
             yield from _stages(watcher.directory, snapshot)
-
-    def _find(self) -> Watcher | None:
-        try:
-            directory = instance_directory(self._settings)
-            inode = directory.stat().st_ino
-            if self._watcher is None or inode != self._inode:
-                self._watcher, self._inode = Watcher(self._settings, directory), inode
-        except (SegmentError, FileNotFoundError):
-            self._watcher = None
-        return self._watcher
 
 
 def _instance(now: Snapshot) -> Iterable[Metric]:

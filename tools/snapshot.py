@@ -19,7 +19,7 @@ from shm.memory import Memory
 from shm.names import PROCESS_STATES, Gate
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
 from shm.segment import SegmentError
-from tools.instance import LatencyRow, latency_rows
+from tools.instance import LatencyRow, instance_directory, latency_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class Snapshot:
     is_paused: bool
     operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
     is_supervised: bool  # the supervisor has turned lately
+    is_killed: bool  # the latch in memory is pulled; the one on disk is a file
     pairs: Sequence[PairShown]
     processes: Sequence[ProcessShown]
     feeds: Sequence[FeedShown]
@@ -107,6 +108,7 @@ class Watcher:
             )
         self._pairs = memory.pairs()
         self._tops = {venue: memory.tops(venue) for venue in memory.plan.venues}
+        self._latch = memory.latch()
         processes = sorted(path.name.removeprefix("counters.") for path in directory.glob("counters.*"))
         self._tables: dict[str, CounterTable] = {name: memory.counters(name) for name in processes}
 
@@ -124,6 +126,7 @@ class Watcher:
             is_paused=bool(own["entries_paused"] or heeded.paused_by),
             operator=heeded,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
+            is_killed=self._latch.get(0) != 0,
             pairs=[self._pair(number, counters["detector"]) for number in range(len(self._settings.pairs))],
             processes=[
                 ProcessShown(
@@ -179,6 +182,27 @@ class Watcher:
         # An age is taken against a clock read after the quote: it can never come out negative.
         age_ms = None if quote is None else (time.monotonic_ns() - quote.recv_mono_ns) / 1e6
         return LegShown(leg, quote, age_ms)
+
+
+class Finder:
+    """The instance of some settings, found again after every restart of it."""
+
+    def __init__(self, settings: Settings, directory: Path | None = None) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._watcher: Watcher | None = None
+        self._inode = 0
+
+    def find(self) -> Watcher | None:
+        """None while no instance runs. The same object as long as it is the same instance."""
+        try:
+            directory = self._directory or instance_directory(self._settings)
+            inode = directory.stat().st_ino
+            if self._watcher is None or inode != self._inode:
+                self._watcher, self._inode = Watcher(self._settings, directory), inode
+        except (SegmentError, FileNotFoundError):
+            self._watcher = None
+        return self._watcher
 
 
 def _age(now_mono_ns: int, then_mono_ns: int, unit_ns: float) -> float | None:

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
@@ -238,9 +237,9 @@ class Recorder:
     def _poll_journal(self) -> None:
         """Lines of this run since the recording began."""
         self._journal.poll()
-        lines: deque[bytes] = self._journal.payloads
-        while lines:
-            line = lines.popleft()
+        entries = self._journal.entries
+        while entries:
+            line = entries.popleft().payload
             fields = orjson.loads(line)
             at_mono_ns = fields.get("mono_ns", 0)
             if fields.get("run_id") == self.run_id and at_mono_ns >= self._began_mono_ns:
