@@ -121,6 +121,14 @@ class Stage:
 
         return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(30)
 
+    def wait_for_accounts(self) -> None:
+        """Until somebody has registered at both venues: ``running`` says that processes run, not that they
+        have logged in."""
+        deadline_s = time.monotonic() + 60.0
+        while not self.ask(lambda sim: all(venue.account_ids for venue in sim.exchanges.values())):
+            assert time.monotonic() < deadline_s, "nobody registers at the venues"
+            time.sleep(0.02)
+
     def add_fault(self, venue: str, point: str, **fields: Any) -> Fault:
         return self.ask(lambda simulator: simulator.fronts[venue].faults.add(Fault(point, **fields)))
 

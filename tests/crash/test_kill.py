@@ -57,6 +57,7 @@ def hold(stage: Stage, *, vest_e8: int, paradex_e8: int) -> None:
             ):
                 exchange.execute(exchange.submit(exchange.account_ids[0], new).order_id)
 
+    stage.wait_for_accounts()
     stage.ask(trade)
 
 
