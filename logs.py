@@ -6,8 +6,8 @@ persistence: what the log says and what the database holds is one thing. The det
 not touch a file descriptor, only pushes; persistence prints its lines for it.
 
 Secrets are kept out by construction: values are numbers, booleans, text and plain containers of
-them, any other object is shown as its type's name alone; and a process that has read a secret
-registers it, after which no line of that process can contain it whatever field it came in.
+them, any other object is shown as its type's name alone; and every text passes ``redaction``, which
+knows the secrets that this process has read or was granted, whatever field they come in.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any, Final
 
 import orjson
 import structlog
+
+from redaction import redact
 
 # Stable names; an operator's jq lines depend on them. A sentence each, shown by the docs.
 EVENTS: Final[Mapping[str, str]] = {
@@ -135,15 +137,6 @@ _TEXT_MAX: Final = 4_000  # characters of one value: a venue may answer with a p
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Log = structlog.typing.FilteringBoundLogger
 
-_secrets: list[str] = []
-
-
-def register_secret(value: str) -> None:
-    """From now on this process replaces ``value`` by ``***`` wherever it appears in a line."""
-    if value and value not in _secrets:
-        _secrets.append(value)
-        _secrets.sort(key=len, reverse=True)
-
 
 def make_log(
     process: str,
@@ -248,11 +241,7 @@ def _stamp(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def _render(_: object, __: str, event: MutableMapping[str, Any]) -> bytes:
-    line = orjson.dumps({key: _plain(value) for key, value in event.items()})
-    for secret in _secrets:
-        if secret.encode() in line:
-            line = line.replace(secret.encode(), b"***")
-    return line
+    return orjson.dumps({key: _plain(value) for key, value in event.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -261,6 +250,7 @@ def _plain(value: Any) -> Any:
         case Enum():
             return _plain(value.value)
         case str():
+            value = redact(value)  # before it is cut, and before JSON escapes what is in it
             return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
         case None | bool() | int() | float():
             return value

@@ -142,6 +142,8 @@ class VenueSettings(Section):
     @field_validator("rest_url", "public_ws_url", "private_ws_url")
     @classmethod
     def _secure(cls, value: str) -> str:
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("must hold no user or password: secrets belong into .env, see .env.example")
         return require_secure_url(value)
 
 
@@ -545,12 +547,17 @@ def _problem(item: Any) -> Problem:
         return Problem(key, "", "unknown key; remove it or correct its spelling")
     if kind == "missing":
         return Problem(key, "", "is missing and has no default")
-    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else repr(value)[:80]
+    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else _without_password(repr(value))[:80]
     if key.endswith("_env"):  # whoever wrote the secret itself there is not to read it in a log
         return Problem(key, "", "must be the NAME of an environment variable, such as TANDEM_WEBHOOK")
     if isinstance(value, float) and not math.isfinite(value):
         message = "must be a finite number"
     return Problem(key, shown, message.removeprefix("Value error, "))
+
+
+def _without_password(text: str) -> str:
+    """A URL is shown without what stands before the last @ of its authority."""
+    return re.sub(r"://[^/\s]*@", "://***@", text)
 
 
 class _StrictLoader(yaml.SafeLoader):

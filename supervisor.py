@@ -29,10 +29,11 @@ from claim import LAST_WORDS_S, Inheritance, account_locks, instance_directory
 from control.channel import Channel
 from control.commands import Commands
 from epochs import Epochs
-from executor.accounts import account_names
+from executor.accounts import account_names, register_keys
 from launch import EXIT_UNUSABLE, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
+from redaction import guard_stderr
 from service_manager import ServiceManager
 from settings import (
     KNOWN_VENUES,
@@ -452,6 +453,7 @@ class Supervisor:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
     log = make_log("supervisor", run_id="-")
+    register_keys(arguments.env_file)
     try:
         settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
         check_mode(settings, arguments)
@@ -777,4 +779,5 @@ def summary(settings: Settings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    guard_stderr()
     sys.exit(main())

@@ -16,8 +16,8 @@ import launch
 from executor.gateway import Listener
 from executor.live import LiveGateway
 from executor.rules import ORDER_LIFE_MS
-from logs import register_secret
-from settings import Settings, read_secrets
+from redaction import register_secret
+from settings import KNOWN_VENUES, Settings, read_secrets
 from venues.contract import HttpRequest, Trading, VenueHosts
 from venues.registry import Secret, credentials, hosts, secrets_of, venue_module
 from venues.rest_client import InsecureUrl, require_secure
@@ -71,6 +71,13 @@ def make_trading(
     known = inspect.signature(make).parameters
     options = {name: value for name, value in wishes.items() if name in known}
     return make(where, credentials(venue, secrets), recv_window_ms=ORDER_LIFE_MS, **options)
+
+
+def register_keys(env_file: Path) -> None:
+    """Let no text of this process show a key or the database's address that lie in the environment."""
+    items = [item for venue in KNOWN_VENUES for item in secrets_of(venue) if _is_key(item)]
+    for value in read_secrets((*(item.name for item in items), "DATABASE_URL"), env_file).values():
+        register_secret(value)
 
 
 def account_names(settings: Settings, env_file: Path) -> tuple[str, ...]:

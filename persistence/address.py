@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from logs import register_secret
+from redaction import register_secret
 
 # A server that answers with one of these will answer with it again: the address is wrong, or the
 # database was never made. Connection failures carry no SQLSTATE, only the server's text; one in

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,22 +26,49 @@ PATIENCE_S = 90.0
 WATCHDOG_S = 1.0
 
 
-class Listener:
-    """systemd's end of the socket: every datagram, and what was told so far."""
+def told_in(datagram: bytes) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in datagram.decode().split("\n"))
+
+
+class Mailbox:
+    """systemd's end of the socket. What was sent lies there at once: nothing has to be waited for."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
+
+    def take(self) -> dict[str, str] | None:
+        """The next datagram; None when there is none."""
+        try:
+            return told_in(self._socket.recv(65_536, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Listener:
+    """systemd's end, read all the time as systemd does, for an instance that tells when it likes."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address)
+        self._incoming: queue.Queue[dict[str, str]] = queue.Queue()
         self.told: list[dict[str, str]] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with self._socket:
+            while datagram := self._socket.recv(65_536):
+                self._incoming.put(told_in(datagram))
 
     def next(self, patience_s: float = PATIENCE_S) -> dict[str, str] | None:
         """The next datagram; None when none came in time."""
-        self._socket.settimeout(patience_s)
         try:
-            text = self._socket.recv(65_536).decode()
-        except TimeoutError:
+            self.told.append(self._incoming.get(timeout=patience_s))
+        except queue.Empty:
             return None
-        self.told.append(dict(line.split("=", 1) for line in text.split("\n")))
         return self.told[-1]
 
     def wait_for(self, name: str, value: str = "") -> dict[str, str]:
@@ -56,7 +85,7 @@ class Listener:
             pass
 
     def close(self) -> None:
-        self._socket.close()
+        self._socket.shutdown(socket.SHUT_RDWR)  # an empty read ends the thread
 
 
 @pytest.fixture
@@ -64,6 +93,13 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
     listener = Listener(str(tmp_path / "notify"))
     yield listener
     listener.close()
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[Mailbox]:
+    mailbox = Mailbox(str(tmp_path / "notify"))
+    yield mailbox
+    mailbox.close()
 
 
 @pytest.fixture
@@ -141,30 +177,36 @@ def test_a_real_instance_tells_when_it_can_trade_while_it_turns_and_when_it_ends
     assert not instance.events("notify_refused")
 
 
-def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(listener: Listener, tmp_path: Path) -> None:
+def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox, tmp_path: Path) -> None:
     """A start during a venue's maintenance is no failure, and no start either."""
     world = World(tmp_path, service_manager=ServiceManager(str(tmp_path / "notify")))
+    told: list[dict[str, str]] = []
+
+    def was_told(name: str, value: str) -> bool:
+        while (message := mailbox.take()) is not None:
+            told.append(message)
+            if value in message.get(name, ""):
+                return True
+        return False
+
     try:
         world.until_state(ProcessState.RUNNING)
         world.supervisor.everything_is_started()
-        world.turn_until(
-            lambda: "waits for a venue" in (listener.next(0.01) or {}).get("STATUS", ""),
-        )
-        assert not any("READY" in message for message in listener.told)
+        world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
+        assert not any("READY" in message for message in told)
 
         (tmp_path / "ready").touch()
-        world.turn_until(lambda: "READY" in (listener.next(0.01) or {}))
+        world.turn_until(lambda: was_told("READY", "1"))
 
         (tmp_path / "ready").unlink()  # a venue is lost later: told, and no reason to be restarted
-        world.turn_until(lambda: "waits for a venue" in (listener.next(0.01) or {}).get("STATUS", ""))
+        world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
     finally:
         world.supervisor.kill_all()
-    listener.drain()
-    assert sum("STOPPING" in message for message in listener.told) == 1
+    assert was_told("STOPPING", "1")
 
 
 def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_turns(
-    listener: Listener, log: logs.Log, tmp_path: Path
+    mailbox: Mailbox, log: logs.Log, tmp_path: Path
 ) -> None:
     now_s = [100.0]
     manager = ServiceManager(str(tmp_path / "notify"), clock_s=lambda: now_s[0])
@@ -172,7 +214,7 @@ def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_tu
     def turn(after_s: float, status: str = "s", *, is_ready: bool = False) -> dict[str, str] | None:
         now_s[0] += after_s
         manager.turned(log, status, is_ready=is_ready)
-        return listener.next(0.01)
+        return mailbox.take()
 
     assert turn(0.0) == {"STATUS": "s", "EXTEND_TIMEOUT_USEC": "60000000"}
     assert turn(0.1) is None
@@ -181,25 +223,25 @@ def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_tu
     assert turn(100.0) is None  # ready is not taken back, and systemd counts no more
 
     manager.stopping(log, 25.0)
-    assert listener.next() == {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "85000000"}
+    assert mailbox.take() == {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "85000000"}
     assert turn(30.0) is None
     assert turn(10.0) == {"EXTEND_TIMEOUT_USEC": "60000000"}
     manager.close()
 
 
 def test_the_watchdog_is_told_four_times_within_its_limit(
-    listener: Listener, log: logs.Log, tmp_path: Path
+    mailbox: Mailbox, log: logs.Log, tmp_path: Path
 ) -> None:
     now_s = [0.0]
     manager = ServiceManager(str(tmp_path / "notify"), watchdog_s=8.0, clock_s=lambda: now_s[0])
     manager.turned(log, "s", is_ready=True)
-    listener.drain()
+    mailbox.take()
 
     beats = 0
     for tenth in range(1, 81):
         now_s[0] = tenth / 10
         manager.turned(log, "s", is_ready=True)
-        beats += listener.next(0.001) == {"WATCHDOG": "1"}
+        beats += mailbox.take() == {"WATCHDOG": "1"}
 
     assert beats == 4
     manager.close()
@@ -215,24 +257,24 @@ def test_what_the_socket_does_not_take_is_told_later_and_said_once(
     assert len(lines) == 1
     assert b"notify_refused" in lines[0]
 
-    listener = Listener(str(tmp_path / "notify"))
+    mailbox = Mailbox(str(tmp_path / "notify"))
     manager.turned(log, "up", is_ready=True)
-    message = listener.next()
+    message = mailbox.take()
     assert message is not None
     assert (message["READY"], message["STATUS"]) == ("1", "up")
-    listener.close()
+    mailbox.close()
     manager.close()
 
 
 def test_an_abstract_socket_is_understood(log: logs.Log) -> None:
     name = f"tandem-test-{os.getpid()}"
-    listener = Listener("\0" + name)
+    mailbox = Mailbox("\0" + name)
     manager = ServiceManager("@" + name)
     manager.turned(log, "up", is_ready=True)
-    message = listener.next()
+    message = mailbox.take()
     assert message is not None
     assert "READY" in message
-    listener.close()
+    mailbox.close()
     manager.close()
 
 

@@ -106,6 +106,11 @@ def test_settings_cannot_be_changed() -> None:
         (a_config(pairs=[a_pair(), a_pair(legs={"vest": "A", "paradex": "B"})]), "pairs", "ids must differ"),
         (a_config(pairs=[a_pair(), a_pair(id="two")]), "pairs", "leg of both"),
         (a_config(venues={"vest": {"rest_url": "http://example.com"}}), "venues.vest.rest_url", "https://"),
+        (
+            a_config(venues={"vest": {"rest_url": "https://me:hunter2@example.com"}}),
+            "venues.vest.rest_url",
+            "no user or password",
+        ),
         (a_config(venues={"mars": {}}), "venues", "unknown"),
         (a_config(runtime={"ring_cells": 1000}), "runtime.ring_cells", "power of two"),
         (a_config(runtime={"pin": {"detectr": 1}}), "runtime.pin", "'detectr' is no process"),
@@ -214,3 +219,14 @@ def test_every_virtual_venue_has_terms_and_wrong_ones_are_named() -> None:
     of_vest = {"balance_quote", "leverage_max", "latency_ms", "fee_bps"}
     assert found.keys() == {f"paper.venues.vest.{key}" for key in of_vest} | {"paper.max_price_age_ms"}
     assert "known are" in problems_of(a_config(paper={"venues": {"mars": {}}}))["paper.venues"]
+
+
+def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
+    """It ends in a terminal, a log and the mail of whoever asks for help."""
+    raw = a_config(venues={"vest": {"rest_url": "https://me:hunter2@example.com"}}, bot_id="x://me:hunter2@y")
+
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(raw, "config.yaml")
+
+    assert "example.com" in str(refused.value)
+    assert "hunter2" not in str(refused.value)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
+from redaction import redact
+
 E8 = 100_000_000
 _INT64_MAX = 2**63 - 1
 
@@ -274,6 +276,7 @@ class FrameError(Exception):
     """A frame is not as documented. Nothing of it was used. The session resubscribes."""
 
     def __init__(self, venue: str, detail: str, frame: bytes) -> None:
+        detail = redact(detail)
         super().__init__(venue, detail, frame[:200])
         self.venue = venue
         self.detail = detail
@@ -292,6 +295,7 @@ class VenueError(Exception):
     def __init__(
         self, venue: str, code: str, text: str, *, status: int = 0, retry_after_ms: int | None = None
     ) -> None:
+        code, text = redact(code), redact(text)
         super().__init__(venue, code, text)
         self.venue = venue
         self.code = code
@@ -305,6 +309,9 @@ class VenueError(Exception):
 
 class TransportError(Exception):
     """No usable answer came back: what the request did at the venue is unknown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
 
 class OffGrid(ValueError):

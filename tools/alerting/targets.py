@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from apprise import Apprise, NotifyFormat, NotifyType
 from apprise.plugins import NotifyBase
 
-from logs import register_secret
+from redaction import register_secret
 from settings import (
     AlertsSettings,
     MailSettings,

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 import orjson
 
+from redaction import register_secret
 from venues.contract import Call, HttpRequest, VenueError
 from venues.paradex.errors import TOKEN_REFUSED, venue_error
 from venues.paradex.hosts import VENUE
@@ -122,6 +123,7 @@ class Session:
             ),
         )
         self._token = read_answer(_READ_TOKEN, response).jwt_token
+        register_secret(self._token, "paradex token")
         life_ms = _token_life_ms(self._token)
         self.token_expires_unix_ms = response.now_unix_ms + life_ms
         self.renew_due_unix_ms = response.now_unix_ms + int(life_ms * _RENEW_AFTER)

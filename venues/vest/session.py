@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from redaction import register_secret
 from venues.contract import Call, HttpRequest, HttpResponse, VenueError, VenueHosts
 from venues.vest.answers import read, refusal_in
 from venues.vest.codes import INVALID_LISTEN_KEY, UNAUTHORIZED
@@ -106,6 +107,7 @@ class VestSession:
         response = yield HttpRequest("POST", "/register", PUBLIC_HEADERS + _JSON, body)
         granted = read(response, _registration_decoder, "POST /register")
         # Group 0 is the usual one and as good as any other.
+        register_secret(granted.api_key, "vest API key")
         self._grant = _Grant(granted.api_key, granted.acc_group, expiry_unix_ms)
         self._is_grant_refused = False
 
@@ -116,6 +118,7 @@ class VestSession:
 
     def _keep_listen_key(self, response: HttpResponse, now_unix_ms: int) -> None:
         self._listen_key = read(response, _listen_key_decoder, "the listen key request").listen_key
+        register_secret(self._listen_key, "vest listen key")
         self.renew_due_unix_ms = now_unix_ms + LISTEN_KEY_RENEW_MS
 
     def renew(self, now_unix_ms: int) -> Call[None]:

@@ -1,0 +1,101 @@
+"""Secrets out of text: by value what this process knows, by shape what nobody can list.
+
+Keys, passwords and granted tokens are registered by whoever reads or is granted them. Signatures and
+bearer tokens are known by their looks as well: a venue that quotes the request it refuses quotes those.
+Whatever comes from outside as text passes ``redact`` before it becomes an exception, a log line or
+standard error.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from traceback import format_exception
+from types import TracebackType
+from typing import Final, TextIO
+
+_MASK: Final = "***"
+# A secret that a venue, or our own limit on lengths, has cut is known by this much of its beginning.
+_HEAD: Final = 16
+_SHAPES_FROM: Final = 20  # characters; nothing shorter has one of the shapes
+_SHAPES: Final = re.compile(
+    r"eyJ[\w-]{16,}(?:\.[\w-]*){0,2}"  # JSON Web Tokens, also cut short
+    r"|[0-9a-fA-F]{100,}"  # an Ethereum signature has 130 digits; an order id or a hash of 32 bytes has 64
+    r"|[0-9]{60,}"  # one half of a Stark signature, decimal
+)
+_NAMED_KEPT: Final = 2  # the token that was replaced may still be quoted by an answer on its way
+
+_values: list[str] = []
+_named: dict[str, list[str]] = {}
+_heads: re.Pattern[str] | None = None
+
+
+def register_secret(value: str, name: str = "") -> None:
+    """From now on ``redact`` masks ``value``, whatever the case of its letters, with and without ``0x``.
+
+    Secrets that are replaced again and again are given a ``name``: only the last two of it are kept.
+    """
+    global _heads
+    value = value.removeprefix("0x")
+    if not value or value in _values:
+        return
+    if name:
+        kept = _named.setdefault(name, [])
+        kept.append(value)
+        if len(kept) > _NAMED_KEPT:
+            _values.remove(kept.pop(0))
+    _values.append(value)
+    _values.sort(key=len, reverse=True)
+    _heads = re.compile("|".join(re.escape(known[:_HEAD]) for known in _values), re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """The text with every secret masked."""
+    if _heads is not None and _heads.search(text) is not None:
+        text = _without_values(text)
+    return _SHAPES.sub(_MASK, text) if len(text) >= _SHAPES_FROM else text
+
+
+def _without_values(text: str) -> str:
+    for value in _values:
+        head = re.compile(re.escape(value[:_HEAD]), re.IGNORECASE)
+        begin = 0
+        while (found := head.search(text, begin)) is not None:
+            end = found.end()
+            for known, shown in zip(value[_HEAD:].lower(), text[end:].lower(), strict=False):
+                if known != shown:
+                    break
+                end += 1
+            text = text[: found.start()] + _MASK + text[end:]
+            begin = found.start() + len(_MASK)
+    return text
+
+
+def guard_stderr() -> None:
+    """From now on this process's standard error shows no secret; a traceback is written in one piece."""
+    sys.stderr = RedactedStream(sys.stderr)
+    sys.excepthook = _write_traceback
+
+
+def _write_traceback(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    sys.stderr.write("".join(format_exception(kind, error, traceback)))
+
+
+class RedactedStream(io.TextIOBase):
+    """A text stream that masks secrets in what is written to it: for tracebacks and warnings."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(redact(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
