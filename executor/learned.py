@@ -28,6 +28,22 @@ def learned_file(settings: Settings) -> Path:
     return PROJECT / settings.persistence.var_dir / f"slippage-{settings.mode}-{settings.bot_id}.json"
 
 
+def read_kept(path: Path) -> dict[str, SlippageView]:
+    """What was learned, by ``venue:symbol:SIDE``; nothing without a file. Raises OSError or ValueError."""
+    if not path.exists():
+        return {}
+    kept = json.loads(path.read_text())
+    if not isinstance(kept, dict):
+        raise ValueError("is no mapping of contracts and sides")
+    views = {}
+    for name, entry in kept.items():
+        if not (isinstance(entry, list) and len(entry) == 3):
+            raise ValueError(f"{name} has not the three figures it should have")
+        samples, mean_bps, updated_unix_s = entry
+        views[name] = SlippageView(int(samples), float(mean_bps), int(updated_unix_s))
+    return views
+
+
 class Learned:
     """The one writer of the slots and of the file."""
 
@@ -46,21 +62,11 @@ class Learned:
 
     def load(self) -> None:
         """Take up what earlier lives learned. Raises OSError or ValueError for an unusable file."""
-        if not self._path.exists():
-            return
-        kept = json.loads(self._path.read_text())
-        if not isinstance(kept, dict):
-            raise ValueError("is no mapping of contracts and sides")
+        kept = read_kept(self._path)
         for instrument in self._instruments:
             for side in Side:
-                entry = kept.get(_name(instrument, side))
-                if entry is not None:
-                    if not (isinstance(entry, list) and len(entry) == 3):
-                        raise ValueError(
-                            f"{_name(instrument, side)} has not the three figures it should have"
-                        )
-                    samples, mean_bps, updated_unix_s = entry
-                    view = SlippageView(int(samples), float(mean_bps), int(updated_unix_s))
+                view = kept.get(_name(instrument, side))
+                if view is not None:
                     self._put(_index(instrument, side), view)
 
     def observe(self, instrument: Instrument, side: Side, worse_bps: float) -> SlippageView:

@@ -28,7 +28,7 @@ from persistence.lease import Holder
 from persistence.restore import CHECKPOINT, Holdings, fold
 from persistence.rows import Event, Statement, statements
 
-_MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x54414E44  # "TAND": one migrating process at a time, and the name space of the journals' locks
 _CONNECT_S = 5
 _UNREADABLE_TS = "1970-01-01T00:00:00Z"
@@ -77,7 +77,7 @@ class Store:
                 "(name text primary key, applied_at timestamptz not null default now())"
             )
             known = {row[0] for row in connection.execute("select name from migrations")}
-            for path in sorted(_MIGRATIONS.glob("*.sql")):
+            for path in sorted(MIGRATIONS.glob("*.sql")):
                 if path.stem not in known:
                     connection.execute(path.read_text())
                     connection.execute("insert into migrations (name) values (%s)", (path.stem,))

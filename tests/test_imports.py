@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
     "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
     # A replay runs the very detector and pair machine of the processes, beside them.
-    "tools": PROCESSES | {"control", "launch", "venues", "shm"} | LEAVES | LATCH,
+    "tools": PROCESSES | {"claim", "control", "launch", "native", "tuning", "venues", "shm"} | LEAVES | LATCH,
     "claim": {"persistence", "launch", "venues", "shm"} | LEAVES,  # the supervisor's first step
     "supervisor": PROCESSES
     | {"claim", "control", "tools", "launch", "service_manager", "tuning", "venues", "shm"}

@@ -19,6 +19,7 @@ from shm.segment import SegmentError
 
 COMMANDS: Final[Mapping[str, str]] = {
     "alerts": "tell a person by Telegram, Discord, webhook or mail when the instance needs one",
+    "doctor": "whether this machine, these settings and these venues will do; changes nothing",
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "costs": "learned slippage and funding of each contract",
     "counters": "every counter: quotes, refusals by gate, orders, heartbeats",

@@ -15,6 +15,7 @@ import aiohttp
 from executor.accounts import make_trading, venue_hosts
 from settings import PROJECT, Problem, Settings, SettingsError
 from venues.contract import (
+    Account,
     Call,
     HttpRequest,
     Instrument,
@@ -62,6 +63,9 @@ class VenueAccess:
 
     async def open_orders(self) -> list[OrderUpdate]:
         return await self._perform(self._trading.query_open_orders(_unix_ms()))
+
+    async def account(self) -> Account:
+        return await self._perform(self._trading.query_account(_unix_ms()))
 
     async def positions_e8(self) -> dict[int, int]:
         """Signed size of every configured leg that is not flat, by instrument_id."""

@@ -2,7 +2,7 @@
 
 Each ``venues/<name>/__init__.py`` offers ``MarketData``, ``Trading``, ``Credentials``,
 ``account_name``, ``fetch_instruments``, ``fetch_touch`` and ``PRODUCTION_HOSTS``, in the shapes of
-``venues.contract``.
+``venues.contract``; where the venue tells them, also ``fetch_server_time_ms`` and ``fetch_system_state``.
 """
 
 from __future__ import annotations
