@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from epochs import Epochs
-from launch import boot_id, machine_code_id, read_launch
+from launch import boot_id, machine_code_id, pass_on_launch, read_launch
 from persistence.journal import JournalError
 from persistence.salvage import salvage
-from settings import Settings, SettingsError, parse_settings
+from settings import PROJECT, Settings, SettingsError, parse_settings
 from shm.segment import SegmentError
 
 LAST_WORDS_S: Final = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
@@ -44,17 +44,22 @@ class Inheritance:
         self.events: int | None = None  # moved into the journal; None when there was no memory
         self.problem = ""  # why the memory could not be read
         self.machines: dict[str, bytes] = {}  # what the executor left to its successor, by file
+        self.launch: dict[str, Any] = {}  # and what it had been started from
         self.is_left_in_turn = False  # this run leaves its memory to the next one
 
-    def hand_over(self, directory: Path) -> None:
+    def hand_over(self, directory: Path, run_id: str) -> None:
         """Put the pair machines into the new memory, where it has room for just these.
 
-        They know more than the journal: a signal's orders may have left before anything was told.
+        They know more than the journal: a signal's orders may have left before anything was told. Only
+        then the old memory goes: a start that is killed before leaves it to the next one.
         """
-        for name, content in self.machines.items():
-            path = directory / name
-            if path.stat().st_size == len(content):
-                path.write_bytes(content)
+        if self.machines:
+            for name, content in self.machines.items():
+                path = directory / name
+                if path.stat().st_size == len(content):
+                    path.write_bytes(content)
+            pass_on_launch(directory, self.launch, run_id)
+        shutil.rmtree(_left(directory), ignore_errors=True)
 
     def fields(self) -> dict[str, Any]:
         return {
@@ -76,21 +81,43 @@ def instance_directory(
     supervisor runs under this bot_id, when the disk does not take what was left, or JournalError when
     the journal cannot be read.
     """
-    base = Path(settings.runtime.memory_dir)
+    base, var_dir = Path(settings.runtime.memory_dir), PROJECT / settings.persistence.var_dir
     directory = base / f"tandem-{settings.bot_id}"
+    left = _left(directory)
     what = f"another instance with bot_id {settings.bot_id!r} runs"
-    with _locked(base / f"tandem-{settings.bot_id}.lock", what, "give this one another bot_id"):
+    with ExitStack() as locks:
+        lock = _locked(
+            base / f"{directory.name}.lock", "runtime.memory_dir", what, "give this one another bot_id"
+        )
+        locks.enter_context(lock)
+        # The journal is one instance's, too, wherever the other one has its memory.
+        what = f"{what} on persistence.var_dir {var_dir}"
+        otherwise = "give this one another bot_id or another persistence.var_dir"
+        lock = _locked(var_dir / f"instance-{settings.bot_id}.lock", "persistence.var_dir", what, otherwise)
+        locks.enter_context(lock)
         _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, inheritance)
-        if directory.exists():
+        if left.exists():  # killed before it had handed that over: its own memory was not in use yet
+            shutil.rmtree(directory, ignore_errors=True)
+        elif directory.exists():
+            directory.rename(left)
+        if left.exists():
             if not clean:
-                _read_left_memory(directory, epochs, inheritance)
+                _read_left_memory(left, epochs, inheritance)
                 # Memory of another version has other machines, or not all that belongs to them.
-                if not inheritance.problem and _is_the_same(settings, directory):
-                    inheritance.machines = {name: (directory / name).read_bytes() for name in _MACHINES}
-            shutil.rmtree(directory)
+                if not inheritance.problem and _is_the_same(settings, left):
+                    inheritance.machines = {name: (left / name).read_bytes() for name in _MACHINES}
+                    inheritance.launch = read_launch(left)
+            if not inheritance.machines:
+                shutil.rmtree(left)
         yield directory
         if not inheritance.is_left_in_turn:
             shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _left(directory: Path) -> Path:
+    """Where a predecessor's memory waits until what it knows is in the new one."""
+    return directory.with_name(f"{directory.name}.left")
 
 
 @contextmanager
@@ -104,18 +131,18 @@ def account_locks(settings: Settings, accounts: Sequence[str]) -> Iterator[None]
             name = hashlib.sha256(account.encode()).hexdigest()[:16]
             path = Path(settings.runtime.memory_dir) / f"tandem-account-{name}.lock"
             what = f"another instance trades on {account}"
-            stack.enter_context(_locked(path, what, "give this one another account"))
+            lock = _locked(path, "runtime.memory_dir", what, "give this one another account")
+            stack.enter_context(lock)
         yield
 
 
 @contextmanager
-def _locked(path: Path, what: str, otherwise: str) -> Iterator[None]:
+def _locked(path: Path, setting: str, what: str, otherwise: str) -> Iterator[None]:
+    """Hold a lock file in the directory that ``setting`` names."""
     try:
         lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SegmentError(
-            f"runtime.memory_dir {path.parent}: {error.strerror}; name a directory in memory you own"
-        ) from error
+        raise SegmentError(f"{setting} {path.parent}: {error.strerror}; name a directory you own") from error
     try:
         _take(lock_fd, what, otherwise)
         try:

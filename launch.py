@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,6 +86,14 @@ def write_launch(
     path = directory / _LAUNCH
     path.touch(mode=0o600)
     path.write_text(json.dumps(content))
+
+
+def pass_on_launch(directory: Path, content: Mapping[str, Any], run_id: str) -> None:
+    """Leave a predecessor's launch beside what was taken over from it, until this run has one of its own:
+    a start that ends before leaves both to the next one."""
+    path = directory / _LAUNCH
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({**content, "run_id": run_id}))
 
 
 def boot_id() -> str:

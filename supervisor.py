@@ -185,6 +185,11 @@ class Supervisor:
     def stop_requested(self) -> bool:
         return self._stop_requests > 0
 
+    @property
+    def has_executor_told_all(self) -> bool:
+        """Whether an executor ran and came to its orderly end."""
+        return any(child.name == "executor" and child.exit_code == 0 for child in self._children)
+
     def begin_epochs_above(self, epoch: int) -> None:
         """Give every process from here on a larger number."""
         self._epochs.raise_to(epoch)
@@ -587,7 +592,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             instance_directory(settings, epochs, inheritance, clean=arguments.clean)
         )
         Memory.create(directory, memory_plan(settings), counter_names(settings))
-        inheritance.hand_over(directory)
+        inheritance.hand_over(directory, run_id)
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
         log = make_log(
@@ -624,8 +629,10 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
         if supervisor.stop(exit_code) and not exit_code:
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
-        # Its machines know more than was told of them: a signal's orders may have left untold.
-        inheritance.is_left_in_turn = not supervisor.has_executor_ended_in_order
+        # Its machines know more than was told of them: a signal's orders may have left untold. So do those
+        # that were taken over from a run before, until an executor has told all of it and ended.
+        is_untold = bool(inheritance.machines) and not supervisor.has_executor_told_all
+        inheritance.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)

@@ -163,6 +163,8 @@ class Chores:
             return "naked budget"
         if not self._are_margins_known():
             return "margin unknown"
+        if not desk.exposure.is_known:
+            return "exposure unknown"
         return ""
 
     def _is_naked_budget_spent(self) -> bool:

@@ -64,21 +64,44 @@ _FILL: Final = """
             %(symbol)s, %(side)s, %(price)s, %(size)s, %(fee)s, %(ts)s)
     on conflict do nothing
 """
+# What an order filled beyond its single fills, once it has ended; see migration 0005.
+_FORGET_REMAINDER: Final = """
+    delete from fills where client_order_id = %(client_order_id)s and is_remainder
+"""
+_REMAINDER: Final = """
+    insert into fills (venue, fill_id, client_order_id, trade_id, run_id, symbol, side, price_quote,
+                       size_base, fee_quote, filled_at, is_remainder)
+    select o.venue, 'remainder-' || o.client_order_id, o.client_order_id, o.trade_id, o.run_id, o.symbol,
+           o.side, greatest((o.filled_base * o.average_price_quote - f.quote) / (o.filled_base - f.base), 0),
+           o.filled_base - f.base, o.fee_quote - f.fee, o.done_at, true
+    from orders o, (
+        select coalesce(sum(size_base), 0) as base, coalesce(sum(size_base * price_quote), 0) as quote,
+               coalesce(sum(fee_quote), 0) as fee
+        from fills where client_order_id = %(client_order_id)s
+    ) as f
+    where o.client_order_id = %(client_order_id)s and o.done_at is not null and o.filled_base > f.base
+"""
+# Whose positions they are: instances that share a database hold different things on one instrument.
+_WHOSE: Final = """
+    coalesce((select bot_id from runs where run_id = %(run_id)s), ''),
+    coalesce((select mode from runs where run_id = %(run_id)s), '')
+"""
 # What a pair holds by its own orders, one row per leg; and what the venue says it holds there.
-_HOLDING: Final = """
-    insert into positions (venue, symbol, run_id, pair, trade_id, size_base, entry_price_quote, updated_at)
-    values (%(venue)s, %(symbol)s, %(run_id)s, %(pair)s, nullif(%(trade_id)s::bigint, 0), %(size)s,
+_HOLDING: Final = f"""
+    insert into positions (bot_id, mode, venue, symbol, run_id, pair, trade_id, size_base, entry_price_quote,
+                           updated_at)
+    values ({_WHOSE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, nullif(%(trade_id)s::bigint, 0), %(size)s,
             nullif(%(entry_price)s::numeric, 0), %(ts)s)
-    on conflict (venue, symbol) do update set
+    on conflict (bot_id, mode, venue, symbol) do update set
         run_id = excluded.run_id, pair = excluded.pair, trade_id = excluded.trade_id,
         size_base = excluded.size_base, entry_price_quote = excluded.entry_price_quote,
         updated_at = excluded.updated_at
     where positions.updated_at is null or positions.updated_at <= excluded.updated_at
 """
-_POSITION: Final = """
-    insert into positions (venue, symbol, run_id, pair, venue_size_base, venue_told_at)
-    values (%(venue)s, %(symbol)s, %(run_id)s, %(pair)s, %(size)s, %(ts)s)
-    on conflict (venue, symbol) do update set
+_POSITION: Final = f"""
+    insert into positions (bot_id, mode, venue, symbol, run_id, pair, venue_size_base, venue_told_at)
+    values ({_WHOSE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, %(size)s, %(ts)s)
+    on conflict (bot_id, mode, venue, symbol) do update set
         venue_size_base = excluded.venue_size_base, venue_told_at = excluded.venue_told_at
     where positions.venue_told_at is null or positions.venue_told_at <= excluded.venue_told_at
 """
@@ -167,7 +190,12 @@ def statements(event: Event) -> list[Statement]:
     if name == "holding":
         return [(_HOLDING, _values({**event, **leg})) for leg in event["legs"]]
     sql = _SQL.get(name)
-    return [(sql, _values(event))] if sql else []
+    if sql is None:
+        return []
+    values = _values(event)
+    changes_fills = values["client_order_id"] != 0 if name == "fill" else values.get("is_ended", False)
+    then = (_FORGET_REMAINDER, _REMAINDER) if changes_fills else ()
+    return [(statement, values) for statement in (sql, *then)]
 
 
 def _values(event: Event) -> Mapping[str, Any]:

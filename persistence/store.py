@@ -41,7 +41,7 @@ _STORED_NUMBER = "select coalesce(max(number), 0) from events where journal_id =
 
 _DISAGREEMENTS: Final = """
     select venue, symbol, size_base, venue_size_base from positions
-    where size_base <> venue_size_base
+    where bot_id = %(bot_id)s and mode = %(mode)s and size_base <> venue_size_base
       and greatest(updated_at, venue_told_at) <= now() - make_interval(secs => %(lasting_s)s)
     order by venue, symbol
 """
@@ -140,12 +140,13 @@ class Store:
         )
         return fold(line for (line,) in lines)
 
-    def disagreements(self, lasting_s: float) -> list[tuple[str, str, str, str]]:
-        """Legs of which the executor and the venue have told different sizes for that long.
+    def disagreements(self, bot_id: str, mode: str, lasting_s: float) -> list[tuple[str, str, str, str]]:
+        """Legs of which an instance's executor and the venue have told different sizes for that long.
 
         (venue, symbol, ours, the venue's), sizes in base currency.
         """
-        rows = self._connection.execute(_DISAGREEMENTS, {"lasting_s": lasting_s}).fetchall()
+        values = {"bot_id": bot_id, "mode": mode, "lasting_s": lasting_s}
+        rows = self._connection.execute(_DISAGREEMENTS, values).fetchall()
         return [(venue, symbol, str(ours), str(theirs)) for venue, symbol, ours, theirs in rows]
 
     def take_leases(self, accounts: Sequence[str], holder: Holder, epoch: int) -> int:

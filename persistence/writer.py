@@ -183,7 +183,8 @@ class DatabaseWriter(threading.Thread):
             return
         self._compare_mono_s = time.monotonic() + _COMPARE_S
         self._ask()
-        found = store.disagreements(_LASTING_S)
+        settings = self._launch.settings
+        found = store.disagreements(settings.bot_id, settings.mode, _LASTING_S)
         self._asked_mono_s = 0.0
         if found and found != self._disagreements:
             self._launch.log.error(

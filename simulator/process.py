@@ -11,7 +11,7 @@ import errno
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -182,15 +182,14 @@ async def serve(
     PortTaken, and then nothing is left running.
     """
     running = RunningSimulator(config.host)
-    try:
+    async with AsyncExitStack() as until_all_answer:
+        until_all_answer.push_async_callback(running.stop)
         for venue, kit in venue_kits().items():
             front_settings = config.front((settings or {}).get(venue, kit.settings))
             clock = VenueClock(now_unix_ns)
             front = kit.make_front(_exchange(kit, config, clock.now_unix_ns), front_settings)
             await running.add(front, config.ports.get(venue, 0), clock)
-    except BaseException:
-        await running.stop()
-        raise
+        until_all_answer.pop_all()
     await running.play(source or config.market(), config.speed)
     return running
 

@@ -29,9 +29,9 @@ HUNG = (
 class Host:
     """A memory directory and a journal of the test's own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, memory_dir: Path | None = None) -> None:
         raw = load_raw(PROJECT / "config.yaml") | {"mode": "paper"}
-        raw["runtime"] |= {"memory_dir": str(directory), "shutdown_timeout_s": 0.1}
+        raw["runtime"] |= {"memory_dir": str(memory_dir or directory), "shutdown_timeout_s": 0.1}
         raw["persistence"] |= {"var_dir": str(directory / "var")}
         self.settings, self.raw = resolve(raw, "config.yaml")
         self.memory = directory / f"tandem-{self.settings.bot_id}"
@@ -84,9 +84,54 @@ def test_what_an_executor_left_to_its_successor_goes_to_the_next_instance(host: 
     inheritance = host.claim()
 
     Memory.create(host.memory, memory_plan(host.settings), counter_names(host.settings))
-    inheritance.hand_over(host.memory)
+    inheritance.hand_over(host.memory, "this-run")
 
     assert Memory(host.memory).machines().read(0) == b"state"
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_machines_outlive_a_start_that_is_killed_before_it_hands_them_over(host: Host) -> None:
+    """Their memory was removed first, and what only they knew was in a process's own memory for a while."""
+    host.leave_memory(b"first")
+    machines = Memory(host.memory).machines(writer=True)
+    machines.write(0, b"state")
+    machines.close()
+    left = (host.memory / "machines").read_bytes()
+
+    def be_killed() -> None:
+        with instance_directory(host.settings, host.epochs, Inheritance()) as directory:
+            directory.mkdir()
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        be_killed()
+
+    assert host.claim().machines["machines"] == left
+    assert host.journalled() == [b"first"]
+
+
+def test_machines_taken_over_by_a_run_that_does_not_begin_are_there_for_the_next(host: Host) -> None:
+    """A venue that cannot be reached ends a start cleanly, before any executor has seen them."""
+    host.leave_memory()
+    machines = Memory(host.memory).machines(writer=True)
+    machines.write(0, b"state")
+    machines.close()
+    inheritance = Inheritance()
+    with instance_directory(host.settings, host.epochs, inheritance) as directory:
+        Memory.create(directory, memory_plan(host.settings), counter_names(host.settings))
+        inheritance.hand_over(directory, "this-run")
+        writer = Memory(directory).events_writer("supervisor")
+        writer.push(b"told by this run")
+        writer.close()
+        inheritance.is_left_in_turn = True
+
+    again = host.claim()
+
+    assert again.machines == inheritance.machines != {}
+    assert host.journalled() == [b"told by this run"]
 
 
 @pytest.mark.parametrize("changed", [{"mode": "sim"}, {"pairs": []}])
@@ -183,6 +228,24 @@ def test_a_command_that_looks_at_the_memory_is_no_process_of_it(host: Host, tmp_
     assert monitor.poll() is None
     monitor.kill()
     monitor.wait()
+
+
+def test_another_instance_on_the_same_journal_is_refused_wherever_its_memory_is(
+    host: Host, tmp_path: Path
+) -> None:
+    """Two that append to one journal make it unreadable, and each would forget the other's trades."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = Host(tmp_path, elsewhere)
+    try:
+        with (
+            instance_directory(host.settings, host.epochs, Inheritance()),
+            pytest.raises(SegmentError, match=r"persistence\.var_dir .+: pid \d+ on ") as refused,
+        ):
+            other.claim()
+    finally:
+        other.epochs.close()
+    assert repr(host.settings.bot_id) in str(refused.value)
 
 
 def test_a_living_owner_is_named_and_left_alone(host: Host) -> None:

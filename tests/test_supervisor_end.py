@@ -20,7 +20,7 @@ import logs
 from claim import Inheritance, instance_directory
 from epochs import Epochs
 from service_manager import ServiceManager
-from settings import PROJECT, load_raw
+from settings import PROJECT, Settings, load_raw
 from shm.counters import CounterTable
 from shm.names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
 from supervisor import Child, ProcessState, Supervisor
@@ -102,6 +102,13 @@ class World:
         return table.get(table.index(what))
 
 
+def own(directory: Path) -> Settings:
+    """The shipped settings, with everything that is kept in a directory of the test's own."""
+    raw = load_raw(PROJECT / "config.yaml")
+    places = {"runtime": {"memory_dir": str(directory)}, "persistence": {"var_dir": str(directory)}}
+    return resolve({**raw, **places}, "config.yaml")[0]
+
+
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     worlds: list[World] = []
@@ -162,8 +169,7 @@ def test_an_executor_that_did_not_end_in_order_is_told_and_is_no_success(
 
 def test_a_run_whose_executor_did_not_end_in_order_leaves_its_memory_to_the_next(tmp_path: Path) -> None:
     """What the executor knew and had not told is nowhere else. An ordinary end leaves nothing."""
-    raw = load_raw(PROJECT / "config.yaml")
-    settings, _ = resolve({**raw, "runtime": {"memory_dir": str(tmp_path)}}, "config.yaml")
+    settings = own(tmp_path)
     for is_left in (False, True):
         inheritance = Inheritance()
         with instance_directory(settings, Epochs(tmp_path / "epoch"), inheritance) as directory:
@@ -186,8 +192,7 @@ def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callab
 
 def test_a_failure_of_the_supervisor_leaves_the_memory_to_be_looked_at(tmp_path: Path) -> None:
     """It knows what was under way; the next start reads it."""
-    raw = load_raw(PROJECT / "config.yaml")
-    settings, _ = resolve({**raw, "runtime": {"memory_dir": str(tmp_path)}}, "config.yaml")
+    settings = own(tmp_path)
 
     def fail() -> None:
         with instance_directory(settings, Epochs(tmp_path / "epoch"), Inheritance()) as directory:

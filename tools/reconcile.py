@@ -129,7 +129,8 @@ def _stored(settings: Settings, env_file: Path) -> dict[tuple[str, str], Decimal
     try:
         with reading(settings, env_file) as connection:
             rows = connection.execute(
-                "select venue, symbol, coalesce(size_base, 0) from positions"
+                "select venue, symbol, coalesce(size_base, 0) from positions where bot_id = %s and mode = %s",
+                (settings.bot_id, settings.mode),
             ).fetchall()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 from zlib import crc32
@@ -78,12 +79,11 @@ class PaperJournal:
             raise PaperJournalError(
                 f"{path}: {error.strerror}; name a persistence.var_dir you own"
             ) from error
-        try:
+        with ExitStack() as until_read:
+            until_read.callback(os.close, self._fd)
             self._lock()
             head, self.orders = self._load(venue, first_balance_e8)
-        except BaseException:
-            os.close(self._fd)
-            raise
+            until_read.pop_all()
         self.first_balance_e8 = head.balance_e8
 
     def append(self, order: PaperOrder) -> None:

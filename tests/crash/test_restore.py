@@ -7,9 +7,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.crash.stage import CLOSED_BPS, SIZE_E8, WIDE_BPS, Stage, a_stage, children_of, kill_all
-from tests.instance import Instance, descendants, memory_dir
+from tests.instance import Instance, descendants, free_ports, memory_dir
 
 HEDGED = {"vest": SIZE_E8, "paradex": -SIZE_E8}
 FLAT = {"vest": 0, "paradex": 0}
@@ -60,6 +61,35 @@ def test_a_pair_held_when_everything_was_killed_is_adopted_and_closed(stage: Sta
     assert stage.doubled_ids() == []
     assert len(instance.events("taking_over")) == (not reboots)
     assert not instance.events("halted")
+
+
+def test_what_was_left_outlives_a_start_that_cannot_reach_a_venue(stage: Stage) -> None:
+    """It ends cleanly and has begun nothing: what it took over must be there for the start after it."""
+    opened = open_pair(stage)
+    trade_id = opened.events("trade_opened")[-1]["trade_id"]
+    kill(stage, opened)
+    machines = memory_dir(stage.config) / "tandem-test" / "machines"
+    left = machines.read_bytes()
+    raw = yaml.safe_load(stage.config.read_text())
+    raw["venues"]["vest"]["rest_url"] = f"http://127.0.0.1:{free_ports(1)[0]}/v2"
+    unreachable = stage.config.with_name("unreachable.yaml")
+    unreachable.write_text(yaml.safe_dump(raw))
+    failed = Instance(unreachable, "--live", "--env-file", str(stage.env_file))
+
+    assert failed.finish(timeout_s=120) == 2
+    assert machines.read_bytes() == left
+    instance = stage.start()
+    try:
+        instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
+        stage.market.gap_bps = CLOSED_BPS
+        closed = instance.wait_for("trade_closed", timeout_s=60)
+    finally:
+        exit_code = instance.stop()
+
+    assert exit_code == 0
+    assert closed["trade_id"] == trade_id
+    assert not closed["is_estimated"]
+    assert not machines.exists()
 
 
 def test_processes_that_outlive_a_killed_supervisor_are_waited_for(stage: Stage) -> None:

@@ -255,6 +255,60 @@ def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, dat
     ) == [(Decimal(0), None, None)]
 
 
+def a_run(number: int, run_id: str, mode: str) -> Entry:
+    entry = an_entry(number, "settings_loaded", mode=mode, version="1", bot_id="b", pairs=[])
+    return entry._replace(payload=entry.payload.replace(b'"r1"', b'"%s"' % run_id.encode()))
+
+
+def test_paper_and_live_in_one_database_keep_their_positions_apart(store: Store, database_url: str) -> None:
+    """On paper one is flat where the live account holds a leg: the one's row must not become the other's."""
+    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    live = an_entry(2, "position", **told, size_e8=2_000_000)
+    paper = an_entry(4, "position", **told, size_e8=1_000_000)
+    paper = paper._replace(payload=paper.payload.replace(b'"r1"', b'"r2"'))
+
+    store.write([a_run(1, "r1", "live"), live, a_run(3, "r2", "paper"), paper])
+
+    shown = "select bot_id, mode, venue_size_base from open_positions"
+    assert rows(database_url, shown) == [("b", "live", Decimal("0.02")), ("b", "paper", Decimal("0.01"))]
+    holding = a_holding(5, 0, 0)
+    store.write([holding])
+    assert [venue for venue, *_ in store.disagreements("b", "live", 0.0)] == ["vest"]
+    assert store.disagreements("b", "paper", 0.0) == []
+
+
+def test_the_fills_of_an_order_add_up_to_what_its_venue_says(store: Store, database_url: str) -> None:
+    """An execution that nobody heard is known by the order's query alone: without a row of its own the sums
+    of the table were too small for ever. Should the stream tell it after all, it is not counted twice."""
+    sent = {"reduce_only": False, "size_e8": 3_000_000, "limit_price_e8": 6 * 10**12}
+    first = {"fill_id": "f1", "price_e8": 10**12, "size_e8": 10**6, "fee_e8": 10**8}
+    late = {"fill_id": "f2", "price_e8": 13 * 10**11, "size_e8": 2 * 10**6, "fee_e8": 2 * 10**8}
+    ended = {
+        "venue_order_id": "v1",
+        "filled_e8": 3 * 10**6,
+        "average_price_e8": 12 * 10**11,
+        "fee_e8": 3 * 10**8,
+        "order_state": "filled",
+        "doubt_ms": 1.0,
+        "questions": 1,
+        "size_e8": 3 * 10**6,
+    }
+    shown = "select fill_id, is_remainder, size_base, price_quote, fee_quote from fills order by fill_id"
+
+    store.write([an_entry(1, "intent_written", **AN_ORDER, **sent), an_entry(2, "fill", **AN_ORDER, **first)])
+    store.write([an_entry(3, "leg_resolved", **AN_ORDER, **ended)])
+    assert rows(database_url, shown) == [
+        ("f1", False, Decimal("0.01"), Decimal(10_000), Decimal(1)),
+        ("remainder-77", True, Decimal("0.02"), Decimal(13_000), Decimal(2)),
+    ]
+
+    store.write([an_entry(4, "fill", **AN_ORDER, **late)])
+    assert rows(database_url, shown) == [
+        ("f1", False, Decimal("0.01"), Decimal(10_000), Decimal(1)),
+        ("f2", False, Decimal("0.02"), Decimal(13_000), Decimal(2)),
+    ]
+
+
 def test_every_layer_and_the_exit_have_their_own_row_with_both_legs(store: Store, database_url: str) -> None:
     """Sent, acknowledged and filled stand beside detected; what a line does not say is null."""
     about = {"pair": "btc", "trade_id": 7, "detected_bps": 9.0, "sent_bps": 8.5, "filled_bps": 8.0}
@@ -410,14 +464,14 @@ def test_a_difference_between_us_and_the_venue_is_found_once_it_has_lasted(store
     told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
     store.write([a_holding(1, 2_000_000, -2_000_000), an_entry(2, "position", **told, size_e8=1_000_000)])
 
-    ((venue, symbol, ours, theirs),) = store.disagreements(0.0)
+    ((venue, symbol, ours, theirs),) = store.disagreements("", "", 0.0)
     assert (venue, symbol, Decimal(ours), Decimal(theirs)) == (
         "vest",
         "BTC-PERP",
         Decimal("0.02"),
         Decimal("0.01"),
     )
-    assert store.disagreements(10.0**9) == []
+    assert store.disagreements("", "", 10.0**9) == []
 
     store.write([an_entry(3, "position", **told, size_e8=2_000_000)])
-    assert store.disagreements(0.0) == []
+    assert store.disagreements("", "", 0.0) == []
