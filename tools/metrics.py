@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from settings import E8, Settings, load_raw, parse_settings
 from shm.memory import Memory
-from shm.names import PROCESS_STATES
+from shm.names import ENTRY_STOPS, PROCESS_STATES
 from shm.records import PairPhase
 from tools.snapshot import Finder, Snapshot
 
@@ -62,6 +62,7 @@ class InstanceCollector(Collector):
     """Reads the instance anew at every scrape, and finds it again after a restart."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._finder = Finder(settings)
 
     def collect(self) -> Iterator[Metric]:
@@ -73,6 +74,8 @@ class InstanceCollector(Collector):
             yield from _market(snapshot)
             yield from _pairs(snapshot)
             yield from _trading(snapshot)
+            yield from _limits(snapshot, self._settings)
+            yield from _alerts(snapshot)
             yield from _stages(watcher.directory, snapshot)
 
 
@@ -84,6 +87,7 @@ def _instance(now: Snapshot) -> Iterable[Metric]:
         ("paused", now.is_paused),
         ("ready", bool(now.executor["ready"])),
         ("supervised", now.is_supervised),
+        ("killed", now.is_killed),
     ):
         states.add_metric([name], float(is_so))
     yield states
@@ -99,6 +103,10 @@ def _instance(now: Snapshot) -> Iterable[Metric]:
     yield from (processes, restarts, beats)
     yield _gauge("tandem_persist_queue_depth", "Events not yet in the database", now.persistence["backlog"])
     yield _gauge("tandem_database_state", "0 untried, 1 up, 2 away", now.persistence["database_state"])
+    yield _gauge("tandem_journal_bytes", "Journal the database has not taken", now.persistence["spool_bytes"])
+    yield _gauge("tandem_journal_full", "1 while nothing is opened for it", now.persistence["journal_full"])
+    yield _gauge("tandem_lease_lost", "1 while another has our account", now.persistence["lease_lost"])
+    yield _gauge("tandem_disagreements", "Positions told otherwise", now.persistence["disagreements"])
 
 
 def _market(now: Snapshot) -> Iterable[Metric]:
@@ -168,6 +176,36 @@ def _trading(now: Snapshot) -> Iterable[Metric]:
     # Results can fall: gauges, whatever their name promises elsewhere.
     yield _gauge("tandem_gross_pnl_quote", "Closed trades before fees", executor["gross_e8_total"] / E8)
     yield _gauge("tandem_realized_pnl_quote", "Closed trades after fees", executor["net_e8_total"] / E8)
+
+
+def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
+    """What the day's limits go by, and the limits; why nothing is opened anywhere."""
+    executor, risk = now.executor, settings.risk
+    stopped = GaugeMetricFamily("tandem_entries_stopped", "1 for what stops entries first", labels=["reason"])
+    for number, reason in enumerate(ENTRY_STOPS):
+        if reason:
+            stopped.add_metric([reason], float(executor["entries_stopped"] == number))
+    yield stopped
+    yield _gauge("tandem_breaker_state", "0 closed, 1 open, 2 half open", executor["breaker"])
+    yield _gauge("tandem_result_today_quote", "Realised since midnight UTC", executor["result_today_e8"] / E8)
+    yield _gauge("tandem_best_today_quote", "The best of today so far", executor["best_today_e8"] / E8)
+    yield _gauge("tandem_naked_today_seconds", "Legs stood alone today", executor["naked_today_us"] / 1e6)
+    limits = GaugeMetricFamily("tandem_limit_quote", "Where entries stop for the day", labels=["limit"])
+    limits.add_metric(["daily_loss"], risk.max_daily_loss_quote_e8 / E8)
+    limits.add_metric(["drawdown"], (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8) / E8)
+    yield limits
+    yield _gauge("tandem_limit_journal_bytes", "Its bound", settings.persistence.journal_max_mib << 20)
+
+
+def _alerts(now: Snapshot) -> Iterable[Metric]:
+    """Only where the supervisor has an alerter."""
+    told = now.alerts
+    if told:
+        yield _gauge("tandem_alerts_waiting", "Alerts no target has taken yet", told["waiting"])
+        yield _counter("tandem_alerts_raised", "Alerts raised", told["raised_total"])
+        yield _counter("tandem_alerts_sent", "Messages a target has taken", told["sent_total"])
+        yield _counter("tandem_alerts_failed", "Attempts a target has not taken", told["failed_total"])
+        yield _counter("tandem_alerts_dropped", "Alerts that did not fit a queue", told["dropped_total"])
 
 
 def _stages(directory: Path, now: Snapshot) -> Iterable[Metric]:

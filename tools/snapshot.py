@@ -92,6 +92,7 @@ class Snapshot:
     feeds: Sequence[FeedShown]
     executor: Mapping[str, int]
     persistence: Mapping[str, int]
+    alerts: Mapping[str, int]  # empty where the supervisor has no alerter
     stages: Sequence[LatencyRow]
 
 
@@ -150,6 +151,7 @@ class Watcher:
             ],
             executor=counters["executor"],
             persistence=counters["persistence"],
+            alerts=counters.get("alerts", {}),
             stages=latency_rows(self.directory),
         )
 

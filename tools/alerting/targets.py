@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from apprise import Apprise, NotifyFormat, NotifyType
 from apprise.plugins import NotifyBase
 
-from redaction import register_secret
+from redaction import redact, register_secret
 from settings import (
     AlertsSettings,
     MailSettings,
@@ -33,6 +33,7 @@ from settings import (
 from tools.alerting.book import Message, Severity, State
 
 _TIMEOUT_S: Final = 10.0
+_SECRET_MIN: Final = 8  # characters
 _TITLE_MAX: Final = 120
 _LOGGER: Final = "apprise"
 _TYPES: Final = {
@@ -85,9 +86,8 @@ class Target:
     def __init__(self, name: str, plugin: NotifyBase, secrets: Sequence[str]) -> None:
         self.name = name
         self._plugin = plugin
-        self._secrets = sorted((text for text in secrets if text), key=len, reverse=True)
-        for secret in self._secrets:
-            register_secret(secret)  # no line of this process can hold one, whatever field it came in
+        for secret in secrets:
+            register_secret(secret)
         self._apprise = Apprise()
         self._apprise.add(plugin)
 
@@ -113,12 +113,7 @@ class Target:
             body_format=NotifyFormat.TEXT,
         )
         if not is_taken:
-            raise SendError(self._without_secrets("; ".join(words) or "it was not taken"))
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+            raise SendError(redact("; ".join(words) or "it was not taken"))
 
     def __repr__(self) -> str:
         return f"Target({self.name})"
@@ -199,8 +194,9 @@ def _webhook(name: str, secrets: Mapping[str, str]) -> Target:
         "params": dict(parse_qsl(parts.query, keep_blank_values=True)),
     }
     plugin = _plugin(name, "an https:// URL that takes a POST of JSON", known)
-    hidden = (url, parts.path if len(parts.path) > 1 else "", parts.query, parts.password or "")
-    return Target("webhook", plugin, hidden)
+    # What is shorter is no secret, and its mask would hide half of every line.
+    hidden = (part for part in (parts.path, parts.query) if len(part) >= _SECRET_MIN)
+    return Target("webhook", plugin, (url, parts.password or "", *hidden))
 
 
 def _mail(wanted: MailSettings, secrets: Mapping[str, str]) -> Target:

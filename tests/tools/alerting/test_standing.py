@@ -177,7 +177,7 @@ def test_one_reason_that_hides_another_does_not_end_it(looks: Looks) -> None:
     looks.shown.count("executor", entries_stopped=_stop_number("unexplained position"))
     assert looks.keys() == ["stop.unexplained position"]
     looks.shown.count("executor", entries_stopped=_stop_number("paused"))
-    assert looks.keys() == ["stop.unexplained position"]
+    assert looks.keys() == ["paused", "stop.unexplained position"]
     looks.shown.count("executor", entries_stopped=_stop_number("daily loss"))
     assert looks.keys() == []
 
