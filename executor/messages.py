@@ -269,7 +269,7 @@ class ReadPositions(NamedTuple):
 
 
 class Log(NamedTuple):
-    """One line for ``logs``: event is in ``logs.EVENTS``, fields are plain values.
+    """One line for ``logs``: event is in ``events.EVENTS``, fields are plain values.
 
     Every line has ``pair`` and ``trade_id`` (0 without one); a line about one order also ``leg``,
     ``venue``, ``symbol``, ``client_order_id``, ``side`` ("BUY", "SELL"), ``purpose``, ``attempt``.

@@ -22,6 +22,7 @@ import yaml
 
 from persistence.server import stop_server
 from settings import PROJECT
+from tests.catalogue import check
 
 Line = Mapping[str, Any]
 
@@ -109,6 +110,10 @@ class Instance:
         while self._incoming.get(timeout=60) is not None:
             pass
 
+    def _take(self, line: Line) -> None:
+        check(line)
+        self.lines.append(line)
+
     def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = 60.0) -> Line:
         """The next line that is wanted (by event name or a test of the line)."""
         wants = (lambda line: line["event"] == wanted) if isinstance(wanted, str) else wanted
@@ -121,7 +126,7 @@ class Instance:
             if line is None:
                 self._has_ended = True
                 raise AssertionError(f"the instance ended before {wanted}; last: {self.lines[-3:]}")
-            self.lines.append(line)
+            self._take(line)
             if wants(line):
                 return line
 
@@ -135,7 +140,7 @@ class Instance:
             if line is None:
                 self._has_ended = True
             else:
-                self.lines.append(line)
+                self._take(line)
 
     def finish(self, timeout_s: float = 60.0) -> int:
         """Wait for the end, collecting the remaining lines; return the exit code."""
@@ -145,7 +150,7 @@ class Instance:
             if line is None:
                 self._has_ended = True
             else:
-                self.lines.append(line)
+                self._take(line)
         return self.process.wait(max(0.1, deadline_s - time.monotonic()))
 
     def stop(self, signum: int = signal.SIGINT, timeout_s: float = 60.0) -> int:

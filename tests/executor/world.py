@@ -47,6 +47,7 @@ from simulator.exchange import Exchange
 from simulator.market import Top
 from simulator.orders import NewOrder, SimOrder
 from simulator.process import RunningSimulator, serve
+from tests.catalogue import check
 from tools.preflight import _fetch_all
 from venues.contract import E8, Instrument
 
@@ -288,6 +289,7 @@ class World:
         a line as soon as anything else of the same step can be seen; stdout is written by another thread."""
         while (message := self._events_tap.poll()) is not None:
             self._lines.append(json.loads(message))
+            check(self._lines[-1])
         assert self._events_tap.missed_bytes == 0
         return self._lines
 

@@ -17,6 +17,7 @@ from shm.broadcast import BroadcastReader
 from shm.memory import Memory, MemoryPlan
 from shm.names import FEED_COUNTERS, FEED_HISTOGRAMS
 from shm.records import QUOTE, DepthBook, Quote, unpack_depth
+from tests.catalogue import check
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
@@ -117,6 +118,7 @@ class Instance:
         """The log lines of this name so far."""
         while (line := self.events.poll()) is not None:
             self.heard.append(json.loads(line))
+            check(self.heard[-1])
         self.events.commit()
         return [event for event in self.heard if event["event"] == name]
 

@@ -220,6 +220,23 @@ def test_unreadable_frames_in_a_row_replace_the_connection(instance: Instance, v
     assert len(instance.events_named("frame_refused")) == 1
 
 
+def test_a_venue_that_sends_nothing_but_rubbish_does_not_flood_the_log(
+    instance: Instance, venue: ScriptedVenue
+) -> None:
+    """Each connection is replaced and drowned again: a few lines, which count what they stand for."""
+    with instance.feed(venue.url):
+        for connection in range(1, 7):
+            venue.wait_for_subscriptions(2 * connection)
+            for _ in range(500):
+                venue.send_to_all(b"rubbish")
+        wait_until(lambda: instance.count("bad_frames_total") >= 18)
+        refused = instance.events_named("frame_refused")
+
+    assert len(refused) <= 6
+    assert len(refused) + sum(line["kept_back"] for line in refused) >= 15
+    assert len(instance.heard) <= 6 * 4 + 2
+
+
 def test_a_message_in_pieces_is_put_together(instance: Instance, venue: ScriptedVenue) -> None:
     """RFC 6455 lets any proxy on the way fragment a message."""
     frame = a_book_frame("BTC-PERP", [("100", "1")], [("101", "1")])

@@ -204,7 +204,9 @@ class _Replay:
         self._progress(course.quotes)
 
     def _detector(self) -> Detector:
-        log = make_log("detector", run_id=self._recording.run_id, to_queue=self._heard, to_stdout=False)
+        log = make_log(
+            "detector", run_id=self._recording.run_id, to_queue=self._heard, to_stdout=False, is_limited=False
+        )
         return Detector(
             self._stage.memory,
             self._counters,
@@ -230,7 +232,7 @@ class _Replay:
             memory=memory,
             counters=memory.counters("executor", writer=True),
             events=None,
-            log=make_log("executor", run_id=run_id, to_queue=self._heard, to_stdout=False),
+            log=make_log("executor", run_id=run_id, to_queue=self._heard, to_stdout=False, is_limited=False),
         )
 
     def _heard(self, line: bytes) -> bool:

@@ -1,0 +1,66 @@
+"""What may come a thousand times a second costs a few lines, and the lines count the rest."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from events import FLOOD_BURST
+from shm.records import PairPhase
+from tests.executor.world import SIZE_E8, World, a_world
+
+RUBBISH = 3_000
+EXPIRED = 300
+BATCH = 20  # what the signal queue of the test has room for
+
+
+def is_counted(world: World, count: int) -> bool:
+    return world.counter("signals_refused_total") == count
+
+
+def told_and_kept_back(world: World, event: str) -> tuple[int, int]:
+    lines = world.told(event)
+    return len(lines), sum(line.get("kept_back", 0) for line in lines)
+
+
+async def test_rubbish_on_the_private_stream_is_counted_and_does_not_stop_the_trading() -> None:
+    """A venue, or a proxy before it, that has gone mad for a while."""
+    async with a_world() as world:
+        await world.start()
+        (session,) = world.simulator.fronts["vest"]._hub.chosen("private")  # type: ignore[attr-defined]
+        sent = 0
+
+        def a_later_line_has_counted() -> bool:
+            nonlocal sent
+            session.push(b"rubbish")
+            sent += 1
+            return told_and_kept_back(world, "frame_refused")[1] > RUBBISH // 2
+
+        for _ in range(RUBBISH):
+            session.push(b"rubbish")
+        sent += RUBBISH
+        await world.until(a_later_line_has_counted)
+        lines, kept_back = told_and_kept_back(world, "frame_refused")
+        seconds = (world.lines[-1]["mono_ns"] - world.told("frame_refused")[0]["mono_ns"]) / 1e9
+
+        assert lines <= FLOOD_BURST + seconds + 1
+        assert lines + kept_back <= sent
+        await world.open()
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert world.phase is PairPhase.HEDGED
+
+
+async def test_signals_that_are_refused_one_after_the_other_are_counted() -> None:
+    """A slow executor and a wild market: every signal comes too late."""
+    async with a_world() as world:
+        await world.start()
+        for batch in range(1, EXPIRED // BATCH + 1):
+            for _ in range(BATCH):
+                world.enter(ttl_ms=-1)
+            await world.until(partial(is_counted, world, batch * BATCH))
+        lines, kept_back = told_and_kept_back(world, "signal_refused")
+        told = world.told("signal_refused")
+        seconds = (told[-1]["mono_ns"] - told[0]["mono_ns"]) / 1e9
+
+        assert lines <= FLOOD_BURST + seconds + 1
+        assert lines + kept_back <= EXPIRED
+        assert {line["gate"] for line in told} == {"signal_age"}
