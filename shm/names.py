@@ -100,7 +100,7 @@ EXECUTOR_COUNTERS = {
 ENTRY_STOPS = (
     *("", "kill latch", "stopping", "paused", "lease lost", "journal full", "open orders of others"),
     *("unexplained position", "breaker", "venue closed", "daily loss", "drawdown", "naked budget"),
-    "margin unknown",
+    *("margin unknown", "exposure unknown", "another reason"),
 )
 BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN = 0, 1, 2
 EXECUTOR_HISTOGRAMS = {

@@ -41,6 +41,8 @@ _STOPS: Final[Mapping[str, tuple[str, Severity, str]]] = {
         "a venue holds a position that nothing explains: nothing is opened until python -m tools reconcile",
     ),
     "venue closed": ("venue", Severity.WARNING, "a venue takes no orders that open"),
+    "exposure unknown": ("venue", Severity.WARNING, "it is not known what both venues together hold"),
+    "another reason": ("error", Severity.WARNING, "nothing is opened; the log and tools status say why"),
     "margin unknown": (
         "venue",
         Severity.WARNING,
