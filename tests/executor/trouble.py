@@ -33,14 +33,19 @@ def books_agree(world: World) -> bool:
 
 
 async def until_at_rest(world: World, settle_s: float = SETTLE_S, *, stays_s: float = _STAYS_S) -> None:
-    """Wait until nothing moves any more and the books agree, for a while on end."""
-    since_s = time.monotonic()
+    """Wait until nothing moves any more and the books agree, for a while on end.
+
+    In that while the executor must have turned: its orders leave before the step that tells of them, and
+    on a loaded machine that step may come as late as it likes.
+    """
+    since_mono_ns = time.monotonic_ns()
 
     def has_lasted() -> bool:
-        nonlocal since_s
+        nonlocal since_mono_ns
+        has_turned = world.counter("heartbeat_mono_ns") > since_mono_ns
         if not is_at_rest(world):
-            since_s = time.monotonic()
-        return time.monotonic() - since_s >= stays_s
+            since_mono_ns = time.monotonic_ns()
+        return has_turned and time.monotonic_ns() - since_mono_ns >= stays_s * 1e9
 
     await world.until(has_lasted, "rest with books that agree", settle_s)
 
