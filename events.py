@@ -552,7 +552,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "leg": "0 or 1, as listed in config.yaml",
     "client_order_id": "our number of an order, the key everywhere",
     "venue_order_id": "the venue's id of the order",
-    "signal_id": "the detector's number of a signal, grows with every one",
+    "signal_id": "the detector's number of a signal, grows with every one; above 2**53, which jq 1.6 rounds",
     "direction": "1: bought on leg 0 and sold on leg 1; -1: the other way round",
     "layer": "which step into the position, from 0",
     "layers": "how many steps are open or were",

@@ -15,6 +15,7 @@ import pytest
 
 from persistence.server import start_server
 from tests.instance import Instance, Line, a_directory, descendants, memory_dir, write_config
+from tests.readme import check_lines_of_the_readme
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def test_one_command_opens_and_closes_trades_and_leaves_nothing_behind(config: P
     entry = [line for line in instance.events("leg_sent") if line["trade_id"] == closed["trade_id"]][:2]
     assert {line["venue"] for line in entry} == {"vest", "paradex"}
     assert instance.events("shutdown_done")[-1]["exit_code"] == 0
+    check_lines_of_the_readme(instance.lines, config.parent)
 
     told = {line["trade_id"] for line in instance.events("trade_closed")}
     stored = rows(config.parent, "select trade_id, state, net_quote, gross_quote - fees_quote from trades")
