@@ -270,12 +270,18 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "fill": Event(
             "info",
             "one execution as the venue reported it",
-            "pair leg venue symbol client_order_id fill_id side price_e8 size_e8 fee_e8",
+            "pair leg venue symbol client_order_id venue_order_id fill_id side price_e8 size_e8 fee_e8 "
+            "is_funding_due",
         ),
         "funding_paid": Event(
             "info",
             "a venue has settled funding; positive = received",
             "pair leg venue symbol payment_id amount_e8",
+        ),
+        "funding_read": Event(
+            "info",
+            "what funding an order's fills have settled, where fills do not tell; nothing, too",
+            "pair leg client_order_id amount_e8",
         ),
         "position": Event(
             "info",

@@ -26,7 +26,7 @@ from executor.stagger import Stagger
 from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.templates import Armoury
 from settings import Settings
-from shm.held import HeldPair
+from shm.held import HeldFunding, HeldPair
 from shm.records import PairView, SignalKind
 from venues.contract import Side
 
@@ -46,6 +46,7 @@ class Pair:
     was_restored: bool = False  # taken over from an earlier life
     result: PairResult = field(default_factory=PairResult)
     unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
+    funding_due: list[HeldFunding] = field(default_factory=list)  # to be asked for, of earlier lives' orders
     fresh: Stages | None = None  # of the signal whose own batch is being sent now
     batches: dict[SignalKind, Batch] = field(default_factory=dict)  # sent and not yet told as slippage
     last_signal_id: int = 0

@@ -93,6 +93,8 @@ class Hearing:
             "price_e8": fill.price_e8,
             "size_e8": fill.size_e8,
             "fee_e8": fill.fee_e8,
+            "venue_order_id": fill.venue_order_id,
+            "is_funding_due": fill.funding_e8 is None,
         }
         self._desk.reports.log("info", "fill", fields)
         leg = fill.instrument_id % 2
@@ -106,6 +108,7 @@ class Hearing:
         self._desk.reports.log("info", "venue_ready", {"venue": venue})
         for pair, leg in self._desk.legs_on(venue):
             self._feed(pair, StreamBack(self._desk.at(pair), leg))
+        self._desk.start(self._asking.about_funding_of_before(venue))
 
     def on_down(self, venue: str, reason: str) -> None:
         self._desk.reports.venue_lost(venue, "private stream", reason)
@@ -140,24 +143,48 @@ class Asking:
         at = self._desk.at(pair)
         told = None if update is None else order_told(at, client_order_id, update)
         self._feed(pair, QueryAnswered(at, client_order_id, asked_mono_ns, told))
+        if update is not None:  # its fills may never be told
+            self._tell_funding_of_order(pair, leg, client_order_id, update)
 
-    async def about_funding(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
-        """What funding an order's fills have settled, where fills do not tell. For the books alone:
-        nothing depends on it, so it is asked for a few times and then let be."""
+    async def about_funding_of_before(self, venue: str) -> None:
+        """What an earlier life has noticed and may not have told, once this one can ask."""
+        for pair, leg in self._desk.legs_on(venue):
+            due = [funding for funding in pair.funding_due if funding.leg == leg]
+            pair.funding_due = [funding for funding in pair.funding_due if funding.leg != leg]
+            for funding in due:
+                await self.about_funding(pair, *funding, tries=1)
+
+    async def about_funding(
+        self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str, tries: int = _FUNDING_TRIES
+    ) -> None:
+        """What funding an order's fills have settled, where fills do not tell. For the books alone: nothing
+        depends on it, so it is asked for a few times and then let be, until the next start."""
         instrument = pair.rules.instruments[leg]
         ref = OrderRef(client_order_id, instrument, venue_order_id)
-        for _ in range(_FUNDING_TRIES):
+        for _ in range(tries):
             try:
                 update = await self._desk.gateways[instrument.venue].query_order(ref)
             except (TransportError, VenueError) as error:
                 self._desk.reports.venue_lost(instrument.venue, "funding", error)
             else:
-                if update is not None and update.funding_e8 is not None:
-                    tell_funding(
-                        self._desk, pair, leg, payment_id=venue_order_id, amount_e8=update.funding_e8
-                    )
+                if update is not None and self._tell_funding_of_order(pair, leg, client_order_id, update):
                     return
             await asyncio.sleep(_FUNDING_PAUSE_S)
+
+    def _tell_funding_of_order(self, pair: Pair, leg: int, client_order_id: int, update: OrderUpdate) -> bool:
+        """Tell what the venue says an order's fills have settled; False where it does not say."""
+        if update.funding_e8 is None:
+            return False
+        tell_funding(self._desk, pair, leg, payment_id=update.venue_order_id, amount_e8=update.funding_e8)
+        # Only now is the question answered: killed in between, the next life asks again.
+        fields = {
+            "pair": pair.rules.pair,
+            "leg": leg,
+            "client_order_id": client_order_id,
+            "amount_e8": update.funding_e8,
+        }
+        self._desk.reports.log("info", "funding_read", fields)
+        return True
 
     async def to_cancel(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
         instrument = pair.rules.instruments[leg]

@@ -49,7 +49,7 @@ from executor.telling import holding
 from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
-from shm.held import HeldPair, read_held
+from shm.held import HeldFunding, HeldPair, read_held
 from standing import StandingOrders
 from venues.contract import VenueHosts
 
@@ -304,7 +304,19 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
         was_restored=known is not None or told is not None,
         result=result,
         unsettled=load_taken(event) if event else None,
+        funding_due=_funding_due(state, told),
     )
+
+
+def _funding_due(state: PairState, told: HeldPair | None) -> list[HeldFunding]:
+    """Orders whose funding an earlier life may not have told: those the journal names, and those that
+    the machine still remembers. What was told before is told once more, under the same payment's name."""
+    due = {funding.client_order_id: funding for funding in (told.funding_due if told else ())}
+    for number, leg in enumerate(state.legs):
+        for order in leg.past:
+            if order.filled_e8 and order.venue_order_id:
+                due[order.client_order_id] = HeldFunding(number, order.client_order_id, order.venue_order_id)
+    return list(due.values())
 
 
 def _load(process: launch.Launch, pair: str, state: bytes) -> PairState | None:

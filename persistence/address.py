@@ -12,18 +12,8 @@ from urllib.parse import quote, quote_plus
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from persistence.refusal import is_refused
 from redaction import register_secret
-
-# A server that answers with one of these will answer with it again: the address is wrong, or the
-# database was never made. Connection failures carry no SQLSTATE, only the server's text; one in
-# another language is taken for an outage, which is the harmless mistake.
-_REFUSALS = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "Tenant or user not found",  # Supabase's pooler, for a wrong project or user
-)
-_MISSING = ("database", "role")  # FATAL: database "x" does not exist
 
 
 class AddressError(ValueError):
@@ -77,10 +67,6 @@ class Address:
             return f"DATABASE_URL: {text[:400]}"
         return text[:400]
 
-    def is_refusal(self, error: Exception) -> bool:
-        """Whether the server answered, and its answer was that this address is wrong."""
-        text = str(error)
-        is_missing = "does not exist" in text and any(f'FATAL:  {what} "' in text for what in _MISSING)
-        return isinstance(error, psycopg.OperationalError) and (
-            is_missing or any(refusal in text for refusal in _REFUSALS)
-        )
+    def is_refused(self) -> bool:
+        """Whether the server answers, and its answer is that this address is wrong. Asks it."""
+        return bool(self.url) and is_refused(self.url)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from persistence.journal import Entry, files, read_file
-from shm.held import HeldOrder, HeldPair, pair_from, plain
+from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain
 
 SOURCE: Final = "persistence"  # whose lines checkpoints are
 CHECKPOINT: Final = "journal_checkpoint"
@@ -27,6 +27,7 @@ _REDUCING: Final = frozenset({"exit", "unwind"})
 _TELLERS: Final = frozenset({SOURCE, "executor"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
+_FUNDING_MAX: Final = 32  # older questions about funding are let be: a venue that never answers them
 T = TypeVar("T")
 
 
@@ -39,8 +40,12 @@ class Holdings:
         self.broken: list[str] = []  # lines that were not what their event promises
 
     def held(self) -> list[HeldPair]:
-        """The pairs that hold something, have an order under way, or realised something."""
-        return [pair for pair in self.pairs.values() if is_held(pair) or pair.result_e8 or pair.best_e8]
+        """The pairs that hold something, have an order under way, realised something, or may be paid."""
+        return [
+            pair
+            for pair in self.pairs.values()
+            if is_held(pair) or pair.result_e8 or pair.best_e8 or pair.funding_due
+        ]
 
     def adopt(self, other: Holdings) -> None:
         """Take what another fold says in place of our own."""
@@ -137,7 +142,16 @@ def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
             return _with_holding(pair, line)
         case "trade_closed":
             return _with_result(pair, line)
+        case "fill" if line.get("is_funding_due"):
+            due = HeldFunding(line["leg"], line["client_order_id"], line["venue_order_id"])
+            return pair._replace(funding_due=(*_without(pair, due.client_order_id), due)[-_FUNDING_MAX:])
+        case "funding_read":
+            return pair._replace(funding_due=_without(pair, line["client_order_id"]))
     return _with_order(pair, line) if "order_state" in line else pair
+
+
+def _without(pair: HeldPair, client_order_id: int) -> tuple[HeldFunding, ...]:
+    return tuple(due for due in pair.funding_due if due.client_order_id != client_order_id)
 
 
 def _with_intent(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:

@@ -125,7 +125,7 @@ class DatabaseWriter(threading.Thread):
         is_first = self._may_refuse and self.state == names.DATABASE_UNTRIED
         if isinstance(error, ServerError):
             return is_first and error.is_lasting
-        return is_first and self._address.is_refusal(error)
+        return is_first and isinstance(error, psycopg.OperationalError) and self._address.is_refused()
 
     def _away(self, detail: str) -> None:
         if self.state != names.DATABASE_AWAY:

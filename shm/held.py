@@ -39,6 +39,14 @@ class HeldOrder(NamedTuple):
     fee_e8: int = 0
 
 
+class HeldFunding(NamedTuple):
+    """An order whose fills may have settled funding that the venue was not heard on yet."""
+
+    leg: int
+    client_order_id: int
+    venue_order_id: str
+
+
 class HeldPair(NamedTuple):
     """One pair as the journal knows it last."""
 
@@ -57,6 +65,7 @@ class HeldPair(NamedTuple):
     result_day: int = 0  # UTC day (days since 1970) that the result belongs to
     result_e8: int = 0  # realised on that day, quote currency
     best_e8: int = 0  # the best the whole instance's result had been on that day
+    funding_due: tuple[HeldFunding, ...] = ()
 
 
 def pair_from(fields: dict[str, Any]) -> HeldPair:
@@ -65,7 +74,9 @@ def pair_from(fields: dict[str, Any]) -> HeldPair:
     orders = tuple(
         HeldOrder(**order) if isinstance(order, dict) else HeldOrder(*order) for order in fields["orders"]
     )
-    return HeldPair(**{**fields, **{name: tuple(fields[name]) for name in pairs_of_legs}, "orders": orders})
+    due = tuple(HeldFunding(*funding) for funding in fields.get("funding_due", ()))
+    legs = {name: tuple(fields[name]) for name in pairs_of_legs}
+    return HeldPair(**{**fields, **legs, "orders": orders, "funding_due": due})
 
 
 def plain(pair: HeldPair) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Stage:
         raw["strategy"] |= {"entry_bps": 6.0, "exit_bps": 1.0, "cooldown_ms": 100, "signal_ttl_ms": 200}
         raw["execution"] |= {"reconcile_interval_s": 2, "price_band_bps": 5.0}
         raw["risk"] |= {"max_orders_per_minute": 10_000, "max_daily_loss_quote": "100000"}
-        raw["risk"] |= {"max_consecutive_failures": 1_000}
+        raw["risk"] |= {"max_consecutive_failures": 1_000, "naked_budget_s_per_day": 86_400}
         raw["runtime"] |= {"on_shutdown": "keep"}
         raw["venues"] = {
             venue: loopback_urls(hosts(venue), port) for venue, port in self._simulator.ports.items()

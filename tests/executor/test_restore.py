@@ -12,6 +12,7 @@ from executor.state import dump, load
 from persistence.restore import fold
 from shm.held import HeldPair, write_held
 from shm.records import PairPhase
+from simulator.faults import Fault
 from simulator.orders import NewOrder
 from tests.executor.world import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
@@ -146,6 +147,30 @@ async def test_a_close_the_operator_asked_for_ends_with_the_pair_open_for_entrie
         await world.start(wait_ready=False)
         await world.until(lambda: world.positions_e8 == (0, 0), "closed")
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "open again")
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+async def test_funding_that_a_life_had_noticed_and_not_told_is_told_by_the_next(reboots: bool) -> None:
+    """Vest says what an exit has settled in the order's row alone, which may be asked for in vain until
+    the executor has ended: the payment was missing from the books for ever."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        world.exchange("vest").accrue_funding(SYMBOLS["vest"], 3 * 10**12)
+        await world.until(lambda: bool(world.told("funding_read")), "the entry's funding is read")
+        faults = world.simulator.fronts["vest"].faults
+        faults.add(Fault("rest.orders.query", times=None, status=503))
+        world.exit()
+        await world.until(lambda: len(world.told("fill", venue="vest")) == 2, "the exit's fill is told")
+        await world.until_phase(PairPhase.FLAT)
+        assert world.told("funding_paid", venue="vest") == []
+        await (reboot(world) if reboots else world.kill())
+        faults.clear()
+        await world.start()
+        paid = await world.until_told("funding_paid", venue="vest")
+
+        assert paid["amount_e8"] == pytest.approx(-3 * SIZE_E8, rel=0.01)  # and a little while it is held
+        assert paid["payment_id"] == world.told("fill", venue="vest")[1]["venue_order_id"]
 
 
 async def test_a_new_life_tells_again_what_it_holds() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from persistence.journal import Journal, files
 from persistence.restore import CHECKPOINT, SOURCE, Holdings, fold, holdings_of, is_held
-from shm.held import HeldOrder, HeldPair, pair_from, plain, read_held, write_held
+from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain, read_held, write_held
 
 Line = dict[str, Any]
 NOON_UNIX_MS = 1_767_355_445_000
@@ -55,6 +55,17 @@ def a_holding(first_e8: int, second_e8: int, *, trade_id: int = 77, opened_s: in
 
 ENTRY = [an_intent(ORDER), an_intent(OTHER)]
 FILLED = [a_fill(ORDER, 2_000_000), a_fill(OTHER, 2_000_000), a_holding(2_000_000, -2_000_000)]
+
+
+def test_funding_that_was_not_read_stays_due_through_a_checkpoint() -> None:
+    """Nothing is held any more, and a payment that the venue has made is still to be asked for."""
+    fill = a_line("fill", **ORDER, fill_id="f1", venue_order_id="v1", is_funding_due=True)
+    holdings = fold([fill, a_line("fill", **OTHER, fill_id="f2", venue_order_id="v2", is_funding_due=False)])
+    (due,) = [pair_from(plain(pair)) for pair in holdings.held()]
+
+    assert due.funding_due == (HeldFunding(0, 77, "v1"),)
+    assert not is_held(due)
+    assert fold([fill, a_line("funding_read", pair="btc", leg=0, client_order_id=77)]).held() == []
 
 
 def test_a_hedged_pair_is_known_with_its_trade_and_prices() -> None:

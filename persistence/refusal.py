@@ -1,0 +1,70 @@
+"""Why a server did not let us in, by code: libpq keeps its words alone, and those are in its language.
+
+Of a connection that fails psycopg's error has no SQLSTATE, because libpq has none
+(https://www.postgresql.org/docs/current/libpq-status.html). Its trace of the protocol has: it names every
+field of the ErrorResponse as the server sent it. So the connection is tried once more under a trace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from typing import Final
+
+import psycopg
+from psycopg.pq import PGconn, PollingStatus, abc
+
+_TIMEOUT_S: Final = 5.0
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: these will be given again, whenever asked.
+_INVALID_AUTHORIZATION: Final = "28"  # a class: wrong password, no such role, no pg_hba.conf entry
+_NO_SUCH_DATABASE: Final = "3D000"
+# Supabase's pooler, for a wrong project or user: its own program, with no code of its own and one language.
+_NO_SUCH_TENANT: Final = b"Tenant or user not found"
+_FIELDS: Final = re.compile(rb'\tErrorResponse\t(?: [SV] "[^"]*")* C "([0-9A-Z]{5})" M "(.*)')
+
+
+def is_refused(url: str) -> bool:
+    """Whether the server at ``url`` answers, and its answer is that this address is wrong.
+
+    False where it does not answer now, or lets us in. ``url`` as psycopg takes it.
+    """
+    trace, needs_password = _attempt(url)
+    if needs_password:
+        return True
+    return any(
+        code.startswith(_INVALID_AUTHORIZATION) or code == _NO_SUCH_DATABASE or _NO_SUCH_TENANT in text
+        for code, text in ((found[1].decode(), found[2]) for found in _FIELDS.finditer(trace))
+    )
+
+
+def _attempt(url: str) -> tuple[bytes, bool]:
+    """Connect and hang up; the protocol's trace, and whether a password was asked for that we have not."""
+    # The trace has what proves the password, so it goes to memory that nobody else can open.
+    file = os.memfd_create("refusal")
+    try:
+        connection = PGconn.connect_start(url.encode())
+        connection.trace(file)  # flushed by untrace, and ours to close
+        try:
+            _wait(connection)
+            needs_password = connection.needs_password
+        finally:
+            connection.untrace()
+            connection.finish()
+        return os.pread(file, os.fstat(file).st_size, 0), needs_password
+    except psycopg.OperationalError:  # no such host
+        return b"", False
+    finally:
+        os.close(file)
+
+
+def _wait(connection: abc.PGconn) -> None:
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        status = connection.connect_poll()
+        if status in (PollingStatus.OK, PollingStatus.FAILED):
+            return
+        waiting = [connection.socket]
+        readers, writers = (waiting, []) if status == PollingStatus.READING else ([], waiting)
+        select.select(readers, writers, [], max(0.0, deadline_s - time.monotonic()))
