@@ -140,6 +140,21 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "the operator has a pair closed and kept closed; who, since when",
             "pair by since reason",
         ),
+        "reloaded": Event(
+            "info",
+            "settings have changed while running: every key, old and new",
+            "generation by changes",
+        ),
+        "reload_waits": Event(
+            "info",
+            "settings that change once the pairs concerned are flat",
+            "by keys pairs",
+        ),
+        "reload_refused": Event(
+            "warning",
+            "a reload that changed nothing, or not all, and why",
+            "by problems",
+        ),
         "control": Event(
             "info",
             "a request through the control socket; by whom, and what was answered",
@@ -597,6 +612,10 @@ FIELDS: Final[Mapping[str, str]] = {
     "stages_us": "percentiles of each stage since the start",
     "switch": "which switch paused entries: the control socket or the file",
     "by": "who gave the order",
+    "generation": "how often the settings have been reloaded",
+    "changes": "key, old and new value of each setting that changed",
+    "keys": "settings by their names in the file",
+    "problems": "what is wrong, a sentence each",
     "told_by": "where the state before the start was found: memory, journal or database",
     "waiting": "events not yet in the database",
     "number": "the event's number in the journal",

@@ -1,6 +1,7 @@
 """What every process does first: arguments, memory, log, core, signals.
 
-The supervisor writes ``launch.json`` into the memory directory; every process is started as
+The supervisor writes ``launch.json`` into the memory directory, and anew when settings are reloaded
+(``publish_settings``); every process is started as
 ``python -m <package> --memory DIR --bells detector=5,executor=6 [--venue NAME]`` and so works with
 exactly the settings the supervisor validated. It holds no secret.
 """
@@ -59,6 +60,7 @@ class Launch:
     events: QueueWriter | None
     log: Log
     accounts: tuple[str, ...] = ()  # public names of the accounts traded on
+    generation: int = 0  # of the settings: how often they had been reloaded before this start
     stop: Stop = field(default_factory=Stop)
 
 
@@ -82,10 +84,24 @@ def write_launch(
         "boot_id": boot_id(),
         "machine_code_id": machine_code_id(),
         "accounts": list(accounts),
+        "generation": 0,
     }
-    path = directory / _LAUNCH
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(content))
+    _write(directory / _LAUNCH, content)
+
+
+def publish_settings(directory: Path, raw_settings: dict[str, Any]) -> int:
+    """Have processes that start, or look, from now on work with these settings; their generation."""
+    before = read_launch(directory)
+    generation: int = before["generation"] + 1
+    _write(directory / _LAUNCH, {**before, "settings": raw_settings, "generation": generation})
+    return generation
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps(content))
+    unfinished.rename(path)
 
 
 def pass_on_launch(directory: Path, content: Mapping[str, Any], run_id: str) -> None:
@@ -113,6 +129,41 @@ def read_launch(directory: Path) -> dict[str, Any]:
     """What ``write_launch`` wrote. FileNotFoundError, or ValueError if it was not written to the end."""
     content: dict[str, Any] = json.loads((directory / _LAUNCH).read_text())
     return content
+
+
+def instruments_in(content: dict[str, Any]) -> tuple[Instrument, ...]:
+    """The instruments of what ``write_launch`` wrote, by instrument_id."""
+    return tuple(Instrument(*item) for item in content["instruments"])
+
+
+class SettingsWatch:
+    """The newest settings, for a process that takes them up while it runs.
+
+    ``take`` is followed by the change itself and then by ``done``, with nothing in between: the word
+    that ``done`` sets says by which settings everything is done that the process does.
+    """
+
+    def __init__(self, process: Launch) -> None:
+        self._directory = process.memory.directory
+        self._supervisor = process.memory.counters("supervisor")
+        self._newest = self._supervisor.index("settings_generation")
+        self._counters = process.counters
+        self._word = process.counters.index("settings_generation")
+        self._generation = process.generation
+
+    def has_news(self) -> bool:
+        return self._supervisor.get(self._newest) > self._generation
+
+    def take(self) -> Settings:
+        content = read_launch(self._directory)
+        self._generation = content["generation"]
+        return parse_settings(content["settings"], _LAUNCH)
+
+    def done(self) -> None:
+        self._counters.set(self._word, self._generation)
+
+    def close(self) -> None:
+        self._supervisor.close()
 
 
 def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: bool = True) -> Launch:
@@ -150,13 +201,14 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         settings=settings,
         run_id=content["run_id"],
         epoch=arguments.epoch,
-        instruments=tuple(Instrument(*item) for item in content["instruments"]),
+        instruments=instruments_in(content),
         env_file=Path(content["env_file"]),
         memory=memory,
         counters=memory.counters(process, writer=True),
         events=events,
         log=log,
         accounts=tuple(content["accounts"]),
+        generation=content["generation"],
         stop=stop,
     )
 

@@ -15,8 +15,9 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from dotenv import dotenv_values
@@ -80,6 +81,18 @@ def _decimal_e8(value: object) -> int:
     return int(scaled)
 
 
+class Reload(Enum):
+    """When a changed key takes effect in a running instance (``python -m tools reload``)."""
+
+    HOT = "hot"  # at once, between two decisions
+    WHEN_FLAT = "when flat"  # once the pair holds nothing; for what all pairs share, once none does
+    RESTART = "restart"  # whatever is not marked otherwise
+
+
+_T = TypeVar("_T")
+Hot = Annotated[_T, Reload.HOT]
+WhenFlat = Annotated[_T, Reload.WHEN_FLAT]
+
 # In the file a quoted decimal under the plain name ("size_base"), in code an int scaled by 10**8.
 DecimalE8 = Annotated[int, BeforeValidator(_decimal_e8)]
 Bps = Annotated[float, Field(ge=-1_000, le=10_000)]
@@ -135,7 +148,7 @@ class VenueSettings(Section):
     taker_fee_bps: Literal["auto"] | PositiveBps = "auto"
     stale_after_ms: Milliseconds = 5_000
     public_encoding: Literal["default", "json"] = "default"
-    maintenance: tuple[MaintenanceWindow, ...] = ()
+    maintenance: Hot[tuple[MaintenanceWindow, ...]] = ()
 
     _as_tuple = field_validator("maintenance", mode="before")(_list_as_tuple)
 
@@ -150,27 +163,27 @@ class VenueSettings(Section):
 class StrategySettings(Section):
     """When to open and close. Spreads are in bps of the price bought at, before fees."""
 
-    entry_bps: Bps
-    exit_bps: Bps
-    entry_max_bps: Bps | None = None
-    layers: Annotated[int, Field(ge=1, le=5)] = 1
-    confirm_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
-    exit_confirm_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
-    min_net_edge_bps: Bps = 0.0
-    expected_slippage_bps: PositiveBps = 0.0
-    max_slippage_bps: PositiveBps = 5.0
-    learn_slippage: bool = True
-    include_funding: bool = True
-    expected_hold_s: Annotated[float, Field(gt=0, le=31_536_000)] = 3_600
-    learned_slippage_samples_min: Annotated[int, Field(ge=1, le=100_000)] = 10
-    learned_slippage_max_age_s: Annotated[float, Field(gt=0, le=31_536_000)] = 3_600
-    max_edge_bps: PositiveBps = 150.0
-    max_quote_age_ms: Milliseconds = 3_000
-    max_leg_skew_ms: Milliseconds = 3_000
-    min_liquidity_ratio: Annotated[float, Field(ge=1, le=1_000)] = 1.0
-    cooldown_ms: Annotated[float, Field(ge=0, le=86_400_000)] = 1_000
-    max_hold_s: Annotated[float, Field(gt=0, le=31_536_000)] = 14_400
-    signal_ttl_ms: Milliseconds = 50
+    entry_bps: Hot[Bps]
+    exit_bps: Hot[Bps]
+    entry_max_bps: WhenFlat[Bps | None] = None
+    layers: WhenFlat[Annotated[int, Field(ge=1, le=5)]] = 1
+    confirm_ticks: Hot[Annotated[int, Field(ge=1, le=1_000)]] = 1
+    exit_confirm_ticks: Hot[Annotated[int, Field(ge=1, le=1_000)]] = 1
+    min_net_edge_bps: Hot[Bps] = 0.0
+    expected_slippage_bps: Hot[PositiveBps] = 0.0
+    max_slippage_bps: Hot[PositiveBps] = 5.0
+    learn_slippage: Hot[bool] = True
+    include_funding: Hot[bool] = True
+    expected_hold_s: Hot[Annotated[float, Field(gt=0, le=31_536_000)]] = 3_600
+    learned_slippage_samples_min: Hot[Annotated[int, Field(ge=1, le=100_000)]] = 10
+    learned_slippage_max_age_s: Hot[Annotated[float, Field(gt=0, le=31_536_000)]] = 3_600
+    max_edge_bps: Hot[PositiveBps] = 150.0
+    max_quote_age_ms: Hot[Milliseconds] = 3_000
+    max_leg_skew_ms: Hot[Milliseconds] = 3_000
+    min_liquidity_ratio: Hot[Annotated[float, Field(ge=1, le=1_000)]] = 1.0
+    cooldown_ms: Hot[Annotated[float, Field(ge=0, le=86_400_000)]] = 1_000
+    max_hold_s: Hot[Annotated[float, Field(gt=0, le=31_536_000)]] = 14_400
+    signal_ttl_ms: Hot[Milliseconds] = 50
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
@@ -191,7 +204,7 @@ class PairSettings(Section):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")]
     base: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
     legs: tuple[Leg, Leg]
-    size_base_e8: Annotated[DecimalE8, Field(alias="size_base", gt=0)]
+    size_base_e8: WhenFlat[Annotated[DecimalE8, Field(alias="size_base", gt=0)]]
     strategy: StrategySettings
 
     @field_validator("legs", mode="before")
@@ -220,40 +233,40 @@ class PairSettings(Section):
 class ExecutionSettings(Section):
     """How orders are sent and mended."""
 
-    price_band_bps: Annotated[float, Field(gt=0, le=1_000)] = 5.0
-    widen_bps: PositiveBps = 5.0
-    max_retries: Annotated[int, Field(ge=0, le=20)] = 3
-    retry_delay_ms: Milliseconds = 100
+    price_band_bps: WhenFlat[Annotated[float, Field(gt=0, le=1_000)]] = 5.0
+    widen_bps: WhenFlat[PositiveBps] = 5.0
+    max_retries: WhenFlat[Annotated[int, Field(ge=0, le=20)]] = 3
+    retry_delay_ms: WhenFlat[Milliseconds] = 100
     reply_timeout_ms: Milliseconds = 800
-    query_interval_ms: Milliseconds = 250
-    max_naked_ms: Milliseconds = 1_500
-    on_single_leg: Literal["auto", "complete", "unwind"] = "auto"
-    drift_max_lots: Annotated[int, Field(ge=0, le=1_000_000)] = 1
-    drift_max_bps: Annotated[float, Field(ge=0, le=1_000)] = 10.0
-    rearm_bps: Annotated[float, Field(gt=0, le=100)] = 1.0
+    query_interval_ms: WhenFlat[Milliseconds] = 250
+    max_naked_ms: WhenFlat[Milliseconds] = 1_500
+    on_single_leg: WhenFlat[Literal["auto", "complete", "unwind"]] = "auto"
+    drift_max_lots: WhenFlat[Annotated[int, Field(ge=0, le=1_000_000)]] = 1
+    drift_max_bps: WhenFlat[Annotated[float, Field(ge=0, le=1_000)]] = 10.0
+    rearm_bps: WhenFlat[Annotated[float, Field(gt=0, le=100)]] = 1.0
     http_connections: Annotated[int, Field(ge=1, le=16)] = 2
-    stagger: bool = False
-    stagger_max_ms: Annotated[float, Field(gt=0, le=1_000)] = 50.0
-    reconcile_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    stagger: WhenFlat[bool] = False
+    stagger_max_ms: WhenFlat[Annotated[float, Field(gt=0, le=1_000)]] = 50.0
+    reconcile_interval_s: WhenFlat[Annotated[float, Field(gt=0, le=3_600)]] = 10.0
 
 
 class RiskSettings(Section):
     """Limits checked immediately before the bytes leave. Amounts in quote currency unless named."""
 
-    max_order_notional_quote_e8: Annotated[DecimalE8, Field(alias="max_order_notional_quote")]
-    max_position_notional_quote_e8: Annotated[DecimalE8, Field(alias="max_position_notional_quote")]
-    max_daily_loss_quote_e8: Annotated[DecimalE8, Field(alias="max_daily_loss_quote")]
-    max_orders_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 120
-    max_consecutive_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
-    breaker_pause_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
-    price_collar_bps: PositiveBps = 200.0
+    max_order_notional_quote_e8: Hot[Annotated[DecimalE8, Field(alias="max_order_notional_quote")]]
+    max_position_notional_quote_e8: Hot[Annotated[DecimalE8, Field(alias="max_position_notional_quote")]]
+    max_daily_loss_quote_e8: Hot[Annotated[DecimalE8, Field(alias="max_daily_loss_quote")]]
+    max_orders_per_minute: Hot[Annotated[int, Field(ge=1, le=100_000)]] = 120
+    max_consecutive_failures: Hot[Annotated[int, Field(ge=1, le=1_000)]] = 3
+    breaker_pause_s: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 30.0
+    price_collar_bps: Hot[PositiveBps] = 200.0
     # None: the same as max_daily_loss_quote.
-    naked_budget_s_per_day: Annotated[float, Field(gt=0, le=86_400)] = 300.0
-    max_drawdown_quote_e8: Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")] = None
-    max_net_exposure_quote_e8: Annotated[DecimalE8, Field(alias="max_net_exposure_quote")] = 500 * E8
-    max_leverage: Annotated[float, Field(gt=0, le=100)] = 5.0
-    min_liquidation_distance_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
-    max_margin_age_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    naked_budget_s_per_day: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 300.0
+    max_drawdown_quote_e8: Hot[Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")]] = None
+    max_net_exposure_quote_e8: Hot[Annotated[DecimalE8, Field(alias="max_net_exposure_quote")]] = 500 * E8
+    max_leverage: Hot[Annotated[float, Field(gt=0, le=100)]] = 5.0
+    min_liquidation_distance_ratio: Hot[Annotated[float, Field(ge=0, le=1)]] = 0.1
+    max_margin_age_s: Hot[Annotated[float, Field(gt=0, le=3_600)]] = 60.0
 
 
 class PersistenceSettings(Section):
@@ -517,12 +530,12 @@ def parse_settings(raw: object, source: str) -> Settings:
             source, [Problem("", "", "must be a mapping of sections; see the shipped config.yaml")]
         )
     try:
-        return Settings.model_validate(_with_strategy_defaults(raw))
+        return Settings.model_validate(with_strategy_defaults(raw))
     except ValidationError as error:
         raise SettingsError(source, [_problem(item) for item in error.errors()]) from None
 
 
-def _with_strategy_defaults(raw: dict[str, Any]) -> dict[str, Any]:
+def with_strategy_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     """Give each pair the shared ``strategy`` section, overridden by the pair's own."""
     shared = raw.get("strategy") or {}
     pairs = raw.get("pairs")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -28,9 +30,10 @@ import yaml
 from claim import LAST_WORDS_S, Inheritance, account_locks, instance_directory
 from control.channel import Channel
 from control.commands import Commands
+from control.keys import keys_of
 from epochs import Epochs
 from executor.accounts import account_names, register_keys
-from launch import EXIT_UNUSABLE, write_launch
+from launch import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
 from redaction import guard_stderr
@@ -39,6 +42,7 @@ from settings import (
     KNOWN_VENUES,
     PROJECT,
     Problem,
+    Reload,
     Settings,
     SettingsError,
     load_raw,
@@ -50,7 +54,7 @@ from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
-from tools.preflight import load_instruments, resolve
+from tools.preflight import load_instruments, pair_problems, resolve
 from tuning import cores_kept_awake
 from venues.contract import format_e8
 from venues.registry import secrets_of
@@ -575,7 +579,22 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     names_wanted += settings.alerts.secret_names
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
+    shown["reload"] = {**changeable(settings), Reload.RESTART.value: "everything else"}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
+
+
+def changeable(settings: Settings) -> dict[str, list[str]]:
+    """The keys that may change while it runs, by when they do; a pair's once for all pairs."""
+    return {
+        reload.value: list(
+            dict.fromkeys(
+                re.sub(r"^pairs\[.*?\]", "pairs[]", key.name)
+                for key in keys_of(settings).values()
+                if key.reload is reload
+            )
+        )
+        for reload in (Reload.HOT, Reload.WHEN_FLAT)
+    }
 
 
 def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:
@@ -606,7 +625,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             log.warning("taking_over", **inheritance.fields())
         supervisor = Supervisor(settings, log, counters, epochs, service_manager)
         supervisor.listen_for_signals()
-        commands = stack.enter_context(closing(Commands(settings, memory, counters, log)))
+        reread = partial(read_again, arguments, memory.directory)
+        commands = stack.enter_context(closing(Commands(settings, memory, counters, log, reread)))
         channel = Channel(memory.directory, commands.handle, commands.tell_refused)
         stack.enter_context(closing(channel))
         supervisor.listen_to(channel)
@@ -637,6 +657,21 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
     return exit_code
+
+
+def read_again(arguments: argparse.Namespace, directory: Path) -> tuple[Settings, dict[str, Any]]:
+    """The configuration as it stands in its file now. Raises SettingsError with all that is wrong with it."""
+    source = str(arguments.config)
+    settings, resolved = resolve(load_raw(arguments.config), source)
+    instruments = {(item.venue, item.symbol): item for item in instruments_in(read_launch(directory))}
+    problems = fault_problems(settings.simulator.faults)
+    for number, pair in enumerate(settings.pairs):
+        legs = [instruments.get(leg) for leg in pair.legs]
+        if None not in legs:  # others are asked for at the restart that they need
+            problems += pair_problems(number, pair, *(leg for leg in legs if leg is not None))
+    if problems:
+        raise SettingsError(source, problems)
+    return settings, resolved
 
 
 def open_epochs(settings: Settings) -> Epochs:

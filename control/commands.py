@@ -6,14 +6,14 @@ it is in force. Where that takes too long the answer says so, and the order stan
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from control.channel import Answer, Request, failure
+from control.reloading import ReadConfig, Reloads
+from control.requests import BadRequest, names_of, now_utc, seconds_of, text_of, until
 from logs import Log
 from settings import Settings
 from shm.counters import CounterTable
@@ -24,20 +24,13 @@ from shm.records import PairPhase
 from standing import Order, Standing, pause_file, read_standing, standing_file, write_standing
 from venues.contract import format_e8
 
-TIMEOUT_S: Final = 10.0  # for the executor to take an order up
-_TIMEOUT_S_MAX: Final = 600.0
-_REASON_MAX: Final = 200
-_LOOK_S: Final = 0.02
-
-
-class BadRequest(Exception):
-    """A request that is not as it should be; the text says what is wrong with it."""
-
 
 class Commands:
     """Answers requests. One of the supervisor's, and told of nothing but through memory."""
 
-    def __init__(self, settings: Settings, memory: Memory, counters: CounterTable, log: Log) -> None:
+    def __init__(
+        self, settings: Settings, memory: Memory, counters: CounterTable, log: Log, read_config: ReadConfig
+    ) -> None:
         self._settings = settings
         self._pair_ids = [pair.id for pair in settings.pairs]
         self._directory: Path = memory.directory
@@ -46,10 +39,13 @@ class Commands:
         self._log = log
         self._path = standing_file(settings)
         self._standing: Standing = read_standing(self._path)
+        self._reloads = Reloads(settings, memory, self._views, counters, log, read_config)
         self._handlers: Mapping[str, Callable[[Request, str], Awaitable[Answer]]] = {
             "pause": self._pause,
             "resume": self._resume,
             "force-exit": self._force_exit,
+            "reload": self._reloads.reload,
+            "show-config": self._reloads.show,
         }
         self._show_pause()
 
@@ -71,22 +67,23 @@ class Commands:
         self._log.warning("control_refused", detail=why)
 
     def close(self) -> None:
+        self._reloads.close()
         self._views.close()
 
     # --- entries ---
 
     async def _pause(self, request: Request, by: str) -> Answer:
-        reason, timeout_s = _text(request, "reason"), _seconds(request)
+        reason, timeout_s = text_of(request, "reason"), seconds_of(request)
         self._refuse_while_stopping()
         try:
             if self._standing.paused is None or not self._standing.number:
-                self._keep(paused=Order(by, _now(), reason))
+                self._keep(paused=Order(by, now_utc(), reason))
         except OSError as error:
             # Not kept, so it ends with this instance; until then it is as good as one that is.
             self._show_pause(is_paused=True)
             return self._told(False, f"paused until this instance ends, but not on disk: {error}")
         number = self._standing.number
-        taken = await self._until(
+        taken = await until(
             lambda: self._heeded.standing >= number and not self._open_for_entries(), timeout_s
         )
         if not taken:
@@ -94,7 +91,7 @@ class Commands:
         return self._told(True, "entries are paused until you resume; exits and repairs go on")
 
     async def _resume(self, request: Request, by: str) -> Answer:
-        pair, timeout_s = _text(request, "pair"), _seconds(request)
+        pair, timeout_s = text_of(request, "pair"), seconds_of(request)
         self._refuse_while_stopping()
         if pair and pair not in self._standing.forced:
             raise BadRequest(
@@ -106,7 +103,7 @@ class Commands:
         except OSError as error:
             return failure(f"nothing is lifted: {self._path} cannot be written: {error.strerror}")
         number = self._standing.number
-        if not await self._until(lambda: self._heeded.standing >= number, timeout_s):
+        if not await until(lambda: self._heeded.standing >= number, timeout_s):
             return self._told(False, f"lifted on disk, but {self._silence(timeout_s)}")
         if "file" in self._heeded.paused_by:
             path = pause_file(self._settings)
@@ -115,13 +112,13 @@ class Commands:
         return self._told(True, what)
 
     async def _force_exit(self, request: Request, by: str) -> Answer:
-        pairs, reason = _names(request, "pairs"), _text(request, "reason")
-        timeout_s = _seconds(request, 30.0)
+        pairs, reason = names_of(request, "pairs"), text_of(request, "reason")
+        timeout_s = seconds_of(request, 30.0)
         self._refuse_while_stopping()
         if unknown := [name for name in pairs if name not in self._pair_ids]:
             raise BadRequest(f"no pair is called {unknown[0]!r}; known are {', '.join(self._pair_ids)}")
         pairs = pairs or self._pair_ids
-        order = Order(by, _now(), reason)
+        order = Order(by, now_utc(), reason)
         try:
             self._keep(forced={**dict.fromkeys(pairs, order), **self._standing.forced})
         except OSError as error:
@@ -130,10 +127,10 @@ class Commands:
                 "python -m tools kill closes everything without it"
             )
         number, began_s = self._standing.number, time.monotonic()
-        if not await self._until(lambda: self._heeded.standing >= number, timeout_s):
+        if not await until(lambda: self._heeded.standing >= number, timeout_s):
             return self._told(False, f"the order is on disk and holds, but {self._silence(timeout_s)}")
         left_s = timeout_s - (time.monotonic() - began_s)
-        if not await self._until(lambda: all(self._is_flat(name) for name in pairs), left_s):
+        if not await until(lambda: all(self._is_flat(name) for name in pairs), left_s):
             left = [name for name in pairs if not self._is_flat(name)]
             return self._told(
                 False,
@@ -177,14 +174,6 @@ class Commands:
         state = PROCESS_STATES[self._counters.get(self._counters.index("state.executor"))]
         return f"the executor ({state}) has not said within {timeout_s:g} s that it is in force; see its log"
 
-    async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
-        deadline_s = time.monotonic() + timeout_s
-        while not is_so():
-            if time.monotonic() > deadline_s:
-                return False
-            await asyncio.sleep(_LOOK_S)
-        return True
-
     def _told(self, ok: bool, summary: str) -> Answer:
         """An answer with how everything stands."""
         heeded, standing = self._heeded, self._standing
@@ -207,28 +196,3 @@ class Commands:
             "entries_allowed": bool(view and view.entries_allowed),
             "entries_stopped": heeded.entries_stopped.get(name, ""),
         }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _text(request: Request, name: str) -> str:
-    value = request.get(name, "")
-    if not isinstance(value, str) or len(value) > _REASON_MAX:
-        raise BadRequest(f"{name} must be text of at most {_REASON_MAX} characters")
-    return value
-
-
-def _names(request: Request, name: str) -> list[str]:
-    value = request.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadRequest(f"{name} must be a list of names")
-    return list(dict.fromkeys(value))
-
-
-def _seconds(request: Request, default: float = TIMEOUT_S) -> float:
-    value = request.get("timeout_s", default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _TIMEOUT_S_MAX:
-        raise BadRequest(f"timeout_s must be a number above 0 and at most {_TIMEOUT_S_MAX:g}")
-    return float(value)

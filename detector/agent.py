@@ -1,7 +1,8 @@
 """The detector's role: take quotes from the rings, decide, push signals, wake the executor.
 
-It opens no file and no socket and writes to no descriptor but the executor's doorbell. What it
-has to say is said when nothing is waiting: a log line costs more than a decision.
+It opens no socket, writes to no descriptor but the executor's doorbell, and opens no file but the
+settings when they were reloaded. What it has to say is said when nothing is waiting: a log line costs
+more than a decision.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
-from detector.rules import Rules
+from detector.rules import Rules, instruments_of, rules_for
 from detector.spreads import entry_spread_bps
 from detector.strategy import Market, Opportunity, PairStrategy
+from launch import SettingsWatch
 from logs import Log
 from settings import Settings
 from shm.broadcast import BroadcastReader
@@ -83,6 +85,11 @@ class _Pair:
         self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in Gate}
         self.reported: dict[int, int] = {}
 
+    def take_up(self, rules: Rules) -> None:
+        self.rules = self.strategy.rules = rules
+        self.strategy.start_over()
+        self.shadow = PairStrategy(rules)
+
 
 class Detector:
     """The agent. ``run_agent`` drives it; every method is called from that one thread."""
@@ -99,9 +106,11 @@ class Detector:
         clock_mono_ns: Callable[[], int] = time.monotonic_ns,
         clock_unix_s: Callable[[], float] = time.time,
         make_strategy: Callable[[Rules], PairStrategy] = PairStrategy,
+        watch: SettingsWatch | None = None,
     ) -> None:
         self._counters = counters
         self._log = log
+        self._watch = watch
         self._epoch = epoch
         self._clock_mono_ns = clock_mono_ns
         self._clock_unix_s = clock_unix_s
@@ -114,6 +123,7 @@ class Detector:
         self._funding = memory.funding()
         self._signals = memory.signals_writer()
         self._executor_bell = memory.doorbell("executor")
+        self._instruments = instruments_of(rules)
         self._quotes = [NO_QUOTE] * memory.plan.instrument_count
         self._pairs_by_instrument: list[_Pair | None] = [None] * memory.plan.instrument_count
         self._pairs = []
@@ -155,6 +165,7 @@ class Detector:
 
     def on_idle(self, now_mono_ns: int) -> None:
         self._say_what_happened()
+        self._take_up_settings()
         if self._keeps_warm:
             self.keep_warm(now_mono_ns)
         if now_mono_ns >= self._next_report_ns:
@@ -182,6 +193,8 @@ class Detector:
         self._learned.close()
         self._funding.close()
         self._signals.close()
+        if self._watch is not None:
+            self._watch.close()
 
     # --- the hot path ---
 
@@ -282,12 +295,26 @@ class Detector:
     def _read_clock(self, now_mono_ns: int) -> None:
         # At whole seconds, so that a replay looks when we did.
         self._next_clock_ns = now_mono_ns - now_mono_ns % _CLOCK_INTERVAL_NS + _CLOCK_INTERVAL_NS
+        self._take_up_settings()  # where quotes never leave it idle
         now_unix_s = int(self._clock_unix_s())
         for pair in self._pairs:
             pair.strategy.funding_bps = expected_funding_bps(pair.rules, self._funding.read, now_mono_ns)
             pair.strategy.slippage_bps = expected_slippage_bps(pair.rules, self._learned.read, now_unix_s)
         for feed in self._feeds.values():
             feed.maintenance_left_s = seconds_left(feed.spans, now_unix_s)
+
+    def _take_up_settings(self) -> None:
+        """Decide by newer settings from the next quote on, where there are any. Between two quotes, so that
+        each is decided by one set of rules; what confirmed under the old ones confirms nothing."""
+        if self._watch is None or not self._watch.has_news():
+            return
+        settings = self._watch.take()
+        for feed in self._feeds.values():
+            feed.spans = weekly_spans(settings.venue(feed.venue).maintenance)
+        for pair in self._pairs:
+            pair.take_up(rules_for(settings, pair.rules.pair_id, self._instruments))
+        self._next_clock_ns = 0  # what is expected of funding and slippage follows from them
+        self._watch.done()
 
     def _read_latest(self, feed: _Feed) -> None:
         """Take the newest quotes from the slots: at start, and after missing some in the ring."""

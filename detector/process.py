@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from detector.agent import Detector
 from detector.layers import SizeError
 from detector.rules import rules_for
-from launch import refuse, start
+from launch import SettingsWatch, refuse, start
 from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
 
@@ -24,8 +24,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     except SizeError as error:
         refuse(f"detector: {error}")
     waiting = launch.settings.idle_strategy(launch.process)
+    watch = SettingsWatch(launch)
+    watch.done()
     detector = Detector(
-        launch.memory, launch.counters, launch.settings, rules, launch.log, epoch=launch.epoch
+        launch.memory,
+        launch.counters,
+        launch.settings,
+        rules,
+        launch.log,
+        epoch=launch.epoch,
+        watch=watch,
     )
     heartbeat = launch.counters.index("heartbeat_mono_ns")
     launch.log.info("process_started", idle=waiting, pairs=[rule.name for rule in rules])

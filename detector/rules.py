@@ -43,6 +43,11 @@ class Rules:
     signal_ttl_ns: int
 
 
+def instruments_of(rules: Sequence[Rules]) -> tuple[Instrument, ...]:
+    """Every leg's instrument by instrument_id, for the rules of every pair in order."""
+    return tuple(instrument for rule in rules for instrument in (rule.first, rule.second))
+
+
 def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument]) -> Rules:
     """The rules of ``settings.pairs[pair_id]``; ``instruments`` are indexed by instrument_id.
 

@@ -13,6 +13,7 @@ from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
 from executor.operator import Operator
 from executor.plans import has_live_order
+from executor.reloading import Reloading
 from executor.state import Halt
 from executor.switches import Switches
 from shm import names
@@ -35,6 +36,7 @@ class Chores:
         open_orders: OpenOrders,
         decisions: Decisions,
         operator: Operator,
+        reloading: Reloading,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
@@ -44,6 +46,7 @@ class Chores:
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
         self._operator = operator
+        self._reloading = reloading
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -75,8 +78,10 @@ class Chores:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        held = self._switches.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
-        self._operator.acknowledge()
+        self._operator.acknowledge(held)
+        self._reloading.look()
         self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -135,6 +140,8 @@ class Chores:
             return "kill latch"
         if self._switches.is_stopping:
             return "stopping"
+        if self._switches.held:
+            return "settings change"
         if self._switches.is_paused:
             return "paused"
         if self._switches.is_lease_lost:

@@ -12,17 +12,19 @@ from executor.conductor import Conductor
 from executor.desk import Desk, Pair
 from executor.messages import FlattenRequested, OperatorResumed
 from executor.state import Halt
+from executor.switches import Switches
 from shm.heeded import Heeded, write_heeded
-from standing import FORCED_EXIT, Order, StandingOrders
+from standing import FORCED_EXIT, Order
 
 
 class Operator:
-    """Carries out what ``StandingOrders`` says."""
+    """Carries out what ``switches.orders`` says."""
 
-    def __init__(self, desk: Desk, conductor: Conductor, orders: StandingOrders, directory: Path) -> None:
+    def __init__(self, desk: Desk, conductor: Conductor, switches: Switches, directory: Path) -> None:
         self._desk = desk
         self._conductor = conductor
-        self._orders = orders
+        self._switches = switches
+        self._orders = switches.orders
         self._directory = directory
         self._paused_by: dict[str, Order] = {}  # as logged: "control", "file"
         self._forced: dict[str, Order] = {}  # as logged, by pair
@@ -38,11 +40,12 @@ class Operator:
         """The operator's reason not to open anything on this pair alone; empty when there is none."""
         return FORCED_EXIT if self._is_forced(pair) else ""
 
-    def acknowledge(self) -> None:
-        """Say what is in force, once every machine and every view has it."""
+    def acknowledge(self, held: int) -> None:
+        """Say what is in force, once every machine and every view has it; ``held`` too."""
         self._tell_changes()
         heeded = Heeded(
             self._orders.standing.number,
+            held,
             list(self._paused_by),
             list(self._forced),
             {pair.rules.pair: pair.entries_stopped for pair in self._desk.pairs},

@@ -24,7 +24,6 @@ from executor.conductor import Conductor
 from executor.decisions import Decisions
 from executor.desk import Desk, Pair
 from executor.funding import Funding
-from executor.gates import limits_of
 from executor.gateway import LoginRefused
 from executor.hearing import Hearing
 from executor.journal import Journal
@@ -35,18 +34,17 @@ from executor.open_orders import OpenOrders
 from executor.operator import Operator
 from executor.paper import gateway as paper
 from executor.prices import Prices
+from executor.reloading import Reloading, resolve_pair
 from executor.reports import Reports
 from executor.restore import find_held, now_unix_ms, state_of, strangers
 from executor.results import PairResult
 from executor.risk import Breaker
-from executor.rules import rules_of
 from executor.shutdown import shut_down
 from executor.signals import Signals
 from executor.stages import Ledger
 from executor.state import PairState, load, new_state
 from executor.switches import Switches
 from executor.telling import holding
-from executor.templates import Armoury
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
 from shm.held import HeldFunding, HeldPair, read_held
@@ -96,9 +94,17 @@ class Executor:
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
         decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
-        self._operator = Operator(self._desk, self._conductor, self._switches.orders, memory.directory)
+        self._operator = Operator(self._desk, self._conductor, self._switches, memory.directory)
+        self._settings = launch.SettingsWatch(process)
+        reloading = Reloading(self._desk, self._conductor, self._settings, process.instruments)
         self._chores = Chores(
-            self._desk, self._conductor, self._switches, self._open_orders, decisions, self._operator
+            self._desk,
+            self._conductor,
+            self._switches,
+            self._open_orders,
+            decisions,
+            self._operator,
+            reloading,
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._armed_next = 0
@@ -194,6 +200,7 @@ class Executor:
         except (OSError, ValueError) as error:
             detail = f"{learned_file(desk.settings)}: {error}; begun anew"
             desk.reports.log("warning", "slippage_not_kept", {"detail": detail})
+        self._settings.done()
         quiet_garbage_collector()
         self._listen(waiting)
         self._keep_armed()
@@ -212,6 +219,7 @@ class Executor:
         self._funding.close()
         self._signals.close()
         self._switches.close()
+        self._settings.close()
 
     # --- waiting for signals ---
 
@@ -274,12 +282,11 @@ class Executor:
 
 def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
     """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
-    configured, execution = process.settings.pairs[number], process.settings.execution
-    rules = rules_of(process.settings, process.instruments, number)
+    resolved = resolve_pair(process.settings, process.instruments, number)
+    rules = resolved.rules
     entry, told = journal.read(number), find_held(rules, held)
     known = _load(process, rules.pair, entry.state) if entry else None
     event = journal.read_event(number) if known else None
-    whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
     if entry is not None and known is not None:
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
@@ -288,19 +295,8 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return Pair(
-        rules=rules,
+        **resolved._asdict(),
         state=state,
-        armoury=Armoury(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps),
-        max_age_ns=int(configured.strategy.max_quote_age_ms * 1e6),
-        # With several layers the detector's first signals tell their sizes.
-        layer_sizes_e8={0: whole_e8} if configured.strategy.layers == 1 else {},
-        limits=limits_of(
-            process.settings.risk,
-            size_e8_max=configured.size_base_e8,
-            price_band_bps=execution.price_band_bps,
-            max_slippage_bps=configured.strategy.max_slippage_bps,
-            min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
-        ),
         was_restored=known is not None or told is not None,
         result=result,
         unsettled=load_taken(event) if event else None,

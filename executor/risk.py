@@ -32,11 +32,15 @@ class Breaker:
     """
 
     def __init__(self, risk: RiskSettings) -> None:
-        self._failures_max = risk.max_consecutive_failures
-        self._pause_ns = int(risk.breaker_pause_s * 1e9)
+        self.limit(risk)
         self._open_until_mono_ns = 0  # 0: closed
         self._is_trying = False  # half open, and the one entry is under way
         self.failures = 0
+
+    def limit(self, risk: RiskSettings) -> None:
+        """Go by these limits from the next failure on."""
+        self._failures_max = risk.max_consecutive_failures
+        self._pause_ns = int(risk.breaker_pause_s * 1e9)
 
     @property
     def has_tripped(self) -> bool:

@@ -73,7 +73,7 @@ class Halt(IntEnum):
 
 
 class PairRules(NamedTuple):
-    """One pair's instruments and settings, resolved; equal in every step of a process's life."""
+    """One pair's instruments and settings, resolved; a reload replaces them between two steps."""
 
     pair_id: int
     pair: str  # the pair's name in config.yaml, for logs

@@ -26,6 +26,7 @@ class Switches:
         self._stop = stop
         self._stopping_word = supervisor.index("stopping")
         self._paused_word = supervisor.index("entries_paused")
+        self._held_word = supervisor.index("entries_held")
         self._journal_full_word = persistence.index("journal_full")
         self._lease_lost_word = persistence.index("lease_lost")
 
@@ -41,8 +42,14 @@ class Switches:
 
     @property
     def is_paused(self) -> bool:
-        """By the word, which the very next entry sees, or by one of the files, which outlive the word."""
-        return self._supervisor.get(self._paused_word) != 0 or self.orders.is_paused
+        """By the word, which the very next entry sees, or by one of the files, which outlive the word; or for
+        the moment in which settings change."""
+        return self._supervisor.get(self._paused_word) != 0 or self.orders.is_paused or self.held > 0
+
+    @property
+    def held(self) -> int:
+        """Above 0 while settings change."""
+        return self._supervisor.get(self._held_word)
 
     @property
     def is_lease_lost(self) -> bool:

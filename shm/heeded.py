@@ -16,6 +16,7 @@ class Heeded(NamedTuple):
     """What is in force in the executor. ``standing`` is the number of the newest orders taken up."""
 
     standing: int = 0
+    held: int = 0  # the supervisor's word ``entries_held``, 0 while entries are not held back
     paused_by: Sequence[str] = ()  # "control", "file": empty while entries are not paused
     forced: Sequence[str] = ()  # pairs that are closed and kept closed
     entries_stopped: Mapping[str, str] = {}  # pair -> why nothing is opened on it, "" when nothing stops it

@@ -49,6 +49,7 @@ def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
     """Names of the detector's counters."""
     return (
         "heartbeat_mono_ns",
+        "settings_generation",
         "quotes_total",
         "overtaken_total",
         "signals_refused_total",
@@ -72,6 +73,7 @@ DETECTOR_HISTOGRAMS = {
 
 EXECUTOR_COUNTERS = {
     "heartbeat_mono_ns": "last turn of the housekeeping timer",
+    "settings_generation": "how often the settings it works by had been reloaded",
     "ready": "1 when both venues are logged in, reconciled and their streams stand",
     "signals_total": "signals read",
     "signals_expired_total": "signals refused for their age",
@@ -98,9 +100,9 @@ EXECUTOR_COUNTERS = {
 }
 # What stops entries everywhere, in the order in which the executor asks: one hides those behind it.
 ENTRY_STOPS = (
-    *("", "kill latch", "stopping", "paused", "lease lost", "journal full", "open orders of others"),
-    *("unexplained position", "breaker", "venue closed", "daily loss", "drawdown", "naked budget"),
-    *("margin unknown", "exposure unknown", "another reason"),
+    *("", "kill latch", "stopping", "settings change", "paused", "lease lost", "journal full"),
+    *("open orders of others", "unexplained position", "breaker", "venue closed", "daily loss", "drawdown"),
+    *("naked budget", "margin unknown", "exposure unknown", "another reason"),
 )
 BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN = 0, 1, 2
 EXECUTOR_HISTOGRAMS = {
@@ -145,6 +147,8 @@ SUPERVISOR_COUNTERS = {
     "started_mono_ns": "when the instance began",
     "stopping": "1 from the moment a stop was asked for: no new entries",
     "entries_paused": "1 while the operator has paused entries",
+    "entries_held": "above 0 while settings change: nothing is opened; larger with every time",
+    "settings_generation": "how often the settings were reloaded",
     "restarts_total": "processes restarted",
     "events_refused_total": "events that did not fit the queue to persistence",
 }

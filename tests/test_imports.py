@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "native": set(),
     "kill_latch": {"settings", "shm"},
     "standing": {"settings"},
-    "control": {"standing", "venues", "shm"} | LEAVES,  # the supervisor's ear, and how tools speak to it
+    "control": {"launch", "standing", "venues", "shm"} | LEAVES,  # both ends of the control socket
     "crashpoints": set(),
     "tuning": LEAVES,
     "service_manager": {"logs"},

@@ -58,6 +58,8 @@ def test_check_prints_the_resolved_settings_and_masks_secrets(config: Path, tmp_
     assert shown["secrets"]["PARADEX_L2_PRIVATE_KEY"] == "********"
     assert shown["secrets"]["VEST_PRIMARY_PRIVATE_KEY"] == "not set"
     assert shown["execution"]["max_retries"] == 3
+    assert "risk.max_daily_loss_quote" in shown["reload"]["hot"]
+    assert "execution.max_retries" in shown["reload"]["when flat"]
     assert shown["venues"]["vest"]["rest_url"].startswith("http://127.0.0.1:")
     assert "deadbeef" not in done.stdout + done.stderr
 

@@ -1,47 +1,61 @@
 """A request to the running instance through its control socket, and its answer shown.
 
-Exit codes: 0 done, 1 not done or not yet (the answer says which), 2 nobody to ask.
+The instance is found by ``bot_id`` and ``runtime.memory_dir`` alone: a configuration that is being edited,
+or is wrong elsewhere, must not keep anybody from pausing. Exit codes: 0 done, 1 not done or not yet (the
+answer says which), 2 nobody to ask.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any, Final
 
-from control.channel import NobodyAnswers, ask
-from settings import Settings, load_raw, parse_settings
+from control.channel import ask
+from settings import PersistenceSettings, Problem, RuntimeSettings, SettingsError, load_raw
 from shm.segment import SegmentError
-from standing import pause_file
-from tools.instance import instance_directory
 
 _SPARE_S: Final = 5.0  # beyond what the supervisor itself waits
 
 
 def configure_asking(parser: argparse.ArgumentParser, timeout_s: float) -> None:
     """The arguments of every command that asks."""
-    parser.add_argument(
-        "--timeout-s", type=float, default=timeout_s, help="how long to wait until it is done"
-    )
+    parser.add_argument("--memory", type=Path, help="the instance's memory, instead of the configuration's")
+    parser.add_argument("--timeout-s", type=float, default=timeout_s, help="how long to wait for it")
     parser.add_argument("--json", action="store_true", help="print the whole answer")
 
 
-def read_settings(arguments: argparse.Namespace) -> Settings:
-    return parse_settings(load_raw(arguments.config), str(arguments.config))
-
-
-def put(arguments: argparse.Namespace, settings: Settings, command: str, **fields: Any) -> dict[str, Any]:
+def put(arguments: argparse.Namespace, command: str, **fields: Any) -> dict[str, Any]:
     """Ask; the answer. Raises SegmentError where nobody runs or answers, saying what to do."""
     request = {"command": command, "timeout_s": arguments.timeout_s, **fields}
-    try:
-        return ask(instance_directory(settings), request, arguments.timeout_s + _SPARE_S)
-    except NobodyAnswers:
-        raise
-    except SegmentError as error:
+    return ask(find_instance(arguments), request, arguments.timeout_s + _SPARE_S)
+
+
+def find_instance(arguments: argparse.Namespace) -> Path:
+    """The running instance's memory. Raises SettingsError or SegmentError."""
+    if arguments.memory is not None:
+        return Path(arguments.memory)
+    raw = load_raw(arguments.config)
+    bot_id = raw.get("bot_id") if isinstance(raw, dict) else None
+    if not isinstance(bot_id, str):
+        problem = Problem("bot_id", "", "is missing; name the instance's memory with --memory instead")
+        raise SettingsError(str(arguments.config), [problem])
+    memory_dir = _text_in(raw, "runtime", "memory_dir", RuntimeSettings().memory_dir)
+    directory = Path(memory_dir) / f"tandem-{bot_id}"
+    if not directory.is_dir():
+        var_dir = _text_in(raw, "persistence", "var_dir", PersistenceSettings().var_dir)
         raise SegmentError(
-            f"{error}: start it, or give its configuration with --config. "
-            f"To have it begin paused: touch {pause_file(settings)}"
-        ) from error
+            f"no instance runs under bot_id {bot_id!r} (no {directory}): start it, or name its "
+            f"configuration with --config. To have it begin paused: touch {var_dir}/pause-{bot_id}"
+        )
+    return directory
+
+
+def _text_in(raw: dict[str, Any], section: str, key: str, default: str) -> str:
+    inner = raw.get(section)
+    value = inner.get(key) if isinstance(inner, dict) else None
+    return value if isinstance(value, str) else default
 
 
 def show(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:

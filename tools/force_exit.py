@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from launch import read_launch
 from settings import Problem, SettingsError
-from tools.asking import configure_asking, put, read_settings, show
+from tools.asking import configure_asking, find_instance, put, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = read_settings(arguments)
-    word = "all" if arguments.all else " ".join(arguments.pairs)
-    if settings.mode == "live" and not arguments.yes:
-        _confirm(word)
-    answer = put(arguments, settings, "force-exit", pairs=arguments.pairs, reason=arguments.reason)
-    return show(arguments, answer)
+    mode = read_launch(find_instance(arguments))["settings"]["mode"]
+    if mode == "live" and not arguments.yes:
+        _confirm("all" if arguments.all else " ".join(arguments.pairs))
+    return show(arguments, put(arguments, "force-exit", pairs=arguments.pairs, reason=arguments.reason))
 
 
 def _confirm(word: str) -> None:

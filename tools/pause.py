@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from tools.asking import configure_asking, put, read_settings, show
+from tools.asking import configure_asking, put, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +17,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = read_settings(arguments)
-    return show(arguments, put(arguments, settings, "pause", reason=arguments.reason))
+    return show(arguments, put(arguments, "pause", reason=arguments.reason))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from tools.asking import configure_asking, put, read_settings, show
+from tools.asking import configure_asking, put, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,4 +17,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return show(arguments, put(arguments, read_settings(arguments), "resume", pair=arguments.pair))
+    return show(arguments, put(arguments, "resume", pair=arguments.pair))

@@ -84,6 +84,7 @@ class Snapshot:
     up_s: float
     is_stopping: bool
     is_paused: bool
+    reloads: int  # of the settings, since the start
     operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
     is_supervised: bool  # the supervisor has turned lately
     is_killed: bool  # the latch in memory is pulled; the one on disk is a file
@@ -125,6 +126,7 @@ class Watcher:
             up_s=(now_mono_ns - own["started_mono_ns"]) / 1e9,
             is_stopping=bool(own["stopping"]),
             is_paused=bool(own["entries_paused"] or heeded.paused_by),
+            reloads=own["settings_generation"],
             operator=heeded,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
             is_killed=self._latch.get(0) != 0,

@@ -9,9 +9,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
@@ -121,3 +123,75 @@ def test_a_wrong_request_says_what_is_known(config: Path, capsys: pytest.Capture
     error = capsys.readouterr().err
     assert "no instance runs under bot_id 'test'" in error
     assert "touch" in error
+
+
+def edit(config: Path, **changes: Any) -> None:
+    """Change the file as an editor would; keys by "section__key"."""
+    content = yaml.safe_load(config.read_text())
+    for name, value in changes.items():
+        section, _, key = name.partition("__")
+        content[section][key] = value
+    config.write_text(yaml.safe_dump(content))
+
+
+def names(changes: list[dict[str, Any]]) -> set[str]:
+    return {change["key"] for change in changes}
+
+
+def test_reload_as_typed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thresholds at once, sizes once flat, the rest with a restart; of rubbish nothing at all."""
+    edit(config, strategy__max_hold_s=3600.0, strategy__exit_bps=-900.0)  # what is open stays open
+    content = yaml.safe_load(config.read_text())
+    content["pairs"][1].pop("strategy")  # both pairs go by the shared thresholds
+    config.write_text(yaml.safe_dump(content))
+    started_with = config.read_text()
+    instance = Instance(config)
+    try:
+        pair = instance.wait_for("trade_opened", timeout_s=90)["pair"]
+
+        edit(config, strategy__entry_bps=950.0, risk__max_leverage=-1.0, execution__on_single_leg="pray")
+        code, answer = run(config, capsys, "reload")
+        assert (code, answer["ok"]) == (1, False)
+        assert names(answer["problems"]) == {"risk.max_leverage", "execution.on_single_leg"}
+        code, answer = run(config, capsys, "show-config", "pairs[btc].strategy.entry_bps")
+        assert answer["keys"] == [{"key": "pairs[btc].strategy.entry_bps", "value": 1.5, "reload": "hot"}]
+
+        config.write_text(started_with)
+        edit(config, strategy__entry_bps=950.0, execution__price_band_bps=4.0, runtime__ring_cells=8192)
+        code, answer = run(config, capsys, "reload", "--dry-run")
+        expected = {"pairs[btc].strategy.entry_bps", "pairs[eth].strategy.entry_bps"}
+        assert (code, answer["generation"], names(answer["changed"])) == (0, 0, expected)
+
+        code, answer = run(config, capsys, "reload")
+        assert (code, answer["generation"], names(answer["changed"])) == (0, 1, expected), answer
+        assert names(answer["waiting"]) == {"execution.price_band_bps"}
+        assert names(answer["restart"]) == {"runtime.ring_cells"}
+        told = instance.wait_for("reloaded")
+        assert {"key": "pairs[btc].strategy.entry_bps", "old": 1.5, "new": 950.0} in told["changes"]
+
+        # What waits is taken up when the last pair is flat, and outlives the executor.
+        code, answer = run(config, capsys, "show-config", "price_band_bps")
+        assert (answer["keys"][0]["value"], answer["keys"][0]["waiting"]) == (3.0, 4.0)
+        code, answer = run(config, capsys, "force-exit", pair)
+        assert code == 0, answer
+        instance.wait_for(lambda line: line["event"] == "reloaded" and line["generation"] == 2)
+        os.kill(instance.pid_of("executor"), signal.SIGKILL)
+        instance.wait_for(lambda line: line["event"] == "process_started" and line["proc"] == "executor")
+        until(lambda: look(config).executor["settings_generation"] == 2, "the newest settings")
+        assert look(config).reloads == 2
+
+        # Two at once, and one that finds nothing to do.
+        config.write_text(started_with)
+        codes: list[int] = []
+        both = [Thread(target=lambda: codes.append(main(["reload", "-c", str(config)]))) for _ in range(2)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(DEADLINE_S)
+        assert codes == [0, 0]
+        assert "the file says what is in force already" in capsys.readouterr().out
+        assert main(["resume", "-c", str(config)]) == 0
+        instance.wait_for("trade_opened", timeout_s=90)
+    finally:
+        exit_code = instance.stop()
+    assert exit_code == 0

@@ -21,6 +21,7 @@ from shm.names import (
     DETECTOR_HISTOGRAMS,
     FEED_COUNTERS,
     FEED_HISTOGRAMS,
+    SUPERVISOR_COUNTERS,
     Gate,
     detector_counters,
 )
@@ -92,6 +93,7 @@ class Instance:
             {
                 "detector": (detector_counters(["btc"]), list(DETECTOR_HISTOGRAMS)),
                 **{f"feed-{venue}": feed for venue in VENUES},
+                "supervisor": (list(SUPERVISOR_COUNTERS), []),
             },
         )
         self.bells = {
