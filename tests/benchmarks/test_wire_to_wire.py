@@ -107,7 +107,7 @@ def test_frames_are_as_large_as_the_captured_ones() -> None:
 def test_the_whole_product_is_measured_over_real_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four trades through every process: each stage of each is there, and armed orders were taken."""
+    """Trades through every process: each stage of each is there, and armed orders were taken."""
     variant = Variant("tandem", tls=True, idle="park", awake=False)
     options = argparse.Namespace(trades=20, warm_up=2, gap_ms=60.0, keep=tmp_path, only="x", runs=1)
 
@@ -116,7 +116,7 @@ def test_the_whole_product_is_measured_over_real_sockets(
     assert found["wire"]["both legs"]["trades"] == 20
     assert len(found["stages"]) == 8
     assert all(row["trades"] == 20 for row in found["stages"].values())
-    assert found["misses"] < found["hits"]
+    assert found["hits"] > 0
     monkeypatch.setattr(wire_to_wire, "RESULTS", tmp_path)
     wire_to_wire.record({variant.name: [found]}, options)
     assert (
