@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from crashpoints import MOMENTS
-from shm import request
 from shm.records import PairPhase
 from tests.crash.matrix import Cell, Matrix, Outcome
 from tests.crash.stage import children_of
@@ -58,12 +57,9 @@ class Everything(Matrix):
         self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
         again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
         self._wait(self._is_at_rest, "at rest")
-        result = self._verdict()
-        if self.phase is PairPhase.HALTED:
-            request.ask(self._memory.directory, "adopt")
-        else:
+        if self.phase is not PairPhase.HALTED:
             self._wait_for_agreement()
-        return Outcome(cell, result if died_mono_ns else "not passed", again_s)
+        return Outcome(cell, self._verdict() if died_mono_ns else "not passed", again_s)
 
     def _database_pids(self) -> list[int]:
         """The server and everything it has started."""

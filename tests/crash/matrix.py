@@ -21,6 +21,7 @@ from persistence.journal import journal_directory
 from persistence.restore import holdings_of
 from persistence.server import start_server
 from settings import load_raw, parse_settings
+from shm import request
 from shm.held import HeldPair
 from shm.memory import Memory
 from shm.names import DATABASE_UP, PROCESS_STATES
@@ -30,7 +31,7 @@ from tests.instance import Instance, memory_dir
 from venues.contract import E8
 
 SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
-REACH_S: Final = 8.0
+REACH_S: Final = 15.0
 _SETTLE_S: Final = 60.0
 _STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
@@ -227,8 +228,10 @@ class Matrix:
         return Outcome(cell, self._verdict() if is_reached else "not passed")
 
     def _go_to(self, phase: PairPhase) -> None:
-        # Not all at once: what is HALTED stays so until it is seen.
         self._wait(self._is_ready, "ready")
+        if self.phase is PairPhase.HALTED:  # it stays so until the operator has looked
+            request.ask(self._memory.directory, "adopt")
+            self._wait(lambda: self.phase is not PairPhase.HALTED, "no longer HALTED")
         if self.phase is not phase:
             self.stage.market.gap_bps = WIDE_BPS if phase is PairPhase.HEDGED else CLOSED_BPS
             self._wait(lambda: self.phase is phase, phase.name)
