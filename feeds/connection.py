@@ -25,6 +25,9 @@ BAD_FRAMES_MAX: Final = 3
 BAD_FRAMES_WINDOW_NS: Final = 10_000_000_000
 # Twice what both venues' largest books need; more is refused by picows with close code 1009.
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+# A process that did not run (stopped, swapped out, its machine paused) finds its socket full of prices as
+# old as that. Read late they would be told as received just now, so the connection goes instead.
+STOOD_STILL_NS_MAX: Final = 2_000_000_000
 
 _FAULT_COUNTERS: Final = {FaultKind.GAP: "gaps_total", FaultKind.CROSSED: "crossed_total"}
 
@@ -56,6 +59,7 @@ class Connection(WSListener):
         self._connected = counters.index("connected")
         self.ended_because = ""
         self.connected_mono_ns = 0
+        self._ticked_mono_ns = 0
         self.first_data_mono_ns = 0  # 0: none yet
         self.last_data_mono_ns = 0
 
@@ -63,7 +67,8 @@ class Connection(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        self.connected_mono_ns = self.last_data_mono_ns = time.monotonic_ns()
+        now_mono_ns = time.monotonic_ns()
+        self.connected_mono_ns = self.last_data_mono_ns = self._ticked_mono_ns = now_mono_ns
         self._publisher.await_snapshots()
         self._protocol.connected(self.connected_mono_ns)
         self._send(self._protocol.take_frames())
@@ -72,6 +77,9 @@ class Connection(WSListener):
         recv_mono_ns = time.monotonic_ns()
         if self.ended_because:
             return  # what was still in the buffer of a connection given up
+        if recv_mono_ns - self._ticked_mono_ns > STOOD_STILL_NS_MAX:
+            self._end_after_standing_still(recv_mono_ns)
+            return
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
             self.end(f"closed by the venue: {_close_text(frame.get_payload_as_bytes())}")
@@ -93,8 +101,13 @@ class Connection(WSListener):
         return self.last_data_mono_ns - self.first_data_mono_ns if self.first_data_mono_ns else 0
 
     def tick(self, now_mono_ns: int) -> None:
-        """Let the protocol send what is due."""
-        if self._transport is not None and not self.ended_because:
+        """Let the protocol send what is due. Called several times a second."""
+        if self._transport is None or self.ended_because:
+            return
+        if now_mono_ns - self._ticked_mono_ns > STOOD_STILL_NS_MAX:
+            self._end_after_standing_still(now_mono_ns)
+        else:
+            self._ticked_mono_ns = now_mono_ns
             self._protocol.tick(now_mono_ns)
             self._say_faults(self._protocol.take_faults())
             self._send(self._protocol.take_frames())
@@ -110,6 +123,10 @@ class Connection(WSListener):
             if close_politely:
                 self._transport.send_close()
             self._transport.disconnect(graceful=close_politely)
+
+    def _end_after_standing_still(self, now_mono_ns: int) -> None:
+        stood_ms = (now_mono_ns - self._ticked_mono_ns) / 1_000_000
+        self.end(f"this process stood still for {stood_ms:.0f} ms: what waits in its socket is old")
 
     # --- frames ---
 

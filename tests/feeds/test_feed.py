@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 from picows import WSMsgType
 
+from feeds.connection import STOOD_STILL_NS_MAX
 from shm.records import Quote, QuoteFlags
 from tests.feeds.instance import Instance, wait_until
 from tests.feeds.venue import ScriptedVenue, a_book_frame, scripted_venue
@@ -124,6 +126,37 @@ def test_a_side_gone_empty_makes_the_quote_invalid(instance: Instance, venue: Sc
         venue.book("BTC-PERP", [], [("100", "1")])
         wait_until(lambda: flags_are(instance, 0, BTC))
         assert instance.count("faults_total") == 1
+
+
+def test_prices_that_waited_while_the_process_stood_still_are_not_told_as_new(
+    instance: Instance, venue: ScriptedVenue
+) -> None:
+    """A trade was closed on prices half a minute old, stamped with the time they were read: one leg filled,
+    and the other one's price was long gone."""
+    with instance.feed(venue.url) as process:
+        venue.wait_for_subscriptions(2)
+        quote_both(venue)
+        wait_until(lambda: flags_are(instance, VALID | SNAPSHOT, BTC, ETH))
+        process.send_signal(signal.SIGSTOP)
+        stopped_mono_ns = time.monotonic_ns()
+        for price in (90.0, 95.0):
+            venue.quote("BTC-PERP", price, price + 0.1)
+        wait_until(lambda: time.monotonic_ns() > stopped_mono_ns + 1.2 * STOOD_STILL_NS_MAX)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: instance.events_named("feed_disconnected") != [])
+        venue.wait_for_subscriptions(4)
+        venue.quote("BTC-PERP", 110.0, 110.1)
+        told: list[Quote] = []
+
+        def is_the_new_price_told() -> bool:
+            told.extend(instance.read_ring())
+            return any(quote.bid_e8 == e8(110) for quote in told)
+
+        wait_until(is_the_new_price_told)
+
+    assert "stood still" in instance.events_named("feed_disconnected")[0]["reason"]
+    prices_e8 = {quote.bid_e8 for quote in told if quote.flags & VALID and quote.instrument_id == BTC}
+    assert prices_e8 == {e8(100), e8(110)}
 
 
 def test_silence_flags_every_quote_and_replaces_the_connection(
