@@ -3,7 +3,8 @@
     python supervisor.py [--config FILE] [--check] [--live] [--clean]
 
 Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
-order · 2 the configuration or the environment does not allow a start.
+order · 2 the configuration or the environment does not allow a start · 3 a venue does not answer or is
+closed, the same start may do later.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from tuning import cores_kept_awake
 from venues.contract import format_e8
 from venues.registry import secrets_of
 
+EXIT_NOT_YET: Final = 3  # a venue does not answer or is closed: the same start may do later
 VERSION: Final = "0.1.0"
 _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
 _STEADY_S = 10.0  # a process that lived this long did not die young
@@ -485,7 +487,8 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
         "Ctrl-C stops in order.",
         epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
-        "2 the configuration or the environment does not allow a start.",
+        "2 the configuration or the environment does not allow a start, 3 a venue does not answer or is "
+        "closed: try again.",
     )
     parser.add_argument(
         "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"
@@ -646,7 +649,9 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         except SettingsError as error:
             for problem in error.problems:
                 log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
-            exit_code, last_words = EXIT_UNUSABLE, f"{source}: {len(error.problems)} problem(s), see above"
+            may_pass = all(problem.may_pass for problem in error.problems)
+            exit_code = EXIT_NOT_YET if may_pass else EXIT_UNUSABLE
+            last_words = f"{source}: {len(error.problems)} problem(s), see above"
         if supervisor.stop(exit_code) and not exit_code:
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
         # Its machines know more than was told of them: a signal's orders may have left untold. So do those

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,6 +235,8 @@ def scraped(config: Path) -> bytes:
 def directory() -> Iterator[Path]:
     with a_directory() as directory:
         yield directory
+        memory = memory_dir(directory / "config.yaml")
+        shutil.rmtree(memory)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from settings import PROJECT
-from tests.instance import Instance, a_directory, descendants, memory_dir, write_config
+from tests.instance import Instance, a_directory, descendants, free_ports, memory_dir, write_config
+from tools.preflight import loopback_urls
+from venues.registry import hosts
 
 
 @pytest.fixture
@@ -222,3 +224,22 @@ def test_a_fault_that_does_not_exist_is_named_at_check(config: Path) -> None:
     assert done.returncode == 2
     assert "simulator.faults" in done.stdout
     assert "colour" in done.stdout
+
+
+def test_a_venue_that_does_not_answer_is_worth_another_try(config: Path) -> None:
+    """A reboot during a venue's maintenance: what starts us is to try again, not to give up."""
+    nobody = free_ports(2)
+    urls = {
+        venue: loopback_urls(hosts(venue), port)
+        for venue, port in zip(("vest", "paradex"), nobody, strict=True)
+    }
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "mode": "paper", "venues": urls}))
+
+    done = supervisor("--config", str(config))
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3, done.stdout
+    problems = [line for line in lines if line["event"] == "config_error"]
+    assert {line["key"] for line in problems} == {"venues.vest.rest_url", "venues.paradex.rest_url"}
+    assert lines[-1]["exit_code"] == 3
+    assert list(memory_dir(config).iterdir()) == []

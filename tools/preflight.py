@@ -93,13 +93,15 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
                 call = venue_module(venue).fetch_instruments(wanted)
                 instruments = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
             except VenueError as error:
-                problems.append(Problem(_leg_key(settings, venue), ", ".join(wanted), str(error)))
+                may_pass = error.retry_after_ms is not None
+                problems.append(Problem(_leg_key(settings, venue), ", ".join(wanted), str(error), may_pass))
             except TransportError as error:
                 problems.append(
                     Problem(
                         f"venues.{venue}.rest_url",
                         rest_url,
                         f"gives no answer ({error}); check the network and the venue's status",
+                        may_pass=True,
                     )
                 )
             else:
@@ -121,6 +123,7 @@ def pair_problems(number: int, pair: PairSettings, first: Instrument, second: In
             f"pairs[{number}].legs.{leg.venue}",
             leg.symbol,
             f"is not open for trading on {leg.venue} now; wait or take the pair out",
+            may_pass=True,
         )
         for leg, instrument in zip(pair.legs, (first, second), strict=True)
         if not instrument.is_trading
