@@ -247,5 +247,5 @@ def _tune(process: str, settings: Settings, log: Log) -> None:
         tuning.pin(core, log)
     if nice is not None:
         tuning.prioritise(nice, log)
-    if settings.runtime.lock_memory and process != "persistence":
+    if settings.runtime.lock_memory and process not in ("persistence", "alerts"):
         tuning.lock_memory(log)

@@ -2,7 +2,8 @@
 
 It changes nothing: no order, no cancel, no file, no setting. Offline it looks at the machine and at what
 an instance keeps; then, unless ``--offline``, at the venues, and in modes sim and live logs in to read the
-account (where a venue wants one, that registers a session key, as every start does). In mode sim, where
+account (where a venue wants one, that registers a session key, as every start does); not while an
+instance runs, whose word is taken instead. In mode sim, where
 no simulator answers, one is started for these questions and stopped again.
 Exit codes: 0 no problem (there may be warnings), 1 at least one.
 """
@@ -26,12 +27,13 @@ from settings import PROJECT, Settings, SettingsError, load_raw
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from tools.doctoring.edge import look_at_edge
-from tools.doctoring.finding import Finding, Grade, from_settings_error, ok, problem
+from tools.doctoring.finding import Finding, Grade, from_settings_error, ok, problem, warning
 from tools.doctoring.host import look_at_host
-from tools.doctoring.keeping import look_at_keeping
+from tools.doctoring.keeping import is_instance_running, look_at_keeping
 from tools.doctoring.online import look_at_venues
 from tools.doctoring.software import look_at_software
 from tools.preflight import resolve
+from tools.snapshot import Finder
 
 _CALLS: Final = 10
 _WIDTH: Final = 110
@@ -90,8 +92,21 @@ def _online(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespa
 
 
 def _ask(settings: Settings, arguments: argparse.Namespace) -> list[Finding]:
-    findings, instruments = asyncio.run(look_at_venues(settings, arguments.env_file, arguments.calls))
+    runs = is_instance_running(settings)
+    findings, instruments = asyncio.run(
+        look_at_venues(settings, arguments.env_file, arguments.calls, may_log_in=not runs)
+    )
+    if runs and settings.mode != "paper":
+        findings.append(_session(settings))
     return findings + look_at_edge(settings, instruments)
+
+
+def _session(settings: Settings) -> Finding:
+    """What the running instance says of its own logins, where another one might disturb them."""
+    watcher = Finder(settings).find()
+    if watcher is not None and watcher.read().executor["ready"]:
+        return ok("accounts", "the running instance is logged in and has confirmed its positions")
+    return warning("accounts", "the running instance is not ready", "python -m tools status says more")
 
 
 def _listens(port: int) -> bool:

@@ -87,6 +87,9 @@ class Observer:
             case "process_state" if event["state"] in ("backoff", "fatal"):
                 why = f"exit code {event.get('exit_code')}; {event.get('detail') or 'it said nothing'}"
                 self._deaths.setdefault(event["process"], _Death(now_s)).why = why
+                if event["state"] == "fatal":  # everything stops with it: no look may come in between
+                    text = f"{event['process']} cannot be kept alive, the instance stops: {why}"
+                    self._note("restarts", f"restarts.{event['process']}.fatal", Severity.CRITICAL, text)
             case "halted":
                 self._halts[event["pair"]] = f"{event['reason']}; {_exposure(event)}"
             case "naked_end":
@@ -268,8 +271,6 @@ class Observer:
             text = (
                 f"{name} has ended and is started anew (restart {process.restarts}): {death.why or 'no word'}"
             )
-            if process.state == "fatal":
-                text = f"{name} cannot be kept alive, the instance stops: {death.why or 'no word'}"
             yield Condition("crash", f"crash.{name}", Severity.CRITICAL, text)
             if not is_down:
                 del self._deaths[name]

@@ -161,7 +161,7 @@ def _database(settings: Settings, env_file: Path) -> Finding:
 def _leftovers(settings: Settings) -> list[Finding]:
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
-    if _is_locked(base / f"tandem-{settings.bot_id}.lock"):
+    if is_instance_running(settings):
         return [ok("instance", f"one runs under bot_id {settings.bot_id!r}")]
     findings = []
     if orphans := processes_of(directory):
@@ -173,8 +173,9 @@ def _leftovers(settings: Settings) -> list[Finding]:
     return findings or [ok("instance", "none runs, and none has left anything")]
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a supervisor holds the lock. The file is neither made nor changed."""
+def is_instance_running(settings: Settings) -> bool:
+    """Whether a supervisor holds the lock of this bot_id. The file is neither made nor changed."""
+    path = Path(settings.runtime.memory_dir) / f"tandem-{settings.bot_id}.lock"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

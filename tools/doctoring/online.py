@@ -64,7 +64,7 @@ class VenueLook:
         self._session = session
         self._rest_url = venue_hosts(settings, venue).rest_url
 
-    async def look(self, calls: int, env_file: Path) -> list[Finding]:
+    async def look(self, calls: int, env_file: Path, *, may_log_in: bool) -> list[Finding]:
         """Findings in the order of what they build on; a venue that does not answer has only one."""
         try:
             samples = await self._samples(calls)
@@ -75,7 +75,7 @@ class VenueLook:
         findings += await self._state()
         findings += await self._grids()
         if self._settings.mode != "paper" and self.instruments:
-            findings += await self._account(env_file)
+            findings += await self._account(env_file) if may_log_in else []
         return findings
 
     async def _samples(self, calls: int) -> list[_Sample]:
@@ -184,12 +184,16 @@ class VenueLook:
 
 
 async def look_at_venues(
-    settings: Settings, env_file: Path, calls: int
+    settings: Settings, env_file: Path, calls: int, *, may_log_in: bool
 ) -> tuple[list[Finding], dict[int, Instrument]]:
-    """Every venue side by side, then what pairs make of both; instruments by instrument_id."""
+    """Every venue side by side, then what pairs make of both; instruments by instrument_id.
+
+    ``may_log_in``: False beside a running instance. No venue says in writing that a second login leaves
+    the first one's session alone.
+    """
     async with aiohttp.ClientSession() as session:
         looks = [VenueLook(settings, venue, session) for venue in settings.venue_names]
-        told = await asyncio.gather(*(look.look(calls, env_file) for look in looks))
+        told = await asyncio.gather(*(look.look(calls, env_file, may_log_in=may_log_in) for look in looks))
     findings = [finding for venue in told for finding in venue]
     instruments = {number: item for look in looks for number, item in look.instruments.items()}
     for number, pair in enumerate(settings.pairs):

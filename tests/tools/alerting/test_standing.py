@@ -155,6 +155,16 @@ def test_deaths_in_a_row_are_a_storm_and_old_ones_are_not(looks: Looks) -> None:
     assert "restarts.detector" not in looks.keys(200.0)
 
 
+def test_a_process_that_cannot_be_kept_alive_is_told_though_the_instance_stops_at_once(looks: Looks) -> None:
+    """Between its end and the stop of all there may be no look."""
+    looks.shown.count("supervisor", stopping=1)
+    looks.hear("process_state", process="executor", state="fatal", exit_code=2, detail="a bad key")
+    looks.hear("processes_stopped", "info", exit_code=2)
+    told = looks.observer.take_notices()
+    assert [notice.key for notice in told] == ["restarts.executor.fatal", "life.failed"]
+    assert "a bad key" in told[0].text
+
+
 def test_restarts_from_before_our_start_are_no_news(looks: Looks) -> None:
     looks.shown.count("supervisor", **{"restarts.executor": 7})
     assert looks.keys(0.0) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -166,6 +167,17 @@ def test_a_venue_that_does_not_answer_is_one_problem_and_the_other_is_asked(
     assert "gives no answer" in found
     assert [grade for grade, _ in of(findings, "paradex markets")] == ["ok", "ok"]
     assert of(findings, "paradex account") == of(findings, "pairs") == of(findings, "edge") == []
+
+
+def test_beside_a_running_instance_nobody_logs_in_again(raw: dict[str, Any], tmp_path: Path) -> None:
+    """What a venue makes of a second session is not written down; a position hangs on the first one."""
+    lock_path = Path(raw["runtime"]["memory_dir"]) / f"tandem-{raw['bot_id']}.lock"
+    with a_simulator(raw), lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _, findings = doctor(raw, tmp_path)
+    assert of(findings, "instance") == [("ok", "one runs under bot_id 'test'")]
+    assert of(findings, "vest account") == of(findings, "paradex account") == []
+    assert of(findings, "accounts") == [("warning", "the running instance is not ready")]
 
 
 def test_live_keys_are_judged_by_their_form_and_never_shown(raw: dict[str, Any], tmp_path: Path) -> None:
