@@ -9,6 +9,7 @@ Exit codes: 0 ended as asked or every target took the test, 1 a target did not, 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import time
@@ -37,6 +38,7 @@ _TURN_S: Final = 0.25
 _LAST_WORDS_S: Final = 4.0  # for what still waits when a stop is asked for
 _LAST_WORDS_ALONE_S: Final = 30.0  # when the supervisor has died and nobody waits for us
 _UNREADABLE_S: Final = 5.0
+_BEGAN_SPARE_S: Final = 0.5
 _OF_POSITIONS: Final = frozenset({"naked", "halted", "doubt", "unexplained", "disagreement"})
 _TEST = Condition("life", "test", Severity.INFO, "a test: alerts of this instance arrive here")
 
@@ -149,6 +151,7 @@ class Alerter:
         self._book = Book(settings.alerts.repeat_s, settings.alerts.remind_s)
         self._observer = Observer(settings)
         self._watcher: Watcher | None = None
+        self._began_unix_s = math.inf  # of the instance, while there has been none
         self._standing: list[Condition] = []
         self._held_over: list[Condition] = []
         self._settled_number = self._heard_number = settled_number
@@ -170,8 +173,8 @@ class Alerter:
         now_s, now_unix_s = time.monotonic(), time.time()
         if not any(outbox.waiting for outbox in self._outboxes):
             self._settled_number = self._heard_number
+        snapshot = self._look(now_unix_s)
         unreadable = self._hear(now_s, now_unix_s)
-        snapshot = self._look()
         if snapshot is not None:
             is_there = self._latch_file.exists()
             self._standing = self._observer.look(snapshot, now_s, is_latch_file_there=is_there)
@@ -182,17 +185,17 @@ class Alerter:
         self._tell(self._book.update(now_s, conditions, self._observer.take_notices()))
         self._log_reports()
 
-    def _look(self) -> Snapshot | None:
+    def _look(self, now_unix_s: float) -> Snapshot | None:
         watcher = self._finder.find()
         try:
             snapshot = watcher.read() if watcher is not None else None
         except (SegmentError, FileNotFoundError):  # it is being removed
             return None
         if snapshot is not None and watcher is not self._watcher:
-            if self._watcher is not None:
-                # What the instance before it left on the venues stands until this one has looked at them.
-                self._held_over = [item for item in self._standing if item.kind in _OF_POSITIONS]
-                self._observer = Observer(self._settings)
+            # What the instance before it left on the venues stands until this one has looked at them.
+            self._held_over = [item for item in self._standing if item.kind in _OF_POSITIONS]
+            self._observer = Observer(self._settings)
+            self._began_unix_s = now_unix_s - snapshot.up_s - _BEGAN_SPARE_S
             self._watcher = watcher
         return snapshot
 
@@ -208,6 +211,8 @@ class Alerter:
         for entry in self._tail.entries:
             event = orjson.loads(entry.payload)
             at_unix_s = datetime.fromisoformat(event["ts"]).timestamp()
+            if at_unix_s < self._began_unix_s:
+                continue  # of another run
             is_news = entry.number > self._settled_number and at_unix_s >= self._since_unix_s
             (new if is_news else old).append((now_s - max(0.0, now_unix_s - at_unix_s), event))
             self._heard_number = max(self._heard_number, entry.number)

@@ -81,9 +81,6 @@ class Observer:
     def hear(self, event: Event, now_s: float) -> None:
         """Take one event of the journal, in their order."""
         match event["event"]:
-            case "starting":  # what was heard before was of another run
-                for heard in (self._deaths, self._halts, self._streams, self._unanswered, self._closed):
-                    heard.clear()
             case "process_state" if event["state"] in ("backoff", "fatal"):
                 why = f"exit code {event.get('exit_code')}; {event.get('detail') or 'it said nothing'}"
                 self._deaths.setdefault(event["process"], _Death(now_s)).why = why

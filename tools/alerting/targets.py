@@ -267,10 +267,9 @@ class _Listener(logging.Handler):
 
 
 def _listen_to_apprise() -> None:
-    """Keep its warnings for us, and every library's lines off standard error, where URLs would show."""
+    """Keep its warnings for us and off standard error; what it uses (urllib3) says nothing by itself."""
     logger = logging.getLogger(_LOGGER)
     if not any(isinstance(handler, _Listener) for handler in logger.handlers):
         logger.addHandler(_Listener(logging.WARNING))
         logger.propagate = False
         logger.setLevel(logging.WARNING)
-        logging.getLogger().addHandler(logging.NullHandler())

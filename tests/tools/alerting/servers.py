@@ -25,6 +25,8 @@ class Service:
 
     def __init__(self) -> None:
         self.status = 200
+        self.description = "as told"
+        self.header = ""  # a line among the headers, well-formed or not
         self.attempts = 0
         self.taken: list[Taken] = []
         self.port = 0
@@ -70,9 +72,12 @@ def http_service() -> Iterator[Service]:
             length = int(self.headers["Content-Length"])
             body = json.loads(self.rfile.read(length))
             is_taken = service.status == 200
-            answer = json.dumps({"ok": is_taken, "result": {}, "description": "as told"}).encode()
+            answer = json.dumps({"ok": is_taken, "result": {}, "description": service.description}).encode()
             self.send_response(service.status)
             self.send_header("Content-Type", "application/json")
+            if service.header:
+                self.flush_headers()
+                self.wfile.write(f"{service.header}\r\n".encode())
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

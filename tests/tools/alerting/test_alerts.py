@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ import yaml
 
 import logs
 from epochs import Epochs
-from kill_latch import latch_file
 from persistence.journal import Journal, journal_directory
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.memory import Memory
 from shm.names import ALERTS_COUNTERS, supervisor_counters
+from shm.records import PairPhase
 from supervisor import Child, ProcessState, Supervisor, counter_names, memory_plan
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.tools.alerting.servers import Service, http_service
+from tests.tools.shown import FLAT_VIEW
 from tools.preflight import resolve
 
 SECRET = "canary-of-the-webhook"
@@ -103,48 +105,59 @@ class Beside:
     """An instance's memory and journal, written by the test, and an alerter started by hand."""
 
     def __init__(self, directory: Path, service: Service) -> None:
-        self.config = write_config(
-            directory, alerts={"webhook_env": "TANDEM_TEST_HOOK", "min_severity": "info", "repeat_s": 0}
-        )
+        wanted = {"webhook_env": "TANDEM_TEST_HOOK", "min_severity": "info", "repeat_s": 0, "venue_lost_s": 0}
+        self.config = write_config(directory, alerts=wanted)
         self.settings: Settings = resolve(load_raw(self.config), "test")[0]
         self.directory = memory_dir(self.config) / f"tandem-{self.settings.bot_id}"
         self.journal = Journal(journal_directory(self.settings), "run", 1)
-        self.tell("venue_lost", "warning", venue="vest", what="private stream", detail="of another run")
-        environment = {**os.environ, "TANDEM_TEST_HOOK": f"{service.url}/{SECRET}"}
+        self.environment = {**os.environ, "TANDEM_TEST_HOOK": f"{service.url}/{SECRET}"}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools", "alerts", "--config", str(self.config)],
             cwd=PROJECT,
-            env=environment,
+            env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        return self.process
 
-    def tell(self, event: str, level: str, **fields: Any) -> None:
+    def tell(self, event: str, level: str, *, ago_s: float = 0.0, **fields: Any) -> None:
         def keep(line: bytes) -> bool:
+            content = json.loads(line)
+            at = datetime.fromisoformat(content["ts"]) - timedelta(seconds=ago_s)
+            line = json.dumps({**content, "ts": at.isoformat()}).encode()
             return self.journal.append("test", 0, line) > 0
 
         log = logs.make_log("test", run_id="run", to_queue=keep, to_stdout=False)
         getattr(log, level)(event, **fields)
         self.journal.sync()
 
-    def begin(self, **executor: int) -> None:
-        """An instance whose processes have just written this."""
+    def begin(self) -> None:
+        """An instance that has just begun."""
         Memory.create(self.directory, memory_plan(self.settings), counter_names(self.settings))
-        supervisor = Memory(self.directory).counters("supervisor", writer=True)
-        supervisor.set(supervisor.index("started_mono_ns"), time.monotonic_ns())
-        supervisor.set(supervisor.index("heartbeat_mono_ns"), time.monotonic_ns() + 3_600 * 10**9)
-        counters = Memory(self.directory).counters("executor", writer=True)
-        for name, value in executor.items():
+        self.count("supervisor", started_mono_ns=time.monotonic_ns())
+        self.count("supervisor", heartbeat_mono_ns=time.monotonic_ns() + 3_600 * 10**9)
+
+    def count(self, process: str, **values: int) -> None:
+        counters = Memory(self.directory).counters(process, writer=True)
+        for name, value in values.items():
             counters.set(counters.index(name), value)
-        for table in (supervisor, counters):
-            table.close()
+        counters.close()
+
+    def halt(self) -> None:
+        pairs = Memory(self.directory).pairs(writer=True)
+        pairs.write(0, FLAT_VIEW._replace(phase=PairPhase.HALTED))
+        pairs.close()
 
     def end(self) -> None:
         shutil.rmtree(self.directory)
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
         shutil.rmtree(memory_dir(self.config), ignore_errors=True)
 
 
@@ -155,28 +168,38 @@ def beside(service: Service, tmp_path: Path) -> Iterator[Beside]:
     world.close()
 
 
-def test_by_hand_it_waits_for_an_instance_follows_its_restart_and_ends_when_told(
-    beside: Beside, service: Service
-) -> None:
-    """What an instance left at the venues stands until the next one has looked at them."""
-    latch_file(beside.settings).touch()  # found by its first look: from here on it runs
-    beside.begin(orders_in_doubt=0, breaker=1)
-    service.wait_for_alert(key="breaker", state="raised")
-    service.wait_for_alert(key="kill", state="raised")
+def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, service: Service) -> None:
+    """Started in the middle of trouble: what holds is told, what is over or of another run is not.
+
+    And what an instance left at the venues stands until the next one has looked at them.
+    """
+    lost: dict[str, Any] = {"what": "private stream", "detail": "closed"}
+    beside.tell("venue_lost", "warning", ago_s=3_600, venue="paradex", **lost)
+    beside.begin()
+    beside.tell("venue_lost", "warning", venue="vest", **lost)
+    beside.tell("naked_end", "info", pair="eth", naked_ms=9_000.0)
+    process = beside.start()
+    service.wait_for_alert(key="venue.vest.stream", state="raised")
+    beside.halt()
+    service.wait_for_alert(key="halted.btc", state="raised")
     beside.tell("naked_end", "info", pair="btc", naked_ms=7_000.0)
     service.wait_for_alert(key="naked.btc.ended", state="notice")
+    keys = {alert["key"] for alert in service.alerts()}
+    assert not keys & {"venue.paradex.stream", "naked.eth.ended"}
 
     beside.end()
-    beside.begin(ready=1)
-    service.wait_for_alert(key="breaker", state="resolved")
-    beside.tell("running", "info", mode="sim")
-    service.wait_for_alert(kind="life", text="everything is up (mode sim)")
+    beside.begin()
+    beside.count("executor", breaker=1)
+    service.wait_for_alert(key="breaker", state="raised")
+    service.wait_for_alert(key="venue.vest.stream", state="resolved")
+    assert "halted.btc" not in {alert["key"] for alert in service.alerts() if alert["state"] == "resolved"}
+    beside.count("executor", ready=1)
+    service.wait_for_alert(key="halted.btc", state="resolved")
 
-    beside.process.send_signal(signal.SIGTERM)
-    assert beside.process.wait(60) == 0
-    assert beside.process.stderr is not None
-    assert beside.process.stderr.read() == b""
-    assert not [alert for alert in service.alerts() if alert["key"] == "venue.vest.stream"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
 
 
 def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:

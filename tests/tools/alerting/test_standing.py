@@ -215,12 +215,6 @@ def test_what_ends_because_a_stop_was_asked_for_is_no_alert(looks: Looks) -> Non
     assert looks.keys(100.0) == ["halted.btc"]  # what concerns a position always counts
 
 
-def test_another_run_begins_with_nothing_of_the_one_before(looks: Looks) -> None:
-    looks.hear("venue_lost", venue="vest", what="private stream", detail="closed")
-    looks.hear("starting", "info")
-    assert looks.keys(1.0) == []
-
-
 def test_every_reason_of_the_executor_has_a_number() -> None:
     """One that has none is shown as another reason, and nobody learns which."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(Chores._why_no_entries)))

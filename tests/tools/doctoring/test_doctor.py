@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from settings import PROJECT, load_raw
-from tests.instance import descendants, free_ports
+from tests.instance import free_ports
 
+MARK = "TANDEM_TEST_MARK"  # in the environment of whatever a doctor starts
 Findings = list[dict[str, str]]
 
 
@@ -48,7 +49,10 @@ def doctor(raw: dict[str, Any], directory: Path, *arguments: str, env: str = "")
             *("--json", *arguments),
         ],
         cwd=PROJECT,
-        env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        env={
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            MARK: str(directory),
+        },
         capture_output=True,
         text=True,
         timeout=100,
@@ -60,6 +64,16 @@ def doctor(raw: dict[str, Any], directory: Path, *arguments: str, env: str = "")
         assert sum(finding["grade"] == grade for finding in findings) == count
     assert all(finding["remedy"] for finding in findings if finding["grade"] != "ok")
     return done.returncode, findings
+
+
+def _processes_of(directory: Path) -> Iterator[str]:
+    mark = f"{MARK}={directory}\0".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                yield path.parent.name
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
 
 
 def of(findings: Findings, check: str) -> list[tuple[str, str]]:
@@ -109,7 +123,7 @@ def test_without_an_instance_it_asks_venues_of_its_own_and_leaves_nothing(
     assert "one was started" in of(findings, "simulator")[0][1]
     for venue in ("vest", "paradex"):
         assert "takes our keys; value 100000.00; flat" in of(findings, f"{venue} account")[0][1]
-    assert not [line for line in descendants("-m simulator --") if "--vest-port 0" in line]
+    assert list(_processes_of(tmp_path)) == []
     assert list(Path(raw["runtime"]["memory_dir"]).iterdir()) == []
     assert not (tmp_path / "var").exists()
 
