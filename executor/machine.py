@@ -79,6 +79,7 @@ from executor.positions import (
     believe_reads,
     note_unconfirmed_positions,
     on_position_read,
+    own_late_close,
     read_positions_when_due,
     take_position,
 )
@@ -190,7 +191,8 @@ def _on_operator_resumed(turn: Turn, event: OperatorResumed) -> None:
     if any(order.state in DOUBTFUL for order in turn.live_orders()):
         return  # nobody but the venue can end doubt
     if state.halt is Halt.UNEXPLAINED:
-        if not event.adopt or not all(leg.reads for leg in state.legs):
+        # An order under way may be in what was read, and its fill be told after it: counted twice.
+        if not event.adopt or has_live_order(state) or not all(leg.reads for leg in state.legs):
             turn.change(next_read_mono_ns=turn.now_mono_ns)
             return
         for number, leg in enumerate(state.legs):
@@ -224,6 +226,7 @@ def _on_order_told(turn: Turn, event: OrderTold) -> None:
             turn.doubt_position(leg_of(event.client_order_id))
         return
     new = after_told(order, event, now_mono_ns=turn.now_mono_ns, wait_ns=turn.rules.reply_timeout_ns)
+    own_late_close(turn, order, new)
     turn.put(order, new, reason=event.reason)
     if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
         turn.cancel(new)  # written off long ago: it must not go on
@@ -237,6 +240,7 @@ def _on_fill_told(turn: Turn, event: FillTold) -> None:
         turn.doubt_position(event.leg)
         return
     new = after_fill(order, event, now_mono_ns=turn.now_mono_ns, wait_ns=turn.rules.reply_timeout_ns)
+    own_late_close(turn, order, new)
     turn.put(order, new)
 
 

@@ -226,14 +226,24 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
         due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)
     for leg in state.legs:
         if is_disputed(leg):
-            # The next read decides; if none comes, or each says something else, it is not waited for.
-            # Nor once time is up, unless the venue has just declined to close it, too: asking for the
-            # same again and again would use up the tries while the reads that explain it add up.
+            # The next read decides; if none comes, or time is up, it is not waited for.
             decided_mono_ns = leg.read_mono_ns + 2 * rules.query_interval_ns
-            if state.naked_mono_ns and not (leg.past and has_closed_nothing(leg.past[-1])):
-                decided_mono_ns = min(decided_mono_ns, state.naked_mono_ns + rules.max_naked_ns)
-            due_mono_ns = max(due_mono_ns, decided_mono_ns)
+            due_mono_ns = max(due_mono_ns, min(decided_mono_ns, _reads_given_up_mono_ns(rules, state, leg)))
     return due_mono_ns
+
+
+def _reads_given_up_mono_ns(rules: PairRules, state: PairState, leg: Leg) -> int:
+    """Until when reads that dispute what a leg holds are waited for, though each may say something else."""
+    if not state.naked_mono_ns:
+        return leg.disputed_mono_ns + rules.max_doubt_ns
+    since_mono_ns, wait_ns = state.naked_mono_ns, rules.max_naked_ns
+    if leg.past and has_closed_nothing(leg.past[-1]):
+        # The venue, too, did not close it: asking for the same at once, again and again, would use up
+        # the tries while the reads that explain it add up.
+        since_mono_ns = max(since_mono_ns, state.settled_mono_ns)
+        if not may_lag(rules, leg):
+            wait_ns = max(wait_ns, 2 * rules.gone_reads_min * rules.query_interval_ns)
+    return since_mono_ns + wait_ns
 
 
 def _legs_to_trade(rules: PairRules, state: PairState) -> tuple[int, ...]:
@@ -248,6 +258,11 @@ def _legs_to_trade(rules: PairRules, state: PairState) -> tuple[int, ...]:
 def is_disputed(leg: Leg) -> bool:
     """Whether the last read says something else than we know, and is not confirmed yet."""
     return leg.reads > 0 and not leg.live and leg.read_e8 != leg.position_e8
+
+
+def may_lag(rules: PairRules, leg: Leg) -> bool:
+    """Whether the last read may be older than the last fill: venues keep the two in different places."""
+    return leg.filled_mono_ns > 0 and leg.read_mono_ns < leg.filled_mono_ns + rules.read_lag_ns
 
 
 def halt(turn: Turn, reason: Halt) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from executor.messages import PositionRead, ReadPositions
 from executor.orders import DOUBTFUL, Order, OrderState, after_count, moved
-from executor.plans import adopt_plan, halt, is_disputed
+from executor.plans import adopt_plan, halt, is_disputed, may_lag
 from executor.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
 from executor.turn import Turn
 from venues.contract import E8, Side
@@ -21,6 +21,9 @@ def on_position_read(turn: Turn, event: PositionRead) -> None:
     leg = turn.state.legs[event.leg]
     if event.asked_mono_ns <= leg.changed_mono_ns:
         return  # it may be older than what we know
+    is_as_expected = event.size_e8 == leg.position_e8
+    disputed_mono_ns = 0 if is_as_expected else leg.disputed_mono_ns or event.asked_mono_ns
+    turn.change_leg(event.leg, disputed_mono_ns=disputed_mono_ns)
     if leg.reads and event.size_e8 == leg.read_e8:
         if event.asked_mono_ns < leg.read_mono_ns + turn.rules.query_interval_ns:
             return
@@ -106,7 +109,7 @@ def explain_difference(turn: Turn, number: int) -> None:
             return
     is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)
     if is_smaller:
-        if leg.reads < turn.rules.gone_reads_min:
+        if leg.reads < turn.rules.gone_reads_min or may_lag(turn.rules, leg):
             return
         # Liquidated, deleveraged, or closed by hand. Not ours to open again: the other leg goes.
         turn.log("error", "reconcile_diff", **facts, explained_by="closed outside")
@@ -152,6 +155,32 @@ def take_position(turn: Turn, number: int, position_e8: int) -> None:
     turn.change_trade(is_estimated=True)
     turn.change_leg(number, position_e8=position_e8)
     turn.distrust_reads(number)
+
+
+def own_late_close(turn: Turn, old: Order, new: Order) -> None:
+    """What was believed to be closed by somebody else was closed by an order of ours, which says so late.
+
+    The position has followed the venue already: that is taken back, for what ``new`` tells to move it.
+    """
+    leg = turn.state.legs[old.leg]
+    told_e8 = new.signed_filled_e8 - old.signed_filled_e8
+    is_explained = leg.gone_e8 * told_e8 < 0 and old.reduce_only and old.sent_mono_ns < leg.gone_mono_ns
+    if not is_explained or turn.now_mono_ns >= leg.gone_mono_ns + turn.rules.back_again_ns:
+        return
+    taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
+    turn.log(
+        "warning",
+        "reconcile_diff",
+        **turn.about_leg(old.leg),
+        expected_e8=leg.position_e8,
+        position_e8=leg.position_e8,
+        difference_e8=taken_back_e8,
+        explained_by=old.client_order_id,
+    )
+    turn.ensure_trade(old.trade_id, -old.side if old.leg == 0 else old.side)
+    turn.change_leg(old.leg, gone_e8=leg.gone_e8 - taken_back_e8)
+    take_position(turn, old.leg, leg.position_e8 + taken_back_e8)
+    turn.doubt_position(old.leg)
 
 
 def note_unconfirmed_positions(turn: Turn) -> None:

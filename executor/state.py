@@ -103,6 +103,7 @@ class PairRules(NamedTuple):
     # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
     # reads may lag behind its fills or be empty while it starts.
     gone_reads_min: int = 8
+    read_lag_ns: int = 4_000_000_000  # ... nor by reads asked within this of the last fill told on the leg
     back_again_ns: int = 600_000_000_000  # until then what was believed gone may show itself again
     max_doubt_ns: int = 15_000_000_000  # then HALTED, while asking goes on
     max_unmended_ns: int = 15_000_000_000  # naked for longer, whatever the reason: HALTED, too
@@ -130,6 +131,8 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     not_before_mono_ns: int = 0  # the venue asked to be left alone until then
     gone_e8: int = 0  # signed: what was believed to be closed by somebody else
     gone_mono_ns: int = 0
+    filled_mono_ns: int = 0  # when a fill of ours was told last
+    disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
 
     @property
     def held_e8(self) -> int:

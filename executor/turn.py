@@ -51,12 +51,16 @@ class Turn:
 
     def distrust_reads(self, leg: int) -> None:
         """Something changed on the leg: positions asked for before now say nothing about it."""
-        self.change_leg(leg, changed_mono_ns=self.now_mono_ns, reads=0)
+        self._forget_reads(leg, self.now_mono_ns)
 
     def doubt_position(self, leg: int) -> None:
         """The venue is asked at once what the leg holds; until it confirms that, nothing is opened."""
-        self.change_leg(leg, is_verified=False, changed_mono_ns=self.now_mono_ns, reads=0)
+        self._forget_reads(leg, self.now_mono_ns)
+        self.change_leg(leg, is_verified=False)
         self.change(next_read_mono_ns=self.now_mono_ns)
+
+    def _forget_reads(self, leg: int, changed_mono_ns: int) -> None:
+        self.change_leg(leg, changed_mono_ns=changed_mono_ns, reads=0, disputed_mono_ns=0)
 
     # --- orders ---
 
@@ -136,10 +140,11 @@ class Turn:
             )
         if new.filled_e8 == old.filled_e8 and new.state is OrderState.IN_DOUBT:
             if old.state is not OrderState.IN_DOUBT:  # what was read before it was sent knows nothing of it
-                changed_mono_ns = max(leg.changed_mono_ns, new.sent_mono_ns)
-                self.change_leg(old.leg, changed_mono_ns=changed_mono_ns, reads=0)
+                self._forget_reads(old.leg, max(leg.changed_mono_ns, new.sent_mono_ns))
         elif new.filled_e8 != old.filled_e8 or (new.state is not old.state and not _moved_nothing(old, new)):
             self.distrust_reads(old.leg)
+        if new.filled_e8 != old.filled_e8:
+            self.change_leg(old.leg, filled_mono_ns=self.now_mono_ns)
         if new.state is OrderState.UNCOUNTED and old.state is not OrderState.UNCOUNTED:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
         if has_closed_nothing(new) and not has_closed_nothing(old):

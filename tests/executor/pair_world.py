@@ -112,6 +112,7 @@ def some_rules(**changes: Any) -> PairRules:
         max_doubt_ns=4_000 * MS,
         max_unmended_ns=4_000 * MS,
         gone_reads_min=2,
+        read_lag_ns=0,
         back_again_ns=5_000 * MS,
     )
     return rules._replace(**changes)

@@ -5,10 +5,21 @@ Every test here is a way in which a leg was lost, doubled or left alone before i
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 
-from executor.messages import NO_MARKET, Purpose, ReadPositions, Send
+from executor.messages import (
+    NO_MARKET,
+    FlattenRequested,
+    OperatorResumed,
+    PositionRead,
+    Purpose,
+    ReadPositions,
+    Send,
+    StreamBack,
+)
 from executor.state import STATE_BYTES_MAX, Halt, dump
 from shm.memory import MACHINE_CAPACITY
 from shm.records import PairPhase
@@ -224,3 +235,204 @@ def test_a_close_that_is_declined_while_the_position_is_there_is_tried_on_and_ha
         sends = [*sends, *pair.read(1, -SIZE_E8), *pair.wait(100)]
     assert tries > pair.rules.max_retries
     assert pair.state.halt is Halt.NOT_MENDED
+
+
+@pytest.mark.parametrize("is_declined_by_update", [False, True])
+def test_reads_that_never_agree_do_not_keep_a_declined_close_from_being_tried(
+    is_declined_by_update: bool,
+) -> None:
+    """Somebody's own order shrank the leg bit by bit and had ours declined: each read said something
+    else, each moved the next try, and the other leg stood alone for good."""
+    pair = Pair(some_rules(gone_reads_min=8, max_retries=3, max_unmended_ns=15_000 * MS)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    sends = [second]
+    tries_mono_ns: list[int] = []
+    for number in range(100):
+        for send in sends:
+            assert (send.leg, send.reduce_only) == (1, True)
+            tries_mono_ns.append(pair.now_mono_ns)
+            if is_declined_by_update:
+                pair.told(send, OrderStatus.CANCELLED, 0)
+            else:
+                pair.refuse(send)
+        sends = pair.read(1, -(number % 2) * LOT_E8) + pair.wait(pair.rules.query_interval_ns / MS)
+
+    waits_ms = [(late - soon) / MS for soon, late in pairwise(tries_mono_ns)]
+    assert len(tries_mono_ns) > pair.rules.max_retries
+    assert max(waits_ms) < 5_000, "eight reads that agree, and as many that do not count"
+    assert pair.state.halt is Halt.NOT_MENDED
+
+
+def test_reads_that_never_agree_do_not_keep_a_hedged_pair_from_being_closed() -> None:
+    """Nothing is at risk, so they are waited for longer; not for ever: the operator wants it closed."""
+    pair = Pair(some_rules(gone_reads_min=8)).hedged()
+    pair.read(1, 0)
+    sends = pair.feed(FlattenRequested(pair.at, "operator"))
+    assert not sends
+    asked_mono_ns = pair.now_mono_ns
+    number = 0
+    while not sends:
+        number += 1
+        sends = pair.read(1, -(number % 2) * LOT_E8) + pair.wait(pair.rules.query_interval_ns / MS)
+        assert pair.now_mono_ns < asked_mono_ns + 2 * pair.rules.max_doubt_ns
+
+    assert [(send.leg, send.purpose) for send in sends] == [(0, Purpose.EXIT), (1, Purpose.EXIT)]
+    assert pair.now_mono_ns > asked_mono_ns + pair.rules.max_doubt_ns // 2
+
+
+def test_a_leg_whose_fill_a_venue_does_not_show_yet_is_not_believed_gone() -> None:
+    """The fill was told, the positions lagged by seconds, and so did what checks reduce-only: the leg
+    was taken for closed by somebody, the pair for FLAT, and entries were allowed beside it."""
+    rules = some_rules(
+        gone_reads_min=8,
+        max_retries=3,
+        read_lag_ns=5_000 * MS,
+        max_unmended_ns=15_000 * MS,
+        on_single_leg="unwind",
+    )
+    pair = Pair(rules)
+    first, second = pair.enter()
+    pair.fill(first)
+    filled_mono_ns = pair.now_mono_ns
+    sends = pair.refuse(second)
+    tries = 0
+    while pair.now_mono_ns < filled_mono_ns + 4_000 * MS:
+        for send in sends:
+            tries += 1
+            pair.refuse(send)
+        sends = pair.read(0, 0) + pair.wait(pair.rules.query_interval_ns / MS)
+        assert pair.positions_e8 == (SIZE_E8, 0)
+        assert pair.phase() is PairPhase.REPAIRING
+    assert tries > 1, "it may have been declined for another reason: it is tried on within max_naked_ns"
+
+    sends = [*sends, *pair.read(0, SIZE_E8)]  # now the venue shows it, and it goes at once
+    (unwind,) = sends
+    pair.fill(unwind)
+    assert pair.positions_e8 == (0, 0)
+    assert not pair.logged("halted")
+
+
+def test_a_leg_that_goes_right_after_its_fill_is_found_gone_once_reads_cannot_lag() -> None:
+    pair = Pair(some_rules(gone_reads_min=8, read_lag_ns=3_000 * MS)).hedged()
+    filled_mono_ns = pair.now_mono_ns
+    sends: list[Send] = []
+    while not sends:
+        sends = pair.read(0, 0) + pair.wait(pair.rules.query_interval_ns / MS)
+        assert pair.now_mono_ns < filled_mono_ns + 4_000 * MS
+
+    assert pair.now_mono_ns >= filled_mono_ns + 3_000 * MS
+    assert [(send.leg, send.purpose) for send in sends] == [(1, Purpose.UNWIND)]
+
+
+@pytest.mark.parametrize("is_told_by_fill", [False, True])
+@pytest.mark.parametrize("filled_e8", [SIZE_E8, LOT_E8])
+def test_an_execution_told_after_its_leg_was_believed_gone_counts_once(
+    is_told_by_fill: bool, filled_e8: int
+) -> None:
+    """ "Cancelled, nothing filled", then no position, then the fill: the leg went below nothing, and an
+    order on the wrong side followed."""
+    pair = Pair(some_rules(gone_reads_min=3, max_retries=3)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    pair.told(second, OrderStatus.CANCELLED, 0)
+    while pair.positions_e8[1]:
+        assert not pair.read_twice(1, 0)
+    assert pair.phase() is PairPhase.FLAT
+
+    sends = (
+        pair.execution(second, "late", filled_e8)
+        if is_told_by_fill
+        else pair.told(second, OrderStatus.CANCELLED, filled_e8)
+    )
+
+    assert not sends
+    assert pair.positions_e8 == (0, 0)
+    assert pair.asks_positions()
+    assert not pair.state.legs[1].is_verified, "nothing is opened before the venue has said so again"
+    assert not pair.read(1, 0)
+    assert not pair.wait(5_000)
+    assert pair.phase() is PairPhase.FLAT
+    assert pair.state.legs[1].gone_e8 == filled_e8 - SIZE_E8
+    assert pair.logged("reconcile_diff")[-1]["explained_by"] == second.client_order_id
+
+
+def test_an_execution_of_an_order_sent_after_its_leg_was_believed_gone_is_its_own() -> None:
+    """What was gone before an order was sent is not what that order has filled."""
+    pair = Pair(some_rules(gone_reads_min=3, back_again_ns=600_000 * MS)).hedged()
+    for send in pair.read_twice(1, 0) + pair.read_twice(1, 0):
+        pair.fill(send)
+    assert pair.positions_e8 == (0, 0)
+    assert pair.state.legs[1].gone_e8 == -SIZE_E8
+    for leg in (0, 1):
+        pair.read_twice(leg, 0)
+    for send in pair.hedged().exit():
+        pair.fill(send)
+
+    assert pair.positions_e8 == (0, 0)
+    assert pair.state.legs[1].gone_e8 == -SIZE_E8
+
+
+def test_a_position_is_not_adopted_while_an_order_that_may_be_in_it_is_under_way() -> None:
+    """The read had the fill in it, the fill was told after it: taken for ours twice, closed on the wrong
+    side."""
+    pair = Pair(some_rules(gone_reads_min=8, max_retries=3)).hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    pair.read_twice(0, LOT_E8)
+    assert pair.state.halt is Halt.UNEXPLAINED
+    pair.read(1, 0)  # the second leg's order has filled; nobody has told us
+
+    assert not pair.feed(OperatorResumed(pair.at, adopt=True))
+    assert pair.state.halt is Halt.UNEXPLAINED
+    assert not pair.fill(second)
+    assert pair.positions_e8 == (0, 0)
+    pair.read(1, 0)
+    pair.read(0, LOT_E8)
+    (close,) = pair.feed(OperatorResumed(pair.at, adopt=True)) or pair.wait(2_000)
+    assert (close.leg, close.side.name, close.size_e8) == (0, "SELL", LOT_E8)
+
+
+def test_reads_counted_before_an_order_do_not_settle_what_it_did() -> None:
+    """They stay counted while it is under way, since it may move nothing; its doubt makes them void."""
+    pair = Pair(some_rules(gone_reads_min=8, equal_reads_min=2, max_retries=3)).hedged()
+    pair.read_twice(0, SIZE_E8)
+    assert pair.state.legs[0].reads > 1
+    before_mono_ns = pair.now_mono_ns
+    first, second = pair.exit()
+    pair.fill(second)
+    pair.wait(pair.rules.reply_timeout_ns / MS)  # not one word about the first
+    assert pair.state.legs[0].reads == 0
+
+    pair.feed(PositionRead(pair.at, 0, SIZE_E8, before_mono_ns))
+    assert pair.state.legs[0].reads == 0, "asked before it was sent, answered late"
+    while pair.now_mono_ns < _gone_mono_ns(pair, before_mono_ns):
+        pair.unknown(first)
+        pair.now_mono_ns += pair.rules.query_interval_ns
+    assert pair.state.legs[0].live, "denied, and no position read since then: still in doubt"
+    assert not pair.read(0, SIZE_E8)
+    assert pair.state.legs[0].live, "one read is none"
+
+
+def _gone_mono_ns(pair: Pair, sent_mono_ns: int) -> int:
+    """When an order sent then can no longer come into being, and a little."""
+    return sent_mono_ns + pair.rules.appear_ns + 2 * pair.rules.query_interval_ns
+
+
+def test_a_new_dispute_is_waited_for_however_long_ago_the_last_one_began() -> None:
+    """A dispute that a read has ended, or that a change has made void, does not shorten the next one."""
+    for ends_by_read in (True, False):
+        pair = Pair(some_rules(gone_reads_min=8)).hedged()
+        pair.read(1, 0)
+        if ends_by_read:
+            pair.read(1, -SIZE_E8)
+        else:
+            pair.feed(StreamBack(pair.at, 1))
+            assert not pair.state.legs[1].disputed_mono_ns
+        pair.wait(2 * pair.rules.max_doubt_ns / MS)
+        pair.read(0, SIZE_E8)
+        assert not pair.read(1, 0)
+
+        assert not pair.feed(FlattenRequested(pair.at, "operator"))
+        (first, second) = pair.read(1, -SIZE_E8)
+        assert (first.leg, second.leg) == (0, 1)
