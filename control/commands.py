@@ -103,7 +103,7 @@ class Commands:
         except OSError as error:
             return failure(f"nothing is lifted: {self._path} cannot be written: {error.strerror}")
         number = self._standing.number
-        if not await until(lambda: self._heeded.standing >= number, timeout_s):
+        if not await until(lambda: self._has_lifted(number), timeout_s):
             return self._told(False, f"lifted on disk, but {self._silence(timeout_s)}")
         if "file" in self._heeded.paused_by:
             path = pause_file(self._settings)
@@ -161,6 +161,15 @@ class Commands:
     def _refuse_while_stopping(self) -> None:
         if self._counters.get(self._counters.index("stopping")):
             raise BadRequest("the instance is being stopped: nothing is opened any more")
+
+    def _has_lifted(self, number: int) -> bool:
+        """Whether no pair is stopped by what these orders do not say any more. The file was there before the
+        word changed: the executor may have heeded the one and not yet the other."""
+        heeded = self._heeded
+        if heeded.standing < number:
+            return False
+        paused = bool(self._standing.paused or heeded.paused_by)
+        return paused or "paused" not in heeded.entries_stopped.values()
 
     def _open_for_entries(self) -> bool:
         views = [self._views.read(number) for number in range(len(self._pair_ids))]

@@ -16,6 +16,7 @@ So no signal of the old rules meets the limits of the new ones. Exits and repair
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from shm.slot import RecordSlots
 
 ReadConfig = Callable[[], tuple[Settings, dict[str, Any]]]
 _TAKERS: Final = ("detector", "executor")
-_HOLD_S: Final = 10.0  # for the executor to say that it holds entries back
+_PATIENCE_S: Final = 30.0  # with detector and executor, where nobody waits for an answer
 _LOOK_S: Final = 0.2  # for pairs that have become flat
 
 
@@ -70,6 +71,7 @@ class Reloads:
     async def reload(self, request: Request, by: str) -> Answer:
         is_dry_run, timeout_s = flag_of(request, "dry_run"), seconds_of(request, 30.0)
         self._refuse_unless_running()
+        deadline_s = time.monotonic() + timeout_s
         async with self._lock:
             try:
                 wanted, raw = self._read_config()
@@ -79,23 +81,22 @@ class Reloads:
                 self._log.warning("reload_refused", by=by, problems=[str(item) for item in error.problems])
                 return failure("nothing is changed: the file is not valid", problems=problems)
             if is_dry_run:
-                would = self._told(True, "a dry run: nothing is changed", now, later, restart)
-                return {**would, "is_dry_run": True}
-            self._waiting, self._wanted = later, raw
+                return self._told(True, "a dry run: nothing is changed", now, later, restart, is_dry_run=True)
             try:
-                is_taken = not now or await self._apply(now, by, timeout_s)
-                applied = now + await self._apply_what_is_flat(by, timeout_s)
+                if now:
+                    await self._apply(now, raw, by, deadline_s)
             except (_NotNow, OSError) as error:
                 self._log.warning("reload_refused", by=by, problems=[str(error)])
-                return failure(f"not all is changed: {error}", **self._lists([], self._waiting, restart))
+                return self._told(False, f"nothing is changed: {error}", [], self._waiting, restart)
+            self._waiting, self._wanted = later, raw
+            applied = now + await self._apply_what_is_flat(by, deadline_s)
         if self._waiting:
             self._wait_for_flat(by)
-        if not is_taken:
-            summary = (
-                f"published, but not every process has said within {timeout_s:g} s that it has taken it up"
-            )
+        if not self._is_taken_up():
+            summary = f"published, but not taken up by every process within {timeout_s:g} s; see the log"
             return self._told(False, summary, applied, self._waiting, restart)
-        return self._told(True, "reloaded", applied, self._waiting, restart)
+        summary = "reloaded" if applied else "nothing changes now"
+        return self._told(True, summary, applied, self._waiting, restart)
 
     async def show(self, request: Request, by: str) -> Answer:
         """Every key as it is in force."""
@@ -137,17 +138,26 @@ class Reloads:
 
     # --- how it changes ---
 
-    async def _apply(self, changes: Sequence[Change], by: str, timeout_s: float) -> bool:
-        """Change these keys now; False where that was not taken up in time by everybody. Raises _NotNow."""
+    async def _apply(
+        self,
+        changes: Sequence[Change],
+        raw: dict[str, Any],
+        by: str,
+        deadline_s: float,
+        *,
+        needs_flat: bool = False,
+    ) -> None:
+        """Change these keys to what ``raw`` says, and wait until that is taken up. Raises _NotNow or OSError;
+        then nothing has changed."""
         self._holds += 1
         held, number = self._counters.index("entries_held"), self._holds
         self._counters.set(held, number)
         try:
-            if not await until(lambda: read_heeded(self._directory).held == number, _HOLD_S):
+            if not await until(lambda: read_heeded(self._directory).held == number, _left_s(deadline_s)):
                 raise _NotNow("the executor does not say that it holds entries back; see its log")
-            if not all(self._may_change(change) for change in changes):
+            if needs_flat and not all(self._is_flat(change) for change in changes):
                 raise _NotNow("a pair has opened a position just now")
-            made, settings = self._parse(self._wanted, changes)
+            made, settings = self._parse(raw, changes)
             generation = publish_settings(self._directory, made)
             self._settings = settings
             self._counters.set(self._counters.index("settings_generation"), generation)
@@ -155,17 +165,17 @@ class Reloads:
                 {"key": change.key.name, "old": change.old, "new": change.key.value} for change in changes
             ]
             self._log.info("reloaded", generation=generation, by=by, changes=told)
-            return await until(lambda: self._is_taken_up(generation), timeout_s)
+            await until(self._is_taken_up, _left_s(deadline_s))
         finally:
             self._counters.set(held, 0)
 
-    async def _apply_what_is_flat(self, by: str, timeout_s: float) -> list[Change]:
+    async def _apply_what_is_flat(self, by: str, deadline_s: float) -> list[Change]:
         """Change what waited for pairs that are flat now; what has changed."""
-        ready = [change for change in self._waiting if self._may_change(change)]
+        ready = [change for change in self._waiting if self._is_flat(change)]
         if not ready:
             return []
         try:
-            await self._apply(ready, by, timeout_s)
+            await self._apply(ready, self._wanted, by, deadline_s, needs_flat=True)
         except _NotNow:
             return []  # the next look finds it flat again
         except OSError as error:
@@ -191,18 +201,18 @@ class Reloads:
             if self._counters.get(self._counters.index("stopping")):
                 return  # the next start reads the file
             async with self._lock:
-                await self._apply_what_is_flat(by, _HOLD_S)
+                await self._apply_what_is_flat(by, time.monotonic() + _PATIENCE_S)
 
-    def _may_change(self, change: Change) -> bool:
-        if change.key.reload is Reload.HOT and change not in self._waiting:
-            return True
+    def _is_flat(self, change: Change) -> bool:
+        """Whether nothing is held by the pairs that a change concerns."""
         pairs = [pair.id for pair in self._settings.pairs]
         concerned = [change.key.pair] if change.key.pair else pairs
         views = [self._views.read(pairs.index(pair)) for pair in concerned]
         return all(view is not None and view.phase == PairPhase.FLAT for view in views)
 
-    def _is_taken_up(self, generation: int) -> bool:
-        return all(table.get(table.index("settings_generation")) == generation for table in self._takers)
+    def _is_taken_up(self) -> bool:
+        newest = self._generation
+        return all(table.get(table.index("settings_generation")) >= newest for table in self._takers)
 
     def _refuse_unless_running(self) -> None:
         for name in _TAKERS:
@@ -217,14 +227,21 @@ class Reloads:
         return self._counters.get(self._counters.index("settings_generation"))
 
     def _told(
-        self, ok: bool, summary: str, applied: list[Change], waiting: list[Change], restart: list[Change]
+        self,
+        ok: bool,
+        summary: str,
+        changed: list[Change],
+        waiting: list[Change],
+        restart: list[Change],
+        *,
+        is_dry_run: bool = False,
     ) -> Answer:
-        return {"ok": ok, "summary": summary, **self._lists(applied, waiting, restart)}
-
-    def _lists(self, applied: list[Change], waiting: list[Change], restart: list[Change]) -> dict[str, Any]:
         return {
+            "ok": ok,
+            "summary": summary,
+            "is_dry_run": is_dry_run,
             "generation": self._generation,
-            "changed": [change.plain() for change in applied],
+            "changed": [change.plain() for change in changed],
             "waiting": [change.plain() for change in waiting],
             "restart": [change.plain() for change in restart],
         }
@@ -232,3 +249,7 @@ class Reloads:
     def close(self) -> None:
         for table in self._takers:
             table.close()
+
+
+def _left_s(deadline_s: float) -> float:
+    return deadline_s - time.monotonic()

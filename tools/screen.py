@@ -110,6 +110,8 @@ def _header(now: Snapshot, width: int) -> Text:
         state, style = f"{halted} PAIR{'S' * (halted > 1)} HALTED", "bold red"
     elif now.is_paused:
         state, style = "ENTRIES PAUSED", "bold yellow"
+    elif now.operator.forced:
+        state, style = f"KEPT CLOSED: {' '.join(now.operator.forced)}", "bold yellow"
     elif not now.executor["ready"]:
         state, style = "NOT READY", "bold yellow"
     else:

@@ -100,6 +100,10 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
         later.wait_for(lambda line: line["event"] == "resumed" and line.get("switch") == "file")
         code, answer = run(config, capsys, "resume")
         assert (code, answer["paused"], answer["forced_exits"]) == (0, None, {})
+        stops = {pair["entries_stopped"] for pair in answer["pairs"]}
+        assert stops.isdisjoint({"paused", "forced exit"}), (
+            "answered, and yet it is stopped by what was lifted"
+        )
         later.wait_for("trade_opened", timeout_s=90)
     finally:
         exit_code = later.stop()

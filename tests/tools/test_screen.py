@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from rich.console import Console
 
+from shm.heeded import Heeded, write_heeded
 from shm.records import PairPhase, QuoteFlags
 from tests.tools.shown import Shown, shown_instance
 from tools.screen import draw
@@ -104,6 +105,13 @@ def test_the_first_line_says_how_the_whole_is(
     assert said not in screen(shown)[0]
     shown.count(process, **counters)
     assert said in screen(shown)[0]
+
+
+def test_what_the_operator_keeps_closed_is_said_by_name(shown: Shown) -> None:
+    write_heeded(shown.directory, Heeded(standing=1, forced=["btc"]))
+    assert "KEPT CLOSED: btc" in screen(shown)[0]
+    write_heeded(shown.directory, Heeded(standing=2, paused_by=["file"], forced=["btc"]))
+    assert "ENTRIES PAUSED" in screen(shown)[0]
 
 
 def test_a_process_that_is_not_well_and_a_venue_that_is_away_are_said_in_words(shown: Shown) -> None:
