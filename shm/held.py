@@ -80,8 +80,12 @@ def pair_from(fields: dict[str, Any]) -> HeldPair:
 
 
 def plain(pair: HeldPair) -> dict[str, Any]:
-    """The pair as JSON takes it, orders by field name too."""
-    return {**pair._asdict(), "orders": [order._asdict() for order in pair.orders]}
+    """The pair as JSON takes it, by every library; orders by field name too."""
+    return {
+        **pair._asdict(),
+        "orders": [order._asdict() for order in pair.orders],
+        "funding_due": [list(funding) for funding in pair.funding_due],
+    }
 
 
 def write_held(directory: Path, pairs: Sequence[HeldPair]) -> None:
