@@ -54,13 +54,14 @@ def test_systemd_understands_every_line_of_the_units(path: Path, tmp_path: Path)
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_what_a_unit_starts_and_refers_to_is_in_the_repository(path: Path) -> None:
     service = unit(path)["Service"]
-    words = shlex.split(service["ExecStart"])
-    assert words[0] == "/opt/tandem/.venv/bin/python"
-    if words[1] == "-m":
-        assert words[2] == "tools"
-        assert words[3] in COMMANDS
-    else:
-        assert words[1] == f"/opt/tandem/{Path(supervisor.__file__).name}"
+    for line in (service["ExecStart"], service.get("ExecReload", service["ExecStart"])):
+        words = shlex.split(line)
+        assert words[0] == "/opt/tandem/.venv/bin/python"
+        if words[1] == "-m":
+            assert words[2] == "tools"
+            assert words[3] in COMMANDS
+        else:
+            assert words[1] == f"/opt/tandem/{Path(supervisor.__file__).name}"
     for document in unit(path)["Unit"]["Documentation"].split():
         assert (PROJECT / document.removeprefix("file:///opt/tandem/")).is_file()
 
