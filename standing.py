@@ -34,6 +34,11 @@ class Standing(NamedTuple):
     paused: Order | None = None
     forced: Mapping[str, Order] = {}  # by the pair's id in config.yaml
 
+    @property
+    def is_known(self) -> bool:
+        """Whether these are the orders as given, and not what holds while their file cannot be read."""
+        return self.number > 0 or self.paused is None
+
 
 def standing_file(settings: Settings) -> Path:
     """``standing-<bot_id>.json`` under ``persistence.var_dir``."""
@@ -113,7 +118,7 @@ class StandingOrders:
 
     def _read(self) -> Standing:
         standing = read_standing(self.path)
-        if standing.number == 0 and standing.paused is not None:
-            # Cannot be read now: what was to be closed still is.
+        if not standing.is_known:  # what was to be closed still is; the next look may be able to read it
+            self._seen = None
             return standing._replace(forced=self.standing.forced)
         return standing

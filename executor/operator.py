@@ -82,6 +82,6 @@ class Operator:
         if self._is_forced(pair):
             if not state.flatten:  # somebody else's wish to have it flat is as good, until it ends
                 feed(pair, FlattenRequested(self._desk.at(pair), FORCED_EXIT))
-        elif state.flatten == FORCED_EXIT and state.halt is Halt.NONE:
+        elif state.flatten == FORCED_EXIT and state.halt is Halt.NONE and self._orders.standing.is_known:
             # A HALTED pair keeps its wish: resuming decides nothing about what halted it.
             feed(pair, OperatorResumed(self._desk.at(pair)))

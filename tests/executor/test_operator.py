@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from executor.journal import Journal
+from executor.state import load
 from shm.heeded import read_heeded
 from shm.records import PairPhase
-from standing import Order, Standing, pause_file, read_standing, standing_file, write_standing
+from standing import FORCED_EXIT, Order, Standing, pause_file, read_standing, standing_file, write_standing
 from tests.executor.world import SIZE_E8, World, a_world
 
 ORDER = Order("anna, pid 7", "2026-01-01T00:00:00Z", "to have a look")
@@ -105,6 +107,32 @@ async def test_a_standing_file_that_cannot_be_read_pauses() -> None:
 
         await until_heeded(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
+
+
+async def test_a_standing_file_that_cannot_be_read_lifts_no_forced_exit_of_an_earlier_life() -> None:
+    """Whoever died while closing left the wish in the machine: only an order that can be read lifts it."""
+    async with a_world() as world:
+        await world.start()
+        await until_heeded(world, order(world, forced={"btc": ORDER}))
+        await world.kill()
+        readable = standing_file(world.settings).read_text()
+        standing_file(world.settings).write_text('{"number": 5, "pau')
+        await world.start(wait_ready=False)
+        assert world.process is not None
+        await world.until_told("paused", pid=world.process.pid)
+        assert flatten_of(world) == FORCED_EXIT
+
+        standing_file(world.settings).write_text(readable)
+        await until_heeded(world, order(world))
+        await world.until(lambda: may_enter(world), "entries")
+        assert flatten_of(world) == ""
+
+
+def flatten_of(world: World) -> str:
+    """Why the pair's machine is to be flat, as its journal has it."""
+    entry = Journal(world.memory.machines(), world.memory.taken()).read(0)
+    assert entry is not None
+    return load(entry.state).flatten
 
 
 async def test_a_forced_exit_closes_reduce_only_and_keeps_the_pair_closed_until_resumed() -> None:
