@@ -318,6 +318,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "the venue's answer ended the doubt",
             f"{_ORDER} {_FATE} doubt_ms questions",
         ),
+        "leg_retold": Event(
+            "info",
+            "what became of an order of an earlier life, which may not have told it",
+            f"{_ORDER} {_FATE}",
+        ),
         "order_retry": Event(
             "warning",
             "a leg known dead is tried again; attempt and limit",

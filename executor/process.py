@@ -44,7 +44,7 @@ from executor.signals import Signals
 from executor.stages import Ledger
 from executor.state import PairState, load, new_state
 from executor.switches import Switches
-from executor.telling import holding
+from executor.telling import holding, retold
 from kill_latch import KillLatch, latch_file
 from shm.agent import quiet_garbage_collector
 from shm.held import HeldFunding, HeldPair, read_held
@@ -170,8 +170,8 @@ class Executor:
                 self._conductor.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its line.
-                told = holding(pair.rules, pair.state)
-                desk.reports.log(told.level, told.event, told.fields)
+                for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
+                    desk.reports.log(told.level, told.event, told.fields)
         self._operator.look()  # before a signal: what was to be closed is not to be opened
         for stranger in desk.strangers:
             unlooked: dict[str, object] = {

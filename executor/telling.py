@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from executor.messages import Log, Publish
 from executor.orders import DOUBTFUL
 from executor.plans import exposure, has_live_order, is_naked
@@ -17,7 +19,7 @@ from executor.state import (
     is_flat,
     net_e8,
 )
-from executor.turn import Turn, leg_is_ready
+from executor.turn import Turn, fate, leg_is_ready
 from shm.records import PairPhase, PairView
 
 _PHASE_OF_PLAN = {
@@ -126,6 +128,24 @@ def holding(rules: PairRules, state: PairState) -> Log:
         "is_estimated": trade.is_estimated if trade else False,
     }
     return Log("info", "holding", fields)
+
+
+def retold(rules: PairRules, state: PairState) -> Iterator[Log]:
+    """What became of the latest orders: the life that heard it may have been killed before its line."""
+    for leg, instrument in zip(state.legs, rules.instruments, strict=True):
+        for order in leg.past:
+            about = {
+                "pair": rules.pair,
+                "trade_id": order.trade_id,
+                "leg": order.leg,
+                "venue": instrument.venue,
+                "symbol": instrument.symbol,
+                "client_order_id": order.client_order_id,
+                "side": order.side.name,
+                "purpose": order.purpose.name.lower(),
+                "attempt": order.attempt,
+            }
+            yield Log("info", "leg_retold", {**about, **fate(order)})
 
 
 def _basis(trade: Trade | None) -> tuple[object, ...]:

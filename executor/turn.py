@@ -232,12 +232,7 @@ class Turn:
 
     def _log_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
         facts = {
-            "order_state": new.state.name.lower(),
-            "venue_order_id": new.venue_order_id,
-            "size_e8": new.size_e8,
-            "filled_e8": new.filled_e8,
-            "average_price_e8": average_price_e8(new.quote_e8, new.filled_e8),
-            "fee_e8": new.fee_e8,
+            **fate(new),
             **{name: value for name, value in told.items() if value not in ("", None)},
         }
         if new.state is not old.state:
@@ -258,6 +253,18 @@ class Turn:
                 self.log_order("info", "leg_cancelled", new, **facts)
             elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
                 self.log_order("warning", "leg_rejected", new, **facts)
+
+
+def fate(order: Order) -> dict[str, Any]:
+    """Where an order stands, as every line about it says."""
+    return {
+        "order_state": order.state.name.lower(),
+        "venue_order_id": order.venue_order_id,
+        "size_e8": order.size_e8,
+        "filled_e8": order.filled_e8,
+        "average_price_e8": average_price_e8(order.quote_e8, order.filled_e8),
+        "fee_e8": order.fee_e8,
+    }
 
 
 def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:

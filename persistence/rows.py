@@ -154,6 +154,7 @@ _SQL: Final[Mapping[str, str]] = {
     "leg_rejected": _ORDER_CHANGE,
     "leg_unknown": _ORDER_CHANGE,
     "leg_resolved": _ORDER_CHANGE,
+    "leg_retold": _ORDER_CHANGE,
     "fill": _FILL,
     "position": _POSITION,
     "funding_paid": _FUNDING,

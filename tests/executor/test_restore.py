@@ -185,3 +185,7 @@ async def test_a_new_life_tells_again_what_it_holds() -> None:
 
         assert [leg["size_e8"] for leg in told["legs"]] == [SIZE_E8, -SIZE_E8]
         assert told["live"] == []
+        # And of its orders: an end that was never told left them open in the database, without fills.
+        retold = world.told("leg_retold", pid=world.process.pid)
+        ends = [(line["venue"], line["order_state"], line["filled_e8"]) for line in retold]
+        assert ends == [("vest", "filled", SIZE_E8), ("paradex", "filled", SIZE_E8)]
