@@ -125,6 +125,11 @@ def machine_code_id() -> str:
     return digest.hexdigest()
 
 
+def launch_file(directory: Path) -> Path:
+    """Where an instance's launch lies; replaced as a whole whenever its settings change."""
+    return directory / _LAUNCH
+
+
 def read_launch(directory: Path) -> dict[str, Any]:
     """What ``write_launch`` wrote. FileNotFoundError, or ValueError if it was not written to the end."""
     content: dict[str, Any] = json.loads((directory / _LAUNCH).read_text())

@@ -32,7 +32,7 @@ from tools.alerting.outbox import Outbox
 from tools.alerting.standing import Event, Observer
 from tools.alerting.targets import Alert, SendError, Target, make_targets
 from tools.journal_tail import JournalTail
-from tools.snapshot import Finder, Snapshot, Watcher
+from tools.snapshot import Finder, InForce, Snapshot, Watcher
 
 _TURN_S: Final = 0.25
 _LAST_WORDS_S: Final = 4.0  # for what still waits when a stop is asked for
@@ -150,6 +150,7 @@ class Alerter:
         self._latch_file = latch_file(settings)
         self._book = Book(settings.alerts.repeat_s, settings.alerts.remind_s)
         self._observer = Observer(settings)
+        self._in_force = InForce(settings)
         self._watcher: Watcher | None = None
         self._began_unix_s = math.inf  # of the instance, while there has been none
         self._standing: list[Condition] = []
@@ -197,6 +198,8 @@ class Alerter:
             self._observer = Observer(self._settings)
             self._began_unix_s = now_unix_s - snapshot.up_s - _BEGAN_SPARE_S
             self._watcher = watcher
+        if watcher is not None:
+            self._observer.settings = self._in_force.read(watcher.directory)
         return snapshot
 
     def _hear(self, now_s: float, now_unix_s: float) -> list[Condition]:

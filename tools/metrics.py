@@ -22,7 +22,7 @@ from settings import E8, Settings, load_raw, parse_settings
 from shm.memory import Memory
 from shm.names import ENTRY_STOPS, PROCESS_STATES
 from shm.records import PairPhase
-from tools.snapshot import Finder, Snapshot
+from tools.snapshot import Finder, InForce, Snapshot
 
 # Powers of two, where the processes' own buckets end too.
 _BOUNDS_NS: Final = tuple(1 << bits for bits in range(12, 34, 2))
@@ -62,7 +62,7 @@ class InstanceCollector(Collector):
     """Reads the instance anew at every scrape, and finds it again after a restart."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._in_force = InForce(settings)
         self._finder = Finder(settings)
 
     def collect(self) -> Iterator[Metric]:
@@ -74,7 +74,7 @@ class InstanceCollector(Collector):
             yield from _market(snapshot)
             yield from _pairs(snapshot)
             yield from _trading(snapshot)
-            yield from _limits(snapshot, self._settings)
+            yield from _limits(snapshot, self._in_force.read(watcher.directory))
             yield from _alerts(snapshot)
             yield from _stages(watcher.directory, snapshot)
 

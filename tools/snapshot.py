@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.spreads import entry_spread_bps, exit_spread_bps
-from settings import Leg, PairSettings, Settings
+from launch import launch_file, read_launch
+from settings import Leg, PairSettings, Settings, parse_settings
 from shm.counters import CounterTable
 from shm.heeded import Heeded, read_heeded
 from shm.memory import Memory
@@ -207,6 +208,26 @@ class Finder:
         except (SegmentError, FileNotFoundError):
             self._watcher = None
         return self._watcher
+
+
+class InForce:
+    """The settings an instance works by: those it began with, or what it was reloaded with since."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seen: tuple[Path, int] | None = None
+
+    def read(self, directory: Path) -> Settings:
+        """Those in force; what this was made with until the instance has published any."""
+        path = launch_file(directory)
+        try:
+            seen = path, path.stat().st_ino  # a reload puts another file in its place
+            if seen != self._seen:
+                content = read_launch(directory)
+                self._settings, self._seen = parse_settings(content["settings"], str(path)), seen
+        except FileNotFoundError:
+            self._seen = None
+        return self._settings
 
 
 def _age(now_mono_ns: int, then_mono_ns: int, unit_ns: float) -> float | None:

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
+import launch
 import logs
 from epochs import Epochs
 from persistence.journal import Journal, journal_directory
-from settings import PROJECT, Settings, load_raw, parse_settings
+from settings import E8, PROJECT, Settings, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.memory import Memory
 from shm.names import ALERTS_COUNTERS, supervisor_counters
@@ -146,6 +147,13 @@ class Beside:
             counters.set(counters.index(name), value)
         counters.close()
 
+    def reload(self, **risk: str) -> None:
+        """Other limits, as a running instance takes them up."""
+        raw = load_raw(self.config)
+        raw["risk"] |= risk
+        launch.write_launch(self.directory, load_raw(self.config), "run", [])
+        launch.publish_settings(self.directory, raw)
+
     def halt(self) -> None:
         pairs = Memory(self.directory).pairs(writer=True)
         pairs.write(0, FLAT_VIEW._replace(phase=PairPhase.HALTED))
@@ -195,6 +203,11 @@ def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, serv
     assert "halted.btc" not in {alert["key"] for alert in service.alerts() if alert["state"] == "resolved"}
     beside.count("executor", ready=1)
     service.wait_for_alert(key="halted.btc", state="resolved")
+
+    beside.reload(max_daily_loss_quote="50")
+    beside.count("executor", result_today_e8=-60 * E8)
+    told = service.wait_for_alert(key="loss.daily", state="raised")
+    assert "today's loss 60.00 has reached the limit 50.00" in told["text"]
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
