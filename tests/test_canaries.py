@@ -286,9 +286,10 @@ def test_no_planted_secret_is_to_be_seen_anywhere(directory: Path, venues: Quoti
         options = ("--config", str(config))
         with_keys = (*options, "--env-file", str(env_file))
         around = {**os.environ, **env, "PYTHONPATH": ""}
-        for words in (("status", "--json"), ("status",), ("why",)):
+        for words in (("status", "--json"), ("status",), ("why",), ("show-config",)):
             places[f"tools {' '.join(words)}"] = command("-m", "tools", *words, *options, env=around)
         places["tools reconcile"] = command("-m", "tools", "reconcile", *with_keys, env=around)
+        places["tools doctor"] = command("-m", "tools", "doctor", *with_keys, env=around)
         report = str(directory / "report")
         places["tools report"] = command("-m", "tools", "report", *with_keys, "--out", report, env=around)
         places["supervisor --check"] = command("supervisor.py", "--check", "--live", *with_keys, env=around)
