@@ -94,7 +94,7 @@ class Executor:
         self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
         decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
-        self._operator = Operator(self._desk, self._conductor, self._switches, memory.directory)
+        operator = Operator(self._desk, self._conductor, self._switches, memory.directory)
         self._settings = launch.SettingsWatch(process)
         reloading = Reloading(self._desk, self._conductor, self._settings, process.instruments)
         self._chores = Chores(
@@ -103,7 +103,7 @@ class Executor:
             self._switches,
             self._open_orders,
             decisions,
-            self._operator,
+            operator,
             reloading,
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
@@ -172,7 +172,6 @@ class Executor:
                 # The last life may have been killed between a change and its line.
                 for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
                     desk.reports.log(told.level, told.event, told.fields)
-        self._operator.look()  # before a signal: what was to be closed is not to be opened
         for stranger in desk.strangers:
             unlooked: dict[str, object] = {
                 "kind": "pair",

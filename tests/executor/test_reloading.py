@@ -59,6 +59,13 @@ async def test_nothing_signed_or_rehearsed_under_the_old_rules_leaves() -> None:
         assert 0 < bought.limit_price_e8 - 50_001 * E8 <= 50_001 * E8 * 2 // 10_000
         assert 0 < 50_050 * E8 - sold.limit_price_e8 <= 50_050 * E8 * 2 // 10_000
 
+        # And what is armed from now on fits the new band: nothing has to be signed when it counts.
+        await world.settle_templates()
+        missed = world.counter("template_misses_total")
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+        assert world.counter("template_misses_total") == missed
+
 
 async def test_an_open_pair_is_kept_and_closed_through_a_reload() -> None:
     async with a_world() as world:
