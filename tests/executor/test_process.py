@@ -290,7 +290,9 @@ async def test_funding_that_closing_settles_is_told_as_the_venues_settle_it() ->
 
         # A thousandth more or less: the simulated venues accrue by themselves, too, a little a second.
         expected_e8 = {"vest": -3 * SIZE_E8, "paradex": 3 * SIZE_E8}
-        assert {venue: line["amount_e8"] for venue, line in paid.items()} == pytest.approx(expected_e8, rel=1e-3)
+        assert {venue: line["amount_e8"] for venue, line in paid.items()} == pytest.approx(
+            expected_e8, rel=1e-3
+        )
         assert len(world.told("funding_paid")) == 2
 
 
