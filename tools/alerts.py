@@ -39,6 +39,7 @@ _LAST_WORDS_S: Final = 4.0  # for what still waits when a stop is asked for
 _LAST_WORDS_ALONE_S: Final = 30.0  # when the supervisor has died and nobody waits for us
 _UNREADABLE_S: Final = 5.0
 _BEGAN_SPARE_S: Final = 0.5
+_ORPHANED_S: Final = 3.0
 _OF_POSITIONS: Final = frozenset({"naked", "halted", "doubt", "unexplained", "disagreement"})
 _TEST = Condition("life", "test", Severity.INFO, "a test: alerts of this instance arrive here")
 
@@ -110,13 +111,29 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
         alerter.turn()
         alerter.show(process.counters)
         time.sleep(_TURN_S)
-    if os.getppid() == parent:
-        alerter.close(_LAST_WORDS_S)
-    else:
+    supervisor = process.memory.counters("supervisor")
+    is_asked = supervisor.get(supervisor.index("stopping")) != 0
+    if has_lost(parent, 0.0 if is_asked else _ORPHANED_S):
         alerter.tell_of_orphanhood()
         alerter.close(_LAST_WORDS_ALONE_S)
+    else:
+        alerter.close(_LAST_WORDS_S)
     process.log.info("process_stopped")
     return 0
+
+
+def has_lost(parent: int, patience_s: float) -> bool:
+    """Whether our parent is gone, or goes within the patience.
+
+    The kernel tells us of its death when the thread that started us ends; its other threads may be a
+    moment behind, and until then it still is our parent.
+    """
+    deadline_s = time.monotonic() + patience_s
+    while os.getppid() == parent:
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _began_unix_s(process: launch.Launch) -> float:

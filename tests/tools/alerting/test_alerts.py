@@ -29,7 +29,7 @@ from shm.names import ALERTS_COUNTERS, supervisor_counters
 from shm.records import PairPhase
 from supervisor import Child, ProcessState, Supervisor, counter_names, memory_plan
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tests.tools.alerting.servers import Service, http_service
+from tests.tools.alerting.servers import Service, http_service, wait_until
 from tests.tools.shown import FLAT_VIEW
 from tools.preflight import resolve
 
@@ -213,6 +213,31 @@ def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, serv
     assert process.wait(60) == 0
     assert process.stderr is not None
     assert process.stderr.read() == b""
+
+
+ORPHAN = """
+import os, pathlib, sys, time
+sys.path.insert(0, sys.argv[1])
+from tools.alerts import has_lost
+said, parent = pathlib.Path(sys.argv[2]), os.getpid()
+if os.fork() == 0:
+    before = has_lost(parent, 0.2)
+    (said / "begun").touch()
+    after = has_lost(parent, 60)
+    (said / "unfinished").write_text(f"{before} {after}")
+    (said / "unfinished").rename(said / "said")
+    os._exit(0)
+while not (said / "begun").exists():
+    time.sleep(0.01)
+time.sleep(0.3)
+"""
+
+
+def test_a_parent_that_dies_a_moment_after_its_death_was_told_is_missed(tmp_path: Path) -> None:
+    """The signal may come before the kernel has given us another parent."""
+    subprocess.run([sys.executable, "-c", ORPHAN, str(PROJECT), str(tmp_path)], timeout=60, check=True)
+    wait_until(lambda: (tmp_path / "said").exists())
+    assert (tmp_path / "said").read_text() == "False True"
 
 
 def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:
