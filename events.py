@@ -613,6 +613,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "detail": "a sentence for people; may change",
     "what": "what was asked or tried",
     "kind": "which sort of the event",
+    "cut": "true: texts or lists in this line were cut, or left out, to keep it in one piece",
     "kept_back": "how many lines of this kind were not told since the last one",
     "stages_us": "percentiles of each stage since the start",
     "switch": "which switch paused entries: the control socket or the file",
@@ -644,7 +645,10 @@ currency, prices and results in quote currency. `_bps` is 1/10 000 of the price 
 
 An event marked *limited by* is told {FLOOD_BURST} times at once and then once every
 {FLOOD_INTERVAL_S:g} s, for each value of the fields named; the next line's `kept_back` counts what was
-not told. Counters, and `python -m tools why`, count all of them."""
+not told. Counters, and `python -m tools why`, count all of them.
+
+A line longer than a pipe takes in one piece (4 KiB) has its texts and lists cut on stdout and says so in
+`cut`. Journal and database have it whole."""
 
 
 def _lines() -> Iterator[str]:

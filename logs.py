@@ -2,10 +2,11 @@
 
 ``events`` is the catalogue of what may be told.
 
-Every process writes its lines to stdout in one ``write`` each, so lines of different processes
-never interleave, and never waits for whoever reads them. The same bytes go into its queue to
-persistence: what the log says and what the database holds is one thing. The detector, which must
-not touch a file descriptor, only pushes; persistence prints its lines for it.
+Every process writes its lines to stdout in one ``write`` each, none longer than a pipe takes whole, so
+lines of different processes never interleave; and it never waits for whoever reads them. The same
+line goes into its queue to persistence, uncut: what the log says and what the database holds is one
+thing. The detector, which must not touch a file descriptor, only pushes; persistence prints its lines
+for it.
 
 Secrets are kept out by construction: values are numbers, booleans, text and plain containers of
 them, any other object is shown as its type's name alone; and every text passes ``redaction``, which
@@ -21,18 +22,20 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import Enum
 from queue import SimpleQueue
+from select import PIPE_BUF
 from threading import Thread
 from typing import Any, Final
 
 import orjson
 import structlog
 
-from events import EVENTS, FLOOD_BURST, FLOOD_INTERVAL_S
+from events import EVENTS, EVERY_LINE, FLOOD_BURST, FLOOD_INTERVAL_S
 from redaction import redact
 
 _LINES_WAITING_MAX: Final = 10_000
 _LAST_LINES_S: Final = 1.0
 _TEXT_MAX: Final = 4_000  # characters of one value: a venue may answer with a page, a queue refuses that
+_SHORTER: Final = (1_000, 300, 100, 30)  # characters of a text, items of a list, in a line that is too long
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Log = structlog.typing.FilteringBoundLogger
 
@@ -146,10 +149,10 @@ class _Stdout:
                 self._write(orjson.dumps({**head, "count": count}))
 
     def _write(self, line: bytes) -> None:
-        data = b"" if self._is_gone else line + b"\n"
+        data = b"" if self._is_gone else fitting(line) + b"\n"
         try:
             while data:
-                # A pipe may take less than everything when its reader is slow; the rest follows.
+                # A file on a full disk may take less than everything; a pipe takes this much or waits.
                 data = data[os.write(1, data) :]
         except OSError:
             self._is_gone = True  # nobody reads any more, and nobody can be told
@@ -162,6 +165,33 @@ class _Stdout:
 
 
 _stdout = _Stdout()
+
+
+def fitting(line: bytes) -> bytes:
+    """The line itself, or as much of it as every pipe takes in one piece: its texts cut, ``cut`` added.
+
+    What is longer may come out with another process's lines inside. The database has it whole.
+    """
+    if len(line) < PIPE_BUF:
+        return line
+    fields = orjson.loads(line)
+    for most in _SHORTER:
+        shorter = orjson.dumps({**_cut(fields, most), "cut": True})
+        if len(shorter) < PIPE_BUF:
+            return shorter
+    return orjson.dumps({name: fields[name] for name in EVERY_LINE.split() if name in fields} | {"cut": True})
+
+
+def _cut(value: Any, most: int) -> Any:
+    match value:
+        case str() if len(value) > most:
+            return value[:most] + "…"
+        case dict():
+            return {name: _cut(item, most) for name, item in value.items()}
+        case list():
+            return [_cut(item, most) for item in value[:most]]
+        case _:
+            return value
 
 
 def _stamp(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -98,7 +98,7 @@ class Instance:
 
     def _read(self, stream: IO[bytes]) -> None:
         for line in stream:
-            self._incoming.put(json.loads(line))
+            self._incoming.put(_parsed(line))
             if self._is_deaf:
                 stream.close()
                 break
@@ -165,6 +165,14 @@ class Instance:
         """Pid of a child's newest life, from the supervisor's log."""
         changes = [line for line in self.events("process_state") if line["process"] == process]
         return int([line["child_pid"] for line in changes if line["state"] == "starting"][-1])
+
+
+def _parsed(line: bytes) -> Line:
+    try:
+        parsed: Line = json.loads(line)
+    except ValueError:  # without this the reader ends, and a test waits for lines until its time is up
+        return {"event": "no line of JSON", "level": "error", "detail": line.decode(errors="replace")}
+    return parsed
 
 
 def descendants(marker: str) -> Iterator[str]:

@@ -127,6 +127,37 @@ def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
         assert json.loads(pipe.readline())["n"] == 0
 
 
+LONG = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "log = logs.make_log('executor', run_id='r')\n"
+    "for n in range(300): log.warning('venue_lost', venue='vest', what='x' * (n * 13), detail='y' * 3_900)\n"
+)
+
+
+def test_lines_of_several_processes_never_share_a_line_however_long_they_are() -> None:
+    """A venue may answer with a page; behind a slow reader a pipe takes only so much in one piece."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", LONG, str(PROJECT)]
+    processes = [subprocess.Popen(command, stdout=writer) for _ in range(3)]
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        lines = [json.loads(line) for line in pipe]
+    assert [process.wait(30) for process in processes] == [0, 0, 0]
+
+    assert len(lines) == 900
+    assert all(line["event"] == "venue_lost" and line["venue"] == "vest" for line in lines)
+    assert 0 < sum("cut" in line for line in lines) < 900
+
+
+def test_a_line_that_cannot_be_made_short_says_at_least_what_it_was() -> None:
+    line = {"ts": "now", "event": "counters", **{f"field_{n}": n for n in range(1_000)}}
+    assert json.loads(logs.fitting(json.dumps(line).encode())) == {
+        "ts": "now",
+        "event": "counters",
+        "cut": True,
+    }
+
+
 def test_a_reader_that_is_gone_ends_nobody() -> None:
     """Ctrl-C ends the ``tee`` behind the log as well; the shutdown has only begun then."""
     reader, writer = os.pipe()
