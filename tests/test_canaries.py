@@ -234,9 +234,11 @@ def scraped(config: Path) -> bytes:
 @pytest.fixture
 def directory() -> Iterator[Path]:
     with a_directory() as directory:
-        yield directory
-        memory = memory_dir(directory / "config.yaml")
-        shutil.rmtree(memory)
+        try:
+            yield directory
+        finally:
+            stop_server(directory / "database")
+            shutil.rmtree(memory_dir(directory / "config.yaml"))
 
 
 @pytest.fixture
