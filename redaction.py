@@ -18,6 +18,7 @@ from typing import Final, TextIO
 _MASK: Final = "***"
 # A secret that a venue, or our own limit on lengths, has cut is known by this much of its beginning.
 _HEAD: Final = 16
+_SHORTEST: Final = 4  # characters; of a shorter one the letters missing from every line would tell it
 _SHAPES_FROM: Final = 20  # characters; nothing shorter has one of the shapes
 _SHAPES: Final = re.compile(
     r"eyJ[\w-]{16,}(?:\.[\w-]*){0,2}"  # JSON Web Tokens, also cut short
@@ -34,11 +35,12 @@ _heads: re.Pattern[str] | None = None
 def register_secret(value: str, name: str = "") -> None:
     """From now on ``redact`` masks ``value``, whatever the case of its letters, with and without ``0x``.
 
+    One of fewer than four characters is passed over: it cannot be hidden, only make the log unreadable.
     Secrets that are replaced again and again are given a ``name``: only the last two of it are kept.
     """
     global _heads
     value = value.removeprefix("0x")
-    if not value or value in _values:
+    if len(value) < _SHORTEST or value in _values:
         return
     if name:
         kept = _named.setdefault(name, [])

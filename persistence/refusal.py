@@ -65,6 +65,8 @@ def _wait(connection: abc.PGconn) -> None:
         status = connection.connect_poll()
         if status in (PollingStatus.OK, PollingStatus.FAILED):
             return
-        waiting = [connection.socket]
-        readers, writers = (waiting, []) if status == PollingStatus.READING else ([], waiting)
-        select.select(readers, writers, [], max(0.0, deadline_s - time.monotonic()))
+        # Not select(): that refuses descriptors from 1024 on.
+        ready = select.poll()
+        is_reading = status == PollingStatus.READING
+        ready.register(connection.socket, select.POLLIN if is_reading else select.POLLOUT)
+        ready.poll(1_000 * max(0.0, deadline_s - time.monotonic()))

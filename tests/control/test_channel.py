@@ -54,8 +54,10 @@ class Ear:
     def _turn(self) -> None:
         channel = Channel(self.directory, self._handle, self.refused.append)
         self._ready.set()
+        ready = select.poll()
+        ready.register(channel.fd, select.POLLIN)
         while not self._is_over.is_set():
-            select.select([channel.fd], [], [], channel.patience_s(0.1))
+            ready.poll(1_000 * channel.patience_s(0.1))
             began_s = time.thread_time()
             channel.turn()
             self.slowest_turn_s = max(self.slowest_turn_s, time.thread_time() - began_s)

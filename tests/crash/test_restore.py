@@ -76,7 +76,7 @@ def test_what_was_left_outlives_a_start_that_cannot_reach_a_venue(stage: Stage) 
     unreachable.write_text(yaml.safe_dump(raw))
     failed = Instance(unreachable, "--live", "--env-file", str(stage.env_file))
 
-    assert failed.finish(timeout_s=120) == 2
+    assert failed.finish(timeout_s=120) == 3
     assert machines.read_bytes() == left
     instance = stage.start()
     try:

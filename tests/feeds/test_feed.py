@@ -256,7 +256,8 @@ def test_unreadable_frames_in_a_row_replace_the_connection(instance: Instance, v
 def test_a_venue_that_sends_nothing_but_rubbish_does_not_flood_the_log(
     instance: Instance, venue: ScriptedVenue
 ) -> None:
-    """Each connection is replaced and drowned again: a few lines, which count what they stand for."""
+    """Each connection is replaced and drowned again: one line a second, which counts what it stands for."""
+    began_s = time.monotonic()
     with instance.feed(venue.url):
         for connection in range(1, 7):
             venue.wait_for_subscriptions(2 * connection)
@@ -265,9 +266,10 @@ def test_a_venue_that_sends_nothing_but_rubbish_does_not_flood_the_log(
         wait_until(lambda: instance.count("bad_frames_total") >= 18)
         refused = instance.events_named("frame_refused")
 
-    assert len(refused) <= 6
-    assert len(refused) + sum(line["kept_back"] for line in refused) >= 15
-    assert len(instance.heard) <= 6 * 4 + 2
+    told = len(refused) + sum(line["kept_back"] for line in refused)
+    assert len(refused) <= 2 + (time.monotonic() - began_s)
+    assert len(refused) < told <= instance.count("bad_frames_total")
+    assert len(instance.heard) - len(refused) <= 6 * 3 + 2
 
 
 def test_a_message_in_pieces_is_put_together(instance: Instance, venue: ScriptedVenue) -> None:

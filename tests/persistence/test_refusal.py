@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -80,3 +81,13 @@ def test_a_server_that_wants_a_password_and_was_given_none_is_one() -> None:
 @pytest.mark.parametrize("url", ["postgresql://me@127.0.0.1:1/db", "postgresql://me@/db?host=/nonexistent"])
 def test_a_server_that_is_not_there_has_refused_nothing(url: str) -> None:
     assert not is_refused(url)
+
+
+def test_a_process_with_a_thousand_open_files_can_still_ask() -> None:
+    """select() refuses descriptors from 1024 on."""
+    many = [os.open("/dev/null", os.O_RDONLY) for _ in range(1_100)]
+    try:
+        assert asked(an_error("28P01", "no"))
+    finally:
+        for fd in many:
+            os.close(fd)
