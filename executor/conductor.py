@@ -274,11 +274,11 @@ class Conductor:
         ]
         told["learned_bps"] = [None if view is None else round(view.mean_bps, 3) for view in known]
         told["learned_samples"] = [None if view is None else view.samples for view in known]
-        desk.reports.log("info", "slippage", told)
         try:
             desk.learned.save()
         except OSError as error:  # what was learned is shared all the same; the next trade tries again
             desk.reports.log("warning", "slippage_not_kept", {"detail": str(error)})
+        desk.reports.log("info", "slippage", told)
 
     def _filled(self, pair: Pair, client_order_id: int) -> float | None:
         """Account for a fill told now; return how long after the order's bytes, in µs."""

@@ -49,12 +49,17 @@ def a_directory() -> Iterator[Path]:
     finally:
         stop_server(directory / "var")
         shutil.rmtree(directory)
+        shutil.rmtree(_memory_dir(directory), ignore_errors=True)
+
+
+def _memory_dir(directory: Path) -> Path:
+    return Path("/dev/shm") / f"test-{os.getpid()}-{directory.name}"
 
 
 def write_config(directory: Path, **changes: Any) -> Path:
     """The shipped configuration with its own memory, database and ports. Keys: ``section__key``."""
     config = yaml.safe_load((PROJECT / "config.yaml").read_text())
-    memory_dir = Path("/dev/shm") / f"test-{os.getpid()}-{directory.name}"
+    memory_dir = _memory_dir(directory)
     memory_dir.mkdir(exist_ok=True)
     vest, paradex = free_ports(2)
     config["bot_id"] = "test"

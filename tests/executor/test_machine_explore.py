@@ -42,7 +42,7 @@ def explored(name: str) -> Result:
     return explore(SCENARIOS[name], depth=1_000, states_max=1_000_000, fates=())
 
 
-@pytest.mark.timeout(900)  # the largest takes half a minute on an idle core
+@pytest.mark.timeout(900)  # the largest takes ten seconds on an idle core
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_interleaving_breaks_a_promise(name: str) -> None:
     """Every state there is, breadth first: a failure shows the shortest way to it."""

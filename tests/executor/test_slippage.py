@@ -108,7 +108,9 @@ async def test_entry_and_exit_are_told_with_every_stage_and_learned_from_for_goo
         assert (exit_["first_leg_bps"], exit_["second_leg_bps"]) == (0.0, 0.0)
         assert exit_["detected_bps"] == exit_["sent_bps"] == exit_["filled_bps"] == pytest.approx(0.2)
         for line in (entry, exit_):
-            assert all(us > 0 for stage in ("sent_to_acked_us", "sent_to_filled_us") for us in line[stage])
+            assert all(us > 0 for us in line["sent_to_filled_us"])
+            # An answer and the fill it is about come over two connections: the fill may be first.
+            assert all(us is None or us > 0 for us in line["sent_to_acked_us"])
             assert line["executor_to_first_us"] > 0
             assert line["trade_id"] == entry["trade_id"]
             assert line["learned_samples"] == [1, 1]
