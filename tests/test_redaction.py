@@ -16,13 +16,6 @@ KEY = "0x00c0ffee5afe" + "1234567890abcdef" * 3
 TOKEN = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIweDEifQ.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"
 
 
-@pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_values", [])
-    monkeypatch.setattr(redaction, "_named", {})
-    monkeypatch.setattr(redaction, "_heads", None)
-
-
 @pytest.mark.parametrize("shown", [KEY, KEY[2:], KEY.upper(), f"{KEY}{KEY}", f"a{KEY}b"])
 def test_a_key_is_masked_in_every_spelling_of_hexadecimal(shown: str) -> None:
     register_secret(KEY)
