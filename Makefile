@@ -33,7 +33,7 @@ check: $(BUILT)
 
 test: $(BUILT)
 	@echo "tandem: running the tests (real processes, sockets and an embedded PostgreSQL; a few minutes)"
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal
+	@$(PY) -m pytest --numprocesses 3 --dist worksteal
 
 lint: $(READY)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
