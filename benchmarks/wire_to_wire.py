@@ -36,6 +36,7 @@ VARIANTS: Final = (
     *(_PARK, _PARK._replace(awake=True), _PARK._replace(awake=True, warm_ms=1.0)),
     *(_PARK._replace(tls=True), _PARK._replace(tls=True, awake=True, warm_ms=1.0)),
     *(_PARK._replace(awake=True, warm_ms=1.0, busy=500, tls=tls) for tls in (False, True)),
+    *(_PARK._replace(beside=tool) for tool in ("monitor", "record")),
     _PARK._replace(idle="spin"),
     *(_FREE, _FREE._replace(awake=True), _FREE._replace(tls=True, awake=True)),
     *(_FREE._replace(awake=True, busy=500), _FREE._replace(awake=True, busy=500, tls=True)),

@@ -6,8 +6,10 @@ stopped when the venues have seen what they wanted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import select
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -42,6 +45,7 @@ class Variant(NamedTuple):
     pairs: int = 1
     warm_ms: float = 0.0  # runtime.keep_warm_ms
     busy: int = 0  # quotes a second on each venue beyond the recorded ones
+    beside: str = ""  # a tool that watches meanwhile
 
     @property
     def name(self) -> str:
@@ -53,6 +57,7 @@ class Variant(NamedTuple):
             "tls" if self.tls else "plain",
             f"{self.pairs} pairs" if self.pairs > 1 else "",
             "busy" if self.busy else "",
+            f"beside {self.beside}" if self.beside else "",
         )
         return " ".join(part for part in parts if part)
 
@@ -147,10 +152,42 @@ def tandem(variant: Variant, ports: Ports, directory: Path, ca_file: Path | None
         )
         try:
             _wait_for_tandem(process, log)
-            yield
+            with _watched_by(variant.beside, config):
+                yield
         finally:
             process.terminate()  # not SIGINT: a shell starts what runs in its background with that ignored
             process.wait(60)
+
+
+@contextmanager
+def _watched_by(tool: str, config: Path) -> Iterator[None]:
+    """Run one of the tools on a terminal of its own, from its first output on."""
+    if not tool:
+        yield
+        return
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "tools", tool, "--config", str(config)]
+    size = {"COLUMNS": "160", "LINES": "50", "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, cwd=PROJECT, env={**os.environ, **size}
+    )
+    os.close(terminal)
+    try:
+        os.read(screen, 65_536)
+        Thread(target=_look_at, args=(screen,), daemon=True).start()
+        time.sleep(3.0)  # as long as Tandem had
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _look_at(screen: int) -> None:
+    """Read a terminal until nobody writes to it any more."""
+    with contextlib.suppress(OSError):  # how Linux says so
+        while os.read(screen, 65_536):
+            pass
+    os.close(screen)
 
 
 def _wait_for_tandem(process: subprocess.Popen[bytes], log: Path) -> None:
