@@ -1,12 +1,23 @@
 """Keeps each pair's likely next orders signed, and its likely next signals rehearsed: one at a time,
-while nothing else is to be done."""
+while nothing else is to be done.
+
+A Stark signature and its hashes take most of a millisecond, and a signal that comes meanwhile must not
+wait for them: a thread makes them, one that steps back behind the loop's. The libraries that sign let go
+of the interpreter for as long as they compute.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from executor.desk import Desk, Pair, touch_e8
+from executor.gateway import NotSent, ReadyOrder
 from executor.lane import rehearse
 from executor.messages import Enter, Exit
 from executor.plans import has_live_order
@@ -16,25 +27,53 @@ from executor.templates import Slot, Wanted
 from venues.contract import OrderRequest, Side
 
 
-def arm_one(desk: Desk, pair: Pair) -> None:
-    """Make the first template of a pair that is missing or no longer fits, if there is one."""
-    wanted = _wanted(desk, pair)
-    pair.armoury.keep_only(wanted)
-    stale = pair.armoury.first_stale(wanted, time.time_ns() // 1_000_000)
-    if stale is None:
-        return
-    instrument = pair.rules.instruments[stale.slot.leg]
-    gateway = desk.gateways[instrument.venue]
-    request = OrderRequest(
-        client_order_id=stale.client_order_id,
-        instrument=instrument,
-        side=stale.slot.side,
-        size_e8=stale.slot.size_e8,
-        limit_price_e8=stale.limit_price_e8,
-        reduce_only=stale.slot.reduce_only,
-        time_in_force=gateway.time_in_force,
-    )
-    pair.armoury.put(stale.slot, gateway.sign(request))
+class Signer:
+    """The thread that signs, and what it is to sign next. Everything but the signing is the loop's."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._thread = ThreadPoolExecutor(1, "signer", initializer=_step_back)
+
+    def arm_one(self, pair: Pair) -> asyncio.Future[ReadyOrder] | None:
+        """Begin the first template of a pair that is missing or no longer fits; None if there is none.
+
+        Once made it is armed, before anybody who waits for the future hears of it. Whatever became of
+        the pair meanwhile, it is taken only for the very order it was made for.
+        """
+        wanted, armoury = _wanted(self._desk, pair), pair.armoury
+        armoury.keep_only(wanted)
+        stale = armoury.first_stale(wanted, time.time_ns() // 1_000_000)
+        if stale is None:
+            return None
+        instrument = pair.rules.instruments[stale.slot.leg]
+        gateway = self._desk.gateways[instrument.venue]
+        request = OrderRequest(
+            client_order_id=stale.client_order_id,
+            instrument=instrument,
+            side=stale.slot.side,
+            size_e8=stale.slot.size_e8,
+            limit_price_e8=stale.limit_price_e8,
+            reduce_only=stale.slot.reduce_only,
+            time_in_force=gateway.time_in_force,
+        )
+
+        def arm(signed: asyncio.Future[ReadyOrder]) -> None:
+            with contextlib.suppress(NotSent):  # the venue is lost: there is nothing to sign with
+                armoury.put(stale.slot, signed.result())
+
+        signing = asyncio.get_running_loop().run_in_executor(self._thread, gateway.sign, request)
+        signing.add_done_callback(arm)
+        return signing
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+
+def _step_back() -> None:
+    """Let this thread run when nobody else wants the core. On Linux every thread has a nice of its own."""
+    thread = threading.get_native_id()
+    behind = min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10)
+    os.setpriority(os.PRIO_PROCESS, thread, behind)
 
 
 def rehearse_one(desk: Desk, pair: Pair) -> bool:

@@ -87,7 +87,7 @@ class OrderGateway(Protocol):
         """Log in and stay logged in, until cancelled. Raises LoginRefused."""
 
     def sign(self, request: OrderRequest) -> ReadyOrder:
-        """Render and sign. Raises OffGrid, and NotSent before the first login."""
+        """Render and sign, in any thread. Raises OffGrid, and NotSent before the first login."""
 
     def send(self, order: ReadyOrder) -> None:
         """Write it now. Raises NotSent when certainly not a byte left."""

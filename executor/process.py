@@ -18,7 +18,7 @@ import uvloop
 
 import launch
 from executor import accounts
-from executor.arming import arm_one, rehearse_one
+from executor.arming import Signer, rehearse_one
 from executor.chores import Chores
 from executor.conductor import Conductor
 from executor.decisions import Decisions
@@ -107,6 +107,7 @@ class Executor:
             reloading,
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
+        self._signer = Signer(self._desk)
         self._armed_next = 0
         self._is_closing = False
         self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
@@ -213,6 +214,7 @@ class Executor:
         )
 
     def _close(self) -> None:
+        self._signer.close()
         self._desk.close()
         self._conductor.close()
         self._funding.close()
@@ -270,7 +272,13 @@ class Executor:
         if not self._signals.has_more():
             self._armed_next = (self._armed_next + 1) % len(pairs)
             if not rehearse_one(self._desk, pairs[self._armed_next]):
-                arm_one(self._desk, pairs[self._armed_next])
+                signing = self._signer.arm_one(pairs[self._armed_next])
+                if signing is not None:
+                    signing.add_done_callback(lambda _: self._keep_armed_later())
+                    return
+        self._keep_armed_later()
+
+    def _keep_armed_later(self) -> None:
         asyncio.get_running_loop().call_later(ARM_PAUSE_S, self._keep_armed)
 
     def _keep_warm(self, every_s: float) -> None:

@@ -5,6 +5,7 @@ Source: Paradex OpenAPI file, ``POST /orders``, and OpenRPC file, ``order.create
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from venues.contract import OrderRequest, Side, format_e8
@@ -49,12 +50,14 @@ class DistinctTimestamps:
     def __init__(self, valid_ms: int) -> None:
         self._valid_ms = valid_ms
         self._used: set[int] = set()
+        self._lock = threading.Lock()  # orders are signed in two threads
 
     def take(self, now_unix_ms: int) -> int:
-        if len(self._used) >= 4_096:
-            self._used = {used for used in self._used if used > now_unix_ms - self._valid_ms}
-        timestamp_ms = now_unix_ms
-        while timestamp_ms in self._used:
-            timestamp_ms -= 1
-        self._used.add(timestamp_ms)
-        return timestamp_ms
+        with self._lock:
+            if len(self._used) >= 4_096:
+                self._used = {used for used in self._used if used > now_unix_ms - self._valid_ms}
+            timestamp_ms = now_unix_ms
+            while timestamp_ms in self._used:
+                timestamp_ms -= 1
+            self._used.add(timestamp_ms)
+            return timestamp_ms
