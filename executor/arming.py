@@ -2,16 +2,14 @@
 while nothing else is to be done.
 
 A Stark signature and its hashes take most of a millisecond, and a signal that comes meanwhile must not
-wait for them: a thread makes them, one that steps back behind the loop's. The libraries that sign let go
-of the interpreter for as long as they compute.
+wait for them: a thread makes them. The libraries that sign let go of the interpreter for as long as they
+compute. It has no lower priority than the loop, which would wait for it whenever it holds the interpreter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +30,7 @@ class Signer:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._thread = ThreadPoolExecutor(1, "signer", initializer=_step_back)
+        self._thread = ThreadPoolExecutor(1, "signer")
 
     def arm_one(self, pair: Pair) -> asyncio.Future[ReadyOrder] | None:
         """Begin the first template of a pair that is missing or no longer fits; None if there is none.
@@ -67,13 +65,6 @@ class Signer:
 
     def close(self) -> None:
         self._thread.shutdown()
-
-
-def _step_back() -> None:
-    """Let this thread run when nobody else wants the core. On Linux every thread has a nice of its own."""
-    thread = threading.get_native_id()
-    behind = min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10)
-    os.setpriority(os.PRIO_PROCESS, thread, behind)
 
 
 def rehearse_one(desk: Desk, pair: Pair) -> bool:

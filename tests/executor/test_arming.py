@@ -108,9 +108,7 @@ async def test_what_was_signed_under_rules_that_went_is_armed_for_nobody() -> No
         assert armed(pair.armoury) == []
 
 
-@pytest.mark.parametrize(
-    ("error", "ends_the_process"), [(NotSent("lost"), False), (RuntimeError("ours"), True)]
-)
+@pytest.mark.parametrize(("error", "is_heard"), [(NotSent("lost"), False), (RuntimeError("ours"), True)])
 async def test_a_venue_that_is_lost_meanwhile_arms_nothing_and_a_mistake_of_ours_is_heard(
     error: Exception, is_heard: bool
 ) -> None:

@@ -14,7 +14,7 @@ def test_two_threads_never_date_two_orders_alike() -> None:
     taken: list[int] = []
 
     def take_many() -> None:
-        for _ in range(500):
+        for _ in range(3_000):
             taken.append(timestamps.take(1_000_000))
 
     sys.setswitchinterval(1e-6)
@@ -27,4 +27,4 @@ def test_two_threads_never_date_two_orders_alike() -> None:
     finally:
         sys.setswitchinterval(switch_s)
 
-    assert len(set(taken)) == len(taken) == 2_000
+    assert len(set(taken)) == len(taken) == 12_000
