@@ -60,7 +60,8 @@ class Pair:
 
 @dataclass(slots=True)
 class Desk:
-    """One event loop's worth of shared things; nothing here is touched from elsewhere."""
+    """One event loop's worth of shared things. Nothing here is touched from elsewhere, but that gateways
+    sign in the signer's thread, too (``arming``)."""
 
     settings: Settings
     pairs: tuple[Pair, ...]

@@ -79,7 +79,7 @@ class HttpPool:
         return sum(connection.is_free for connection in self._connections)
 
     def render(self, request: HttpRequest) -> bytes:
-        """The complete bytes of one request."""
+        """The complete bytes of one request. May be called in any thread."""
         lines = [f"{request.method} {self._base_path}{request.path} HTTP/1.1", f"Host: {self._netloc}"]
         lines += [f"{name}: {value}" for name, value in request.headers]
         if request.body or request.method in ("POST", "PUT"):

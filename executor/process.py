@@ -1,8 +1,8 @@
 """The executor process: signals in, machines stepped, both venues spoken to, everything told.
 
-One thread, one event loop. Signals arrive through shared memory: the detector rings the bell when
-the loop sleeps, and a timer bounds a lost ring. Nothing here blocks, and nothing is awaited between
-a signal and its orders' bytes.
+One event loop, and a thread beside it that signs (``arming``). Signals arrive through shared memory:
+the detector rings the bell when the loop sleeps, and a timer bounds a lost ring. Nothing here blocks,
+and nothing is awaited between a signal and its orders' bytes.
 """
 
 from __future__ import annotations

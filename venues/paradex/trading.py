@@ -206,8 +206,9 @@ class ParadexTrading:
         if self.create_transport == "ws":
             frame = render_request(request.client_order_id, "order.create", params)
             return SignedOrder(request, frame, valid_until_unix_ms)
-        wire = self._create_request(orjson.dumps(params))
+        # The end before the token: renewed in between by another thread, it is understated, never overstated.
         token_good_until = self._session.token_expires_unix_ms - _WRITE_MARGIN_MS
+        wire = self._create_request(orjson.dumps(params))
         return SignedOrder(request, wire, min(valid_until_unix_ms, token_good_until))
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
