@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tests.venues.hyperliquid.kit import KIT as HYPERLIQUID
 from tests.venues.kit import Kit
 from tests.venues.paradex.kit import KIT as PARADEX
 from tests.venues.vest.kit import KIT as VEST
 
-KITS: Final[Mapping[str, Kit]] = {kit.venue: kit for kit in (VEST, PARADEX)}
+KITS: Final[Mapping[str, Kit]] = {kit.venue: kit for kit in (VEST, PARADEX, HYPERLIQUID)}
