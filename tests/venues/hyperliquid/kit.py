@@ -19,7 +19,7 @@ from tests.venues.hyperliquid.builders import (
     an_answer,
     an_order,
 )
-from tests.venues.kit import INSTRUMENT_ID, Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import INSTRUMENT_ID, Answer, Effect, Frame, Kit, OrderEvent, Strikes
 from venues.contract import OrderStatus, Outcome, VenueHosts
 from venues.hyperliquid import HyperliquidCredentials, HyperliquidMarketData, HyperliquidTrading
 from venues.hyperliquid.messages import cloid_text
