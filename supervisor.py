@@ -28,17 +28,13 @@ from typing import IO, Any, Final
 
 import yaml
 
-from claim import LAST_WORDS_S, Inheritance, account_locks, instance_directory
-from control.channel import Channel
-from control.commands import Commands
-from control.keys import keys_of
-from epochs import Epochs
 from executor.accounts import account_names, register_keys
-from launch import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
-from logs import Log, make_log
+from observability.logs import Log, make_log
+from observability.redaction import guard_stderr
 from persistence.server import stop_server
-from redaction import guard_stderr
-from service_manager import ServiceManager
+from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
+from runtime.epochs import Epochs
+from runtime.tuning import cores_kept_awake
 from settings import (
     KNOWN_VENUES,
     PROJECT,
@@ -49,14 +45,18 @@ from settings import (
     load_raw,
     read_secrets,
 )
-from shm import names
+from shm import counter_names
 from shm.counters import CounterTable
-from shm.memory import DOORBELLS, Memory, MemoryPlan
+from shm.layout import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
-from tools.preflight import load_instruments, pair_problems, resolve
-from tuning import cores_kept_awake
+from supervision.control.commands import Commands
+from supervision.control.config_keys import keys_of
+from supervision.control.socket import Channel
+from supervision.instance_lock import LAST_WORDS_S, Takeover, account_locks, instance_directory
+from supervision.preflight import load_instruments, pair_problems, resolve
+from supervision.systemd import ServiceManager
 from venues.contract import format_e8
 from venues.registry import secrets_of
 
@@ -98,7 +98,7 @@ STEPS: Final[Mapping[ProcessState, Set[ProcessState]]] = {
     ProcessState.FATAL: set(),
 }
 assert set(STEPS) == set(ProcessState)
-assert tuple(state.value for state in ProcessState) == names.PROCESS_STATES
+assert tuple(state.value for state in ProcessState) == counter_names.PROCESS_STATES
 
 
 @dataclass(slots=True)
@@ -233,7 +233,7 @@ class Supervisor:
     def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
         assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"
         previous, child.state = child.state, state
-        self._show(child, "state", names.PROCESS_STATES.index(state.value))
+        self._show(child, "state", counter_names.PROCESS_STATES.index(state.value))
         level = self._log.warning if state in (ProcessState.BACKOFF, ProcessState.FATAL) else self._log.info
         level("process_state", process=child.name, state=state, was=previous, **fields)
 
@@ -609,12 +609,10 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         epochs = stack.enter_context(closing(open_epochs(settings)))
         accounts = account_names(settings, arguments.env_file)
         stack.enter_context(account_locks(settings, accounts))
-        inheritance = Inheritance()
-        directory = stack.enter_context(
-            instance_directory(settings, epochs, inheritance, clean=arguments.clean)
-        )
-        Memory.create(directory, memory_plan(settings), counter_names(settings))
-        inheritance.hand_over(directory, run_id)
+        takeover = Takeover()
+        directory = stack.enter_context(instance_directory(settings, epochs, takeover, clean=arguments.clean))
+        Memory.create(directory, memory_plan(settings), process_counters(settings))
+        takeover.hand_over(directory, run_id)
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
         log = make_log(
@@ -624,8 +622,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
-        if inheritance.processes or inheritance.events is not None:
-            log.warning("taking_over", **inheritance.fields())
+        if takeover.processes or takeover.events is not None:
+            log.warning("taking_over", **takeover.fields())
         supervisor = Supervisor(settings, log, counters, epochs, service_manager)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
@@ -656,8 +654,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
         # Its machines know more than was told of them: a signal's orders may have left untold. So do those
         # that were taken over from a run before, until an executor has told all of it and ended.
-        is_untold = bool(inheritance.machines) and not supervisor.has_executor_told_all
-        inheritance.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
+        is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
+        takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
         (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
@@ -708,23 +706,23 @@ def memory_plan(settings: Settings) -> MemoryPlan:
     )
 
 
-def counter_names(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+def process_counters(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
     """Every process's counters and histograms."""
     tables: dict[str, tuple[Sequence[str], Sequence[str]]] = {
-        f"feed-{venue}": (list(names.FEED_COUNTERS), list(names.FEED_HISTOGRAMS))
+        f"feed-{venue}": (list(counter_names.FEED_COUNTERS), list(counter_names.FEED_HISTOGRAMS))
         for venue in settings.venue_names
     }
     tables["detector"] = (
-        names.detector_counters([pair.id for pair in settings.pairs]),
-        list(names.DETECTOR_HISTOGRAMS),
+        counter_names.detector_counters([pair.id for pair in settings.pairs]),
+        list(counter_names.DETECTOR_HISTOGRAMS),
     )
-    tables["executor"] = (list(names.EXECUTOR_COUNTERS), list(names.EXECUTOR_HISTOGRAMS))
-    tables["persistence"] = (list(names.PERSISTENCE_COUNTERS), [])
+    tables["executor"] = (list(counter_names.EXECUTOR_COUNTERS), list(counter_names.EXECUTOR_HISTOGRAMS))
+    tables["persistence"] = (list(counter_names.PERSISTENCE_COUNTERS), [])
     if settings.alerts.has_target:
-        tables["alerts"] = (list(names.ALERTS_COUNTERS), [])
+        tables["alerts"] = (list(counter_names.ALERTS_COUNTERS), [])
     if settings.mode == "sim":
-        tables["simulator"] = (list(names.SIMULATOR_COUNTERS), [])
-    return {**tables, "supervisor": (names.supervisor_counters(tables), [])}
+        tables["simulator"] = (list(counter_names.SIMULATOR_COUNTERS), [])
+    return {**tables, "supervisor": (counter_names.supervisor_counters(tables), [])}
 
 
 def _start_all(
@@ -766,7 +764,9 @@ def _start_all(
     persistence = child("persistence", secrets={"DATABASE_URL"})
     supervisor.start(persistence)
     database = persistence.counters.index("database_state")
-    if not supervisor.wait_until(lambda: persistence.counters.get(database) != names.DATABASE_UNTRIED):
+    if not supervisor.wait_until(
+        lambda: persistence.counters.get(database) != counter_names.DATABASE_UNTRIED
+    ):
         return
     if settings.alerts.has_target:
         command = [sys.executable, "-m", "tools", "alerts", "--memory", str(memory.directory)]
