@@ -1,8 +1,9 @@
 """``python -m tools COMMAND``: look at, ask and steer an instance from beside it.
 
-Each command is a module of its name in ``tools`` with ``configure(parser)`` and ``run(arguments)``,
-loaded only when it is asked for. Exit codes: 0 done, 1 the answer is bad news (each command says
-which), 2 the command cannot do its work: no instance, no database, a wrong argument.
+Each command is a module with ``configure(parser)`` and ``run(arguments)``, loaded only when it is
+asked for: of its name in this package, or ``command`` in a folder of its name.
+Exit codes: 0 done, 1 the answer is bad news (each command says which), 2 the command cannot do its work:
+no instance, no database, a wrong argument.
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 
 
+_ELSEWHERE: Final[Mapping[str, str]] = {  # commands that are no single module of this package
+    "alerts": "monitoring.alerts.process",
+    "metrics": "monitoring.metrics",
+    **{name: f"tools.{name}.command" for name in ("doctor", "record", "replay", "report")},
+}
+
+
 class Command(Protocol):
     """What a command's module offers."""
 
@@ -61,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(words[:1]).command
-    command = cast(Command, import_module(f"tools.{name.replace('-', '_')}"))
+    module = _ELSEWHERE.get(name, f"tools.{name.replace('-', '_')}")
+    command = cast(Command, import_module(module))
     own = argparse.ArgumentParser(prog=f"python -m tools {name}", description=COMMANDS[name])
     own.add_argument("-c", "--config", type=Path, default=PROJECT / "config.yaml", metavar="FILE")
     command.configure(own)
