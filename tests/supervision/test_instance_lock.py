@@ -17,9 +17,9 @@ from settings import PROJECT, load_raw
 from shm.layout import Memory
 from shm.segment import SegmentError
 from supervision import instance_lock
+from supervision.boot import memory_plan, process_counters
 from supervision.instance_lock import Takeover, instance_directory, processes_of
 from supervision.preflight import resolve
-from supervisor import memory_plan, process_counters
 
 HUNG = (
     "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(flush=True)\ntime.sleep(60)\n"

@@ -23,8 +23,9 @@ from shm.counter_names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_coun
 from shm.counters import CounterTable
 from supervision.instance_lock import Takeover, instance_directory
 from supervision.preflight import resolve
+from supervision.process_table import Child, ProcessState
+from supervision.supervisor import Supervisor
 from supervision.systemd import ServiceManager
-from supervisor import Child, ProcessState, Supervisor
 
 EXECUTOR = """
 import pathlib, signal, sys, time

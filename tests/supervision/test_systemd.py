@@ -17,8 +17,8 @@ import pytest
 from observability import logs
 from shm.counters import CounterTable
 from shm.layout import Memory
+from supervision.process_table import ProcessState
 from supervision.systemd import ServiceManager
-from supervisor import ProcessState
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.supervision.test_supervisor_end import World
 

@@ -15,8 +15,8 @@ from settings import PROJECT, Settings, load_raw
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
+from supervision.boot import memory_plan, process_counters
 from supervision.preflight import resolve
-from supervisor import memory_plan, process_counters
 from venues.contract import E8
 
 FLAT_VIEW = PairView(0, PairPhase.FLAT, 0, 0, 0, 0, 1, 0.0, 0, 0, 0, 0, 0)

@@ -27,8 +27,10 @@ from shm.counter_names import ALERTS_COUNTERS, supervisor_counters
 from shm.counters import CounterTable
 from shm.layout import Memory
 from shm.records import PairPhase
+from supervision.boot import memory_plan, process_counters
 from supervision.preflight import resolve
-from supervisor import Child, ProcessState, Supervisor, memory_plan, process_counters
+from supervision.process_table import Child, ProcessState
+from supervision.supervisor import Supervisor
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.monitoring.alerts.servers import Service, http_service, wait_until
 from tests.tools.shown import FLAT_VIEW
