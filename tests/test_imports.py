@@ -27,11 +27,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "venues": {"shm"} | LEAVES,
     "runtime": {"venues", "shm"} | LEAVES,  # what every process does first, and files that outlive them all
     **{process: {"runtime", "venues", "shm"} | LEAVES for process in PROCESSES},
-    "monitoring": {"persistence", "supervision", "runtime", "venues", "shm"} | LEAVES,
+    "monitoring": PROCESSES | {"supervision", "runtime", "venues", "shm"} | LEAVES,  # reads what they write
     # A replay runs the very detector and pair machine of the processes, beside them.
     "tools": PROCESSES | {"monitoring", "supervision", "runtime", "venues", "shm"} | LEAVES,
     "supervision": PROCESSES | {"runtime", "venues", "shm"} | LEAVES,
-    "supervisor": PROCESSES | {"monitoring", "supervision", "runtime", "venues", "shm"} | LEAVES,
+    "supervisor": PROCESSES | {"supervision", "runtime", "venues", "shm"} | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE
 
@@ -169,7 +169,10 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("supervisor", "import feeds, detector, executor, persistence, simulator, tools, shm, observability"),
+        (
+            "supervisor",
+            "import feeds, detector, executor, persistence, simulator, supervision, shm, observability",
+        ),
         (
             "executor.gateways.live",
             "from venues.contract import E8\nfrom shm.records import Signal\nimport asyncio",

@@ -42,13 +42,6 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 
 
-_ELSEWHERE: Final[Mapping[str, str]] = {  # commands that are no single module of this package
-    "alerts": "monitoring.alerts.process",
-    "metrics": "monitoring.metrics",
-    **{name: f"tools.{name}.command" for name in ("doctor", "record", "replay", "report")},
-}
-
-
 class Command(Protocol):
     """What a command's module offers."""
 
@@ -69,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(words[:1]).command
-    module = _ELSEWHERE.get(name, f"tools.{name.replace('-', '_')}")
-    command = cast(Command, import_module(module))
+    command = _load(name)
     own = argparse.ArgumentParser(prog=f"python -m tools {name}", description=COMMANDS[name])
     own.add_argument("-c", "--config", type=Path, default=PROJECT / "config.yaml", metavar="FILE")
     command.configure(own)
@@ -79,6 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, SegmentError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _load(name: str) -> Command:
+    """The command's module: two live with what they read, four are folders, the rest are one file each."""
+    match name:
+        case "alerts":
+            module = import_module("monitoring.alerts.process")
+        case "metrics":
+            module = import_module("monitoring.metrics")
+        case "doctor" | "record" | "replay" | "report":
+            module = import_module(f"tools.{name}.command")
+        case _:
+            module = import_module(f"tools.{name.replace('-', '_')}")
+    return cast(Command, module)
 
 
 if __name__ == "__main__":
