@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tests.venues.hyperliquid.kit import KIT as HYPERLIQUID
+from tests.venues.hyperliquid.venue_case import KIT as HYPERLIQUID
 from tests.venues.paradex.venue_case import KIT as PARADEX
 from tests.venues.venue_case import Kit
 from tests.venues.vest.venue_case import KIT as VEST
