@@ -30,13 +30,6 @@ def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
     if settings.mode != "sim":
         return settings, raw
     ports = settings.simulator.ports
-    missing = [
-        Problem(f"simulator.ports.{venue}", "", "is missing: a pair trades there")
-        for venue in settings.venue_names
-        if venue not in ports
-    ]
-    if missing:
-        raise SettingsError(source, missing)
     venues = {
         venue: {**(raw.get("venues") or {}).get(venue, {}), **loopback_urls(hosts(venue), ports[venue])}
         for venue in settings.venue_names
