@@ -50,7 +50,7 @@ from simulator.process import RunningSimulator, serve
 from supervision.preflight import _fetch_all, loopback_urls
 from tests.events.catalogue import check
 from venues.contract import E8, Instrument
-from venues.registry import hosts
+from venues.registry import venue
 
 VENUES = ("paradex", "vest")
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
@@ -70,8 +70,8 @@ class StandingStill:
         self._symbols = symbols
 
     def tops(self) -> Iterator[Top]:
-        for venue, symbol in self._symbols.items():
-            yield Top(0, venue, symbol, 50_000 * E8, 5 * E8, 50_001 * E8, 5 * E8)
+        for name, symbol in self._symbols.items():
+            yield Top(0, name, symbol, 50_000 * E8, 5 * E8, 50_001 * E8, 5 * E8)
         while True:
             yield Top(10**18, "nowhere", "", 0, 0, 0, 0)
 
@@ -93,7 +93,7 @@ def raw_settings(
             "max_daily_loss_quote": "200",
         },
         "runtime": {"on_shutdown": "keep", "shutdown_timeout_s": 8.0},
-        "venues": {venue: loopback_urls(hosts(venue), ports[venue]) for venue in symbols},
+        "venues": {name: loopback_urls(venue(name).production_hosts, ports[name]) for name in symbols},
     }
     for path, value in changes.items():
         section, key = path.split(".")

@@ -1,10 +1,12 @@
-"""Hyperliquid: perpetuals on a chain of their own. JSON over WebSocket, actions signed one by one.
+"""Hyperliquid: perpetuals on a chain of their own. JSON over WebSocket, actions signed one by one."""
 
-The names ``venues.registry`` looks for, and the venue's own.
-"""
+from __future__ import annotations
 
+from typing import Final
+
+from venues.contract import Venue
 from venues.hyperliquid.funding import fetch_funding
-from venues.hyperliquid.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
+from venues.hyperliquid.hosts import NAME, PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.hyperliquid.instruments import (
     fetch_instruments,
     fetch_server_time_ms,
@@ -16,21 +18,31 @@ from venues.hyperliquid.rest import WARM_REQUEST
 from venues.hyperliquid.session import HyperliquidCredentials, account_name
 from venues.hyperliquid.trading import HyperliquidTrading
 
-MarketData = HyperliquidMarketData
-Trading = HyperliquidTrading
-Credentials = HyperliquidCredentials
+VENUE: Final[Venue[HyperliquidCredentials]] = Venue(
+    name=NAME,
+    production_hosts=PRODUCTION_HOSTS,
+    credentials=HyperliquidCredentials,
+    account_name=account_name,
+    market_data=lambda hosts, instruments, options: HyperliquidMarketData(hosts, instruments),
+    trading=lambda hosts, keys, options: HyperliquidTrading(
+        hosts, keys, recv_window_ms=options.recv_window_ms
+    ),
+    taker_time_in_force=HyperliquidTrading.taker_time_in_force,
+    fetch_instruments=fetch_instruments,
+    fetch_touch=fetch_touch,
+    fetch_funding=fetch_funding,
+    fetch_server_time_ms=fetch_server_time_ms,
+    fetch_system_state=fetch_system_state,
+    warm_request=WARM_REQUEST,
+)
 
 __all__ = [
     "PRODUCTION_HOSTS",
     "TESTNET_HOSTS",
-    "WARM_REQUEST",
-    "Credentials",
+    "VENUE",
     "HyperliquidCredentials",
     "HyperliquidMarketData",
     "HyperliquidTrading",
-    "MarketData",
-    "Trading",
-    "account_name",
     "fetch_funding",
     "fetch_instruments",
     "fetch_server_time_ms",

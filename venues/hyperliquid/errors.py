@@ -21,7 +21,7 @@ from venues.hyperliquid.assumptions import (
     POST_ONLY_RETRY_AFTER_MS,
     RETRY_AFTER_MS,
 )
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import T, decode
 
 _TEXT_LIMIT: Final = 200
@@ -173,11 +173,11 @@ def read(response: HttpResponse, decoder: msgspec.json.Decoder[T], what: str) ->
         try:
             return decode(decoder, response.body)
         except ValueError as error:
-            raise TransportError(f"{VENUE}: the answer to {what} is not as documented: {error}") from None
+            raise TransportError(f"{NAME}: the answer to {what} is not as documented: {error}") from None
     if not 400 <= response.status < 500:
-        raise TransportError(f"{VENUE}: {what} got HTTP {response.status}: {excerpt}")
+        raise TransportError(f"{NAME}: {what} got HTTP {response.status}: {excerpt}")
     code = str(response.status)
-    raise VenueError(VENUE, code, excerpt, status=response.status, retry_after_ms=retry_after_ms(response))
+    raise VenueError(NAME, code, excerpt, status=response.status, retry_after_ms=retry_after_ms(response))
 
 
 def excerpt_of(response: HttpResponse) -> str:
@@ -195,4 +195,4 @@ def retry_after_ms(response: HttpResponse) -> int | None:
 
 def venue_error(rule: Rule, text: str) -> VenueError:
     text = f"{text[:_TEXT_LIMIT]}{rule.remedy}"
-    return VenueError(VENUE, rule.code, text, status=200, retry_after_ms=rule.retry_after_ms)
+    return VenueError(NAME, rule.code, text, status=200, retry_after_ms=rule.retry_after_ms)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from venues.contract import Call, FundingRate, TransportError, funding_bps
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import Meta
 from venues.hyperliquid.rest import ask
 
@@ -30,4 +30,4 @@ def fetch_funding(wanted: Mapping[str, int]) -> Call[list[FundingRate]]:
             if row.name in wanted
         ]
     except ValueError as error:
-        raise TransportError(f"{VENUE}: metaAndAssetCtxs: {error}") from None
+        raise TransportError(f"{NAME}: metaAndAssetCtxs: {error}") from None

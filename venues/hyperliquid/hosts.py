@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from venues.contract import VenueHosts
 
-VENUE: Final = "hyperliquid"
+NAME: Final = "hyperliquid"
 
 PRODUCTION_HOSTS: Final = VenueHosts(
     rest_url="https://api.hyperliquid.xyz",

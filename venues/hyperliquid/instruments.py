@@ -13,7 +13,7 @@ import msgspec
 
 from venues.contract import E8, Call, Instrument, Touch, TransportError, VenueError
 from venues.hyperliquid.assumptions import MAX_DECIMALS, MIN_NOTIONAL_E8, NOBODY, SIGNIFICANT_FIGURES
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import Level, Meta, PerpetualRow, UnixMs, exact_e8, report_e8
 from venues.hyperliquid.rest import ask
 
@@ -69,10 +69,10 @@ def check_listed(wanted: Mapping[str, int], listing: Sequence[PerpetualRow]) -> 
         return
     if spot := [symbol for symbol in missing if "/" in symbol or symbol.startswith("@")]:
         text = f"{', '.join(spot)}: spot is not traded by Tandem; name a perpetual such as BTC"
-        raise VenueError(VENUE, "UNKNOWN_COIN", text, status=200)
+        raise VenueError(NAME, "UNKNOWN_COIN", text, status=200)
     near = [match for symbol in missing for match in get_close_matches(symbol, names, n=3, cutoff=0.5)]
     hint = f"; did you mean {' or '.join(near)}?" if near else ": perpetuals go by their coin, such as BTC"
-    raise VenueError(VENUE, "UNKNOWN_COIN", f"lists no perpetual {', '.join(missing)}{hint}", status=200)
+    raise VenueError(NAME, "UNKNOWN_COIN", f"lists no perpetual {', '.join(missing)}{hint}", status=200)
 
 
 def fetch_taker_fee_bps(user: str) -> Call[float]:
@@ -81,18 +81,18 @@ def fetch_taker_fee_bps(user: str) -> Call[float]:
     try:
         return report_e8(fees.userCrossRate) * 10_000 / E8
     except ValueError as error:
-        raise TransportError(f"{VENUE}: userFees: {error}") from None
+        raise TransportError(f"{NAME}: userFees: {error}") from None
 
 
 def fetch_touch(symbol: str) -> Call[Touch]:
     """Best bid and ask now, for who has no feed."""
     book = yield from ask(_book_decoder, "l2Book", coin=symbol)
     if book is None:
-        raise VenueError(VENUE, "UNKNOWN_COIN", f"has no book of {symbol}", status=200)
+        raise VenueError(NAME, "UNKNOWN_COIN", f"has no book of {symbol}", status=200)
     try:
         bid_e8, ask_e8 = (exact_e8(side[0].px) if side else 0 for side in book.levels)
     except ValueError as error:
-        raise TransportError(f"{VENUE}: l2Book of {symbol}: {error}") from None
+        raise TransportError(f"{NAME}: l2Book of {symbol}: {error}") from None
     return Touch(bid_e8, ask_e8)
 
 
@@ -113,7 +113,7 @@ def _instrument(row: PerpetualRow, instrument_id: int, taker_fee_bps: float) -> 
     lot_e8: int = 10 ** (8 - row.szDecimals)
     return Instrument(
         instrument_id=instrument_id,
-        venue=VENUE,
+        venue=NAME,
         symbol=row.name,
         base=row.name,
         tick_e8=10 ** (8 - decimals),

@@ -18,7 +18,7 @@ import orjson
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts
 from venues.hyperliquid.assumptions import PING_INTERVAL_NS, SUBSCRIPTION_TIMEOUT_NS, TIME_BACK_NS_MAX
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import Level, UnixMs, decode, exact_e8
 
 _NS_PER_MS: Final = 1_000_000
@@ -106,7 +106,7 @@ class HyperliquidMarketData:
     """
 
     def __init__(self, hosts: VenueHosts, instruments: Mapping[str, int]) -> None:
-        self.venue = VENUE
+        self.venue = NAME
         self._url = hosts.public_ws_url
         channels: tuple[Channel, ...] = ("bbo", "l2Book")
         self._streams = {
@@ -160,7 +160,7 @@ class HyperliquidMarketData:
             elif type(content) is _ErrorFrame:
                 self._fault(FaultKind.REFUSED, _NO_INSTRUMENT, content.data[:200])
         except ValueError as error:
-            raise FrameError(VENUE, str(error), frame) from None
+            raise FrameError(NAME, str(error), frame) from None
 
     def _take_bbo(self, bbo: _Bbo) -> None:
         stream = self._stream("bbo", bbo.coin)

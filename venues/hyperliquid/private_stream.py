@@ -36,7 +36,7 @@ from venues.contract import (
 from venues.hyperliquid import errors
 from venues.hyperliquid.assumptions import PING_INTERVAL_NS
 from venues.hyperliquid.errors import ActionAnswer, Filled, Status, ack_of, http_ack
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.market_data import GREETING, PING_FRAME, subscribe_frame
 from venues.hyperliquid.messages import (
     Executions,
@@ -254,7 +254,7 @@ class PrivateStream:
         except ValueError as error:
             del self._events[before:]
             # An error frame quotes the request it refuses, and with it a signature.
-            raise FrameError(VENUE, str(error), frame[:40]) from None
+            raise FrameError(NAME, str(error), frame[:40]) from None
 
     def _take(
         self,

@@ -24,7 +24,7 @@ from venues.contract import (
     parse_e8,
 )
 from venues.hyperliquid import errors
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import (
     ClearinghouseState,
     Executions,
@@ -56,7 +56,7 @@ def reading(make: Callable[[], R], what: str) -> R:
     try:
         return make()
     except ValueError as error:
-        raise TransportError(f"{VENUE}: {what}: {error}") from None
+        raise TransportError(f"{NAME}: {what}: {error}") from None
 
 
 def update_of(news: OrderNews, instrument_id: int, fills: Executions) -> OrderUpdate:

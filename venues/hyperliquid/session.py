@@ -17,7 +17,7 @@ import msgspec
 
 from venues.contract import Call, VenueError, VenueHosts
 from venues.hyperliquid.assumptions import RENEW_MS, SCHEDULE_CANCEL_VOLUME_E8
-from venues.hyperliquid.hosts import VENUE, is_mainnet
+from venues.hyperliquid.hosts import NAME, is_mainnet
 from venues.hyperliquid.messages import UnixMs, payload, report_e8
 from venues.hyperliquid.rest import ask
 from venues.hyperliquid.signing import Signer, action_hash
@@ -102,7 +102,7 @@ class Session:
     def user(self) -> str:
         """The address whose orders, positions and money these are. RuntimeError before ``login``."""
         if not self._is_logged_in:
-            raise RuntimeError(f"{VENUE}: log in first: nothing is known of the account yet")
+            raise RuntimeError(f"{NAME}: log in first: nothing is known of the account yet")
         return self._vault or self._account
 
     def login(self, now_unix_ms: int) -> Call[None]:
@@ -115,7 +115,7 @@ class Session:
             role = yield from ask(_role_decoder, "userRole", user=self._vault)
             if role.role != "vault" and (role.role, role.of) != ("subAccount", self._account):
                 raise VenueError(
-                    VENUE,
+                    NAME,
                     "SUB_ACCOUNT",
                     f"{self._vault} is {_said(role)}, not a sub-account or vault of {self._account}: correct"
                     " HYPERLIQUID_SUB_ACCOUNT",
@@ -128,7 +128,7 @@ class Session:
         role = yield from ask(_role_decoder, "userRole", user=self._signer.address)
         if (role.role, role.of) != ("agent", self._account):
             raise VenueError(
-                VENUE,
+                NAME,
                 "NOT_AN_AGENT",
                 f"HYPERLIQUID_PRIVATE_KEY belongs to {self._signer.address}, which is {_said(role)} on the"
                 f" {self._network}, not an agent of {self._account}: approve it there"
@@ -141,7 +141,7 @@ class Session:
         self.agent_until_unix_ms = max(ends, default=0)
         if ends and self.agent_until_unix_ms <= now_unix_ms:
             raise VenueError(
-                VENUE,
+                NAME,
                 "AGENT_EXPIRED",
                 f"the approval of agent {self._signer.address} has ended: approve a new one and give its key"
                 " in HYPERLIQUID_PRIVATE_KEY (never an old address again)",
@@ -212,5 +212,5 @@ def _traded_e8(text: str) -> int:
 def _address(text: str, name: str) -> str:
     """An address in lower case; empty if empty. ValueError for anything else, which might be a key."""
     if text and not re.fullmatch("0x[0-9a-fA-F]{40}", text):
-        raise ValueError(f"{VENUE}: the {name} is no address: give 0x and 40 hex digits")
+        raise ValueError(f"{NAME}: the {name} is no address: give 0x and 40 hex digits")
     return text.lower()

@@ -43,7 +43,7 @@ from venues.hyperliquid.assumptions import (
     SCHEDULE_CANCEL_AFTER_MS,
     SEND_MARGIN_MS,
 )
-from venues.hyperliquid.hosts import VENUE
+from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import (
     NOOP_ACTION,
     ClearinghouseState,
@@ -98,7 +98,7 @@ class HyperliquidTrading:
     Raises ValueError for keys and addresses that are none, without showing a key.
     """
 
-    venue: str = VENUE
+    venue: str = NAME
     create_transport: Literal["http", "ws"] = "ws"
     taker_time_in_force = TimeInForce.IOC  # there is no FOK
     order_limits = ORDER_LIMITS
@@ -107,7 +107,7 @@ class HyperliquidTrading:
         self, hosts: VenueHosts, credentials: HyperliquidCredentials, *, recv_window_ms: int = 5_000
     ) -> None:
         if recv_window_ms <= SEND_MARGIN_MS:
-            raise ValueError(f"{VENUE}: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
+            raise ValueError(f"{NAME}: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
         self._ws_url = hosts.private_ws_url
         self._recv_window_ms = recv_window_ms
         self._session = Session(hosts, credentials)
@@ -177,7 +177,7 @@ class HyperliquidTrading:
         if answer.status == "unknownOid":
             return None
         if answer.order is None:
-            raise TransportError(f"{VENUE}: orderStatus says {answer.status[:40]!r} and names no order")
+            raise TransportError(f"{NAME}: orderStatus says {answer.status[:40]!r} and names no order")
         return answer.order
 
     def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
@@ -240,7 +240,7 @@ class HyperliquidTrading:
     @property
     def _known_instruments(self) -> Mapping[str, int]:
         if not self._instrument_ids:
-            raise RuntimeError(f"{VENUE}: no instruments are known: drive fetch_instruments() first")
+            raise RuntimeError(f"{NAME}: no instruments are known: drive fetch_instruments() first")
         return self._instrument_ids
 
     def query_closed(self) -> Call[str]:
@@ -285,7 +285,7 @@ class HyperliquidTrading:
         asset = self._assets.get(instrument.symbol)
         if asset is None:
             assert self._session.user  # not logged in is the clearer error
-            raise RuntimeError(f"{VENUE}: {instrument.symbol} is unknown: drive fetch_instruments() first")
+            raise RuntimeError(f"{NAME}: {instrument.symbol} is unknown: drive fetch_instruments() first")
         return asset
 
     def sign_create(self, request: OrderRequest, now_unix_ms: int) -> SignedOrder:

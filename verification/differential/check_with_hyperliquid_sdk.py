@@ -3,8 +3,8 @@
     python -m verification.differential.hyperliquid_orders 10000 | python check_with_hyperliquid_sdk.py 10000
 
 The argument is how many there must be. Runs in an environment of its own (``make differential``) and imports
-nothing of Tandem. Of every case the SDK makes the action, signs it, and must get the very body; then the signer
-is recovered from our signature, and from one bit of another nonce, which must be somebody else.
+nothing of Tandem. Of every case the SDK makes the action, signs it, and must get the very body; then the
+signer is recovered from our signature. With another nonce, tried for one in ten, he must be somebody else.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m verification.differential.hyperliquid_orders [CASES]
 
-One JSON line a case: the key, the network, what was meant, and the posted body, nonce and signature in it. The
-judge makes the same order by the official SDK's own methods and compares.
+One JSON line a case: the key, the network, what was meant, and the posted body with its signature. The judge
+makes the same order by the official SDK's own methods and compares.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from verification.differential.random_orders import EDGES_E8
 from tests.venues.hyperliquid.builders import FEES, drive
 from venues.contract import E8, Instrument, OrderRequest, Side, TimeInForce
 from venues.hyperliquid import PRODUCTION_HOSTS, TESTNET_HOSTS, HyperliquidCredentials, HyperliquidTrading
+from verification.differential.random_orders import EDGES_E8
 
 SEED: Final = 20_261_130
 CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -82,7 +82,7 @@ def _number_e8(dice: random.Random) -> int:
         return min(dice.choice(EDGES_E8), 10**14)
     figures = dice.randrange(1, 15)
     value_e8 = dice.randrange(1, 10**figures) * 10 ** dice.randrange(9)
-    return min(value_e8, 10**7 * E8)
+    return int(min(value_e8, 10**7 * E8))
 
 
 def main() -> None:

@@ -29,9 +29,9 @@ from venues.contract import E8, Account, OrderRef, OrderStatus, Outcome, Positio
 from venues.hyperliquid import (
     PRODUCTION_HOSTS,
     TESTNET_HOSTS,
+    VENUE,
     HyperliquidCredentials,
     HyperliquidTrading,
-    account_name,
     fetch_funding,
     fetch_instruments,
     fetch_server_time_ms,
@@ -128,7 +128,7 @@ def test_reads_are_about_the_account_and_never_the_agent() -> None:
     ],
 )
 def test_the_accounts_name_is_the_address_that_is_traded(credentials: dict[str, str], name: str) -> None:
-    assert account_name(HyperliquidCredentials(MASTER_KEY, **credentials)) == name
+    assert VENUE.account_name(HyperliquidCredentials(MASTER_KEY, **credentials)) == name
 
 
 @pytest.mark.parametrize("field", ["account", "sub_account"])

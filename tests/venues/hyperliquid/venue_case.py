@@ -19,9 +19,9 @@ from tests.venues.hyperliquid.builders import (
     an_answer,
     an_order,
 )
-from tests.venues.venue_case import INSTRUMENT_ID, Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
 from venues.contract import OrderStatus, Outcome, VenueHosts
-from venues.hyperliquid import HyperliquidCredentials, HyperliquidMarketData, HyperliquidTrading
+from venues.hyperliquid import VENUE
 from venues.hyperliquid.messages import cloid_text
 
 ORDER = an_order()
@@ -119,13 +119,12 @@ def make_front(exchange: Any) -> HyperliquidFront:
 
 
 KIT = Kit(
-    venue="hyperliquid",
+    value=VENUE,
     symbol="BTC",
     instrument=BTC,
     order=ORDER,
     secrets=(MASTER_KEY[2:],),
-    market_data=lambda hosts: HyperliquidMarketData(hosts, {"BTC": INSTRUMENT_ID}),
-    trading=lambda hosts: HyperliquidTrading(hosts, HyperliquidCredentials(MASTER_KEY)),
+    environment={"HYPERLIQUID_PRIVATE_KEY": MASTER_KEY},
     login=(an_answer("default"), an_answer(BUDGET)),
     renewal=(an_answer(BUDGET), an_answer(META)),
     listing=(an_answer(META), an_answer(FEES)),
