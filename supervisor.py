@@ -33,9 +33,23 @@ from control.channel import Channel
 from control.commands import Commands
 from control.keys import keys_of
 from epochs import Epochs
+from events.instance import (
+    ConfigError,
+    ConfiguredPair,
+    InstrumentLoaded,
+    ProcessesStopped,
+    ProcessStateChanged,
+    ProcessStderr,
+    Running,
+    SettingsLoaded,
+    ShutdownDone,
+    ShutdownStarted,
+    ShutdownStep,
+    Starting,
+)
 from executor.accounts import account_names, register_keys
 from launch import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
-from logs import Log, make_log
+from logs import Reporter
 from persistence.server import stop_server
 from redaction import guard_stderr
 from service_manager import ServiceManager
@@ -149,14 +163,14 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        log: Log,
+        reporter: Reporter,
         counters: CounterTable,
         epochs: Epochs,
         service_manager: ServiceManager | None = None,
     ) -> None:
         self._settings = settings
         self._secret_names = all_secret_names() | set(settings.alerts.secret_names)
-        self._log = log
+        self._reporter = reporter
         self._counters = counters
         self._heartbeat = counters.index("heartbeat_mono_ns")
         counters.set(counters.index("started_mono_ns"), time.monotonic_ns())
@@ -230,12 +244,12 @@ class Supervisor:
         self._show(child, "pid", child.process.pid)
         self._enter(child, ProcessState.STARTING, child_pid=child.process.pid)
 
-    def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
+    def _enter(self, child: Child, state: ProcessState, **fields: Any) -> None:
         assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"
         previous, child.state = child.state, state
         self._show(child, "state", names.PROCESS_STATES.index(state.value))
-        level = self._log.warning if state in (ProcessState.BACKOFF, ProcessState.FATAL) else self._log.info
-        level("process_state", process=child.name, state=state, was=previous, **fields)
+        changed = ProcessStateChanged(process=child.name, state=state.value, was=previous.value, **fields)
+        self._reporter.report(changed)
 
     def _show(self, child: Child, what: str, value: int) -> None:
         """Let tools see how a child is."""
@@ -282,7 +296,7 @@ class Supervisor:
         lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
         if lines:  # a traceback is one event
             child.last_stderr = lines[-1]
-            self._log.warning("process_stderr", process=child.name, detail="\n".join(lines)[-3000:])
+            self._reporter.report(ProcessStderr(process=child.name, detail="\n".join(lines)[-3000:]))
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:
@@ -308,7 +322,7 @@ class Supervisor:
             elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
                 self._replace_if_silent(child)
         status, is_ready = self._standing()
-        self._service_manager.turned(self._log, status, is_ready=is_ready)
+        self._service_manager.turned(self._reporter, status, is_ready=is_ready)
 
     def _standing(self) -> tuple[str, bool]:
         """How the instance stands, as a line, and whether it can trade."""
@@ -338,7 +352,7 @@ class Supervisor:
         if silent_s > limit_s and child.process is not None:
             detail = f"no heartbeat for {silent_s:.1f} s (limit {limit_s:g} s): killed to be replaced"
             child.last_stderr = detail
-            self._log.warning("process_stderr", process=child.name, detail=detail)
+            self._reporter.report(ProcessStderr(process=child.name, detail=detail))
             child.process.kill()
 
     def wait_until_running(self, wanted: Sequence[str]) -> bool:
@@ -363,16 +377,14 @@ class Supervisor:
         """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
         self._is_stopping = True
         self._counters.set(self._counters.index("stopping"), 1)
-        self._service_manager.stopping(self._log, 0.0)
+        self._service_manager.stopping(self._reporter, 0.0)
         patience_s = self._settings.runtime.shutdown_timeout_s
         on_shutdown = self._settings.runtime.on_shutdown
-        self._log.info(
-            "shutdown_started",
-            detail="no new entries; finishing trades and cancelling orders, then feeds, then queues. "
-            "A second signal shortens the wait, a third ends every process at once",
-            patience_s=patience_s,
-            on_shutdown=on_shutdown,
+        detail = (
+            "no new entries; finishing trades and cancelling orders, then feeds, then queues. "
+            "A second signal shortens the wait, a third ends every process at once"
         )
+        self._reporter.report(ShutdownStarted(patience_s=patience_s, on_shutdown=on_shutdown, detail=detail))
         # The executor first, while prices and venues are still there to finish with.
         self.has_executor_ended_in_order = self._end_executor(patience_s + LAST_WORDS_S)
         if not self.has_executor_ended_in_order:
@@ -380,7 +392,7 @@ class Supervisor:
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
         self._end({"simulator"}, _KILL_AFTER_S)
-        self._log.info("processes_stopped", exit_code=exit_code)
+        self._reporter.report(ProcessesStopped(exit_code=exit_code))
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
         self._end({"alerts"}, _KILL_AFTER_S)  # it tells how the others have ended
@@ -404,13 +416,11 @@ class Supervisor:
         had_not_begun = executor.lives == 1 and executor.exit_code == -signal.SIGTERM
         if executor.exit_code in (0, EXIT_UNUSABLE) or had_not_begun:
             return True
-        self._log.error(
-            "shutdown_step",
-            process="executor",
-            exit_code=executor.exit_code,
-            detail="it did not end in order: look at both venues for open positions and orders; its memory "
-            "stays for the next start",
+        detail = (
+            "it did not end in order: look at both venues for open positions and orders; its memory "
+            "stays for the next start"
         )
+        self._reporter.report(ShutdownStep(process="executor", exit_code=executor.exit_code, detail=detail))
         return False
 
     def _end(self, group: Set[str], patience_s: float) -> None:
@@ -439,17 +449,14 @@ class Supervisor:
         for child in children:
             if child.process is not None and child.process.poll() is None:
                 left = "positions and orders as they are on the venues" if child.name == "executor" else ""
-                self._log.warning(
-                    "shutdown_step",
-                    process=child.name,
-                    detail="did not finish in time and was killed" + (f"; it leaves {left}" if left else ""),
-                )
+                detail = "did not finish in time and was killed" + (f"; it leaves {left}" if left else "")
+                self._reporter.report(ShutdownStep(process=child.name, detail=detail))
                 child.process.kill()
 
     def kill_all(self) -> None:
         """After a failure of our own: leave no process behind, and no leg that the executor can mend."""
         patience_s = self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S
-        self._service_manager.stopping(self._log, patience_s)
+        self._service_manager.stopping(self._reporter, patience_s)
         for child in self._children:
             if child.process is not None and child.name == "executor":
                 child.process.terminate()
@@ -463,7 +470,7 @@ class Supervisor:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
-    log = make_log("supervisor", run_id="-")
+    reporter = Reporter("supervisor", run_id="-")
     register_keys(arguments.env_file)
     try:
         settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
@@ -474,10 +481,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(settings, resolved, arguments)
     except SettingsError as error:
         for problem in error.problems:
-            log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+            reporter.report(_config_error(problem))
         return EXIT_UNUSABLE
     except SegmentError as error:
-        log.error("config_error", detail=str(error))
+        reporter.report(ConfigError(detail=str(error)))
         return EXIT_UNUSABLE
 
 
@@ -600,6 +607,10 @@ def changeable(settings: Settings) -> dict[str, list[str]]:
     }
 
 
+def _config_error(problem: Problem) -> ConfigError:
+    return ConfigError(key=problem.key, value=problem.value, detail=problem.allowed)
+
+
 def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:
     """Everything from the lock to the last line."""
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
@@ -617,23 +628,23 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         inheritance.hand_over(directory, run_id)
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
-        log = make_log(
+        reporter = Reporter(
             "supervisor",
             run_id=run_id,
             level=settings.log_level,
             to_queue=memory.events_writer("supervisor").push,
         )
-        log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        reporter.report(Starting(version=VERSION, mode=settings.mode, config=source, memory=str(directory)))
         if inheritance.processes or inheritance.events is not None:
-            log.warning("taking_over", **inheritance.fields())
-        supervisor = Supervisor(settings, log, counters, epochs, service_manager)
+            reporter.report(inheritance.event())
+        supervisor = Supervisor(settings, reporter, counters, epochs, service_manager)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
-        commands = stack.enter_context(closing(Commands(settings, memory, counters, log, reread)))
+        commands = stack.enter_context(closing(Commands(settings, memory, counters, reporter, reread)))
         channel = Channel(memory.directory, commands.handle, commands.tell_refused)
         stack.enter_context(closing(channel))
         supervisor.listen_to(channel)
-        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
+        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, reporter))
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         for fd in bells.values():
             stack.callback(os.close, fd)
@@ -641,14 +652,23 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         exit_code, last_words = 0, "nothing is left running"
         try:
             _start_all(
-                supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, accounts, log
+                supervisor,
+                settings,
+                raw,
+                run_id,
+                source,
+                memory,
+                bells,
+                arguments.env_file,
+                accounts,
+                reporter,
             )
             supervisor.watch()
         except Fatal as error:
             exit_code, last_words = error.exit_code, str(error)
         except SettingsError as error:
             for problem in error.problems:
-                log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+                reporter.report(_config_error(problem))
             may_pass = all(problem.may_pass for problem in error.problems)
             exit_code = EXIT_NOT_YET if may_pass else EXIT_UNUSABLE
             last_words = f"{source}: {len(error.problems)} problem(s), see above"
@@ -660,7 +680,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         inheritance.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
-        (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
+        reporter.report(ShutdownDone(exit_code=exit_code, detail=last_words))
     return exit_code
 
 
@@ -737,7 +757,7 @@ def _start_all(
     bells: Mapping[str, int],
     env_file: Path,
     accounts: Sequence[str],
-    log: Log,
+    reporter: Reporter,
 ) -> None:
     """Start everything in order; returns when all run or a stop was asked for."""
 
@@ -759,9 +779,9 @@ def _start_all(
             return
     instruments = load_instruments(settings, source)
     write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
-    log.info("settings_loaded", **summary(settings))
+    reporter.report(settings_loaded(settings))
     for instrument in instruments:
-        log.info("instrument_loaded", **instrument._asdict())
+        reporter.report(InstrumentLoaded(**instrument._asdict()))
     # Alone, until the database has answered or is known to be away: without any nothing is started.
     persistence = child("persistence", secrets={"DATABASE_URL"})
     supervisor.start(persistence)
@@ -783,7 +803,7 @@ def _start_all(
     everyone = ["persistence", "executor", "detector", *(f"feed-{venue}" for venue in settings.venue_names)]
     if supervisor.wait_until_running(everyone):
         supervisor.everything_is_started()
-        log.info("running", mode=settings.mode, detail="trading begins when both venues are ready")
+        reporter.report(Running(mode=settings.mode, detail="trading begins when both venues are ready"))
 
 
 def _simulator_arguments(settings: Settings) -> list[str]:
@@ -798,31 +818,32 @@ def _simulator_arguments(settings: Settings) -> list[str]:
     ]
 
 
-def summary(settings: Settings) -> dict[str, Any]:
+def settings_loaded(settings: Settings) -> SettingsLoaded:
     """What an operator wants to see of the settings at start."""
-    return {
-        "mode": settings.mode,
-        "version": VERSION,
-        "bot_id": settings.bot_id,
-        "pairs": [
-            {
-                "pair": pair.id,
-                "legs": [f"{leg.venue}:{leg.symbol}" for leg in pair.legs],
-                "size_base_e8": pair.size_base_e8,
-                "entry_bps": pair.strategy.entry_bps,
-                "exit_bps": pair.strategy.exit_bps,
-                "layers": pair.strategy.layers,
-                "confirm_ticks": pair.strategy.confirm_ticks,
-            }
+    return SettingsLoaded(
+        mode=settings.mode,
+        version=VERSION,
+        bot_id=settings.bot_id,
+        pairs=tuple(
+            ConfiguredPair(
+                pair=pair.id,
+                legs=(f"{first.venue}:{first.symbol}", f"{second.venue}:{second.symbol}"),
+                size_base_e8=pair.size_base_e8,
+                entry_bps=pair.strategy.entry_bps,
+                exit_bps=pair.strategy.exit_bps,
+                layers=pair.strategy.layers,
+                confirm_ticks=pair.strategy.confirm_ticks,
+            )
             for pair in settings.pairs
-        ],
-        "pin": dict(settings.runtime.pin),
-        "idle": {process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
-        "ring_cells": settings.runtime.ring_cells,
-        "http_connections": settings.execution.http_connections,
-        "on_shutdown": settings.runtime.on_shutdown,
-        "paper": settings.paper.model_dump() if settings.mode == "paper" else None,
-    }
+            for first, second in (pair.legs,)
+        ),
+        pin=dict(settings.runtime.pin),
+        idle={process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
+        ring_cells=settings.runtime.ring_cells,
+        http_connections=settings.execution.http_connections,
+        on_shutdown=settings.runtime.on_shutdown,
+        paper=settings.paper.model_dump() if settings.mode == "paper" else None,
+    )
 
 
 if __name__ == "__main__":

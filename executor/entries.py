@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from events.decisions import SignalRefused
 from executor.messages import Enter, Purpose
 from executor.plans import has_live_order
 from executor.pricing import limit_price_e8, openable_e8
@@ -37,7 +38,7 @@ def on_enter(turn: Turn, event: Enter) -> bool:
     refusal = _entry_refusal(turn, event, limits_e8)
     if refusal is not None:
         gate, value, limit = refusal
-        turn.log("info", "signal_refused", signal_id=event.signal_id, gate=gate, value=value, limit=limit)
+        turn.report(SignalRefused, signal_id=event.signal_id, gate=gate, value=value, limit=limit)
         return False
     trade = begin_entry(turn, event)
     for leg in (0, 1):

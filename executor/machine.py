@@ -34,6 +34,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from events.decisions import SignalRefused
 from executor.entries import on_enter
 from executor.messages import (
     Acked,
@@ -149,9 +150,8 @@ def _on_exit(turn: Turn, event: Exit) -> None:
     state = turn.state
     is_free = not has_live_order(state) and state.halt is not Halt.UNEXPLAINED
     if not is_free or state.plan is Plan.EXIT or is_flat(turn.rules, state):
-        turn.log(
-            "info",
-            "signal_refused",
+        turn.report(
+            SignalRefused,
             signal_id=event.signal_id,
             gate="pair_state",
             value=state.phase.name,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from events.orders import LegAutoClose, OrderRetry
+from events.positions import Halted
 from executor.messages import Purpose
 from executor.pricing import (
     Costs,
@@ -116,7 +118,7 @@ def _close(turn: Turn) -> None:
     if retries_are_used_up(rules, state):
         if not is_naked(rules, state) and not state.flatten:
             # Still hedged: nothing is at risk, and the detector will ask again.
-            turn.log("warning", "order_retry", attempt=state.attempt, limit=rules.max_retries, given_up=True)
+            turn.report(OrderRetry, attempt=state.attempt, limit=rules.max_retries, given_up=True)
             adopt_plan(turn, Plan.NONE)
             return
         halt(turn, Halt.NOT_MENDED)
@@ -270,7 +272,7 @@ def halt(turn: Turn, reason: Halt) -> None:
     if turn.state.halt is reason:
         return
     turn.change(halt=reason)
-    turn.log("error", "halted", reason=reason.name.lower(), **exposure(turn))
+    turn.report(Halted, reason=reason.name.lower(), **exposure(turn))
 
 
 def exposure(turn: Turn) -> dict[str, Any]:
@@ -279,8 +281,8 @@ def exposure(turn: Turn) -> dict[str, Any]:
     under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in turn.state.legs]
     touches = [leg.bid_e8 or leg.ask_e8 for leg in turn.state.legs]
     return {
-        "positions_e8": held,
-        "under_way_e8": under_way,
+        "positions_e8": (held[0], held[1]),
+        "under_way_e8": (under_way[0], under_way[1]),
         "net_e8": sum(held),
         "net_notional_e8": abs(sum(held)) * max(touches) // E8,
     }
@@ -343,15 +345,14 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
     band_bps = band_of_attempt_bps(turn, attempt)
-    retry = "order_retry" if attempt else ""  # the first try to close a hedged pair is none
-    event = "leg_auto_close" if state.plan is Plan.UNWIND else retry
+    retry = OrderRetry if attempt else None  # the first try to close a hedged pair is none
+    event = LegAutoClose if state.plan is Plan.UNWIND else retry
     for order, touch_e8 in zip(orders, touches, strict=True):
         limit_e8 = limit_price_e8(rules.instruments[order.leg], order.side, touch_e8, band_bps)
-        if event:
-            turn.log(
-                "warning",
+        if event is not None:
+            turn.report_leg(
                 event,
-                **turn.about_leg(order.leg),
+                order.leg,
                 side=order.side.name,
                 purpose=_PURPOSE[state.plan].name.lower(),
                 size_e8=order.size_e8,
@@ -371,7 +372,7 @@ def _try(turn: Turn, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
             trade_id=trade.trade_id,
         )
     turn.change(attempt=state.attempt + 1)
-    if event:
+    if event is not None:
         turn.change_trade(retries=trade.retries + 1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from events.positions import FlatConfirmed, PositionsRestored, ReconcileDiff
 from executor.messages import PositionRead, ReadPositions
 from executor.orders import DOUBTFUL, Order, OrderState, after_count, moved
 from executor.plans import adopt_plan, halt, is_disputed, may_lag
@@ -80,8 +81,8 @@ def _confirm_position(turn: Turn, number: int) -> None:
     leg = turn.state.legs[number]
     if leg.is_to_confirm or not leg.is_verified:
         turn.change_leg(number, is_verified=True, is_to_confirm=False)
-        event = "positions_restored" if leg.position_e8 else "flat_confirmed"
-        turn.log("info", event, **turn.about_leg(number), position_e8=leg.position_e8)
+        event = PositionsRestored if leg.position_e8 else FlatConfirmed
+        turn.report_leg(event, number, position_e8=leg.position_e8)
     if turn.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in turn.state.legs):
         turn.change(halt=Halt.NONE)  # whatever it was, it is gone
 
@@ -91,7 +92,6 @@ def explain_difference(turn: Turn, number: int) -> None:
     leg = turn.state.legs[number]
     difference_e8 = leg.read_e8 - leg.position_e8
     facts = {
-        **turn.about_leg(number),
         "expected_e8": leg.position_e8,
         "position_e8": leg.read_e8,
         "difference_e8": difference_e8,
@@ -102,7 +102,7 @@ def explain_difference(turn: Turn, number: int) -> None:
         filled_e8 = order.filled_e8 + difference_e8 * order.side
         told_e8 = max(order.told_e8, order.fills_e8)
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
-            turn.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
+            turn.report_leg(ReconcileDiff, number, **facts, explained_by=order.client_order_id)
             state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
             turn.put(order, moved(replace(order, counted_e8=filled_e8), state, turn.now_mono_ns))
             turn.change_leg(number, is_verified=True)
@@ -112,18 +112,18 @@ def explain_difference(turn: Turn, number: int) -> None:
         if leg.reads < turn.rules.gone_reads_min or may_lag(turn.rules, leg):
             return
         # Liquidated, deleveraged, or closed by hand. Not ours to open again: the other leg goes.
-        turn.log("error", "reconcile_diff", **facts, explained_by="closed outside")
+        turn.report_leg(ReconcileDiff, number, **facts, explained_by="closed outside")
         turn.change_leg(number, gone_e8=leg.gone_e8 - difference_e8, gone_mono_ns=turn.now_mono_ns)
         _follow_venue(turn, number)
         return
     if is_back_again(turn.rules, leg, difference_e8, turn.now_mono_ns):
-        turn.log("error", "reconcile_diff", **facts, explained_by="back again")
+        turn.report_leg(ReconcileDiff, number, **facts, explained_by="back again")
         turn.change_leg(number, gone_e8=leg.gone_e8 - difference_e8)
         _follow_venue(turn, number)
         return
     turn.change_leg(number, is_verified=False)
     if turn.state.halt is not Halt.UNEXPLAINED:
-        turn.log("error", "reconcile_diff", **facts, explained_by=None)
+        turn.report_leg(ReconcileDiff, number, **facts, explained_by=None)
         halt(turn, Halt.UNEXPLAINED)
 
 
@@ -168,10 +168,9 @@ def own_late_close(turn: Turn, old: Order, new: Order) -> None:
     if not is_explained or turn.now_mono_ns >= leg.gone_mono_ns + turn.rules.back_again_ns:
         return
     taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
-    turn.log(
-        "warning",
-        "reconcile_diff",
-        **turn.about_leg(old.leg),
+    turn.report_leg(
+        ReconcileDiff,
+        old.leg,
         expected_e8=leg.position_e8,
         position_e8=leg.position_e8,
         difference_e8=taken_back_e8,

@@ -21,8 +21,8 @@ LATCH = {"kill_latch", "standing"}  # one side orders, the other looks
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
-    "logs": {"events", "redaction"},
-    "events": set(),
+    "logs": {"events"},
+    "events": {"redaction"},
     "redaction": set(),
     "epochs": set(),
     "native": set(),
@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": {"launch", "standing", "venues", "shm"} | LEAVES,  # both ends of the control socket
     "crashpoints": set(),
     "tuning": LEAVES,
-    "service_manager": {"logs"},
+    "service_manager": {"events", "logs"},
     "shm": set(),
     "venues": {"shm"} | LEAVES,
     "launch": {"crashpoints", "tuning", "venues", "shm"} | LEAVES,  # what every process does first

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import launch
+from events.trades import PaperAccount, PaperHolding
 from executor.gateway import Listener, NotSent, ReadyOrder
-from executor.paper.account import Holding
 from executor.paper.book import Book, NoBook, standing_book
 from executor.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
@@ -22,7 +22,7 @@ from executor.paper.wire import OneWay
 from executor.prices import Prices
 from executor.rate_budget import RateBudget
 from executor.rules import ORDER_LIFE_MS, taker_fee_bps
-from logs import Log
+from logs import Reporter
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues.contract import (
     E8,
@@ -72,7 +72,7 @@ def connect(process: launch.Launch, venue: str, listener: Listener, prices: Pric
         VirtualVenue(instruments, terms, look, journal),
         instruments,
         listener,
-        process.log,
+        process.reporter,
         time_in_force=venue_module(venue).Trading.taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
@@ -102,7 +102,7 @@ class PaperGateway:
         virtual: VirtualVenue,
         instruments: tuple[Instrument, ...],
         listener: Listener,
-        log: Log,
+        reporter: Reporter,
         *,
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
@@ -113,7 +113,7 @@ class PaperGateway:
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
         self._listener = listener
-        self._log = log
+        self._reporter = reporter
         self._is_open = False
         self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
@@ -210,13 +210,17 @@ class PaperGateway:
     def _tell_account(self) -> None:
         account = self._virtual.account
         held = {symbol: item for symbol, item in account.holdings.items() if item.size_e8}
-        self._log.info(
-            "paper_account",
-            venue=self.venue,
-            balance_e8=account.balance_e16 // E8,
-            equity_e8=self._virtual.equity_e8(),
-            fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
-            positions={symbol: _facts(item) for symbol, item in held.items()},
+        self._reporter.report(
+            PaperAccount(
+                venue=self.venue,
+                balance_e8=account.balance_e16 // E8,
+                equity_e8=self._virtual.equity_e8(),
+                fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
+                positions={
+                    symbol: PaperHolding(size_e8=item.size_e8, entry_price_e8=item.entry_price_e8)
+                    for symbol, item in held.items()
+                },
+            )
         )
 
     # --- questions ---
@@ -273,7 +277,3 @@ def _ack(order: PaperOrder) -> OrderAck:
     if order.is_refused:
         return OrderAck(order.client_order_id, Outcome.REFUSED, venue_order_id(order), order.code, order.text)
     return OrderAck(order.client_order_id, Outcome.ACCEPTED, venue_order_id(order))
-
-
-def _facts(holding: Holding) -> dict[str, int]:
-    return {"size_e8": holding.size_e8, "entry_price_e8": holding.entry_price_e8}
