@@ -36,7 +36,7 @@ from executor.switches import Switches
 from executor.templates import Armoury
 from kill_latch import KillLatch
 from launch import Stop
-from logs import make_log
+from logs import Reporter
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.memory import Memory, MemoryPlan
 from shm.names import (
@@ -232,7 +232,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         )
         for number in range(len(settings.pairs))
     ]
-    log = make_log("detector", run_id="bench", to_stdout=False)
+    log = Reporter("detector", run_id="bench", level=None)
     detector = Detector(memory, counters, settings, rules, log, epoch=1)
     signals = memory.signals_reader()
     first, second = instruments[0], instruments[1]

@@ -17,7 +17,7 @@ import pytest
 from control.channel import Answer
 from control.commands import Commands
 from launch import read_launch, write_launch
-from logs import make_log
+from logs import Reporter
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw, parse_settings
 from shm.heeded import Heeded, write_heeded
 from shm.memory import Memory
@@ -47,9 +47,9 @@ class Host:
         for number in range(len(settings.pairs)):
             self.view(number)
         self.lines: list[bytes] = []
-        log = make_log("supervisor", run_id="run", to_queue=self._keep, to_stdout=False)
+        reporter = Reporter("supervisor", run_id="run", to_queue=self._keep, level=None)
         self.settings = settings
-        self.commands = Commands(settings, self.memory, self.counters, log, self._read)
+        self.commands = Commands(settings, self.memory, self.counters, reporter, self._read)
 
     def _keep(self, line: bytes) -> bool:
         self.lines.append(line)

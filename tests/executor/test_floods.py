@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from events import FLOOD_BURST
+from events.event import FLOOD_BURST
 from shm.records import PairPhase
 from tests.executor.world import SIZE_E8, World, a_world
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from detector.agent import Detector
 from detector.rules import rules_for
 from launch import write_launch
-from logs import make_log
+from logs import Reporter
 from settings import parse_settings
 from shm import names
 from shm.memory import Memory, MemoryPlan
@@ -121,7 +121,7 @@ class Session:
                 memory.counters("detector", writer=True),
                 settings,
                 [rules_for(settings, 0, self.instruments)],
-                make_log("detector", run_id="test-run", level="error", to_stdout=False),
+                Reporter("detector", run_id="test-run", level=None),
                 epoch=3,
                 clock_mono_ns=self.clock.mono_ns,
                 clock_unix_s=self.clock.unix_s,

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import yaml
 
+from events.decisions import Refusals
 from persistence.journal import Journal, journal_directory
 from settings import load_raw, parse_settings
 from shm.names import Gate
@@ -41,11 +42,24 @@ def test_the_funnel_loses_nothing() -> None:
         assert not funnel._replace(signals=funnel.signals + 1).is_exact
 
 
+def refusals(pair: str, evaluations: int, signals: int, gates: dict[str, int]) -> Refusals:
+    return Refusals(
+        pair=pair,
+        evaluations=evaluations,
+        signals=signals,
+        expected_slippage_bps=0.0,
+        expected_funding_bps=0.0,
+        gates=gates,
+        last=None,
+        spreads_bps=None,
+    )
+
+
 def test_lines_of_a_period_add_up() -> None:
     lines = [
-        {"pair": "btc", "evaluations": 10, "signals": 1, "gates": {"edge": 8, "size": 1}},
-        {"pair": "eth", "evaluations": 4, "signals": 0, "gates": {"edge": 4}},
-        {"pair": "btc", "evaluations": 6, "signals": 0, "gates": {"edge": 5, "risk_state": 1}},
+        refusals("btc", 10, 1, {"edge": 8, "size": 1}),
+        refusals("eth", 4, 0, {"edge": 4}),
+        refusals("btc", 6, 0, {"edge": 5, "risk_state": 1}),
     ]
     assert of_events(lines) == [
         Funnel("btc", 16, {"edge": 13, "size": 1, "risk_state": 1}, 1),
