@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from detector.layers import SizeError
-from events.codec import decode
+from events.codec import NotAnEvent, decode
 from events.decisions import Refusals
 from persistence.journal import journal_directory
 from persistence.verify import read_all
@@ -148,7 +148,10 @@ def _refusals(settings: Settings) -> Iterator[_Refused]:
     for entry in read_all(directory):
         if entry.source != DETECTOR:  # of the others nothing is decoded
             continue
-        reported = decode(entry.payload)
+        try:
+            reported = decode(entry.payload)
+        except NotAnEvent:
+            continue
         if isinstance(reported.event, Refusals):
             yield _Refused(reported.event, reported.ts, reported.run_id)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
-from msgspec import to_builtins
 
-from events.codec import from_fields
+from events.codec import fields_of, from_fields
 from persistence.journal import Journal, files
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.restore import fold as fold_events
@@ -40,7 +39,7 @@ def fold(lines: Iterable[Line]) -> Holdings:
 
 
 def a_checkpoint(holdings: Holdings) -> Line:
-    return a_line("journal_checkpoint", proc=SOURCE, **to_builtins(holdings.checkpoint("demo", "live")))
+    return a_line("journal_checkpoint", proc=SOURCE, **fields_of(holdings.checkpoint("demo", "live")))
 
 
 def an_intent(order: Line, **fields: Any) -> Line:

@@ -13,6 +13,7 @@ from events.decisions import Refusals
 from persistence.journal import Journal, journal_directory
 from settings import load_raw, parse_settings
 from shm.names import Gate
+from tests.reported import blanks
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
 from tools.funnel import Funnel, of_counters, of_events, rows_of
@@ -94,8 +95,11 @@ def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.Captur
     journal = Journal(journal_directory(settings), "run", 1)
     for hour, spreads_bps in ((8, [9.0, -9.0]), (10, [0.5, -2.0]), (11, [-3.0, 1.25])):
         line = {
+            **blanks("refusals"),
             "ts": f"2026-01-02T{hour:02}:00:00.000000Z",
+            "level": "info",
             "event": "refusals",
+            "proc": "detector",
             "run_id": "run",
             "pair": "btc",
             "evaluations": 7,
