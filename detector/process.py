@@ -9,7 +9,7 @@ from detector.agent import Detector
 from detector.layers import SizeError
 from detector.rules import rules_for
 from events.instance import ProcessStarted, ProcessStopped
-from launch import SettingsWatch, refuse, start
+from runtime.bootstrap import SettingsWatch, refuse, start
 from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from redaction import clean, clean_id
+from observability.redaction import clean, clean_id
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -6,7 +6,7 @@ import time
 
 from events.event import Event
 from events.positions import VenueLost
-from launch import Launch
+from runtime.bootstrap import Launch
 
 
 class Reports:

@@ -16,7 +16,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from events.market_data import BookInvalid, FeedLive, FrameRefused
 from feeds.publisher import Publisher
-from logs import Reporter
+from observability.logs import Reporter
 from shm.counters import CounterTable
 from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 

@@ -19,7 +19,7 @@ from events.market_data import FeedConnected, FeedDisconnected, QuoteStale
 from feeds.backoff import Backoff
 from feeds.connection import FRAME_BYTES_MAX, Connection
 from feeds.publisher import Publisher
-from logs import Reporter
+from observability.logs import Reporter
 from shm.counters import CounterTable
 from venues.contract import MarketData
 

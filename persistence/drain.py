@@ -20,10 +20,10 @@ from events.persistence import (
     JournalRefused,
     JournalWritable,
 )
-from launch import Launch
-from logs import Log
+from observability.logs import Log
 from persistence.journal import Journal
 from persistence.restore import SOURCE, Holdings
+from runtime.bootstrap import Launch
 from shm.queue import QueueReader
 
 _SILENT_SOURCES = frozenset({"detector"})  # they must not touch a file descriptor

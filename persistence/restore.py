@@ -23,7 +23,7 @@ from events.persistence import CheckpointPair, JournalCheckpoint
 from events.positions import HoldingChanged
 from events.trades import TradeClosed
 from persistence.journal import Entry, files, read_file
-from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain
+from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, pair_from, plain
 
 SOURCE: Final = "persistence"  # whose events checkpoints are
 EXECUTOR: Final = "executor"

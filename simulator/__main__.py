@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 import uvloop
 
 from events.simulator import SimulatorReady
-from launch import end_with_supervisor
-from logs import Reporter
-from shm.memory import Memory
+from observability.logs import Reporter
+from runtime.bootstrap import end_with_supervisor
+from shm.layout import Memory
 from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError

@@ -22,12 +22,12 @@ from typing import Any, Final
 import orjson
 
 from events.persistence import EventUnstorable
-from logs import render
+from observability.logs import render
 from persistence.journal import Entry, JournalError, journal_directory
 from persistence.restore import holdings_of, is_held
 from persistence.verify import read_all, verify
+from runtime.carried_positions import plain
 from settings import load_raw, parse_settings
-from shm.held import plain
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

@@ -15,14 +15,14 @@ import pytest
 
 from events.codec import Encoder, decode
 from events.persistence import JournalCheckpoint
-from executor.orders import DOUBTFUL
-from executor.restore import state_of
+from executor.pair.order import DOUBTFUL
+from executor.recovery.restore import state_of
 from persistence.journal import Journal, JournalError, files
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.store import Store
 from persistence.verify import read_all, verify
-from shm.held import HeldPair
-from tests.executor.pair_driver import Pair
+from runtime.carried_positions import HeldPair
+from tests.executor.pair.driver import Pair
 from tools.__main__ import main
 from venues.contract import E8
 

@@ -13,7 +13,15 @@ from events.codec import fields_of, from_fields
 from persistence.journal import Journal, files
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.restore import fold as fold_events
-from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain, read_held, write_held
+from runtime.carried_positions import (
+    HeldFunding,
+    HeldOrder,
+    HeldPair,
+    pair_from,
+    plain,
+    read_held,
+    write_held,
+)
 from tests.reported import Line, blanks
 
 NOON_UNIX_MS = 1_767_355_445_000

@@ -14,21 +14,21 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-import logs
 from events.event import Level
-from logs import Reporter
+from observability import logs
+from observability.logs import Reporter
 from persistence.journal import Journal, files
 from persistence.restore import Holdings, holdings_of
 from persistence.server import start_server, stop_server
 from persistence.store import Store
 from persistence.verify import read_all
+from runtime.carried_positions import HeldPair
 from settings import Settings
-from shm.held import HeldPair
 from tests.instance import a_directory
 from tests.tools.test_replay_before_types import LARGE, RECORDING
-from tools.recording.reader import Recording
-from tools.replaying import simulate
-from tools.replaying.overrides import changed
+from tools.record.reader import Recording
+from tools.replay.command import simulate
+from tools.replay.overrides import changed
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 TABLES = ("events", "runs", "pairs", "orders", "fills", "trades", "slippage", "positions", "funding")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.recording.reader import Recording
-from tools.replaying.overrides import changed
-from tools.replaying.simulate import simulate
-from tools.replaying.verify import verify
+from tools.record.reader import Recording
+from tools.replay.overrides import changed
+from tools.replay.simulate import simulate
+from tools.replay.verify import verify
 
 RECORDING = Path(__file__).with_name("recording-before-types")
 # More than the best level holds: legs fill in part and are mended.
