@@ -28,7 +28,7 @@ from settings import (
 )
 from shm.segment import SegmentError
 from supervision.boot import VERSION, run
-from supervision.checks import check_mode, print_resolved
+from supervision.checks import check_mode, config_error, print_resolved
 from supervision.preflight import resolve
 
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(settings, resolved, arguments)
     except SettingsError as error:
         for problem in error.problems:
-            reporter.report(_config_error(problem))
+            reporter.report(config_error(problem))
         return EXIT_UNUSABLE
     except SegmentError as error:
         reporter.report(ConfigError(detail=str(error)))

@@ -72,6 +72,7 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     size_decimals: int
     taker_fee_bps: float
     is_trading: bool
+    significant_figures: int | UnsetType = UNSET
 
 
 class ProcessStarted(Event, frozen=True, kw_only=True):

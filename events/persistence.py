@@ -57,7 +57,7 @@ class CheckpointOrder(Struct, frozen=True, kw_only=True):
 
 
 class CheckpointPair(Struct, frozen=True, kw_only=True):
-    """What one pair held when the journal file began. The fields are those of ``runtime.carried_positions.HeldPair``."""
+    """What one pair held when the journal file began. The fields are ``HeldPair``'s."""
 
     pair: str
     legs: tuple[str, str]

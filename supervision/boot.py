@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from events.instance import (
-    ConfigError,
     ConfiguredPair,
     InstrumentLoaded,
     Running,
@@ -29,7 +28,6 @@ from runtime.epochs import Epochs
 from runtime.tuning import cores_kept_awake
 from settings import (
     PROJECT,
-    Problem,
     Settings,
     SettingsError,
     load_raw,
@@ -37,7 +35,7 @@ from settings import (
 from shm import counter_names
 from shm.layout import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
-from supervision.checks import fault_problems, needed_secrets
+from supervision.checks import config_error, fault_problems, needed_secrets
 from supervision.control.commands import Commands
 from supervision.control.socket import Channel
 from supervision.instance_lock import Takeover, account_locks, instance_directory
@@ -49,10 +47,6 @@ from venues.contract import format_e8
 
 EXIT_NOT_YET: Final = 3  # a venue does not answer or is closed: the same start may do later
 VERSION: Final = "0.1.0"
-
-
-def _config_error(problem: Problem) -> ConfigError:
-    return ConfigError(key=problem.key, value=problem.value, detail=problem.allowed)
 
 
 def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:
@@ -110,7 +104,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             exit_code, last_words = error.exit_code, str(error)
         except SettingsError as error:
             for problem in error.problems:
-                reporter.report(_config_error(problem))
+                reporter.report(config_error(problem))
             may_pass = all(problem.may_pass for problem in error.problems)
             exit_code = EXIT_NOT_YET if may_pass else EXIT_UNUSABLE
             last_words = f"{source}: {len(error.problems)} problem(s), see above"

@@ -17,12 +17,12 @@ import aiohttp
 
 from events.market_data import FrameRefused
 from events.positions import VenueLost, VenueStatus
-from executor.backoff import Backoff
 from executor.gateways.contract import Listener, LoginRefused, NotSent, ReadyOrder
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from executor.gateways.private_socket import PrivateSocket, SocketLost
 from executor.gateways.rate_limit import RateBudget
 from observability.logs import Reporter
+from runtime.backoff import Backoff
 from venues.contract import (
     Account,
     Call,

@@ -171,7 +171,7 @@ def test_an_integer_that_jq_would_round_is_text_in_the_log_alone() -> None:
 def test_lines_of_several_processes_never_share_a_line() -> None:
     """Each line is one write to the shared pipe, whatever its length below the pipe's atomic size."""
     script = (
-        "import sys; sys.path.insert(0, sys.argv[2]); import logs\n"
+        "import sys; sys.path.insert(0, sys.argv[2]); from observability import logs\n"
         "from events.persistence import EventsLost\n"
         "report = logs.Reporter(sys.argv[1], run_id='r').report\n"
         "for n in range(500): report(EventsLost(process='p', count=n, detail='x' * 700))\n"
@@ -191,7 +191,7 @@ def test_lines_of_several_processes_never_share_a_line() -> None:
 
 
 FLOOD = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from observability import logs\n"
     "from events.persistence import JournalWritable\n"
     "report = logs.Reporter('executor', run_id='r').report\n"
     "for n in range(30_000): report(JournalWritable(journalled=n))\n"
@@ -214,7 +214,7 @@ def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
 
 
 LONG = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from observability import logs\n"
     "from events.positions import VenueLost\n"
     "report = logs.Reporter('executor', run_id='r').report\n"
     "for n in range(300): report(VenueLost(venue='vest', what='x' * (n * 13), detail='y' * 3_900))\n"

@@ -27,7 +27,7 @@ from settings import Settings
 from tests.instance import a_directory
 from tests.tools.test_replay_before_types import LARGE, RECORDING
 from tools.record.reader import Recording
-from tools.replay.command import simulate
+from tools.replay import simulate
 from tools.replay.overrides import changed
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
