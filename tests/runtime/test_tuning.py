@@ -91,7 +91,7 @@ def test_nothing_is_touched_unless_it_is_wanted(said: Said, monkeypatch: pytest.
 
 _LOCK = """
 import resource, sys
-import tuning
+from runtime import tuning
 class Said:
     def report(self, event): print(event.name(), event.what, "|", event.detail)
 if sys.argv[1] == "limited":

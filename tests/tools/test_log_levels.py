@@ -7,7 +7,9 @@ persistence makes of its events is the same to the byte.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,7 @@ from settings import Settings
 from tests.instance import a_directory
 from tests.tools.test_replay_before_types import LARGE, RECORDING
 from tools.record.reader import Recording
-from tools.replay import simulate
+from tools.replay import memory, simulate
 from tools.replay.overrides import changed
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
@@ -81,6 +83,15 @@ def a_session(level: Level, directory: Path, server_url: str, monkeypatch: pytes
         )
         finish(replay)
 
+    @contextmanager
+    def place(_: Settings) -> Iterator[Path]:
+        """The same directory each time: where a switch's file would lie is part of an event."""
+        made = directory / "replayed"
+        made.mkdir()
+        yield made
+        shutil.rmtree(made)
+
+    monkeypatch.setattr(memory, "_place", place)
     monkeypatch.setattr(logs, "print_line", printed.append)
     monkeypatch.setattr(simulate._Replay, "_reporter", reporter)
     monkeypatch.setattr(simulate._Replay, "_finish", finished)
@@ -127,6 +138,8 @@ def test_journal_database_holdings_and_result_are_the_same_at_every_level(
     assert loud.results_e8[0][1] != 0
     assert all(loud.database[table] for table in ("orders", "fills", "trades", "slippage", "positions"))
     for level in LEVELS[1:]:
+        for name, content in loud.journal.items():
+            assert kept[level].journal[name] == content, (level, name)
         assert kept[level]._replace(printed=0) == loud._replace(printed=0), level
     printed = [kept[level].printed for level in LEVELS]
     assert printed[0] >= printed[1] > printed[2] > printed[3]
