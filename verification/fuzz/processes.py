@@ -66,7 +66,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def http_answers(data: bytes) -> None:
     """Whatever bytes come: each request is answered exactly once, and nothing is raised into the loop."""
-    connection = _Connection(_loop().create_future())
+    connection = _Connection(_loop().create_future(), SystemClock())
     transport: Any = StubTransport(connection)
     connection.connection_made(transport)
     heard: list[list[HttpResponse | AnswerLost]] = []
