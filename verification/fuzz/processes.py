@@ -24,6 +24,7 @@ from persistence.journal import (
     read_entries,
     read_file,
 )
+from runtime.clock import SystemClock
 from venues.contract import HttpResponse
 from verification.fuzz.oracles import check_error
 from verification.fuzz.target import Target, join, split
