@@ -34,6 +34,7 @@ from control.commands import Commands
 from control.keys import keys_of
 from epochs import Epochs
 from executor.accounts import account_names, register_keys
+from executor.rules import naked_bound_ms
 from launch import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from logs import Log, make_log
 from persistence.server import stop_server
@@ -55,6 +56,8 @@ from shm.memory import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
+from tools.doctoring.finding import Grade
+from tools.doctoring.naked import look_at_naked_bound
 from tools.preflight import load_instruments, pair_problems, resolve
 from tuning import cores_kept_awake
 from venues.contract import format_e8
@@ -582,6 +585,9 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     names_wanted += settings.alerts.secret_names
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
+    shown["naked_bound_ms"] = naked_bound_ms(settings)
+    naked = look_at_naked_bound(settings)
+    shown["warnings"] = [f"{naked.found}: {naked.remedy}"] if naked.grade is Grade.WARNING else []
     shown["reload"] = {**changeable(settings), Reload.RESTART.value: "everything else"}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import launch
 from executor.gateway import Listener
 from executor.live import LiveGateway
-from executor.rules import ORDER_LIFE_MS
 from redaction import register_secret
 from settings import KNOWN_VENUES, Settings, read_secrets
 from venues.contract import HttpRequest, Trading, VenueHosts
@@ -70,7 +69,8 @@ def make_trading(
     wishes = {"client_id_prefix": settings.bot_id.replace("-", ""), **wishes}
     known = inspect.signature(make).parameters
     options = {name: value for name, value in wishes.items() if name in known}
-    return make(where, credentials(venue, secrets), recv_window_ms=ORDER_LIFE_MS, **options)
+    validity_ms = int(settings.execution.order_validity_ms)
+    return make(where, credentials(venue, secrets), recv_window_ms=validity_ms, **options)
 
 
 def register_keys(env_file: Path) -> None:

@@ -21,7 +21,7 @@ from executor.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_
 from executor.paper.wire import OneWay
 from executor.prices import Prices
 from executor.rate_budget import RateBudget
-from executor.rules import ORDER_LIFE_MS, taker_fee_bps
+from executor.rules import taker_fee_bps
 from logs import Log
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues.contract import (
@@ -76,6 +76,7 @@ def connect(process: launch.Launch, venue: str, listener: Listener, prices: Pric
         time_in_force=venue_module(venue).Trading.taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
+        validity_ms=settings.execution.order_validity_ms,
     )
 
 
@@ -107,8 +108,11 @@ class PaperGateway:
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
         seed: int,
+        validity_ms: int,
     ) -> None:
         self.venue = venue
+        self._validity_ms = validity_ms
+        self._travel_ms = validity_ms // 2  # left for the way there when an order is written
         self.time_in_force = time_in_force
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
@@ -161,7 +165,7 @@ class PaperGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         """There is nothing to render; the numbers are checked as a venue's protocol checks them."""
         check_grid(request)
-        return ReadyOrder(request, b"", time.time_ns() // 1_000_000 + ORDER_LIFE_MS)
+        return ReadyOrder(request, b"", time.time_ns() // 1_000_000 + self._validity_ms - self._travel_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_open:
@@ -171,7 +175,9 @@ class PaperGateway:
     def _arrived(self, order: ReadyOrder) -> None:
         now_unix_ms = time.time_ns() // 1_000_000
         ended = self._virtual.execute(
-            order.request, valid_until_unix_ms=order.valid_until_unix_ms, now_unix_ms=now_unix_ms
+            order.request,
+            valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
+            now_unix_ms=now_unix_ms,
         )
         if isinstance(ended, Refused):
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)
