@@ -22,11 +22,11 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from executor.rules import naked_bound_ms
+from executor.pair.config import naked_bound_ms
 from settings import parse_settings
+from supervision.preflight import loopback_urls
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, WIDE_BPS, Stage, a_stage
 from tests.instance import Instance
-from tools.preflight import loopback_urls
 from venues.registry import hosts
 from verification.order_proxy import Loss, OrderProxy
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from executor.machine import due_mono_ns
-from executor.messages import (
+from executor.pair.config import naked_bound_ms, rules_of
+from executor.pair.machine import due_mono_ns
+from executor.pair.messages import (
     Acked,
     CancelConfirmed,
     Event,
@@ -24,16 +25,15 @@ from executor.messages import (
     StreamLost,
     Tick,
 )
-from executor.orders import OrderState
-from executor.restore import state_of
-from executor.rules import naked_bound_ms, rules_of
-from executor.state import PairRules
+from executor.pair.order import OrderState
+from executor.pair.state import PairRules
+from executor.recovery.restore import state_of
+from runtime.carried_positions import HeldOrder, HeldPair
 from settings import PROJECT, Settings, load_raw, parse_settings
-from shm.held import HeldOrder, HeldPair
-from tests.executor.pair_driver import Pair
-from tests.executor.pair_world import MS, an_instrument, some_rules
-from tools.doctoring.finding import Grade
-from tools.doctoring.naked import look_at_naked_bound
+from tests.executor.pair.driver import Pair
+from tests.executor.pair.model import MS, an_instrument, some_rules
+from tools.doctor.finding import Grade
+from tools.doctor.naked import look_at_naked_bound
 from venues.contract import OrderStatus, Outcome
 
 ANSWER_MS = 200  # every venue takes this long for every answer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from executor.rules import naked_bound_ms
+from executor.pair.config import naked_bound_ms
 from settings import Settings
-from tools.doctoring.finding import Finding, ok, warning
+from tools.doctor.finding import Finding, ok, warning
 
 
 def look_at_naked_bound(settings: Settings) -> Finding:
