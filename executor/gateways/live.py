@@ -41,6 +41,7 @@ from venues.contract import (
     Trading,
     TransportError,
     VenueError,
+    VoidsOrders,
 )
 from venues.rest_client import perform
 
@@ -281,7 +282,11 @@ class LiveGateway:
     # --- questions ---
 
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
-        return await self._perform(self._trading.query_order(ref, unix_ms()))
+        told = await self._perform(self._trading.query_order(ref, unix_ms()))
+        if told is None and isinstance(self._trading, VoidsOrders):
+            # Here doubt need not wait until the order's time is over: it is made sure never to run.
+            told = await self._perform(self._trading.void_order(ref, unix_ms()))
+        return told
 
     async def query_open_orders(self) -> list[OrderUpdate]:
         return await self._perform(self._trading.query_open_orders(unix_ms()))
