@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign soak lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -20,6 +20,7 @@ help:
 	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
 	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
 	@echo "make campaign a thousand trades with faults drawn at random: how long legs stood alone"
+	@echo "make naked    one order request lost, each way, venue and moment: how long a leg stands alone (half an hour)"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
@@ -74,6 +75,9 @@ faults: $(READY)
 
 campaign: $(READY)
 	@$(PY) -m verification.campaign
+
+naked: $(BUILT)
+	@$(PY) -m verification.lost_requests
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready
