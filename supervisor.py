@@ -36,6 +36,7 @@ from epochs import Epochs
 from executor.accounts import account_names, register_keys
 from launch import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from logs import Log, make_log
+from observability.standard_streams import open_standard_streams, run_command
 from persistence.server import stop_server
 from redaction import guard_stderr
 from service_manager import ServiceManager
@@ -280,9 +281,9 @@ class Supervisor:
         data = child.stderr.read()
         whole, _, child.partial = (child.partial + (data or b"")).rpartition(b"\n")
         lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
-        if lines:  # a traceback is one event
+        if lines:  # a traceback is one event, on one line
             child.last_stderr = lines[-1]
-            self._log.warning("process_stderr", process=child.name, detail="\n".join(lines)[-3000:])
+            self._log.warning("process_stderr", process=child.name, detail=" | ".join(lines)[-3000:])
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:
@@ -826,5 +827,6 @@ def summary(settings: Settings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    open_standard_streams()
     guard_stderr()
-    sys.exit(main())
+    run_command(main)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from control.channel import Request
+from observability.plain_text import plain
 
 TIMEOUT_S: Final = 10.0  # for the executor to take something up
 _TIMEOUT_S_MAX: Final = 600.0
@@ -24,7 +25,7 @@ def text_of(request: Request, name: str) -> str:
     value = request.get(name, "")
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise BadRequest(f"{name} must be text of at most {_TEXT_MAX} characters")
-    return value
+    return plain(value)
 
 
 def names_of(request: Request, name: str) -> list[str]:

@@ -14,6 +14,8 @@ import uvloop
 
 from launch import end_with_supervisor
 from logs import Log, make_log
+from observability.standard_streams import open_standard_streams, run_command
+from redaction import guard_stderr
 from shm.memory import Memory
 from simulator import fault_scripts
 from simulator.config import SimulatorConfig
@@ -154,4 +156,6 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    open_standard_streams()
+    guard_stderr()
+    run_command(main)

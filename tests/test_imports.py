@@ -16,18 +16,19 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 NOT_PART_OF_THE_HOUSE = {"tests", "benchmarks", "var"}  # they may import anything; nothing imports them
 
-LEAVES = {"settings", "logs", "epochs", "events", "redaction"}
+LEAVES = {"settings", "logs", "epochs", "events", "redaction", "observability"}
 LATCH = {"kill_latch", "standing"}  # one side orders, the other looks
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
-    "logs": {"events", "redaction"},
+    "observability": set(),  # plain text, and the streams it goes to
+    "logs": {"events", "redaction", "observability"},
     "events": set(),
-    "redaction": set(),
+    "redaction": {"observability"},
     "epochs": set(),
-    "native": set(),
-    "kill_latch": {"settings", "shm"},
-    "standing": {"settings"},
+    "native": {"observability"},
+    "kill_latch": {"settings", "observability", "shm"},
+    "standing": {"settings", "observability"},
     "control": {"launch", "standing", "venues", "shm"} | LEAVES,  # both ends of the control socket
     "crashpoints": set(),
     "tuning": LEAVES,

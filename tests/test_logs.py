@@ -11,6 +11,7 @@ import pytest
 
 import logs
 import redaction
+from observability.line_writer import fitting
 from redaction import register_secret
 from settings import PROJECT
 
@@ -151,7 +152,7 @@ def test_lines_of_several_processes_never_share_a_line_however_long_they_are() -
 
 def test_a_line_that_cannot_be_made_short_says_at_least_what_it_was() -> None:
     line = {"ts": "now", "event": "counters", **{f"field_{n}": n for n in range(1_000)}}
-    assert json.loads(logs.fitting(json.dumps(line).encode())) == {
+    assert json.loads(fitting(json.dumps(line).encode())) == {
         "ts": "now",
         "event": "counters",
         "cut": True,

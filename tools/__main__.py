@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from observability.standard_streams import open_standard_streams, run_command
+from redaction import guard_stderr
 from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 
@@ -73,4 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    open_standard_streams()
+    guard_stderr()
+    run_command(main)

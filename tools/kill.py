@@ -21,6 +21,7 @@ import aiohttp
 import kill_latch
 from epochs import Epochs
 from executor.state import PAIR_BITS, SEQUENCE_BITS
+from observability.plain_text import plain
 from settings import PROJECT, Settings, SettingsError, load_raw
 from shm.memory import Memory
 from shm.segment import SegmentError
@@ -35,7 +36,8 @@ _TIMEOUT_S: Final = 60.0
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="keys; default: .env")
     parser.add_argument("--timeout-s", type=float, default=_TIMEOUT_S, help="how long to try")
-    parser.add_argument("--reason", default="python -m tools kill", help="kept in the latch and the receipt")
+    reason = "kept in the latch and the receipt"
+    parser.add_argument("--reason", type=plain, default="python -m tools kill", help=reason)
     parser.add_argument("--release", action="store_true", help="only let entries through again")
     parser.add_argument("--json", action="store_true", help="print the receipt itself")
 

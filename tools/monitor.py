@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from observability.standard_streams import for_drawing
 from persistence.journal import journal_directory
 from settings import load_raw, parse_settings
 from tools.instance import instance_directory
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     watcher = Watcher(settings, arguments.memory or instance_directory(settings))
     tail = JournalTail(journal_directory(settings), _EVENTS_KEPT)
-    console = Console(highlight=False)
+    console = Console(file=for_drawing(sys.stdout), highlight=False)
     before = watcher.read()
     tail.poll()
     if arguments.once:

@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 from rich.console import Console
 
+from observability.standard_streams import for_drawing
 from tools.instance import attach_arguments, attached_directory
 from tools.recording.recorder import Limits, Recorder
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: stopping.append(received))
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=for_drawing(sys.stderr), highlight=False)
     began_s = said_s = time.monotonic()
     with console.status(f"recording to {recorder.directory}") as status:
         while not stopping and directory.exists():

@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from observability.plain_text import plain, plain_lines
 from settings import PROJECT, load_raw, parse_settings
 from tools.database import reading
 from tools.reporting.queries import Facts, Period, Trade, gather
@@ -56,7 +57,8 @@ def write(facts: Facts, directory: Path) -> None:
     pictures = draw_all(facts)
     for picture, data in pictures.items():
         (directory / f"{picture}.png").write_bytes(data)
-    (directory / "report.html").write_text(render(facts, pictures), encoding="utf-8")
+    # Escaped by ``render``; what reorders or hides a text on the page is no matter of HTML.
+    (directory / "report.html").write_text(plain_lines(render(facts, pictures)), encoding="utf-8")
     write_tables(facts, directory)
 
 
@@ -77,7 +79,9 @@ def _write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
 
 
 def _cell(value: object) -> object:
-    """Zero with eight decimals is no ``0E-8`` for a spreadsheet."""
+    """Text as it may be shown; zero with eight decimals is no ``0E-8`` for a spreadsheet."""
+    if isinstance(value, str):
+        return plain(value)
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

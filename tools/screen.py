@@ -15,6 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from observability.plain_text import plain
 from settings import E8
 from shm.names import DATABASE_AWAY, DATABASE_UP
 from shm.records import PairPhase
@@ -249,7 +250,7 @@ def _latency(now: Snapshot) -> Lines:
 def _event(event: Mapping[str, Any]) -> Text:
     style = {"warning": "yellow", "error": "bold red"}.get(event["level"], "")
     told = " ".join(_field(key, event[key]) for key in _TELLING if event.get(key) not in (None, ""))
-    return Text(f"  {event['ts'][11:23]} {event['event']:<14} {told}", style=style)
+    return Text(plain(f"  {event['ts'][11:23]} {event['event']:<14} {told}"), style=style)
 
 
 def _field(key: str, value: object) -> str:
