@@ -639,8 +639,9 @@ _INTRODUCTION: Final = f"""\
 <!-- made by `python -m events > docs/events.md`; the tests hold it against the code and against real runs -->
 
 One JSON object per line. Every line has {", ".join(f"`{name}`" for name in EVERY_LINE.split())}.
-Amounts end in `_e8`: integers scaled by 10⁸, sizes in base currency, prices and results in quote currency. `_bps` is 1/10 000 of the price bought at; `_us`, `_ms` and
-`_s` are durations; `_mono_ns` is this host's monotonic clock. A field that says nothing is left out.
+Amounts end in `_e8`: integers scaled by 10⁸, sizes in base currency, prices and results in quote
+currency. `_bps` is 1/10 000 of the price bought at; `_us`, `_ms` and `_s` are durations; `_mono_ns` is this
+host's monotonic clock. A field that says nothing is left out.
 
 An event marked *limited by* is told {FLOOD_BURST} times at once and then once every
 {FLOOD_INTERVAL_S:g} s, for each value of the fields named; the next line's `kept_back` counts what was
