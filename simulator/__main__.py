@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from launch import end_with_supervisor
-from logs import Log, make_log
+from observability.logs import Log, make_log
+from observability.redaction import guard_stderr
 from observability.standard_streams import open_standard_streams, run_command
-from redaction import guard_stderr
-from shm.memory import Memory
+from runtime.bootstrap import end_with_supervisor
+from shm.layout import Memory
 from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import kill_latch
-from standing import Order, read_standing
+from runtime import kill_switch
+from runtime.operator_orders import Order, read_standing
 
 LATIN1 = "Pause für José".encode("iso8859-1")
 
@@ -36,6 +36,6 @@ def test_the_kill_latch_is_pulled_whatever_the_reason_is_written_in(tmp_path: Pa
     """A reason that cannot be encoded was an error before anything had been closed."""
     path = tmp_path / "kill-demo"
 
-    kill_latch.pull(path, None, os.fsdecode(LATIN1) + "\x1b[2J")
+    kill_switch.pull(path, None, os.fsdecode(LATIN1) + "\x1b[2J")
 
     assert path.read_text(encoding="utf-8") == "Pause f\ufffdr Jos\ufffd[2J\n"

@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from observability.redaction import guard_stderr
 from observability.standard_streams import open_standard_streams, run_command
-from redaction import guard_stderr
 from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 

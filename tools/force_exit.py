@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from launch import read_launch
 from observability.plain_text import plain
+from runtime.bootstrap import read_launch
 from settings import Problem, SettingsError
 from tools.asking import configure_asking, find_instance, put, show
 

@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 
-import logs
+from observability import logs
 from observability.plain_text import plain, plain_lines
-from redaction import redact, register_secret
+from observability.redaction import redact, register_secret
 from venues.contract import FrameError, TransportError, VenueError
 
 HOSTILE = (

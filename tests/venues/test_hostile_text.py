@@ -10,7 +10,7 @@ from tests.observability.test_plain_text import HOSTILE, is_harmless
 from venues.contract import HttpResponse, OrderAck
 from venues.paradex.jsonrpc import RpcError
 from venues.paradex.trading import _refusal
-from venues.vest.answers import acknowledge
+from venues.vest.responses import acknowledge
 
 SAID = HOSTILE.replace("\udce9", "")  # bytes that came over a socket are UTF-8, or no JSON
 
