@@ -1,1 +1,1 @@
-"""What leaves as text: lines of the log, screens of tools, and the streams they go to."""
+"""What leaves as text: the log, how it is limited, written and freed of secrets, and the standard streams."""

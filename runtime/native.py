@@ -1,4 +1,4 @@
-"""Builds the compiled twins of hot Python code, where this machine can: ``python -m native``.
+"""Builds the compiled twins of hot Python code, where this machine can: ``python -m runtime.native``.
 
 Each ``_name.c`` beside a module becomes an extension of that package. Needs a C compiler and Python's
 headers and nothing else; without them Tandem runs the Python code, which does the same, slower.
@@ -16,7 +16,7 @@ from typing import Final
 
 from observability.standard_streams import open_standard_streams
 
-PROJECT: Final = Path(__file__).resolve().parent
+PROJECT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = tuple(sorted(PROJECT.glob("venues/*/_*.c")))
 
 

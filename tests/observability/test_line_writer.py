@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from observability import line_writer
 from observability.line_writer import LineWriter
 from settings import PROJECT
 
@@ -177,7 +176,7 @@ def test_nobody_who_logs_ever_waits(monkeypatch: pytest.MonkeyPatch, pipe: tuple
         calls.append(threading.current_thread().name)
         return write(fd, data)
 
-    monkeypatch.setattr(line_writer.os, "write", noted)
+    monkeypatch.setattr(os, "write", noted)
     for number in range(500):
         lines.put(a_line(number))
     until(lambda: len(calls) > 0, "something was written")

@@ -80,10 +80,11 @@ run_command(main)
 
 def printing(body: str, **more: object) -> subprocess.CompletedProcess[bytes]:
     script = PRINTS.format(body=body)
-    return subprocess.run(
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
         [sys.executable, "-c", script, str(PROJECT)],
         **{"capture_output": True, "timeout": 60, "check": False, **more},  # type: ignore[call-overload]
     )
+    return done
 
 
 def test_what_a_tool_prints_drives_no_terminal() -> None:
