@@ -93,6 +93,16 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "everything is up: trading may begin",
             "mode detail",
         ),
+        "secrets_exposed": Event(
+            "warning",
+            "somebody else on this machine can read the file of secrets; mode live refuses to start",
+            "file detail",
+        ),
+        "costs_above_thresholds": Event(
+            "warning",
+            "a round trip of this pair costs more than its thresholds earn, by the venues' fees",
+            "pair fees_bps slippage_bps entry_bps exit_bps detail",
+        ),
         "config_error": Event(
             "error",
             "the configuration or the environment does not allow a start; says the remedy",

@@ -17,7 +17,7 @@ from executor.gateways.live import LiveGateway
 from executor.pair.config import ORDER_LIFE_MS
 from observability.redaction import register_secret
 from runtime import bootstrap
-from settings import KNOWN_VENUES, Settings, read_secrets
+from settings import KNOWN_VENUES, Settings, SettingsError, read_secrets
 from venues.contract import HttpRequest, Trading, VenueHosts
 from venues.registry import Secret, credentials, hosts, secrets_of, venue_module
 from venues.rest_client import InsecureUrl, require_secure
@@ -35,7 +35,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, *, may_gi
         for url in (where.rest_url, where.private_ws_url):
             require_secure(url)
         trading = make_trading(settings, process.env_file, venue, where)
-    except (InsecureUrl, ValueError) as error:
+    except (InsecureUrl, SettingsError, ValueError) as error:
         bootstrap.refuse(f"executor: {venue}: {error}")
     except KeyError as error:
         bootstrap.refuse(f"executor: {error.args[0]} is missing: set it in the environment or in .env")

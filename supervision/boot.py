@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from configuration.env_file import exposure_of
 from executor.accounts import account_names
 from observability.logs import Log, make_log
 from persistence.server import stop_server
@@ -31,7 +32,7 @@ from supervision.checks import fault_problems, needed_secrets
 from supervision.control.commands import Commands
 from supervision.control.socket import Channel
 from supervision.instance_lock import Takeover, account_locks, instance_directory
-from supervision.preflight import load_instruments, pair_problems, resolve
+from supervision.preflight import load_instruments, pair_problems, resolve, unpaid_costs
 from supervision.process_table import Child
 from supervision.supervisor import Fatal, Supervisor
 from supervision.systemd import ServiceManager
@@ -63,6 +64,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        if exposure := exposure_of(arguments.env_file):
+            log.warning("secrets_exposed", file=str(arguments.env_file), detail=exposure)
         if takeover.processes or takeover.events is not None:
             log.warning("taking_over", **takeover.fields())
         supervisor = Supervisor(settings, log, counters, epochs, service_manager)
@@ -199,6 +202,9 @@ def _start_all(
     instruments = load_instruments(settings, source)
     write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
     log.info("settings_loaded", **summary(settings))
+    if settings.mode != "sim":  # whose fees are invented
+        for fields in unpaid_costs(settings, instruments):
+            log.warning("costs_above_thresholds", **fields)
     for instrument in instruments:
         log.info("instrument_loaded", **instrument._asdict())
     # Alone, until the database has answered or is known to be away: without any nothing is started.

@@ -16,11 +16,11 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
+from configuration.arguments import path_argument
 from monitoring.instance import instance_directory
 from monitoring.journal_tail import JournalTail
 from monitoring.snapshot import Watcher
@@ -33,7 +33,9 @@ _EVENTS_KEPT = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--memory", type=Path, help="memory directory, instead of the configuration's")
+    parser.add_argument(
+        "--memory", type=path_argument, help="memory directory, instead of the configuration's"
+    )
     parser.add_argument(
         "--interval", type=float, default=0.5, metavar="S", help="between looks (default 0.5)"
     )

@@ -15,12 +15,12 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
 
+from configuration.arguments import path_argument
 from monitoring.instance import attach_arguments, attached_directory
 from observability.standard_streams import for_drawing
 from tools.record.recorder import Limits, Recorder
@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     attach_arguments(parser)
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--out", type=Path, metavar="DIR", help="parent of the recording's directory")
+    parser.add_argument(
+        "--out", type=path_argument, metavar="DIR", help="parent of the recording's directory"
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="end after this long")
     parser.add_argument("--interval-ms", type=float, default=2.0, metavar="MS", help="between looks (2)")
     parser.add_argument("--flush-s", type=float, default=5.0, metavar="S", help="a kill loses this much (5)")

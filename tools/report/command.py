@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from configuration.arguments import path_argument
 from observability.plain_text import plain, plain_lines
 from settings import PROJECT, load_raw, parse_settings
 from tools.database import reading
@@ -27,8 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from", dest="begin", type=_moment, metavar="TIME", help="default: a week before --to"
     )
     parser.add_argument("--to", dest="end", type=_moment, metavar="TIME", help="default: now")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: var/reports/<from>_<to>")
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="where DATABASE_URL is; .env")
+    parser.add_argument("--out", type=path_argument, metavar="DIR", help="default: var/reports/<from>_<to>")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="where DATABASE_URL is; .env"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
