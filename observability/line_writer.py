@@ -22,12 +22,14 @@ from typing import Any, Final
 
 import orjson
 
+from events.codec import EVERY_LINE
+from events.simulator import LogDropped
+
 _WAITING_MAX: Final = 10_000  # lines
 _PATIENCE_S: Final = 1.0  # how long a line waits for room where the descriptor itself does not wait
 _RETRY_S: Final = 0.25
 _LAST_LINES_S: Final = 1.0
 _WHO: Final = ("proc", "pid", "run_id")
-_EVERY_LINE: Final = ("ts", "level", "event", *_WHO, "mono_ns")
 _SHORTER: Final = (1_000, 300, 100, 30)  # characters of a text, items of a list, in a line that is too long
 
 
@@ -127,9 +129,10 @@ def _dropped(count: int, about: bytes) -> bytes:
     """The line that says how many were lost, by the same process as the line ``about``."""
     known = orjson.loads(about)
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    head = {"ts": now, "level": "warning", "event": "log_dropped"}
+    event = LogDropped(count=count)
+    head = {"ts": now, "level": event.level, "event": event.name()}
     who = {name: known[name] for name in _WHO if name in known}
-    return orjson.dumps({**head, **who, "count": count, "mono_ns": time.monotonic_ns()})
+    return orjson.dumps({**head, **who, "count": event.count, "mono_ns": time.monotonic_ns()})
 
 
 def _taken_back(fd: int, count: int) -> bool:
@@ -160,7 +163,7 @@ def fitting(line: bytes) -> bytes:
         shorter = orjson.dumps({**_cut(fields, most), "cut": True})
         if len(shorter) < PIPE_BUF:
             return shorter
-    return orjson.dumps({**{name: fields[name] for name in _EVERY_LINE if name in fields}, "cut": True})
+    return orjson.dumps({**{name: fields[name] for name in EVERY_LINE if name in fields}, "cut": True})
 
 
 def _cut(value: Any, most: int) -> Any:

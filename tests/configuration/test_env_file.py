@@ -9,6 +9,7 @@ import pytest
 
 import supervisor
 from configuration.env_file import EnvFileError, exposure_of, find_secrets, read_env_file
+from events.event import Event
 from monitoring.alerts.targets import make_targets
 from settings import PROJECT, load_raw, parse_settings
 from tools.__main__ import main as tools
@@ -159,39 +160,44 @@ def test_every_tool_that_reads_keys_says_the_same(
     assert "hunter2" not in shown
 
 
-def test_the_supervisor_says_it_as_config_error(unusable: tuple[Path, str], tmp_path: Path) -> None:
+class Heard:
+    """What the supervisor reports before it has a run."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.events = heard
+        heard.clear()
+
+    def report(self, event: Event) -> bool:
+        heard.append(event)
+        return True
+
+
+heard: list[Event] = []
+
+
+def test_the_supervisor_says_it_as_config_error(
+    unusable: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, said = unusable
-    logged: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(supervisor, "Reporter", Heard)
 
-    class Log:
-        def error(self, event: str, **fields: object) -> None:
-            logged.append((event, fields))
+    code = supervisor.main(["--config", str(a_config(tmp_path)), "--env-file", str(path), "--check"])
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(supervisor, "make_log", lambda *_, **__: Log())
-        code = supervisor.main(["--config", str(a_config(tmp_path)), "--env-file", str(path), "--check"])
-
-    assert (code, [event for event, _ in logged]) == (2, ["config_error"])
-    assert f"{path} {said}" in str(logged[0][1]["detail"])
+    assert (code, [event.name() for event in heard]) == (2, ["config_error"])
+    assert f"{path} {said}" in str(heard[0])
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [("sim", False), ("live", True)])
 def test_an_exposed_file_is_refused_in_live(
-    mode: str, is_refused: bool, open_to_all: Path, tmp_path: Path
+    mode: str, is_refused: bool, open_to_all: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_to_all.chmod(0o644)
-    logged: list[str] = []
-
-    class Log:
-        def error(self, event: str, **fields: object) -> None:
-            logged.append(str(fields["detail"]))
+    monkeypatch.setattr(supervisor, "Reporter", Heard)
 
     words = ["--config", str(a_config(tmp_path, mode=mode)), "--env-file", str(open_to_all), "--check"]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(supervisor, "make_log", lambda *_, **__: Log())
-        supervisor.main([*words, "--live"] if mode == "live" else words)
+    supervisor.main([*words, "--live"] if mode == "live" else words)
 
-    assert any("can be read or changed by everybody" in detail for detail in logged) is is_refused
+    assert any("can be read or changed by everybody" in str(event) for event in heard) is is_refused
 
 
 def test_alerts_read_their_secrets_by_the_same_rules(tmp_path: Path) -> None:

@@ -108,5 +108,5 @@ def test_thresholds_that_do_not_pay_the_fees_are_named(entry_bps: float, exit_bp
 
     found = unpaid_costs(settings, legs)
 
-    assert [item["fees_bps"] for item in found] == ([11.0] if said else [])
-    assert all(said in item["detail"] for item in found)
+    assert [item.fees_bps for item in found] == ([11.0] if said else [])
+    assert all(said in item.detail for item in found)
