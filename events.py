@@ -189,21 +189,22 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         ),
         "quote_stale": Event(
             "warning",
-            "no data within the limit: quotes are flagged and the connection replaced",
-            "venue silent_ms limit_ms",
-            flood_by=("venue",),
+            "no data within the limit, of one symbol or of any: quotes are flagged, the subscription is "
+            "renewed or the connection replaced",
+            "venue symbol silent_ms limit_ms detail",
+            flood_by=("venue", "symbol"),
         ),
         "book_invalid": Event(
             "warning",
             "a gap, a crossed book or an empty side: quotes flagged, subscription renewed",
-            "venue kind instrument_id detail",
-            flood_by=("venue", "kind"),
+            "venue kind instrument_id symbol detail",
+            flood_by=("venue", "symbol", "kind"),
         ),
         "frame_refused": Event(
             "warning",
-            "a frame that is not as documented",
-            "venue kind detail",
-            flood_by=("venue",),
+            "a frame that is not as documented; where it names its symbol, that one alone is void",
+            "venue kind instrument_id symbol detail",
+            flood_by=("venue", "symbol"),
         ),
     },
     "Decisions": {

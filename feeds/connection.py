@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from feeds.liveness import Liveness, Remedy
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
 from logs import Log
@@ -23,6 +25,8 @@ from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 # One unreadable frame is a frame, several in a row are a connection gone wrong.
 BAD_FRAMES_MAX: Final = 3
 BAD_FRAMES_WINDOW_NS: Final = 10_000_000_000
+# A connection on which nothing but unreadable frames came for so long is gone wrong, too.
+UNREADABLE_NS_MAX: Final = 60_000_000_000
 # Twice what both venues' largest books need; more is refused by picows with close code 1009.
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 # A process that did not run (stopped, swapped out, its machine paused) finds its socket full of prices as
@@ -39,12 +43,19 @@ class Connection(WSListener):
         self,
         protocol: MarketData,
         publisher: Publisher,
+        liveness: Liveness,
         counters: CounterTable,
         speaker: Speaker,
         log: Log,
+        *,
+        symbols: Mapping[int, str],
+        stale_after_ns: int,
     ) -> None:
         self._protocol = protocol
         self._publisher = publisher
+        self._liveness = liveness
+        self._symbols = symbols
+        self._stale_after_ns = stale_after_ns
         self._counters = counters
         self._speaker = speaker
         self._log = log
@@ -62,6 +73,7 @@ class Connection(WSListener):
         self._ticked_mono_ns = 0
         self.first_data_mono_ns = 0  # 0: none yet
         self.last_data_mono_ns = 0
+        self._readable_mono_ns = 0  # when the last frame came that could be read
 
     # --- picows ---
 
@@ -69,7 +81,9 @@ class Connection(WSListener):
         self._transport = transport
         now_mono_ns = time.monotonic_ns()
         self.connected_mono_ns = self.last_data_mono_ns = self._ticked_mono_ns = now_mono_ns
+        self._readable_mono_ns = now_mono_ns
         self._publisher.await_snapshots()
+        self._liveness.connected(now_mono_ns)
         self._protocol.connected(self.connected_mono_ns)
         self._send(self._protocol.take_frames())
 
@@ -109,7 +123,8 @@ class Connection(WSListener):
         else:
             self._ticked_mono_ns = now_mono_ns
             self._protocol.tick(now_mono_ns)
-            self._say_faults(self._protocol.take_faults())
+            self._say_faults(self._protocol.take_faults(), now_mono_ns)
+            self._mend_silence(now_mono_ns)
             self._send(self._protocol.take_frames())
 
     def end(self, reason: str, *, close_politely: bool = False) -> None:
@@ -123,6 +138,32 @@ class Connection(WSListener):
             if close_politely:
                 self._transport.send_close()
             self._transport.disconnect(graceful=close_politely)
+
+    def _mend_silence(self, now_mono_ns: int) -> None:
+        """Flag each instrument that has fallen silent, and ask for it anew."""
+        if now_mono_ns - self.last_data_mono_ns >= self._stale_after_ns:
+            return  # all of them: the session replaces the connection
+        if now_mono_ns - self._readable_mono_ns >= UNREADABLE_NS_MAX:
+            self.end(f"no readable frame for {(now_mono_ns - self._readable_mono_ns) / 1e9:.0f} s")
+            return
+        for instrument_id, silent_ns, remedy in self._liveness.silent(now_mono_ns):
+            if remedy is Remedy.NONE:
+                continue
+            self._publisher.flag_stale(instrument_id)
+            symbol = self._symbols[instrument_id]
+            self._speaker.say(
+                self._log.warning,
+                "quote_stale",
+                symbol=symbol,
+                silent_ms=silent_ns / 1_000_000,
+                limit_ms=self._stale_after_ns / 1_000_000,
+                detail=remedy.value,
+            )
+            if remedy is Remedy.RENEW:
+                self._protocol.renew(instrument_id, now_mono_ns)
+            else:
+                self.end(f"{symbol} is silent, though it was asked for anew")
+                return
 
     def _end_after_standing_still(self, now_mono_ns: int) -> None:
         stood_ms = (now_mono_ns - self._ticked_mono_ns) / 1_000_000
@@ -144,14 +185,18 @@ class Connection(WSListener):
         depths = protocol.take_depths()
         for depth in depths:
             publisher.publish_depth(depth, recv_mono_ns)
+        for top in tops:
+            self._liveness.hear_top(top, recv_mono_ns)
+        for depth in depths:
+            self._liveness.hear_depth(depth, recv_mono_ns)
         if tops or depths:
-            self.last_data_mono_ns = recv_mono_ns
+            self.last_data_mono_ns = self._readable_mono_ns = recv_mono_ns
             self._counters.set(self._last_data, recv_mono_ns)
             if not self._is_complete:
                 self._note_progress(recv_mono_ns)
         faults = protocol.take_faults()
         if faults:
-            self._say_faults(faults)
+            self._say_faults(faults, recv_mono_ns)
         frames = protocol.take_frames()
         if frames:
             self._send(frames)
@@ -190,18 +235,29 @@ class Connection(WSListener):
         if window_is_full and recv_mono_ns - self._bad_frames[0] <= BAD_FRAMES_WINDOW_NS:
             self.end(f"{BAD_FRAMES_MAX} unreadable frames within {BAD_FRAMES_WINDOW_NS // 10**9} s")
 
-    def _say_faults(self, faults: list[FeedFault]) -> None:
+    def _say_faults(self, faults: list[FeedFault], now_mono_ns: int) -> None:
         # The protocol has marked what it hands over as invalid and queued the frames that mend it.
         for fault in faults:
-            counters = self._counters
-            counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
+            if fault.kind is FaultKind.UNREADABLE:
+                self._void(fault.instrument_id, now_mono_ns)
+            else:
+                counters = self._counters
+                counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
             self._speaker.say_rarely(
                 self._log.warning,
-                "book_invalid",
+                "frame_refused" if fault.kind is FaultKind.UNREADABLE else "book_invalid",
                 fault.kind.value,
                 instrument_id=fault.instrument_id,
+                symbol=self._symbols.get(fault.instrument_id, ""),
                 detail=fault.detail,
             )
+
+    def _void(self, instrument_id: int, recv_mono_ns: int) -> None:
+        """A frame about this instrument cannot be read: its prices are void, its subscription lives."""
+        self._counters.add(self._counters.index("bad_frames_total"))
+        self._publisher.flag_invalid(instrument_id)
+        self._liveness.hear_unreadable(instrument_id, recv_mono_ns)
+        self.last_data_mono_ns = recv_mono_ns
 
     def _send(self, frames: list[bytes]) -> None:
         assert self._transport is not None

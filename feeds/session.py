@@ -1,7 +1,8 @@
 """Keeps one venue connected for as long as the process lives.
 
 Liveness is the age of data, see ``feeds.connection``: when none came for ``stale_after_ms`` every
-quote is flagged at once and the connection replaced, whatever its socket says.
+quote is flagged at once and the connection replaced, whatever its socket says. An instrument that alone
+falls silent is asked for anew, see ``feeds.liveness``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final
 
@@ -17,6 +18,7 @@ from picows import WSError, WSInvalidStatusError, ws_connect
 
 from feeds.backoff import Backoff
 from feeds.connection import FRAME_BYTES_MAX, Connection
+from feeds.liveness import Liveness
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
 from logs import Log
@@ -39,6 +41,7 @@ class Session:
         counters: CounterTable,
         log: Log,
         *,
+        symbols: Mapping[int, str],
         stale_after_ms: float,
         is_stopping: Callable[[], bool],
         random: Random,
@@ -47,7 +50,9 @@ class Session:
         self._publisher = publisher
         self._counters = counters
         self._log = log
+        self._symbols = symbols
         self._stale_after_ns = int(stale_after_ms * 1_000_000)
+        self._liveness = Liveness(symbols, self._stale_after_ns)
         self._is_stopping = is_stopping
         self._backoff = Backoff(random)
         refused = counters.index("events_refused_total")
@@ -85,7 +90,16 @@ class Session:
 
     async def _stay_connected(self) -> None:
         while not self._stopping.is_set():
-            connection = Connection(self._protocol, self._publisher, self._counters, self._speaker, self._log)
+            connection = Connection(
+                self._protocol,
+                self._publisher,
+                self._liveness,
+                self._counters,
+                self._speaker,
+                self._log,
+                symbols=self._symbols,
+                stale_after_ns=self._stale_after_ns,
+            )
             await self._connect_and_stay(connection)
             if self._stopping.is_set():
                 return
