@@ -18,7 +18,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from feeds.liveness import Liveness, Remedy
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
-from logs import Log
+from observability.logs import Log
 from shm.counters import CounterTable
 from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 

@@ -11,8 +11,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from venues.paradex import sbe
-from venues.paradex.payload import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json
-from venues.paradex.payload import Sequence as SequenceNumber
+from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json
+from venues.paradex.messages import Sequence as SequenceNumber
 
 # Of a bbo, in SBE's order: unix_us, sequence, bid_e8, bid_size_e8, ask_e8, ask_size_e8. A side is
 # empty where a number is zero, or SBE's null. A bare tuple: it is what ``struct`` hands over, and
