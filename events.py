@@ -324,6 +324,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "what became of an order of an earlier life, which may not have told it",
             f"{_ORDER} {_FATE}",
         ),
+        "hold_exceeded": Event(
+            "warning",
+            "held for max_hold_s and a leg has no price: the executor closes both; who priced each leg",
+            "pair held_s limit_s priced_by",
+            flood_by=("pair",),
+        ),
         "order_retry": Event(
             "warning",
             "a leg known dead is tried again; attempt and limit",

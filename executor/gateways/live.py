@@ -36,10 +36,12 @@ from venues.contract import (
     Position,
     PrivateEvent,
     StreamReady,
+    Touch,
     Trading,
     TransportError,
     VenueError,
 )
+from venues.registry import venue_module
 from venues.rest_client import perform
 
 REST_TIMEOUT_S = 5.0
@@ -293,6 +295,9 @@ class LiveGateway:
     async def query_margin(self) -> tuple[Account, list[Position]]:
         account = await self._perform(self._trading.query_account(unix_ms()))
         return account, await self._perform(self._trading.query_positions(unix_ms()))
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        return await self._perform(venue_module(self.venue).fetch_touch(instrument.symbol))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         self.budget.spend(time.monotonic_ns())
