@@ -328,7 +328,6 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "warning",
             "held for max_hold_s and a leg has no price: the executor closes both; who priced each leg",
             "pair held_s limit_s priced_by",
-            flood_by=("pair",),
         ),
         "order_retry": Event(
             "warning",

@@ -35,9 +35,11 @@ class SimulatorConfig:
     faults: tuple[AnyScript, ...] = ()  # begin once all venues answer
 
     def market(self) -> MarketSource:
-        """The market of this run, from its beginning."""
+        """The market of this run, from its beginning. Raises RecordingDamaged."""
         if self.source == "recorded":
-            return RecordedMarket(start_s=self.start_s)
+            recorded = RecordedMarket(start_s=self.start_s)
+            recorded.check()
+            return recorded
         return SyntheticMarket(self.seed)
 
     def instrument(self, listed: SimInstrument) -> SimInstrument:
