@@ -15,10 +15,10 @@ from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from events.market_data import BookInvalid, FeedLive, FrameRefused, QuoteStale
 from feeds.liveness import Liveness, Remedy
 from feeds.publisher import Publisher
-from feeds.quiet import Speaker
-from observability.logs import Log
+from observability.logs import Reporter
 from shm.counters import CounterTable
 from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 
@@ -45,8 +45,7 @@ class Connection(WSListener):
         publisher: Publisher,
         liveness: Liveness,
         counters: CounterTable,
-        speaker: Speaker,
-        log: Log,
+        reporter: Reporter,
         *,
         symbols: Mapping[int, str],
         stale_after_ns: int,
@@ -57,8 +56,7 @@ class Connection(WSListener):
         self._symbols = symbols
         self._stale_after_ns = stale_after_ns
         self._counters = counters
-        self._speaker = speaker
-        self._log = log
+        self._reporter = reporter
         self._transport: WSTransport | None = None
         self._fragments: list[bytes] = []
         self._is_binary = False
@@ -151,13 +149,14 @@ class Connection(WSListener):
                 continue
             self._publisher.flag_stale(instrument_id)
             symbol = self._symbols[instrument_id]
-            self._speaker.say(
-                self._log.warning,
-                "quote_stale",
-                symbol=symbol,
-                silent_ms=silent_ns / 1_000_000,
-                limit_ms=self._stale_after_ns / 1_000_000,
-                detail=remedy.value,
+            self._reporter.report(
+                QuoteStale(
+                    venue=self._publisher.venue,
+                    symbol=symbol,
+                    silent_ms=silent_ns / 1_000_000,
+                    limit_ms=self._stale_after_ns / 1_000_000,
+                    detail=remedy.value,
+                )
             )
             if remedy is Remedy.RENEW:
                 self._protocol.renew(instrument_id, now_mono_ns)
@@ -220,16 +219,13 @@ class Connection(WSListener):
             self._counters.set(self._connected, 1)
         if not self._publisher.awaited:
             self._is_complete = True
-            self._speaker.say(
-                self._log.info,
-                "feed_live",
-                since_connected_ms=(recv_mono_ns - self.connected_mono_ns) / 1_000_000,
-            )
+            since_ms = (recv_mono_ns - self.connected_mono_ns) / 1_000_000
+            self._reporter.report(FeedLive(venue=self._publisher.venue, since_connected_ms=since_ms))
 
     def _refuse(self, error: FrameError, recv_mono_ns: int) -> None:
         self._counters.add(self._counters.index("bad_frames_total"))
         self._publisher.flag_invalid()
-        self._speaker.say_rarely(self._log.warning, "frame_refused", "unreadable", detail=str(error))
+        self._reporter.report(FrameRefused(venue=self._publisher.venue, kind="unreadable", detail=str(error)))
         self._bad_frames.append(recv_mono_ns)
         window_is_full = len(self._bad_frames) == BAD_FRAMES_MAX
         if window_is_full and recv_mono_ns - self._bad_frames[0] <= BAD_FRAMES_WINDOW_NS:
@@ -239,25 +235,29 @@ class Connection(WSListener):
         # The protocol has marked what it hands over as invalid and queued the frames that mend it.
         for fault in faults:
             if fault.kind is FaultKind.UNREADABLE:
-                self._void(fault.instrument_id, now_mono_ns)
-            else:
-                counters = self._counters
-                counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
-            self._speaker.say_rarely(
-                self._log.warning,
-                "frame_refused" if fault.kind is FaultKind.UNREADABLE else "book_invalid",
-                fault.kind.value,
-                instrument_id=fault.instrument_id,
-                symbol=self._symbols.get(fault.instrument_id, ""),
-                detail=fault.detail,
+                self._void(fault, now_mono_ns)
+                continue
+            counters = self._counters
+            counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
+            self._reporter.report(
+                BookInvalid(
+                    venue=self._publisher.venue,
+                    symbol=self._symbols.get(fault.instrument_id, ""),
+                    kind=fault.kind.value,
+                    instrument_id=fault.instrument_id,
+                    detail=fault.detail,
+                )
             )
 
-    def _void(self, instrument_id: int, recv_mono_ns: int) -> None:
+    def _void(self, fault: FeedFault, recv_mono_ns: int) -> None:
         """A frame about this instrument cannot be read: its prices are void, its subscription lives."""
         self._counters.add(self._counters.index("bad_frames_total"))
-        self._publisher.flag_invalid(instrument_id)
-        self._liveness.hear_unreadable(instrument_id, recv_mono_ns)
+        self._publisher.flag_invalid(fault.instrument_id)
+        self._liveness.hear_unreadable(fault.instrument_id, recv_mono_ns)
         self.last_data_mono_ns = recv_mono_ns
+        venue, symbol = self._publisher.venue, self._symbols[fault.instrument_id]
+        kind = fault.kind.value
+        self._reporter.report(FrameRefused(venue=venue, symbol=symbol, kind=kind, detail=fault.detail))
 
     def _send(self, frames: list[bytes]) -> None:
         assert self._transport is not None

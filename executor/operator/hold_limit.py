@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import Final
 
+from events.positions import HoldExceeded
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.pair.messages import At, FlattenRequested, LegMarket, OperatorResumed
@@ -61,16 +62,17 @@ class HoldLimit:
         self._asking.discard(pair.rules.pair_id)
         if not self._is_due(pair):
             return  # the leg was heard again, or somebody else closes it
-        fields = {
-            "pair": pair.rules.pair,
-            "held_s": round(self._held_ns(pair) / 1e9, 3),
-            "limit_s": self._limit_ns(pair) / 1e9,
-            "priced_by": {
-                f"{item.venue}:{item.symbol}": told
-                for item, (_, told) in zip(pair.rules.instruments, (first, second), strict=True)
-            },
-        }
-        self._desk.reports.log("warning", "hold_exceeded", fields)
+        self._desk.reports.report(
+            HoldExceeded(
+                pair=pair.rules.pair,
+                held_s=round(self._held_ns(pair) / 1e9, 3),
+                limit_s=self._limit_ns(pair) / 1e9,
+                priced_by={
+                    f"{item.venue}:{item.symbol}": source
+                    for item, (_, source) in zip(pair.rules.instruments, (first, second), strict=True)
+                },
+            )
+        )
         at = At(time.monotonic_ns(), (first[0], second[0]))
         self._engine.feed(pair, FlattenRequested(at, MAX_HOLD))
 

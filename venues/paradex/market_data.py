@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts
 from venues.paradex import sbe
-from venues.paradex.hosts import VENUE, Encoding
+from venues.paradex.hosts import NAME, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
@@ -49,7 +49,7 @@ class ParadexMarketData:
     ``schema_version`` is what the service is asked for first; see ``Encoding`` for what follows.
     """
 
-    venue = VENUE
+    venue = NAME
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class ParadexMarketData:
         except PayloadError as error:
             subscription = self._named_in_binary(frame) if is_binary else self._named_in_text(frame)
             if subscription is None:
-                raise FrameError(VENUE, str(error), frame) from None
+                raise FrameError(NAME, str(error), frame) from None
             self._refuse(subscription, str(error), recv_mono_ns)
 
     def renew(self, instrument_id: int, now_mono_ns: int) -> None:

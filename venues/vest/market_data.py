@@ -20,9 +20,8 @@ import msgspec
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts, parse_e8
 from venues.vest.assumptions import PING_INTERVAL_NS, ROUTING_PARAMETER
-from venues.vest.hosts import with_query
+from venues.vest.hosts import NAME, with_query
 from venues.vest.messages import UnixMs, decode
-from venues.vest.responses import VENUE
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
@@ -122,7 +121,7 @@ class VestMarketData:
         generation: Literal["v2", "v3"] = "v2",
         compiled: bool = True,
     ) -> None:
-        self.venue = VENUE
+        self.venue = NAME
         routing = {ROUTING_PARAMETER: "restserver0"} if generation == "v2" else {}
         self._url = with_query(hosts.public_ws_url, {"version": "1.0", **routing})
         self._instrument_ids = {f"{symbol}@depth": number for symbol, number in instruments.items()}
@@ -183,7 +182,7 @@ class VestMarketData:
         except ValueError as error:
             instrument_id = self._named_in(frame)
             if instrument_id is None:
-                raise FrameError(VENUE, str(error), frame) from None
+                raise FrameError(NAME, str(error), frame) from None
             self._faults.append(FeedFault(FaultKind.UNREADABLE, instrument_id, str(error)))
             return
         self._take_control(content, frame)
