@@ -34,7 +34,7 @@ class FeedLive(Event, frozen=True, kw_only=True):
 
 
 class QuoteStale(Event, frozen=True, kw_only=True):
-    """no data within the limit, of one symbol or any: flagged, and asked for anew or the connection replaced"""
+    """no data within the limit, of one symbol or any: flagged; asked for anew, or the connection replaced"""
 
     LEVELS = ("warning",)
     FLOOD_BY = ("venue", "symbol")

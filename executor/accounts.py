@@ -43,6 +43,7 @@ def connect(process: bootstrap.Launch, name: str, listener: Listener, *, may_giv
         tuple(item for item in process.instruments if item.venue == name),
         listener,
         process.reporter,
+        process.clock,
         connections=settings.execution.http_connections,
         answer_limit_s=_ANSWER_LIMITS * settings.execution.reply_timeout_ms / 1_000,
         may_give_up=may_give_up,
