@@ -35,6 +35,8 @@ E8 = 100_000_000
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else has to be told that it exists.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
+# No order that was ever sent, by this or an earlier run under other settings, is valid for longer.
+ORDER_VALIDITY_MS_MAX = 5_000
 PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
 
 
@@ -240,7 +242,8 @@ class ExecutionSettings(Section):
     retry_delay_ms: WhenFlat[Milliseconds] = 100
     reply_timeout_ms: Milliseconds = 800
     query_interval_ms: WhenFlat[Milliseconds] = 250
-    max_naked_ms: WhenFlat[Milliseconds] = 1_500
+    max_naked_ms: WhenFlat[Milliseconds] = 3_000
+    order_validity_ms: Annotated[int, Field(ge=500, le=ORDER_VALIDITY_MS_MAX)] = 1_000
     on_single_leg: WhenFlat[Literal["auto", "complete", "unwind"]] = "auto"
     drift_max_lots: WhenFlat[Annotated[int, Field(ge=0, le=1_000_000)]] = 1
     drift_max_bps: WhenFlat[Annotated[float, Field(ge=0, le=1_000)]] = 10.0

@@ -65,7 +65,8 @@ RENEW_MS: Final = 60_000
 SCHEDULE_CANCEL_VOLUME_E8: Final = 1_000_000 * E8
 SCHEDULE_CANCEL_AFTER_MS: Final = 3 * RENEW_MS
 
-# The way to the venue and its clock: an order stops being sendable this long before its expiresAfter.
+# The way to the venue and its clock: an order stops being sendable this long before its expiresAfter, or
+# when half of its validity is over, if that is less.
 SEND_MARGIN_MS: Final = 500
 
 # Uncertain: since when fills of an order are looked for, against clocks that differ between its servers.

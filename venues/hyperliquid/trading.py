@@ -106,8 +106,8 @@ class HyperliquidTrading:
     def __init__(
         self, hosts: VenueHosts, credentials: HyperliquidCredentials, *, recv_window_ms: int = 5_000
     ) -> None:
-        if recv_window_ms <= SEND_MARGIN_MS:
-            raise ValueError(f"{NAME}: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
+        if recv_window_ms <= 0:
+            raise ValueError(f"{NAME}: recv_window_ms {recv_window_ms} must be above 0")
         self._ws_url = hosts.private_ws_url
         self._recv_window_ms = recv_window_ms
         self._session = Session(hosts, credentials)
@@ -299,7 +299,8 @@ class HyperliquidTrading:
         number = request.client_order_id
         self._sent.add(number, Sent.of(request, nonce))
         frame = {"method": "post", "id": number, "request": {"type": "action", "payload": signed}}
-        return SignedOrder(request, orjson.dumps(frame), expires_unix_ms - SEND_MARGIN_MS)
+        margin_ms = min(SEND_MARGIN_MS, self._recv_window_ms // 2)
+        return SignedOrder(request, orjson.dumps(frame), expires_unix_ms - margin_ms)
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
         """The same signed action as a request: by whichever road it comes, it is executed at most once."""

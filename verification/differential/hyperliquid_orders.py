@@ -33,7 +33,7 @@ def cases(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
         asset = dice.choice([0, 1, 127, 128, 255, 256, dice.randrange(300)])
         trading = _trading(key, vault, asset, is_mainnet=is_mainnet)
         request = _order(dice)
-        now_unix_ms = dice.choice([0, 1, 127, 1_790_000_000_123, dice.randrange(2**53)])
+        now_unix_ms = dice.choice([1, 127, 128, 65_536, 1_790_000_000_123, dice.randrange(1, 2**53)])
         wire = trading.sign_create(request, now_unix_ms).wire
         assert isinstance(wire, bytes)
         yield {

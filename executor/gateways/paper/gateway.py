@@ -19,7 +19,7 @@ from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_o
 from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
-from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
+from executor.pair.config import taker_fee_bps
 from observability.logs import Reporter
 from runtime import bootstrap
 from runtime.clock import Clock, unix_ms
@@ -78,6 +78,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         time_in_force=registry.venue(venue).taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
+        validity_ms=settings.execution.order_validity_ms,
     )
 
 
@@ -110,8 +111,11 @@ class PaperGateway:
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
         seed: int,
+        validity_ms: int,
     ) -> None:
         self.venue = venue
+        self._validity_ms = validity_ms
+        self._travel_ms = validity_ms // 2  # left for the way there when an order is written
         self.time_in_force = time_in_force
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
@@ -166,7 +170,7 @@ class PaperGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         """There is nothing to render; the numbers are checked as a venue's protocol checks them."""
         check_grid(request)
-        return ReadyOrder(request, b"", unix_ms(self._clock) + ORDER_LIFE_MS)
+        return ReadyOrder(request, b"", unix_ms(self._clock) + self._validity_ms - self._travel_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_open:
@@ -176,7 +180,9 @@ class PaperGateway:
     def _arrived(self, order: ReadyOrder) -> None:
         now_unix_ms = unix_ms(self._clock)
         ended = self._virtual.execute(
-            order.request, valid_until_unix_ms=order.valid_until_unix_ms, now_unix_ms=now_unix_ms
+            order.request,
+            valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
+            now_unix_ms=now_unix_ms,
         )
         if isinstance(ended, Refused):
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)

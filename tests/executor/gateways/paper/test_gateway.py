@@ -125,7 +125,8 @@ async def test_paper_and_a_venue_tell_the_same_story(tmp_path: Path) -> None:
 async def test_an_order_meets_the_book_that_stands_when_it_arrives(tmp_path: Path) -> None:
     """Sent at 50 001, it finds 50 010 and its limit allows that: what latency costs."""
     slow = {**QUICK, "latency_ms": 400.0}
-    async with a_paper_world(tmp_path, latency=slow, execution__reply_timeout_ms=2_000.0) as world:
+    timings = {"execution__reply_timeout_ms": 2_000.0, "execution__order_validity_ms": 5_000}
+    async with a_paper_world(tmp_path, latency=slow, **timings) as world:
         await world.start()
         world.enter()
         # The counter is in shared memory: no log line could be read this soon on a busy machine.
@@ -152,6 +153,7 @@ async def test_a_leg_that_finds_too_little_is_mended_by_the_same_machine(tmp_pat
     """Paradex fills a part: the pair is naked, and ends with both legs equal."""
     slow = {**QUICK, "latency_ms": 400.0}
     timings = {"execution__retry_delay_ms": 10.0, "execution__reply_timeout_ms": 2_000.0}
+    timings["execution__order_validity_ms"] = 5_000
     async with a_paper_world(tmp_path, latency=slow, **timings) as world:
         await world.start()
         world.enter()
@@ -170,6 +172,7 @@ async def test_an_executor_killed_in_mid_trade_finds_its_virtual_positions_again
     # "arrived": the fill is on record and its answer still on the way.
     latency = {**QUICK, "latency_ms": 600.0} if moment == "arrived" else QUICK
     timeouts = {"execution__reply_timeout_ms": 3_000.0, "execution__query_interval_ms": 100.0}
+    timeouts["execution__order_validity_ms"] = 5_000
     async with a_paper_world(tmp_path, latency=latency, **timeouts) as world:
         await world.start()
         world.enter()
