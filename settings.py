@@ -35,12 +35,9 @@ E8 = 100_000_000
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else has to be told that it exists.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
-<<<<<<< HEAD
 _PATIENT = {"alerts": 10}  # who waits for everybody else unless ``runtime.nice`` says otherwise
-=======
 # No order that was ever sent, by this or an earlier run under other settings, is valid for longer.
 ORDER_VALIDITY_MS_MAX = 5_000
->>>>>>> main
 PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
 
 
