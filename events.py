@@ -313,6 +313,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "no answer in time: the order is in doubt and will be asked for",
             f"{_ORDER} {_FATE}",
         ),
+        "answer_disowned": Event(
+            "warning",
+            "what a venue said under an order's name is about another: not believed, asked for by our own id",
+            f"{_ORDER} size_e8 venue_order_id named_order_id named_side named_size_e8",
+            flood_by=("pair", "leg"),
+        ),
         "leg_resolved": Event(
             "info",
             "the venue's answer ended the doubt",
@@ -394,7 +400,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "halted": Event(
             "error",
             "a pair needs the operator; exact exposure, and again whenever it has changed",
-            f"pair trade_id reason {_EXPOSURE}",
+            f"pair trade_id reason {_EXPOSURE} venue_positions_e8",
         ),
         "reconcile_diff": Event(
             "warning error",

@@ -270,7 +270,7 @@ class LiveGateway:
                 self._listener.on_told(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
-        if ack.outcome is Outcome.REFUSED and ack.retry_after_ms is not None:
+        if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:
             self.budget.refused(ack.retry_after_ms, recv_mono_ns)
 
     def _on_bad_frame(self, error: FrameError) -> None:

@@ -60,12 +60,14 @@ from executor.pair.messages import (
 from executor.pair.order import (
     DOUBTFUL,
     ENDED,
+    Order,
     OrderState,
     after_ack,
     after_fill,
     after_not_sent,
     after_told,
     after_unknown,
+    is_about,
     moved,
 )
 from executor.pair.reconcile import (
@@ -93,7 +95,7 @@ from executor.pair.state import (
     Plan,
     is_flat,
 )
-from executor.pair.transition import Transition
+from executor.pair.transition import Transition, open_refusals
 from venues.contract import OrderStatus
 
 
@@ -123,6 +125,7 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
 def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
     """The second half: everything that is only asked and told. Not one more order."""
     _remember_touches(transition)
+    _ask_about_refusals(transition)
     read_positions_when_due(transition)
     tell(transition)
     return transition.state, [*transition.sends, *transition.others]
@@ -131,7 +134,8 @@ def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
 def due_mono_ns(rules: PairRules, state: PairState) -> int:
     """When the next ``Tick`` is due at the latest."""
     due = [state.next_read_mono_ns]
-    due.extend(order.due_mono_ns for leg in state.legs for order in leg.live)
+    for leg in state.legs:
+        due.extend(order.due_mono_ns for order in (*leg.live, *open_refusals(rules, leg)))
     if state.plan in (Plan.COMPLETE, Plan.UNWIND, Plan.EXIT) and not has_live_order(state):
         due.append(next_try_mono_ns(rules, state))
     if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
@@ -226,6 +230,9 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
         if event.filled_e8 != 0 and event.status is not OrderStatus.REJECTED:
             transition.doubt_position(leg_of(event.client_order_id))
         return
+    if not is_about(order, event, transition.rules.instruments[order.leg].instrument_id):
+        _disown(transition, order, event)
+        return
     new = after_told(
         order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
@@ -250,17 +257,42 @@ def _on_fill_told(transition: Transition, event: FillTold) -> None:
 
 
 def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
-    if event.told is not None:
+    order = transition.find(event.client_order_id)
+    if event.told is not None and event.told.client_order_id == event.client_order_id:
         _on_order_told(transition, event.told)
         return
-    order = transition.find(event.client_order_id)
-    if order is None or order.state in ENDED:
+    if order is None or (order.state in ENDED and not order.is_refused):
+        return
+    if event.told is not None:
+        _disown(transition, order, event.told)
+        return
+    if event.is_by_venue_id:  # which may never have been its own: asked by our name, it counts
+        transition.put(order, replace(order, venue_order_id="", due_mono_ns=transition.now_mono_ns))
         return
     new = after_unknown(
         order, asked_mono_ns=event.asked_mono_ns, spacing_ns=transition.rules.query_interval_ns
     )
     transition.put(order, new)
     believe_reads(transition, order.leg)
+
+
+def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
+    """What the venue says under an order's name is about another: believe nothing of it, forget the venue's
+    id, which may be that other's, and ask by our own."""
+    facts = {
+        "venue_order_id": told.venue_order_id,
+        "named_order_id": told.client_order_id,
+        "named_side": told.side.name if told.side else None,
+        "named_size_e8": told.size_e8,
+    }
+    transition.log_order("warning", "answer_disowned", order, size_e8=order.size_e8, **facts)
+    new = order
+    if order.venue_order_id:
+        new = replace(order, venue_order_id="", due_mono_ns=transition.now_mono_ns)
+    if order.state in (OrderState.SENT, OrderState.OPEN):
+        new = moved(new, OrderState.IN_DOUBT, transition.now_mono_ns)
+    transition.put(order, new)
+    transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position tells
 
 
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
@@ -280,12 +312,25 @@ def _ask_the_silent(transition: Transition) -> None:
             new = moved(order, OrderState.IN_DOUBT, now_mono_ns)
             if order.state is OrderState.OPEN:
                 transition.cancel(order)  # what takes at once or not at all has no business being open
-        spacing_ns = rules.query_interval_ns << min(max(new.questions - rules.unknown_answers_min, 0), 3)
-        new = replace(new, questions=new.questions + 1, due_mono_ns=now_mono_ns + spacing_ns)
-        transition.put(order, new)
-        transition.query(new)
+        _ask_about(transition, order, new)
         if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and transition.state.halt is Halt.NONE:
             halt(transition, Halt.IN_DOUBT)
+
+
+def _ask_about(transition: Transition, order: Order, new: Order) -> None:
+    """Ask the venue about an order, and again a while later."""
+    rules = transition.rules
+    spacing_ns = rules.query_interval_ns << min(max(new.questions - rules.unknown_answers_min, 0), 3)
+    new = replace(new, questions=new.questions + 1, due_mono_ns=transition.now_mono_ns + spacing_ns)
+    transition.put(order, new)
+    transition.query(new)
+
+
+def _ask_about_refusals(transition: Transition) -> None:
+    """An answer that refuses may have been meant for another order: it is asked for by its name."""
+    for order in transition.open_refusals():
+        if transition.now_mono_ns >= order.due_mono_ns:
+            _ask_about(transition, order, order)
 
 
 # ------------------------------------------------------------------------------- time and streams

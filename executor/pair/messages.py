@@ -91,7 +91,10 @@ class Acked(NamedTuple):
 
 
 class OrderTold(NamedTuple):
-    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``."""
+    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``.
+
+    The id is the order's that the venue names; whether what it says of it fits is the machine's to see.
+    """
 
     at: At
     client_order_id: int
@@ -101,6 +104,9 @@ class OrderTold(NamedTuple):
     fee_e8: int | None = None  # cumulative, positive = paid
     reason: str = ""
     venue_order_id: str = ""
+    instrument_id: int = -1  # -1, None: the venue does not say
+    side: Side | None = None
+    size_e8: int | None = None
 
 
 class FillTold(NamedTuple):
@@ -122,6 +128,7 @@ class QueryAnswered(NamedTuple):
     client_order_id: int
     asked_mono_ns: int  # when the request left
     told: OrderTold | None  # None: the venue does not know the order *now*
+    is_by_venue_id: bool = False  # it was asked for by the id that the venue is believed to have given it
 
 
 class PositionRead(NamedTuple):

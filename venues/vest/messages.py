@@ -174,6 +174,7 @@ def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
         reason=describe(row.code) if row.code is not None else "",
         venue_unix_ns=unix_ms * _NS_PER_MS,
         funding_e8=report_e8(row.settled_funding),
+        side=None if row.is_buy is None else Side.BUY if row.is_buy else Side.SELL,
     )
 
 
