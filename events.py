@@ -57,6 +57,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "instrument_id venue symbol base tick_e8 lot_e8 min_size_e8 min_notional_e8 max_size_e8 "
             "price_decimals size_decimals taker_fee_bps is_trading significant_figures",
         ),
+        "instrument_changed": Event(
+            "warning",
+            "a venue changed what prices and sizes it takes: what was and what is; orders follow at once",
+            "venue symbol was now",
+        ),
         "process_started": Event(
             "info",
             "a process runs its loop",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from executor.desk import Desk, Pair
+from executor.orders.venue_ids import VenueIds
 from executor.pair.messages import (
     Acked,
     At,
@@ -19,7 +20,6 @@ from executor.pair.messages import (
     StreamLost,
 )
 from executor.pair.order import is_fill_of
-from executor.venue_ids import VenueIds
 from venues.contract import (
     Account,
     Fill,
@@ -254,10 +254,18 @@ def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:
         update.instrument_id,
         update.side,
         update.size_e8,
+        update.is_of_grid,
     )
 
 
 def acked(at: At, ack: OrderAck) -> Acked:
     return Acked(
-        at, ack.client_order_id, ack.outcome, ack.venue_order_id, ack.code, ack.text, ack.retry_after_ms
+        at,
+        ack.client_order_id,
+        ack.outcome,
+        ack.venue_order_id,
+        ack.code,
+        ack.text,
+        ack.retry_after_ms,
+        ack.is_of_grid,
     )

@@ -185,6 +185,7 @@ class OrderUpdate(NamedTuple):
     # Settled by what it filled, positive = received; None when the venue does not say.
     funding_e8: int | None = None
     side: Side | None = None  # None where the message does not say
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class Fill(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from executor.pair.messages import Event, PositionRead, QueryAnswered
+from executor.pair.messages import Event, GridRead, PositionRead, QueryAnswered
 from executor.pair.order import Order
 from executor.pair.state import Book, Leg, PairRules, Trade
 from shm.records import PairPhase
@@ -56,6 +56,7 @@ SCENARIOS: dict[str, Budget] = {
     "an answer that names an order of before, and the order lost": Budget(
         crossed=1, lost_on_wire=1, delays=0
     ),
+    "an order rejected for its grid": Budget(grid_refusals=1, entries=2, delays=1, exits=0),
     "amounts not told": Budget(uncounted=1, partials=1, empties=1, delays=0, exits=0),
     "an order lost on the wire, a partial fill": Budget(lost_on_wire=1, partials=1, delays=0, exits=0),
     "an order that stays open until it fills or is cancelled": Budget(rests=1, empties=1, delays=0, exits=0),
@@ -274,6 +275,7 @@ def canonical(world: World) -> Hashable:
             if order.is_on_wire or order.send.client_order_id in matters or world.budget.crossed
         ),
         frozenset(Counter(_of_mail(event, now_mono_ns) for event in world.mail).items()),
+        world.grids,
         world.is_meddled,
         world.budget,
     )
@@ -334,7 +336,7 @@ def _of_trade(trade: Trade | None) -> Hashable:
 
 
 def _of_mail(event: Event, now_mono_ns: int) -> Event:
-    if isinstance(event, PositionRead | QueryAnswered):
+    if isinstance(event, PositionRead | QueryAnswered | GridRead):
         return event._replace(asked_mono_ns=_age(event.asked_mono_ns, now_mono_ns))
     return event
 

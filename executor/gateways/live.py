@@ -290,6 +290,10 @@ class LiveGateway:
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
 
+    async def query_instruments(self) -> list[Instrument]:
+        wanted = {item.symbol: item.instrument_id for item in self._instruments}
+        return await self._perform(self._trading.fetch_instruments(wanted))
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         account = await self._perform(self._trading.query_account(unix_ms()))
         return account, await self._perform(self._trading.query_positions(unix_ms()))

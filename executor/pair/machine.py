@@ -47,10 +47,12 @@ from executor.pair.messages import (
     Exit,
     FillTold,
     FlattenRequested,
+    GridRead,
     OperatorResumed,
     OrderTold,
     PositionRead,
     QueryAnswered,
+    ReadGrid,
     Restarted,
     SendFailed,
     StreamBack,
@@ -96,7 +98,7 @@ from executor.pair.state import (
     is_flat,
 )
 from executor.pair.transition import Transition, open_refusals
-from venues.contract import OrderStatus
+from venues.contract import OrderStatus, Outcome
 
 
 def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, list[Command]]:
@@ -126,6 +128,7 @@ def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
     """The second half: everything that is only asked and told. Not one more order."""
     _remember_touches(transition)
     _ask_about_refusals(transition)
+    _ask_about_grids(transition)
     read_positions_when_due(transition)
     tell(transition)
     return transition.state, [*transition.sends, *transition.others]
@@ -136,6 +139,8 @@ def due_mono_ns(rules: PairRules, state: PairState) -> int:
     due = [state.next_read_mono_ns]
     for leg in state.legs:
         due.extend(order.due_mono_ns for order in (*leg.live, *open_refusals(rules, leg)))
+        if leg.grid_doubted_mono_ns:
+            due.append(leg.next_grid_mono_ns)
     if state.plan in (Plan.COMPLETE, Plan.UNWIND, Plan.EXIT) and not has_live_order(state):
         due.append(next_try_mono_ns(rules, state))
     if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
@@ -220,6 +225,8 @@ def _on_acked(transition: Transition, event: Acked) -> None:
     new = after_ack(
         new, event.outcome, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
+    if event.is_of_grid and event.outcome is Outcome.REFUSED:
+        _doubt_grid(transition, order.leg)
     transition.put(order, new, code=event.code, text=event.text)
 
 
@@ -236,6 +243,8 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
     new = after_told(
         order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
+    if event.is_of_grid and event.status is OrderStatus.REJECTED:
+        _doubt_grid(transition, order.leg)
     own_late_close(transition, order, new)
     transition.put(order, new, reason=event.reason)
     if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
@@ -293,6 +302,27 @@ def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
         new = moved(new, OrderState.IN_DOUBT, transition.now_mono_ns)
     transition.put(order, new)
     transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position tells
+
+
+def _doubt_grid(transition: Transition, leg: int) -> None:
+    """A venue did not like a price or a size: what it takes by now is asked for before anything is opened."""
+    now_mono_ns = transition.now_mono_ns
+    doubted_mono_ns = transition.state.legs[leg].grid_doubted_mono_ns or now_mono_ns
+    transition.change_leg(leg, grid_doubted_mono_ns=doubted_mono_ns, next_grid_mono_ns=now_mono_ns)
+
+
+def _on_grid_read(transition: Transition, event: GridRead) -> None:
+    if event.asked_mono_ns >= transition.state.legs[event.leg].grid_doubted_mono_ns:
+        transition.change_leg(event.leg, grid_doubted_mono_ns=0)
+
+
+def _ask_about_grids(transition: Transition) -> None:
+    """Until the venue has said what it takes, which a read that failed does not."""
+    for number, leg in enumerate(transition.state.legs):
+        if leg.grid_doubted_mono_ns and transition.now_mono_ns >= leg.next_grid_mono_ns:
+            next_mono_ns = transition.now_mono_ns + 2 * transition.rules.query_interval_ns
+            transition.change_leg(number, next_grid_mono_ns=next_mono_ns)
+            transition.others.append(ReadGrid(number))
 
 
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
@@ -383,6 +413,7 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     FillTold: _on_fill_told,
     QueryAnswered: _on_query_answered,
     PositionRead: on_position_read,
+    GridRead: _on_grid_read,
     SendFailed: _on_send_failed,
     Tick: _pass_time,
     Restarted: _on_restarted,

@@ -87,6 +87,7 @@ class Acked(NamedTuple):
     code: str = ""
     text: str = ""
     retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as is known
     is_cancel: bool = False  # the answer to a Cancel; never changes what the order itself is
 
 
@@ -107,6 +108,7 @@ class OrderTold(NamedTuple):
     instrument_id: int = -1  # -1, None: the venue does not say
     side: Side | None = None
     size_e8: int | None = None
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class FillTold(NamedTuple):
@@ -141,6 +143,14 @@ class PositionRead(NamedTuple):
     leg: int
     size_e8: int  # signed
     asked_mono_ns: int  # when the request left: reads asked before the last change count nothing
+
+
+class GridRead(NamedTuple):
+    """The venue has said what the leg's prices and sizes must be, and the rules of this step are by it."""
+
+    at: At
+    leg: int
+    asked_mono_ns: int  # when the request left
 
 
 class SendFailed(NamedTuple):
@@ -219,6 +229,7 @@ Event = (
     | FillTold
     | QueryAnswered
     | PositionRead
+    | GridRead
     | SendFailed
     | Tick
     | Restarted
@@ -275,6 +286,12 @@ class ReadPositions(NamedTuple):
     """Ask both venues for the pair's positions; answer with one ``PositionRead`` per leg."""
 
 
+class ReadGrid(NamedTuple):
+    """Ask the leg's venue for its contract's grid; answer with ``GridRead``, the rules renewed before it."""
+
+    leg: int
+
+
 class Log(NamedTuple):
     """One line for ``logs``: event is in ``events.EVENTS``, fields are plain values.
 
@@ -293,4 +310,4 @@ class Publish(NamedTuple):
     view: PairView
 
 
-Command = Send | Cancel | Query | ReadPositions | Log | Publish
+Command = Send | Cancel | Query | ReadPositions | ReadGrid | Log | Publish

@@ -31,7 +31,7 @@ from executor.pair.state import (
     shrinking_side,
     sign,
 )
-from executor.pair.transition import Transition, has_closed_nothing, leg_is_ready
+from executor.pair.transition import Transition, has_closed_nothing, is_grid_known, leg_is_ready
 from venues.contract import E8, Side
 
 _PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
@@ -228,7 +228,11 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
         wait_ns = 0
     due_mono_ns = state.settled_mono_ns + wait_ns
     for number in _legs_to_trade(rules, state):
-        due_mono_ns = max(due_mono_ns, state.legs[number].not_before_mono_ns)
+        leg = state.legs[number]
+        due_mono_ns = max(due_mono_ns, leg.not_before_mono_ns)
+        if not is_grid_known(leg):
+            # The same price would be refused again. Should the venue not say what it takes, it is tried.
+            due_mono_ns = max(due_mono_ns, leg.grid_doubted_mono_ns + rules.max_naked_ns)
     if state.unverified_mono_ns:
         # Reduce-only orders cannot make an unconfirmed position worse, so this wait is bounded.
         due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)

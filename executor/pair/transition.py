@@ -307,8 +307,15 @@ def is_reducing(purpose: Purpose) -> bool:
 
 
 def leg_is_ready(rules: PairRules, leg: Leg) -> bool:
-    """Whether what happens on the leg is heard, its position confirmed, and nothing on its way to it."""
-    return leg.is_stream_up and leg.is_verified and not leg.is_to_confirm and not open_refusals(rules, leg)
+    """Whether what happens on the leg is heard, its position confirmed, its grid known, and nothing on its
+    way to it."""
+    is_confirmed = leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
+    return is_confirmed and is_grid_known(leg) and not open_refusals(rules, leg)
+
+
+def is_grid_known(leg: Leg) -> bool:
+    """Whether the venue has not complained of a price or a size since it said what it takes."""
+    return not leg.grid_doubted_mono_ns
 
 
 def open_refusals(rules: PairRules, leg: Leg) -> list[Order]:

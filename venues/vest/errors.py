@@ -161,6 +161,12 @@ def close_action(close_code: int) -> CloseAction:
     return CLOSE_ACTIONS.get(close_code, CloseAction.RECONNECT)
 
 
+def is_of_grid(code: int | None) -> bool:
+    """Whether the venue did not like the steps or bounds of an order's price or size."""
+    known = VENUE_CODES.get(code) if code is not None else None
+    return known is not None and known.is_of_grid
+
+
 def describe(code: int) -> str:
     """Return the code with its documented name, as in ``3001 PRICE_CHECK_FAILED``."""
     known = VENUE_CODES.get(code)

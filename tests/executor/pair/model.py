@@ -27,6 +27,7 @@ from executor.pair.messages import (
     Event,
     Exit,
     FillTold,
+    GridRead,
     LegMarket,
     Log,
     OrderTold,
@@ -34,6 +35,7 @@ from executor.pair.messages import (
     Purpose,
     Query,
     QueryAnswered,
+    ReadGrid,
     ReadPositions,
     Restarted,
     Send,
@@ -152,6 +154,7 @@ class Budget(NamedTuple):
     disconnects: int = 0  # a private stream breaks: what its venue tells meanwhile is lost
     outsiders: int = 0  # a position is closed by somebody else, wholly or in part
     strangers: int = 0  # somebody else trades on our account; half of the time it is told
+    grid_refusals: int = 0  # rejected for its price or size; the venue's grid may be read at last
     crossed: int = 0  # the answer to a create names the venue's id of an earlier order
     too_late: int = 0  # an order comes into being after its validity has ended
     delays: int = 99  # time passes though something is under way
@@ -174,6 +177,7 @@ class World(NamedTuple):
     direction: int = 1
     signals: int = 0
     streams: tuple[bool, bool] = (True, True)
+    grids: tuple[bool, bool] = (True, True)  # whether the machine has been shown each leg's since it changed
     is_meddled: bool = False  # positions are not what our own orders made, or were made when none could be
 
 
@@ -280,6 +284,8 @@ def _fates(world: World, index: int) -> Iterator[Move]:
             yield Move("fill_nothing", index, "uncounted")
     if budget.refusals:
         yield Move("refuse", index)
+    if budget.grid_refusals:
+        yield Move("refuse_grid", index)
     if budget.false_refusals and not order.is_called_refused:
         yield Move("call_refused", index, "before it executes")
         yield Move("call_refused", index, "executed")
@@ -390,6 +396,10 @@ def _decide_order(world: World, move: Move) -> World:
             world = _spend(world, "refusals")
             status = OrderStatus.REJECTED
             told = (refused,)
+        case "refuse_grid":
+            world = _spend(world, "grid_refusals")._replace(grids=_with(world.grids, send.leg, False))
+            status = OrderStatus.REJECTED
+            told = (OrderTold(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
         case "vanish":
             return _without_order(_spend(world, "lost_on_wire"), move.number)
         case "expire":
@@ -480,6 +490,8 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
             world = world._replace(streams=(streams[0], streams[1]))
         case Restarted():
             world = world._replace(streams=(False, False))
+        case GridRead():
+            world = world._replace(grids=_with(world.grids, event.leg, True))
     transition = decide(world.rules, before, event)
     journalled = transition.state  # what stands in the journal while the batch is written
     state, commands = conclude(transition)
@@ -502,6 +514,9 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
                 world = _answer_query(world, command)
             case Cancel() if sends_left is None:
                 world = _take_cancel(world, command)
+            case ReadGrid() if sends_left is None:
+                read = GridRead(_NOW, command.leg, world.now_mono_ns)
+                world = world._replace(mail=(*(event for event in world.mail if event[:2] != read[:2]), read))
             case ReadPositions() if sends_left is None:
                 world = _answer_positions(world)
     return world
@@ -669,6 +684,8 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
             raise Broken(f"{send} closes more than {held_e8}")
         if send.purpose is Purpose.ENTRY and state.legs[0].position_e8 + state.legs[1].position_e8:
             raise Broken(f"{send} opens on a naked pair")
+        if not send.reduce_only and not world.grids[send.leg]:
+            raise Broken(f"{send} opens on a grid that its venue has refused")
         if not send.reduce_only and state.halt is not Halt.NONE:
             raise Broken(f"{send} opens while halted")
     if len({send.leg for send in sends}) != len(sends):
@@ -746,6 +763,10 @@ def _with_order(world: World, index: int, order: VenueOrder) -> World:
 def _with_position(world: World, leg: int, position_e8: int) -> World:
     first_e8, second_e8 = world.positions_e8
     return world._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
+
+
+def _with(both: tuple[bool, bool], leg: int, value: bool) -> tuple[bool, bool]:
+    return (value, both[1]) if leg == 0 else (both[0], value)
 
 
 def _layers(world: World) -> int:

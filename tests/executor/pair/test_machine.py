@@ -12,13 +12,17 @@ from executor.pair.messages import (
     Acked,
     EntriesAllowed,
     EntriesStopped,
+    Event,
     FlattenRequested,
+    GridRead,
     LegMarket,
     OperatorResumed,
     OrderTold,
     Purpose,
     QueryAnswered,
+    ReadGrid,
     Restarted,
+    Send,
     SendFailed,
     StreamBack,
     StreamLost,
@@ -726,6 +730,62 @@ def test_an_unknown_venue_id_is_no_denial_of_the_order() -> None:
     (order,) = pair.state.legs[0].live
     assert (order.unknown_answers, order.venue_order_id) == (0, "")
     assert [query.venue_order_id for query in pair.queries()] == [""]
+
+
+def _grid_read(pair: Pair, leg: int) -> list[Send]:
+    return pair.feed(GridRead(pair.at, leg, pair.now_mono_ns))
+
+
+@pytest.mark.parametrize("is_by_answer", [True, False])
+def test_an_order_refused_for_its_grid_has_it_read_and_is_tried_on_the_new_one(is_by_answer: bool) -> None:
+    """By the answer to its create, or by the venue's event about it."""
+    pair = Pair().hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    refused: Event = Acked(pair.at, second.client_order_id, Outcome.REFUSED, is_of_grid=True)
+    if not is_by_answer:
+        refused = OrderTold(pair.at, second.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True)
+    assert not pair.feed(refused)
+    assert [command for command in pair.commands if isinstance(command, ReadGrid)] == [ReadGrid(1)]
+    assert not pair.wait(300)  # the same again would be refused again
+
+    coarse = an_instrument(1, tick_e8=E8)
+    pair.rules = pair.rules._replace(instruments=(pair.rules.instruments[0], coarse))
+    (again,) = _grid_read(pair, 1) or pair.wait(1)
+
+    assert (again.leg, again.limit_price_e8 % E8, again.reduce_only) == (1, 0, True)
+
+
+def test_a_grid_that_cannot_be_read_is_asked_for_again_and_does_not_hold_up_a_leg_for_ever() -> None:
+    """Past max_naked_ms the try is made all the same: the refusal may have had another reason."""
+    pair = Pair().hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    pair.feed(Acked(pair.at, second.client_order_id, Outcome.REFUSED, is_of_grid=True))
+
+    assert not pair.wait(1_400)
+    assert sum(isinstance(command, ReadGrid) for command in pair.commands) >= 2
+    (again,) = pair.wait(200)
+
+    assert (again.leg, again.reduce_only) == (1, True)
+
+
+def test_nothing_is_opened_until_the_grid_is_known() -> None:
+    """A read that was asked for before the refusal may show the grid of before."""
+    pair = Pair()
+    first, second = pair.enter()
+    asked_mono_ns = pair.now_mono_ns
+    pair.wait(10)
+    for send in (first, second):
+        pair.feed(OrderTold(pair.at, send.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True))
+    for leg in (0, 1):
+        pair.feed(GridRead(pair.at, leg, asked_mono_ns))
+    assert not pair.enter()
+
+    for leg in (0, 1):
+        _grid_read(pair, leg)
+
+    assert len(pair.enter()) == 2
 
 
 def test_a_halt_reports_what_the_venues_show_beside_what_we_know() -> None:

@@ -143,6 +143,12 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "nothing is opened on a grid that its venue has refused",
+        ((transition, "is_grid_known", _always),),
+        Budget(grid_refusals=1, empties=1, entries=2, delays=0, exits=0),
+        prefix=(Move("enter"), Move("refuse_grid", 0), Move("fill_nothing", 1)),
+    ),
+    Mutant(
         "what shrinks is reduce-only",
         ((transition, "is_reducing", _never),),
         Budget(delays=0),
