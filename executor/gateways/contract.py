@@ -19,6 +19,7 @@ from venues.contract import (
     OrderUpdate,
     Position,
     TimeInForce,
+    Touch,
 )
 
 
@@ -107,6 +108,9 @@ class OrderGateway(Protocol):
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
         """The margin account and what is held. Raises as above."""
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """Best bid and ask without the feed. Raises as above."""
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Ask for a cancel. Raises as above."""
