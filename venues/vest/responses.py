@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from observability.redaction import redact
 from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
 from venues.vest.assumptions import RETRY_AFTER_MS
 from venues.vest.errors import RATE_LIMITED, VENUE_CODES, Request, Verdict
@@ -52,7 +53,7 @@ def refusal_in(response: HttpResponse, request: Request) -> Refusal | None:
         return None
     known = VENUE_CODES.get(code) if type(code) is int else None
     if known is None or request not in known.answers or response.status not in known.statuses:
-        shown = str(response.status if code is None else code)
+        shown = redact(str(response.status if code is None else code))
         pause_ms = _retry_after_ms(response) if response.status == RATE_LIMITED else None
         return Refusal(shown, text, Verdict.IN_DOUBT, pause_ms)
     return Refusal(
@@ -73,12 +74,12 @@ def _error_in(body: bytes) -> tuple[object, str]:
         return None, _excerpt(body)
     error = content.get("detail", content) if isinstance(content, dict) and "id" not in content else None
     if isinstance(error, dict) and error.get("code") is not None and isinstance(error.get("msg"), str):
-        return error["code"], error["msg"][:_TEXT_LIMIT]
+        return error["code"], redact(error["msg"])[:_TEXT_LIMIT]
     return None, _excerpt(body)
 
 
 def _excerpt(body: bytes) -> str:
-    return " ".join(body[:_TEXT_LIMIT].decode("utf-8", "replace").split())
+    return redact(" ".join(body[:_TEXT_LIMIT].decode("utf-8", "replace").split()))
 
 
 def _retry_after_ms(response: HttpResponse) -> int:
