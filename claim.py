@@ -26,6 +26,7 @@ from launch import boot_id, machine_code_id, pass_on_launch, read_launch
 from persistence.journal import JournalError
 from persistence.salvage import salvage
 from settings import PROJECT, Settings, SettingsError, parse_settings
+from shm.ownership import is_own_folder, open_own
 from shm.segment import SegmentError
 
 LAST_WORDS_S: Final = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
@@ -95,12 +96,13 @@ def instance_directory(
         otherwise = "give this one another bot_id or another persistence.var_dir"
         lock = _locked(var_dir / f"instance-{settings.bot_id}.lock", "persistence.var_dir", what, otherwise)
         locks.enter_context(lock)
+        is_there, is_left = is_own_folder(directory), is_own_folder(left)
         _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, inheritance)
-        if left.exists():  # killed before it had handed that over: its own memory was not in use yet
+        if is_left:  # killed before it had handed that over: its own memory was not in use yet
             shutil.rmtree(directory, ignore_errors=True)
-        elif directory.exists():
+        elif is_there:
             directory.rename(left)
-        if left.exists():
+        if is_left or is_there:
             if not clean:
                 _read_left_memory(left, epochs, inheritance)
                 # Memory of another version has other machines, or not all that belongs to them.
@@ -140,7 +142,7 @@ def account_locks(settings: Settings, accounts: Sequence[str]) -> Iterator[None]
 def _locked(path: Path, setting: str, what: str, otherwise: str) -> Iterator[None]:
     """Hold a lock file in the directory that ``setting`` names."""
     try:
-        lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock_fd = open_own(path)
     except OSError as error:
         raise SegmentError(f"{setting} {path.parent}: {error.strerror}; name a directory you own") from error
     try:
@@ -198,15 +200,24 @@ def _holder(lock_fd: int) -> str:
 
 
 def processes_of(directory: Path) -> list[int]:
-    """Pids of the processes that a supervisor started with this memory, tools left out."""
+    """Pids of the processes that our supervisor started with this memory, tools left out.
+
+    Another user may give a process of his any arguments.
+    """
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
             is_ending = (path.parent / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            is_ours = path.stat().st_uid == os.geteuid()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if is_ending or words[1:2] != [b"-m"] or words[2].decode(errors="replace") not in _PACKAGES:
+        if (
+            is_ending
+            or not is_ours
+            or words[1:2] != [b"-m"]
+            or words[2].decode(errors="replace") not in _PACKAGES
+        ):
             continue
         if b"--memory" in words and words[words.index(b"--memory") + 1] == os.fsencode(directory):
             found.append(int(path.parent.name))

@@ -32,6 +32,7 @@ from pathlib import Path
 from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.counters import CounterTable
 from shm.doorbell import Doorbell
+from shm.ownership import check_readable_folder
 from shm.queue import QueueReader, QueueTap, QueueWriter
 from shm.records import (
     DEPTH_CAPACITY,
@@ -79,6 +80,7 @@ class Memory:
         self.directory = directory
         self._bell_fds = dict(bell_fds or {})
         try:
+            check_readable_folder(directory)
             plan = json.loads((directory / _PLAN).read_text())
         except FileNotFoundError as error:
             raise SegmentError(f"{directory} holds no running instance (no {_PLAN})") from error

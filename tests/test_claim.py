@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -255,3 +257,55 @@ def test_a_living_owner_is_named_and_left_alone(host: Host) -> None:
             host.claim()
         assert directory.exists()
     assert host.settings.bot_id in str(refused.value)
+
+
+def test_memory_of_another_user_is_refused_before_anything_of_it_is_read(host: Host, tmp_path: Path) -> None:
+    """Whoever made it says in its launch file where the journal lies that we would write."""
+    host.memory.symlink_to(tmp_path / "theirs")
+    with pytest.raises(SegmentError, match="is a link"):
+        host.claim()
+    host.memory.unlink()
+    left = host.memory.with_name(f"{host.memory.name}.left")
+    left.mkdir()
+    left.chmod(0o777)
+    with pytest.raises(SegmentError, match="can be changed by other users"):
+        host.claim()
+    assert left.exists()
+
+
+def test_a_lock_of_another_user_is_not_quoted(host: Host, tmp_path: Path) -> None:
+    """What he has written into it stood in our log."""
+    lock = host.memory.with_name(f"{host.memory.name}.lock")
+    lock.write_text('{"pid": 1, "host": "\\u001b[31mEVIL", "since": "now"}')
+    lock.chmod(0o666)
+    with pytest.raises(SegmentError, match="chmod go-w") as refused:
+        host.claim()
+    assert "EVIL" not in str(refused.value)
+
+
+def test_another_users_process_is_no_orphan_of_ours(host: Host) -> None:
+    """He can give a process of his any arguments: a start waited for it, and as root it was killed."""
+    if os.geteuid():
+        pytest.skip("needs root, to start a process of another user")
+    with tempfile.TemporaryDirectory(prefix="tandem-orphan-") as place:
+        Path(place).chmod(0o755)
+        Path(place, "executor").write_text("echo\nread forever\n")
+        command = ["sh", "-m", "executor", "--memory", str(host.memory)]
+        theirs = subprocess.Popen(
+            command, cwd=place, user=65_534, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert theirs.stdout is not None
+        theirs.stdout.readline()
+        ours = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert ours.stdout is not None
+        ours.stdout.readline()
+        try:
+            assert processes_of(host.memory) == [ours.pid]
+            ours.kill()
+            ours.wait()
+            assert host.claim().processes == []
+            assert theirs.poll() is None
+        finally:
+            for process in (theirs, ours):
+                process.kill()
+                process.communicate()

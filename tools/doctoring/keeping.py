@@ -18,6 +18,8 @@ from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.memory import MACHINE_CAPACITY
+from shm.ownership import is_own_file, is_own_folder
+from shm.segment import SegmentError
 from standing import pause_file, read_standing, standing_file
 from tools.alerting.targets import make_targets
 from tools.doctoring.finding import Finding, from_settings_error, ok, problem, warning
@@ -161,6 +163,12 @@ def _database(settings: Settings, env_file: Path) -> Finding:
 def _leftovers(settings: Settings) -> list[Finding]:
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
+    try:
+        is_own_folder(directory)
+        is_own_file(base / f"{directory.name}.lock")
+    except SegmentError as error:
+        what, _, remedy = str(error).partition(": ")
+        return [problem("instance", what, remedy)]
     if is_instance_running(settings):
         return [ok("instance", f"one runs under bot_id {settings.bot_id!r}")]
     findings = []
@@ -177,7 +185,7 @@ def is_instance_running(settings: Settings) -> bool:
     """Whether a supervisor holds the lock of this bot_id. The file is neither made nor changed."""
     path = Path(settings.runtime.memory_dir) / f"tandem-{settings.bot_id}.lock"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
