@@ -509,6 +509,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "the disk takes the journal again",
             "journalled",
         ),
+        "foreign_files": Event(
+            "warning",
+            "what lies among the journal's files and is none of them: passed over, and named once",
+            "files count detail",
+        ),
         "event_unstorable": Event(
             "error",
             "an event's rows could not be stored for what it says; its line was",

@@ -55,13 +55,21 @@ def read_standing(path: Path) -> Standing:
     just that. ``resume`` writes it anew."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        forced = {pair: Order(**order) for pair, order in content["forced"].items()}
-        paused = Order(**content["paused"]) if content["paused"] is not None else None
+        forced = {pair: _order(order) for pair, order in content["forced"].items()}
+        paused = _order(content["paused"]) if content["paused"] is not None else None
         return Standing(int(content["number"]), paused, forced)
     except FileNotFoundError:
         return Standing()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         return Standing(0, Order("nobody", "", f"{path} cannot be read ({error}); resume writes it anew"))
+
+
+def _order(fields: Mapping[str, str]) -> Order:
+    """Raises TypeError for what is none."""
+    order = Order(**fields)
+    if not all(isinstance(field, str) for field in order):
+        raise TypeError(f"{order} is no order")
+    return order
 
 
 def write_standing(path: Path, standing: Standing) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from launch import Launch
 from logs import print_line
-from persistence.journal import Journal
+from persistence.journal import Journal, foreign_files
 from persistence.restore import SOURCE, Holdings
 from shm.queue import QueueReader
 
@@ -21,6 +21,7 @@ _BATCH_PER_QUEUE = 2_000
 _REFUSED_PAUSE_S = 0.5  # between tries while the disk refuses
 _LIMITS_S = 1.0  # between looks at the journal's size
 _ALARM_RATIO = 0.8  # of journal_max_mib: the alarm comes here, and trading is resumed below
+_FOREIGN_NAMED = 20
 _DAY_S = 86_400
 
 
@@ -49,6 +50,7 @@ class Drain:
         self._refused = {source: queue.refused for source, queue in self._queues.items()}
         self._is_filling = self._is_full = self._is_disk_refusing = False
         self._try_again_mono_s = self._limits_mono_s = 0.0
+        self._foreign: frozenset[str] = frozenset()  # named already
         self._counters = launch.counters
         index = launch.counters.index
         self._heartbeat = index("heartbeat_mono_ns")
@@ -141,6 +143,7 @@ class Drain:
     def _keep_within_limits(self) -> None:
         """Drop what the database holds; say so when what it does not hold grows too large."""
         stored, journal, max_bytes = self._stored_number(), self._journal, self._max_bytes
+        self._name_foreign_files()
         journal.remove_stored(stored, max_bytes, time.time() - self._keep_s)
         waiting = journal.bytes_after(stored)
         self._counters.set(self._spool_bytes, waiting)
@@ -168,3 +171,15 @@ class Drain:
                 "and its events are still kept",
             )
         self._counters.set(self._journal_full, int(self._is_full))
+
+    def _name_foreign_files(self) -> None:
+        """Say once what lies among the journal's files and is passed over."""
+        found = frozenset(foreign_files(self._journal.directory))
+        if new := sorted(found - self._foreign):
+            self._foreign |= found
+            self._log.warning(
+                "foreign_files",
+                files=new[:_FOREIGN_NAMED],
+                count=len(new),
+                detail=f"{self._journal.directory}: not the journal's, passed over; keep copies elsewhere",
+            )

@@ -20,6 +20,7 @@ record. Layouts, little-endian: see ``_HEAD`` and ``_FILE_HEAD``.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from errno import ENOSPC
@@ -33,6 +34,9 @@ from settings import PROJECT, Settings
 _HEAD = Struct("<IIQQ16s")  # payload length, checksum, number, cursor, source
 _FILE_HEAD = Struct("<8s64sQII")  # magic, run, number and checksum before this file, checksum of these
 _MAGIC = b"TNDMJ002"
+_NAME = re.compile(r"[0-9]{19}\.journal")
+_OTHERS = frozenset({"id", "id.tmp"})
+_ID = re.compile(r"[0-9a-f]{32}")
 _MAX_PAYLOAD = 1 << 24
 _LIFE_BITS = 24  # numbers given to a life before it reaches into those of later ones: 16 million
 FILE_BYTES = 16 << 20
@@ -328,8 +332,18 @@ def read_file(path: Path) -> Iterator[Entry]:
 
 
 def files(directory: Path) -> Sequence[Path]:
-    """The journal's files, oldest first."""
-    return sorted(directory.glob("*.journal"))
+    """The journal's files, oldest first: what bears a name of ours."""
+    return sorted(path for path in directory.glob("*.journal") if _is_ours(path))
+
+
+def foreign_files(directory: Path) -> Sequence[str]:
+    """Names of what lies among the journal's files and is none: a copy, an editor's swap file."""
+    paths = (path for path in directory.glob("*") if path.name not in _OTHERS and not _is_ours(path))
+    return sorted(os.fsencode(path.name).decode(errors="backslashreplace") for path in paths)
+
+
+def _is_ours(path: Path) -> bool:
+    return _NAME.fullmatch(path.name) is not None and path.is_file()
 
 
 def first_number(path: Path) -> int:
@@ -410,9 +424,16 @@ def _sync_directory(directory: Path) -> None:
 def _journal_id(directory: Path) -> str:
     """The journal's identity: two hosts may write into one database."""
     path = directory / "id"
-    if not path.exists():
-        unfinished = directory / "id.tmp"
-        unfinished.write_text(uuid.uuid4().hex)
-        unfinished.rename(path)
-        _sync_directory(directory)
-    return path.read_text().strip()
+    kept = path.read_text(errors="replace").strip() if path.is_file() else ""
+    if _ID.fullmatch(kept):
+        return kept
+    # Without one, or with what is none: power lost or disk full once. What the database has under another id
+    # is told to it again under the new one.
+    unfinished = directory / "id.tmp"
+    with unfinished.open("w") as file:
+        file.write(journal_id := uuid.uuid4().hex)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+    _sync_directory(directory)
+    return journal_id

@@ -74,7 +74,7 @@ def start_server(var_dir: Path) -> str:
         raise unavailable(f"{type(error).__name__}: {error}") from error
     if host is None:
         raise unavailable("its socket has gone", is_lasting=False)
-    return f"postgresql://postgres@/postgres?host={quote(str(host))}"
+    return f"postgresql://postgres:@/postgres?host={quote(str(host))}"
 
 
 def stop_server(var_dir: Path) -> bool:
@@ -121,6 +121,9 @@ def _make_cluster(directory: Path, account: Account) -> None:
     account.take_over(directory)
     caller = pwd.getpwuid(os.geteuid()).pw_name.replace('"', '""')
     for name, content in (("pg_hba.conf", _HBA), ("pg_ident.conf", f'tandem "{caller}" all\n')):
+        with suppress(FileNotFoundError):
+            if (directory / name).read_text(errors="replace") == content:
+                continue  # on a full disk it could not be written again
         new = directory / f"{name}.tandem"
         new.unlink(missing_ok=True)
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:

@@ -222,7 +222,10 @@ class DatabaseWriter(threading.Thread):
 
     def _newest_epoch(self) -> int:
         """The newest number given to a process of this instance: they are on disk before they are used."""
-        epochs = Epochs(self._var_dir / f"epoch-{self._launch.settings.bot_id}")
+        try:
+            epochs = Epochs(self._var_dir / f"epoch-{self._launch.settings.bot_id}")
+        except (OSError, ValueError):  # the supervisor says so, and gives larger ones all the same
+            return self._launch.epoch
         try:
             return max(epochs.last(), self._launch.epoch)
         finally:
