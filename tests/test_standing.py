@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from standing import Order, Standing, read_standing, write_standing
+from runtime.operator_orders import Order, Standing, read_standing, write_standing
 
 AN_ORDER = {"by": "me", "since": "2026-01-02T03:04:05Z", "reason": "lunch"}
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     standing = Standing(3, Order(**AN_ORDER), {"btc": Order(**AN_ORDER)})
-    write_standing(tmp_path / "standing.json", standing)
-    assert read_standing(tmp_path / "standing.json") == standing
+    write_standing(tmp_path / "runtime.operator_orders.json", standing)
+    assert read_standing(tmp_path / "runtime.operator_orders.json") == standing
     assert read_standing(tmp_path / "another.json") == Standing()
 
 
@@ -39,7 +39,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_be_read_pauses_and_ends_nobody(content: Any, tmp_path: Path) -> None:
     """What it says may be just that."""
-    path = tmp_path / "standing.json"
+    path = tmp_path / "runtime.operator_orders.json"
     text = content if isinstance(content, str | bytes) else json.dumps(content)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     standing = read_standing(path)
@@ -49,5 +49,5 @@ def test_a_file_that_cannot_be_read_pauses_and_ends_nobody(content: Any, tmp_pat
 
 
 def test_a_folder_in_its_place_pauses_too(tmp_path: Path) -> None:
-    (tmp_path / "standing.json").mkdir()
-    assert not read_standing(tmp_path / "standing.json").is_known
+    (tmp_path / "runtime.operator_orders.json").mkdir()
+    assert not read_standing(tmp_path / "runtime.operator_orders.json").is_known

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shm.memory import Memory
+from shm.layout import Memory
 from shm.ownership import is_own_folder, open_own
 from shm.segment import SegmentError
 
