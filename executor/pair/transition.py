@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from executor.pair.client_order_id import leg_of
 from executor.pair.messages import At, Cancel, Command, Log, Purpose, Query, Send
 from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
 from executor.pair.pricing import average_price_e8
-from executor.pair.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, leg_of, next_client_order_id
+from executor.pair.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, next_client_order_id
 from venues.contract import Side
 
 Level = Literal["debug", "info", "warning", "error"]
