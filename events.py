@@ -474,6 +474,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "the database does not answer: events are kept in the journal",
             "waiting detail",
         ),
+        "database_unverified": Event(
+            "warning",
+            "DATABASE_URL leads over a network without verified TLS; mode live refuses that",
+            "detail",
+        ),
         "database_back": Event(
             "info",
             "the database answers again; how many events were waiting",

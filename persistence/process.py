@@ -43,7 +43,7 @@ def main() -> None:
     settings = launch.settings.persistence
     var_dir = PROJECT / settings.var_dir
     try:
-        address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
+        address = _address(launch)
         holdings = Holdings()
         journal = Journal(
             journal_directory(launch.settings),
@@ -55,8 +55,6 @@ def main() -> None:
         holdings.adopt(holdings_of(journal.directory))
     except (OSError, JournalError) as error:
         refuse(f"persistence.var_dir {var_dir}: {error}")
-    except AddressError as error:
-        refuse(f"persistence: {error}")
     is_first_life = not is_written(launch.memory.directory)
     writer = DatabaseWriter(
         launch,
@@ -93,6 +91,20 @@ def main() -> None:
         if not address.url:
             stop_server(var_dir)
     launch.log.info("process_stopped", journalled=journal.last_number, stored=writer.stored_number)
+
+
+def _address(launch: Launch) -> Address:
+    """Where the database is. One that must not be used is an ``unusable`` one: whether that ends the start
+    depends on what is held."""
+    try:
+        address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
+    except AddressError as error:
+        return Address.unusable(str(error))
+    if exposure := address.exposure():
+        if launch.settings.mode == "live":
+            return Address.unusable(exposure)
+        launch.log.warning("database_unverified", detail=exposure)
+    return address
 
 
 def _with_own_lines(launch: Launch, own_lines: deque[bytes]) -> Launch:

@@ -72,7 +72,7 @@ class Holdings:
             return
         try:
             self.take(orjson.loads(payload))
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             self.broken.append(f"{type(error).__name__} {error} in {payload[:300].decode(errors='replace')}")
 
     def take(self, line: Mapping[str, Any]) -> None:
@@ -131,7 +131,12 @@ def fold(lines: Iterable[Mapping[str, Any]]) -> Holdings:
 
 
 def _is_checkpoint(entry: Entry) -> bool:
-    return entry.source == SOURCE and orjson.loads(entry.payload)["event"] == CHECKPOINT
+    if entry.source != SOURCE or CHECKPOINT.encode() not in entry.payload:
+        return False
+    try:
+        return bool(orjson.loads(entry.payload)["event"] == CHECKPOINT)
+    except (LookupError, TypeError, ValueError):  # no line: passed over, as ``take_line`` does
+        return False
 
 
 def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:

@@ -17,16 +17,18 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import psycopg
 
 from persistence import lease
+from persistence.address import connect
 from persistence.journal import Entry
 from persistence.lease import Holder
 from persistence.restore import CHECKPOINT, Holdings, fold
 from persistence.rows import Event, Statement, statements
+from persistence.texts import fitting, with_texts
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x54414E44  # "TAND": one migrating process at a time, and the name space of the journals' locks
@@ -57,13 +59,18 @@ class Store:
         self._journal_id = journal_id
         self._statement_timeout = f"{round(timeout_s * 1e3)}ms"
         self._closing = threading.Lock()
-        self._connection = psycopg.connect(
+        self._connection = connect(
             url,
             autocommit=True,
             connect_timeout=_CONNECT_S,
-            application_name="tandem",
             prepare_threshold=None,  # a pooler may hand the next transaction to another backend
         )
+        self._fit = fitting(self._connection)
+
+    @property
+    def role(self) -> str:
+        """Who the server knows us as."""
+        return self._connection.info.user
 
     def migrate(self) -> list[str]:
         """Apply what is missing, in order, under a lock; return the names applied."""
@@ -96,7 +103,7 @@ class Store:
         Raises UnstorableEvent, or psycopg's DataError, IntegrityError or ProgrammingError, for an
         event that is not as it should be; with any other psycopg.Error the database is at fault.
         """
-        events = [(entry.number, _parsed(entry)) for entry in entries]
+        events = [(entry.number, self._parsed(entry)) for entry in entries]
         meant = {number: _statements(number, event) for number, event in events}
         connection = self._connection
         with connection.pipeline(), connection.transaction():
@@ -111,15 +118,16 @@ class Store:
     def write_line_alone(self, entry: Entry) -> None:
         """Store the line of an event whose meaning for the other tables could not be stored.
 
-        A line that is not even one is kept as text.
+        A line that is not even one, or that the database does not take as one, is kept as text.
         """
         try:
-            row = self._event_row(entry.number, _parsed(entry))
-        except UnstorableEvent:
+            self._write_row(entry, self._event_row(entry.number, self._parsed(entry)))
+        except (UnstorableEvent, psycopg.DataError, psycopg.ProgrammingError):
             raw = entry.payload.decode("ascii", "backslashreplace").replace("\0", "\\0")
-            row = self._event_row(
-                entry.number, {"proc": entry.source, "event": "event_unstorable", "raw": raw}
-            )
+            told = {"proc": entry.source, "event": "event_unstorable", "raw": raw}
+            self._write_row(entry, self._event_row(entry.number, told))
+
+    def _write_row(self, entry: Entry, row: Sequence[object]) -> None:
         with self._connection.transaction():
             if self._begin_batch() < entry.number:
                 self._connection.execute(_EVENT, row)
@@ -191,8 +199,15 @@ class Store:
             event["event"],
             event.get("pair"),
             event.get("trade_id"),
-            orjson.dumps(event).decode(),
+            _json(number, event),
         )
+
+    def _parsed(self, entry: Entry) -> Event:
+        """The event as this database can hold it; journal and log have every character."""
+        event = _parsed(entry)
+        if self._fit is not None and not entry.payload.isascii():
+            event = with_texts(event, self._fit)
+        return event
 
 
 class UnstorableEvent(ValueError):
@@ -209,23 +224,20 @@ def _parsed(entry: Entry) -> Event:
         ) from error
     if missing:
         raise UnstorableEvent(f"event {entry.number} is no log line: it has no {sorted(missing)[0]}")
-    return _without_nul(event) if b"\\u0000" in entry.payload else event
+    # PostgreSQL keeps every character but NUL.
+    is_with_nul = b"\\u0000" in entry.payload
+    return with_texts(event, lambda text: text.replace("\0", "�")) if is_with_nul else event
 
 
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL keeps every character but this one."""
-    match value:
-        case str():
-            return value.replace("\0", "�")
-        case dict():
-            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-        case list():
-            return [_without_nul(item) for item in value]
-    return value
+def _json(number: int, event: Event) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError as error:  # nested deeper than orjson writes
+        raise UnstorableEvent(f"event {number} is no JSON: {error}") from error
 
 
 def _statements(number: int, event: Event) -> list[Statement]:
     try:
         return statements(event)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UnstorableEvent(f"event {number} ({event['event']}): {type(error).__name__} {error}") from error

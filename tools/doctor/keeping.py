@@ -12,7 +12,7 @@ import psycopg
 
 from executor.accounts import make_trading, venue_hosts
 from monitoring.alerts.targets import make_targets
-from persistence.address import Address, AddressError
+from persistence.address import Address, AddressError, connect
 from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from runtime.kill_switch import kill_file
@@ -140,7 +140,7 @@ def _database(settings: Settings, env_file: Path) -> Finding:
         return ok("database", f"the embedded one {state} yet: the instance starts it")
     url = address.url or start_server(var_dir)  # it runs: this only finds its socket
     try:
-        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
+        with connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
             connection.read_only = True
             version = connection.info.server_version // 10_000
             applied = {str(row[0]) for row in connection.execute("select name from migrations")}
@@ -155,6 +155,8 @@ def _database(settings: Settings, env_file: Path) -> Finding:
     if unknown := sorted(applied - ours):
         text = f"it was migrated by a newer version ({unknown[-1]})"
         return warning("database", text, "run that version, or a database of its own")
+    if exposure := address.exposure():
+        return (problem if settings.mode == "live" else warning)("database", *exposure.split(": ", 1))
     missing = len(ours - applied)
     state = f"{missing} migrations are applied by the next start" if missing else "migrated"
     return ok("database", f"{address.kind} answers (PostgreSQL {version}), {state}")
