@@ -46,6 +46,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "an earlier instance was killed: what it left is taken in before anything is started",
             "processes killed events_kept detail",
         ),
+        "epoch_not_kept": Event(
+            "warning",
+            "the newest number of a process's life is not on disk: the clock has to keep numbers growing",
+            "detail",
+        ),
         "settings_loaded": Event(
             "info",
             "what was loaded: pairs, thresholds, pinning, waiting strategies, sizes",
@@ -513,6 +518,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "info",
             "the disk takes the journal again",
             "journalled",
+        ),
+        "left_memory_read": Event(
+            "warning",
+            "what a killed run left while the disk was full: how many of its events are in the journal now",
+            "memory events_kept detail",
         ),
         "foreign_files": Event(
             "warning",

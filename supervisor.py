@@ -4,7 +4,7 @@
 
 Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
 order · 2 the configuration or the environment does not allow a start · 3 a venue does not answer or is
-closed, the same start may do later.
+closed, the same start may do later; or it is as with 2, and something may be held.
 """
 
 from __future__ import annotations
@@ -27,10 +27,17 @@ from shm.segment import SegmentError
 from supervision.boot import VERSION, run
 from supervision.checks import check_mode, print_resolved
 from supervision.preflight import resolve
+from supervision.unattended import config_in, exit_code_of_refusal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parse_arguments(argv)
+    try:
+        arguments = _parse_arguments(argv)
+    except SystemExit as error:
+        if error.code == EXIT_UNUSABLE:
+            words = sys.argv[1:] if argv is None else argv
+            raise SystemExit(exit_code_of_refusal(config_in(words))) from None
+        raise
     log = make_log("supervisor", run_id="-")
     register_keys(arguments.env_file)
     try:
@@ -43,10 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         for problem in error.problems:
             log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
-        return EXIT_UNUSABLE
     except SegmentError as error:
         log.error("config_error", detail=str(error))
-        return EXIT_UNUSABLE
+    return EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -56,7 +62,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "Ctrl-C stops in order.",
         epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
         "2 the configuration or the environment does not allow a start, 3 a venue does not answer or is "
-        "closed: try again.",
+        "closed, or a start is not allowed while something may be held: try again.",
     )
     parser.add_argument(
         "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"

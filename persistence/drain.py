@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from observability.logs import print_line
+from persistence.backlog import Backlog
 from persistence.journal import Journal, foreign_files
 from persistence.restore import SOURCE, Holdings
 from runtime.bootstrap import Launch
@@ -34,11 +35,13 @@ class Drain:
         journal: Journal,
         holdings: Holdings,
         own_lines: deque[bytes],
+        left: Backlog,
         stored_number: Callable[[], int],
     ) -> None:
         self._journal = journal
         self._holdings = holdings
         self._own_lines = own_lines
+        self._left = left
         self._stored_number = stored_number
         self._log = launch.log
         self._max_bytes = launch.settings.persistence.journal_max_mib << 20
@@ -70,6 +73,7 @@ class Drain:
         if now_mono_s < self._try_again_mono_s:
             return 0
         try:
+            self._left.take_in()
             moved = self._append_waiting()
             self._journal.sync()
         except OSError as error:

@@ -102,16 +102,23 @@ class Journal:
         self._run_id = run_id
         self._file_bytes = file_bytes
         self._begin_with = begin_with
+        self._next_number = epoch << _LIFE_BITS
+        self._pending: list[bytes] = []
+        self._path = directory
+        self._fd = -1
+        self.reread()
+
+    def reread(self) -> None:
+        """Find out what the directory holds, by somebody else's hand too. Nothing may wait for ``sync``."""
+        assert not self._pending
+        self._end_file()
+        self._size = 0  # of the present file, as far as it is synced
         self.cursors: dict[str, int] = {}  # of this run, by source
         self._spans: list[_Span] = []
         self._last = 0, 0  # number and checksum of the last record
         self._recover()
         self.synced_number = self._last[0]  # everything up to here survives a power failure
-        self._next_number = max(self._last[0] + 1, epoch << _LIFE_BITS)
-        self._pending: list[bytes] = []
-        self._path = directory
-        self._fd = -1
-        self._size = 0  # of the present file, as far as it is synced
+        self._next_number = max(self._last[0] + 1, self._next_number)
         self._synced = self._last, self._next_number, dict(self.cursors), list(self._spans)
 
     @property

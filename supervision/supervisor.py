@@ -112,8 +112,11 @@ class Supervisor:
             for name, value in os.environ.items()
             if name not in self._secret_names or name in child.secrets
         }
+        had_problem, epoch = self._epochs.problem, self._epochs.next()
+        if self._epochs.problem and not had_problem:
+            self._log.warning("epoch_not_kept", detail=self._epochs.problem)
         child.process = subprocess.Popen(
-            [*child.command, "--epoch", str(self._epochs.next())],
+            [*child.command, "--epoch", str(epoch)],
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from persistence.journal import Journal, files, journal_directory, read_file
+from persistence.salvage import unread_memories
 from runtime.bootstrap import boot_id, machine_code_id, write_launch
 from runtime.epochs import Epochs
 from settings import PROJECT, load_raw
@@ -309,3 +313,57 @@ def test_another_users_process_is_no_orphan_of_ours(host: Host) -> None:
             for process in (theirs, ours):
                 process.kill()
                 process.communicate()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """0 is as good as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_refuses_no_start_and_what_was_left_is_kept(host: Host) -> None:
+    """Killed on a full disk, its positions were left alone: exit code 2, which nobody tries again."""
+    host.epochs.next()
+    for lines in ((b"first", b"second"), (b"third",)):
+        host.leave_memory(*lines)
+        machines = Memory(host.memory).machines(writer=True)
+        machines.write(0, b"state")
+        machines.close()
+        takeover = Takeover()
+        with files_of_at_most(0), instance_directory(host.settings, host.epochs, takeover) as directory:
+            assert takeover.machines
+            assert takeover.may_hold
+            assert "kept" in takeover.fields()["detail"]
+            with files_of_at_most(1 << 30):  # memory is no disk
+                Memory.create(directory, memory_plan(host.settings), process_counters(host.settings))
+                takeover.hand_over(directory, "this-run")
+            assert Memory(directory).machines().read(0) == b"state"
+            takeover.is_left_in_turn = True
+        shutil.rmtree(directory)
+    unread = unread_memories(host.memory)
+    assert len(unread) == 2
+    assert not any((path / "machines").exists() for path in unread)  # 25 MB each, and nobody needs them
+    assert host.journalled() == []
+
+    takeover = host.claim()
+
+    assert takeover.events == 3
+    assert not takeover.refused
+    assert host.journalled() == [b"first", b"second", b"third"]
+    assert unread_memories(host.memory) == []
+
+
+def test_clean_removes_what_waits_for_the_disk_too(host: Host) -> None:
+    host.epochs.next()
+    host.leave_memory(b"first")
+    with files_of_at_most(0):
+        host.claim()
+    assert len(unread_memories(host.memory)) == 1
+    host.claim(clean=True)
+    assert unread_memories(host.memory) == []
+    assert host.journalled() == []
