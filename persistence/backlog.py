@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from observability.logs import Log
+from events.persistence import LeftMemoryRead
+from observability.logs import Reporter
 from persistence.journal import Journal, JournalError
 from persistence.restore import Holdings
 from persistence.salvage import UNREADABLE, lines_left, remove_memory, salvage, unread_memories
@@ -15,11 +16,11 @@ from shm.segment import SegmentError
 class Backlog:
     """The memories that wait beside this run's, oldest first. ``epoch``: number of this process's life."""
 
-    def __init__(self, directory: Path, journal: Journal, epoch: int, log: Log) -> None:
+    def __init__(self, directory: Path, journal: Journal, epoch: int, reporter: Reporter) -> None:
         self._waiting = list(unread_memories(directory))
         self._journal = journal
         self._epoch = epoch
-        self._log = log
+        self._reporter = reporter
 
     def fold_into(self, holdings: Holdings) -> None:
         """Let what waits be known to whoever asks what is held: it can be read, if not kept."""
@@ -50,4 +51,4 @@ class Backlog:
             self._journal.reread()
 
     def _tell(self, directory: Path, moved: int, detail: str) -> None:
-        self._log.warning("left_memory_read", memory=str(directory), events_kept=moved, detail=detail)
+        self._reporter.report(LeftMemoryRead(memory=str(directory), events_kept=moved, detail=detail))

@@ -15,17 +15,23 @@ import dataclasses
 import os
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import NoReturn
 
-import orjson
-
-from observability.logs import make_log
+from events.codec import Encoder
+from events.instance import ProcessStopped
+from events.persistence import (
+    DatabaseUnverified,
+    JournalRead,
+    JournalRefused,
+    JournalWritable,
+    PairRead,
+)
+from observability.logs import Reporter
 from persistence.address import Address, AddressError
 from persistence.backlog import Backlog
 from persistence.drain import Drain
 from persistence.journal import FILE_BYTES, Journal, JournalError, journal_directory
-from persistence.restore import CHECKPOINT, SOURCE, Holdings, holdings_of, is_held
+from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
@@ -48,7 +54,7 @@ def main() -> None:
     address = _address(launch)
     holdings = Holdings()
     journal = _open_journal(launch, holdings, is_first_life=is_first_life)
-    left = Backlog(launch.memory.directory, journal, launch.epoch, launch.log)
+    left = Backlog(launch.memory.directory, journal, launch.epoch, launch.reporter)
     left.fold_into(holdings)
     writer = DatabaseWriter(
         launch,
@@ -84,7 +90,7 @@ def main() -> None:
     finally:
         if not address.url:
             stop_server(var_dir)
-    launch.log.info("process_stopped", journalled=journal.last_number, stored=writer.stored_number)
+    launch.reporter.report(ProcessStopped(journalled=journal.last_number, stored=writer.stored_number))
 
 
 def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) -> Journal:
@@ -103,7 +109,7 @@ def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) ->
             )
             holdings.adopt(holdings_of(journal.directory))
             if is_told:
-                launch.log.info("journal_writable", journalled=0)
+                launch.reporter.report(JournalWritable(journalled=0))
             return journal
         except (OSError, JournalError) as error:
             problem = f"persistence.var_dir {PROJECT / settings.var_dir}: {error}"
@@ -111,7 +117,7 @@ def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) ->
                 refuse(problem)
             if not is_told:
                 is_told = True
-                launch.log.error("journal_refused", detail=problem)
+                launch.reporter.report(JournalRefused(detail=problem))
         launch.counters.set(launch.counters.index("journal_full"), 1)
         launch.counters.set(launch.counters.index("heartbeat_mono_ns"), time.monotonic_ns())
         time.sleep(_REFUSED_PAUSE_S)
@@ -127,19 +133,19 @@ def _address(launch: Launch) -> Address:
     if exposure := address.exposure():
         if launch.settings.mode == "live":
             return Address.unusable(exposure)
-        launch.log.warning("database_unverified", detail=exposure)
+        launch.reporter.report(DatabaseUnverified(detail=exposure))
     return address
 
 
 def _with_own_lines(launch: Launch, own_lines: deque[bytes]) -> Launch:
-    """The launch with a log whose lines are journalled like everybody's: outages are history, too."""
+    """The launch with a reporter whose events are journalled like everybody's: outages are history, too."""
 
     def keep(line: bytes) -> bool:
         own_lines.append(line)
         return True
 
-    log = make_log(SOURCE, run_id=launch.run_id, level=launch.settings.log_level, to_queue=keep)
-    return dataclasses.replace(launch, log=log)
+    reporter = Reporter(SOURCE, run_id=launch.run_id, level=launch.settings.log_level, to_queue=keep)
+    return dataclasses.replace(launch, reporter=reporter)
 
 
 def _end_with_writer(writer: DatabaseWriter) -> NoReturn:
@@ -160,14 +166,15 @@ def _hand_over(
     held = _held(launch, holdings)
     write_held(launch.memory.directory, held)
     open_pairs = [pair for pair in held if is_held(pair)]
-    launch.log.info(
-        "journal_read",
-        told_by=knows,
-        pairs=[
-            {"pair": pair.pair, "legs": pair.legs, "sizes_e8": pair.sizes_e8, "trade_id": pair.trade_id}
-            for pair in open_pairs
-        ],
-        orders=[order.client_order_id for pair in open_pairs for order in pair.orders],
+    launch.reporter.report(
+        JournalRead(
+            told_by=knows,
+            pairs=tuple(
+                PairRead(pair=pair.pair, legs=pair.legs, sizes_e8=pair.sizes_e8, trade_id=pair.trade_id)
+                for pair in open_pairs
+            ),
+            orders=tuple(order.client_order_id for pair in open_pairs for order in pair.orders),
+        )
     )
 
 
@@ -177,14 +184,6 @@ def _held(launch: Launch, holdings: Holdings) -> list[HeldPair]:
 
 
 def _checkpoint(launch: Launch, holdings: Holdings) -> bytes:
-    """What is held now, as a log line."""
-    head = {
-        "ts": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "level": "info",
-        "event": CHECKPOINT,
-        "proc": SOURCE,
-        "pid": os.getpid(),
-        "run_id": launch.run_id,
-    }
-    fields = holdings.checkpoint(launch.settings.bot_id, launch.settings.mode)
-    return orjson.dumps({**head, **fields, "mono_ns": time.monotonic_ns()})
+    """What is held now, as an event that is written into the journal and not into the log."""
+    encoder = Encoder(SOURCE, os.getpid(), launch.run_id)
+    return encoder.encode(holdings.checkpoint(launch.settings.bot_id, launch.settings.mode))

@@ -14,20 +14,22 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import psycopg
 
+from events.codec import NotAnEvent, UnknownEvent, decode, from_fields
+from events.persistence import EventUnstorable, JournalCheckpoint
 from persistence import lease
 from persistence.address import connect
 from persistence.journal import Entry
 from persistence.lease import Holder
-from persistence.restore import CHECKPOINT, Holdings, fold
-from persistence.rows import Event, Statement, statements
+from persistence.restore import EXECUTOR, Holdings, fold
+from persistence.rows import Statement, statements
 from persistence.texts import fitting, with_texts
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -104,7 +106,7 @@ class Store:
         event that is not as it should be; with any other psycopg.Error the database is at fault.
         """
         events = [(entry.number, self._parsed(entry)) for entry in entries]
-        meant = {number: _statements(number, event) for number, event in events}
+        meant = {entry.number: self._statements(entry) for entry in entries}
         connection = self._connection
         with connection.pipeline(), connection.transaction():
             stored_number = self._begin_batch()
@@ -124,8 +126,8 @@ class Store:
             self._write_row(entry, self._event_row(entry.number, self._parsed(entry)))
         except (UnstorableEvent, psycopg.DataError, psycopg.ProgrammingError):
             raw = entry.payload.decode("ascii", "backslashreplace").replace("\0", "\\0")
-            told = {"proc": entry.source, "event": "event_unstorable", "raw": raw}
-            self._write_row(entry, self._event_row(entry.number, told))
+            kept = {"proc": entry.source, "event": EventUnstorable.name(), "raw": raw}
+            self._write_row(entry, self._event_row(entry.number, kept))
 
     def _write_row(self, entry: Entry, row: Sequence[object]) -> None:
         with self._connection.transaction():
@@ -137,16 +139,16 @@ class Store:
         newest = self._connection.execute(
             "select journal_id, number from events where event = %s and body ->> 'bot_id' = %s "
             "and body ->> 'mode' = %s and journal_id <> %s order by at desc limit 1",
-            (CHECKPOINT, bot_id, mode, self._journal_id),
+            (JournalCheckpoint.name(), bot_id, mode, self._journal_id),
         ).fetchone()
         if newest is None:
             return None
         lines = self._connection.execute(
             "select body from events where journal_id = %s and number >= %s "
-            "and (proc = 'executor' or event = %s) order by number",
-            (*newest, CHECKPOINT),
+            "and (proc = %s or event = %s) order by number",
+            (*newest, EXECUTOR, JournalCheckpoint.name()),
         )
-        return fold(line for (line,) in lines)
+        return fold(from_fields(line) for (line,) in lines)
 
     def disagreements(self, bot_id: str, mode: str, lasting_s: float) -> list[tuple[str, str, str, str]]:
         """Legs of which an instance's executor and the venue have told different sizes for that long.
@@ -187,7 +189,7 @@ class Store:
             "select set_config('statement_timeout', %s, true)", (self._statement_timeout,)
         )
 
-    def _event_row(self, number: int, event: Event) -> tuple[object, ...]:
+    def _event_row(self, number: int, event: Line) -> tuple[object, ...]:
         return (
             self._journal_id,
             number,
@@ -202,21 +204,30 @@ class Store:
             _json(number, event),
         )
 
-    def _parsed(self, entry: Entry) -> Event:
-        """The event as this database can hold it; journal and log have every character."""
-        event = _parsed(entry)
+    def _parsed(self, entry: Entry) -> Line:
+        """The line as this database can hold it; journal and log have every character."""
+        line: Line = _parsed(entry)
         if self._fit is not None and not entry.payload.isascii():
-            event = with_texts(event, self._fit)
-        return event
+            line = with_texts(line, self._fit)
+        return line
+
+    def _statements(self, entry: Entry) -> list[Statement]:
+        found = _statements(entry)
+        if self._fit is not None and not entry.payload.isascii():
+            return [(sql, with_texts(values, self._fit)) for sql, values in found]
+        return found
+
+
+Line = Mapping[str, Any]
 
 
 class UnstorableEvent(ValueError):
     """A line is not what its event name promises: our own mistake, told and not repeated."""
 
 
-def _parsed(entry: Entry) -> Event:
+def _parsed(entry: Entry) -> Line:
     try:
-        event: Event = orjson.loads(entry.payload)
+        event: Line = orjson.loads(entry.payload)
         missing = {"run_id", "ts", "mono_ns", "proc", "level", "event"} - set(event)
     except (TypeError, ValueError) as error:
         raise UnstorableEvent(
@@ -229,15 +240,17 @@ def _parsed(entry: Entry) -> Event:
     return with_texts(event, lambda text: text.replace("\0", "�")) if is_with_nul else event
 
 
-def _json(number: int, event: Event) -> str:
+def _json(number: int, event: Line) -> str:
     try:
         return orjson.dumps(event).decode()
     except TypeError as error:  # nested deeper than orjson writes
         raise UnstorableEvent(f"event {number} is no JSON: {error}") from error
 
 
-def _statements(number: int, event: Event) -> list[Statement]:
+def _statements(entry: Entry) -> list[Statement]:
     try:
-        return statements(event)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UnstorableEvent(f"event {number} ({event['event']}): {type(error).__name__} {error}") from error
+        return statements(decode(entry.payload))
+    except UnknownEvent:
+        return []  # of another version: its line is kept
+    except (NotAnEvent, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise UnstorableEvent(f"event {entry.number}: {error}") from error

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from events.instance import TakingOver
 from persistence.journal import JournalError
 from persistence.salvage import (
     UNREADABLE,
@@ -82,13 +83,13 @@ class Takeover:
         else:
             remove_memory(left)
 
-    def fields(self) -> dict[str, Any]:
-        return {
-            "processes": self.processes,
-            "killed": self.killed,
-            "events_kept": self.events or 0,
-            "detail": self.problem or self.refused or "its memory is read into the journal and removed",
-        }
+    def event(self) -> TakingOver:
+        return TakingOver(
+            processes=tuple(self.processes),
+            killed=tuple(self.killed),
+            events_kept=self.events or 0,
+            detail=self.problem or self.refused or "its memory is read into the journal and removed",
+        )
 
 
 @contextmanager
