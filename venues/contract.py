@@ -15,7 +15,16 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 from observability.redaction import redact
 
@@ -457,6 +466,17 @@ class Trading(Protocol):
 
     def stream_take_events(self) -> list[PrivateEvent]:
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
+
+
+@runtime_checkable
+class VoidsOrders(Protocol):
+    """What a ``Trading`` may offer besides: the venue can be made never to execute an order in doubt."""
+
+    def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
+        """Take the place of an order that the venue does not know, so that it can arrive no more.
+
+        Its end where that is certain now; None where the venue's answer settles nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)

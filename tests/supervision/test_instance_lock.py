@@ -338,7 +338,7 @@ def test_a_full_disk_refuses_no_start_and_what_was_left_is_kept(host: Host) -> N
         with files_of_at_most(0), instance_directory(host.settings, host.epochs, takeover) as directory:
             assert takeover.machines
             assert takeover.may_hold
-            assert "kept" in takeover.fields()["detail"]
+            assert "kept" in takeover.event().detail
             with files_of_at_most(1 << 30):  # memory is no disk
                 Memory.create(directory, memory_plan(host.settings), process_counters(host.settings))
                 takeover.hand_over(directory, "this-run")

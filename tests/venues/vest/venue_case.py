@@ -72,7 +72,7 @@ KIT = Kit(
     environment={"VEST_PRIMARY_PRIVATE_KEY": PRIMARY_KEY, "VEST_SIGNING_PRIVATE_KEY": SIGNING_KEY},
     login=(an_answer({"apiKey": API_KEY, "accGroup": 0}), an_answer({"listenKey": LISTEN_KEY})),
     renewal=(an_answer({"listenKey": LISTEN_KEY}),),
-    listing=an_answer({"symbols": [BTC_ROW]}),
+    listing=(an_answer({"symbols": [BTC_ROW]}),),
     refusal=an_answer({"detail": {"code": 1002, "msg": "UNAUTHORIZED"}}, status=401),
     acknowledge=lambda request: frame({"result": None, "id": json.loads(request)["id"]}),
     book=book,
