@@ -20,7 +20,7 @@ from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError
 from simulator.process import PortTaken, RunningSimulator, run
-from simulator.recorded import RecordingTooShort
+from simulator.recorded import RecordingDamaged, RecordingTooShort
 from simulator.registry import venue_kits
 from venues.contract import parse_e8
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config, partial(_announce, reporter), beat, reporter.report))
-    except (PortTaken, RecordingTooShort, ScriptError) as error:
+    except (PortTaken, RecordingDamaged, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
