@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from events.fills import FillReported, FundingPaid, FundingRead
@@ -157,7 +156,7 @@ class Asking:
     async def about_order(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
         instrument = pair.rules.instruments[leg]
         ref = OrderRef(client_order_id, instrument, venue_order_id)
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._desk.clock.mono_ns()
         try:
             update = await self._desk.gateways[instrument.venue].query_order(ref)
         except (TransportError, VenueError) as error:
@@ -226,7 +225,7 @@ class Asking:
             self._feed(pair, CancelConfirmed(self._desk.at(pair), client_order_id))
 
     async def about_positions(self, pair: Pair, venue: str) -> None:
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._desk.clock.mono_ns()
         try:
             sizes_e8 = await self._desk.gateways[venue].query_positions()
         except (TransportError, VenueError) as error:

@@ -6,19 +6,18 @@ was killed does not begin the day anew.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from events.positions import NakedEnd
 from events.trades import TradeClosed
+from runtime.clock import Clock
 
-_DAY_S = 86_400
+_DAY_NS = 86_400_000_000_000
 
 
-def utc_day() -> int:
+def utc_day(clock: Clock) -> int:
     """Days since 1970."""
-    return int(time.time()) // _DAY_S
+    return clock.unix_ns() // _DAY_NS
 
 
 @dataclass(slots=True)
@@ -34,9 +33,9 @@ class PairResult:
 class Results:
     """Adds up the pairs. ``today_e8`` and ``best_e8`` are for looking at, at any time."""
 
-    def __init__(self, pairs: list[PairResult], day: Callable[[], int] = utc_day) -> None:
+    def __init__(self, pairs: list[PairResult], clock: Clock) -> None:
         self._pairs = pairs
-        self._day = day
+        self._clock = clock
         self.today_e8 = 0
         self.best_e8 = 0  # never below the day's beginning
         self.naked_ns = 0  # of what has ended; what goes on is added by ``Desk.naked_today_ns``
@@ -65,13 +64,13 @@ class Results:
 
     def refresh(self) -> None:
         """Notice a new day. Called now and then."""
-        today = self._day()
+        today = utc_day(self._clock)
         parts = [pair for pair in self._pairs if pair.day == today]
         self.naked_ns = sum(pair.naked_ns for pair in parts)
         self.today_e8 = sum(pair.result_e8 for pair in parts)
         self.best_e8 = max(0, self.today_e8, *(pair.best_e8 for pair in parts))
 
     def _begin_day(self, pair: PairResult) -> None:
-        today = self._day()
+        today = utc_day(self._clock)
         if pair.day != today:
             pair.day, pair.result_e8, pair.best_e8, pair.naked_ns = today, 0, 0, 0
