@@ -31,7 +31,10 @@ class Event(NamedTuple):
 
 _LEG: Final = "pair trade_id leg venue symbol"
 _ORDER: Final = f"{_LEG} client_order_id side purpose attempt"
-_FATE: Final = "order_state venue_order_id size_e8 filled_e8 average_price_e8 fee_e8 code text reason"
+_FATE: Final = (
+    "order_state venue_order_id size_e8 filled_e8 average_price_e8 fee_e8 is_estimated code text reason"
+)
+_RESULT: Final = "pair trade_id direction gross_e8 fees_e8 net_e8 is_estimated closed_ago_ms"
 _EXPOSURE: Final = "positions_e8 under_way_e8 net_e8 net_notional_e8"
 
 GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
@@ -285,8 +288,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "fill": Event(
             "info",
             "one execution as the venue reported it",
-            "pair leg venue symbol client_order_id venue_order_id fill_id side price_e8 size_e8 fee_e8 "
-            "is_funding_due",
+            f"{_LEG} client_order_id venue_order_id fill_id side price_e8 size_e8 fee_e8 is_funding_due",
         ),
         "funding_paid": Event(
             "info",
@@ -321,6 +323,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "leg_retold": Event(
             "info",
             "what became of an order of an earlier life, which may not have told it",
+            f"{_ORDER} {_FATE}",
+        ),
+        "leg_corrected": Event(
+            "info",
+            "the price or fee of what an order filled is known, or known better, after it was told",
             f"{_ORDER} {_FATE}",
         ),
         "order_retry": Event(
@@ -358,7 +365,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "info",
             "both legs filled: the pair is hedged",
             "pair trade_id direction layer signal_id size_e8 legs entry_prices_e8 entry_spread_bps fees_e8 "
-            "naked_ms retries",
+            "is_estimated naked_ms retries",
         ),
         "trade_closed": Event(
             "info",
@@ -366,6 +373,17 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "pair trade_id direction size_e8 legs entry_prices_e8 exit_prices_e8 entry_spread_bps "
             "exit_spread_bps gross_e8 fees_e8 net_e8 remainders_e8 reason layers hold_ms naked_ms "
             "naked_notional_max_e8 retries is_estimated",
+        ),
+        "trade_corrected": Event(
+            "info",
+            "a price or fee of a closed trade was told late: its result now, and by how much that changed",
+            f"{_RESULT} was_estimated gross_change_e8 fees_change_e8 net_change_e8 leg venue symbol "
+            "client_order_id",
+        ),
+        "trade_retold": Event(
+            "info",
+            "the result of a trade closed in an earlier life, which may not have told it",
+            _RESULT,
         ),
         "slippage": Event(
             "info",
@@ -384,7 +402,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "holding": Event(
             "info",
             "what a pair holds on each leg, at what price, for which trade: after every change",
-            "pair trade_id direction layers legs live opened_mono_ns is_estimated",
+            "pair trade_id direction layers legs live opened_mono_ns is_estimated happened_outside",
         ),
         "pair_state": Event(
             "info",
@@ -602,7 +620,10 @@ FIELDS: Final[Mapping[str, str]] = {
     "remainders_e8": "what is left on each leg, below a lot",
     "reason": "why: of a close, a cancel, a disconnect, a halt, an order of the operator",
     "explained_by": "the order or cause that explains a difference; null: nothing does",
-    "is_estimated": "a fee or price was not told by the venue and is reckoned",
+    "is_estimated": "a price, fee or amount was not told by the venue, or not yet: what there is is reckoned",
+    "was_estimated": "the same, before this line",
+    "happened_outside": "a part of the trade was done by no order of ours: its price is an estimate for good",
+    "closed_ago_ms": "how long ago the trade was closed",
     "complete_cost_e8": "expected cost of sending the missing leg again",
     "unwind_cost_e8": "expected cost of closing the surviving leg",
     "given_up": "true: no further retry, the pair stays as it is",

@@ -9,6 +9,7 @@ import time
 from executor.conductor import Conductor
 from executor.decisions import Decisions
 from executor.desk import Desk
+from executor.fill_queries import FillQueries
 from executor.messages import EntriesAllowed, EntriesStopped
 from executor.open_orders import OpenOrders
 from executor.operator import Operator
@@ -37,6 +38,7 @@ class Chores:
         decisions: Decisions,
         operator: Operator,
         reloading: Reloading,
+        fill_queries: FillQueries,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
@@ -47,6 +49,7 @@ class Chores:
         self._decisions = decisions
         self._operator = operator
         self._reloading = reloading
+        self._fill_queries = fill_queries
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -82,6 +85,7 @@ class Chores:
         self._follow_gates()
         self._operator.acknowledge(held)
         self._reloading.look()
+        self._fill_queries.look(int(now_s * 1e9))
         self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -127,6 +131,7 @@ class Chores:
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
+        reports.set("estimated_today", desk.results.estimated)
         reports.set("naked_today_us", desk.naked_today_ns(now_mono_ns) // 1_000)
         breaker = names.BREAKER_CLOSED
         if desk.breaker.has_tripped:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from executor import lane, machine
@@ -32,6 +33,7 @@ from executor.messages import (
     SendFailed,
     Tick,
 )
+from executor.results import utc_day
 from executor.slippage import Batch
 from executor.stages import Stages
 from executor.state import dump
@@ -179,7 +181,7 @@ class Conductor:
 
     def _write_journal(self, pair: Pair) -> None:
         result = pair.result
-        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8, result.naked_ns)
+        entry = Entry(dump(pair.state), *astuple(result))
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
@@ -230,6 +232,9 @@ class Conductor:
                 for result in ("gross_e8", "fees_e8", "net_e8"):
                     desk.reports.count(f"{result}_total", fields[result])
                 desk.reports.count("naked_us_total", round(fields["naked_ms"] * 1e3))
+            case "trade_corrected":
+                for result in ("gross", "fees", "net"):
+                    desk.reports.count(f"{result}_e8_total", fields[f"{result}_change_e8"])
             case "leg_auto_close":
                 desk.reports.count("legs_closed_total")
                 self._failed(pair, line.event)
@@ -304,9 +309,26 @@ class Conductor:
         would be lost with a process that is killed in between, and the limits would go by too little."""
         for command in commands:
             if isinstance(command, Log) and command.event == "trade_closed":
-                self._desk.results.add(pair.result, command.fields["net_e8"])
+                fields = command.fields
+                self._desk.results.add(
+                    pair.result,
+                    fields["net_e8"],
+                    trade_id=fields["trade_id"],
+                    is_estimated=fields["is_estimated"],
+                )
+            elif isinstance(command, Log) and command.event == "trade_corrected":
+                self._correct_result(pair, command.fields)
             elif isinstance(command, Log) and command.event == "naked_end":
                 self._desk.results.add_naked(pair.result, int(command.fields["naked_ms"] * 1e6))
+
+    def _correct_result(self, pair: Pair, fields: Mapping[str, Any]) -> None:
+        self._desk.results.correct(
+            pair.result,
+            fields["trade_id"],
+            closed_day=utc_day(fields["closed_ago_ms"] / 1e3),
+            change_e8=fields["net_change_e8"],
+            estimates=fields["is_estimated"] - fields["was_estimated"],
+        )
 
 
 def _names(command: Query | Cancel) -> tuple[int, str]:

@@ -43,6 +43,7 @@ from executor.messages import (
     EntriesStopped,
     Event,
     Exit,
+    FillsRead,
     FillTold,
     FlattenRequested,
     OperatorResumed,
@@ -61,6 +62,7 @@ from executor.orders import (
     OrderState,
     after_ack,
     after_fill,
+    after_fills_read,
     after_not_sent,
     after_told,
     after_unknown,
@@ -244,6 +246,14 @@ def _on_fill_told(turn: Turn, event: FillTold) -> None:
     turn.put(order, new)
 
 
+def _on_fills_read(turn: Turn, event: FillsRead) -> None:
+    order = turn.find(event.client_order_id)
+    if order is not None:
+        new = after_fills_read(order, event, turn.now_mono_ns)
+        own_late_close(turn, order, new)
+        turn.put(order, new)
+
+
 def _on_query_answered(turn: Turn, event: QueryAnswered) -> None:
     if event.told is not None:
         _on_order_told(turn, event.told)
@@ -329,6 +339,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], None]]] = {
     Acked: _on_acked,
     OrderTold: _on_order_told,
     FillTold: _on_fill_told,
+    FillsRead: _on_fills_read,
     QueryAnswered: _on_query_answered,
     PositionRead: on_position_read,
     SendFailed: _on_send_failed,

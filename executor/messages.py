@@ -25,7 +25,7 @@ from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
 from shm.records import PairView
-from venues.contract import OrderStatus, Outcome, Side
+from venues.contract import Fill, OrderStatus, Outcome, Side
 
 # ----------------------------------------------------------------------------------------- events
 
@@ -113,6 +113,14 @@ class FillTold(NamedTuple):
     price_e8: int
     size_e8: int
     fee_e8: int
+
+
+class FillsRead(NamedTuple):
+    """The executions of one order as the venue lists them: asked for where they were not all heard."""
+
+    at: At
+    client_order_id: int
+    fills: tuple[Fill, ...]
 
 
 class QueryAnswered(NamedTuple):
@@ -210,6 +218,7 @@ Event = (
     | Acked
     | OrderTold
     | FillTold
+    | FillsRead
     | QueryAnswered
     | PositionRead
     | SendFailed

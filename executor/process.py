@@ -23,9 +23,10 @@ from executor.chores import Chores
 from executor.conductor import Conductor
 from executor.decisions import Decisions
 from executor.desk import Desk, Pair
+from executor.fill_queries import FillQueries
 from executor.funding import Funding
 from executor.gateway import LoginRefused
-from executor.hearing import Hearing
+from executor.hearing import Asking, Hearing
 from executor.journal import Journal
 from executor.lane import load_taken
 from executor.learned import Learned, learned_file
@@ -105,6 +106,7 @@ class Executor:
             decisions,
             operator,
             reloading,
+            FillQueries(self._desk, Asking(self._desk, self._conductor.feed)),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._signer = Signer(self._desk)
@@ -171,7 +173,8 @@ class Executor:
                 self._conductor.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its line.
-                for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
+                now_mono_ns = time.monotonic_ns()
+                for told in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
                     desk.reports.log(told.level, told.event, told.fields)
         for stranger in desk.strangers:
             unlooked: dict[str, object] = {
@@ -298,7 +301,7 @@ def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
-        result = PairResult(told.result_day, told.result_e8, told.best_e8)
+        result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return Pair(

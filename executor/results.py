@@ -13,9 +13,9 @@ from dataclasses import dataclass
 _DAY_S = 86_400
 
 
-def utc_day() -> int:
-    """Days since 1970."""
-    return int(time.time()) // _DAY_S
+def utc_day(ago_s: float = 0.0) -> int:
+    """Days since 1970, now or so long ago."""
+    return int(time.time() - ago_s) // _DAY_S
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class PairResult:
     result_e8: int = 0
     best_e8: int = 0
     naked_ns: int = 0  # how long its legs differed by what had to be mended
+    estimated: int = 0  # trades in ``result_e8`` of which a price or fee is not known yet
 
 
 class Results:
@@ -34,15 +35,51 @@ class Results:
     def __init__(self, pairs: list[PairResult], day: Callable[[], int] = utc_day) -> None:
         self._pairs = pairs
         self._day = day
+        self._seen_day = day()
         self.today_e8 = 0
         self.best_e8 = 0  # never below the day's beginning
+        self.estimated = 0  # trades in ``today_e8`` whose result may still be corrected
+        self._trades: list[tuple[int, int]] = []  # (trade id, result) of this life and day, in order
+        self._before = (0, 0)  # result and best of the day before them
         self.naked_ns = 0  # of what has ended; what goes on is added by ``Desk.naked_today_ns``
         self.refresh()
+        self._before = self.today_e8, self.best_e8
 
-    def add(self, pair: PairResult, result_e8: int) -> None:
+    def add(self, pair: PairResult, result_e8: int, *, trade_id: int = 0, is_estimated: bool = False) -> None:
         """A pair has realised something; its part is then to be written where it survives."""
         self._begin_day(pair)
         pair.result_e8 += result_e8
+        pair.estimated += is_estimated
+        self._trades.append((trade_id, result_e8))
+        self.refresh()
+        pair.best_e8 = self.best_e8
+
+    def correct(
+        self, pair: PairResult, trade_id: int, *, closed_day: int, change_e8: int, estimates: int
+    ) -> None:
+        """A trade closed on ``closed_day`` has earned so much more; ``estimates``: -1 when
+        it was an estimate and is none now.
+
+        The best of the day is reckoned anew, as if the trade's result had been known when it closed. For
+        a trade of an earlier life it is left: a top that is too high stops entries early, never late.
+        """
+        self.refresh()
+        if closed_day != self._day() or pair.day != closed_day:
+            return  # another day's: no limit goes by it any more
+        pair.result_e8 += change_e8
+        pair.estimated += estimates
+        if any(known == trade_id for known, _ in self._trades):
+            changed = [number for number, (known, _) in enumerate(self._trades) if known == trade_id][-1]
+            self._trades[changed] = (trade_id, self._trades[changed][1] + change_e8)
+        else:
+            self._before = self._before[0] + change_e8, self._before[1]
+        result_e8, best_e8 = self._before
+        for _, earned_e8 in self._trades:
+            result_e8 += earned_e8
+            best_e8 = max(best_e8, result_e8)
+        for part in self._pairs:
+            if part.day == closed_day:
+                part.best_e8 = min(part.best_e8, best_e8)
         self.refresh()
         pair.best_e8 = self.best_e8
 
@@ -56,11 +93,14 @@ class Results:
         """Notice a new day. Called now and then."""
         today = self._day()
         parts = [pair for pair in self._pairs if pair.day == today]
+        if today != self._seen_day:
+            self._seen_day, self._trades, self._before = today, [], (0, 0)
         self.naked_ns = sum(pair.naked_ns for pair in parts)
+        self.estimated = sum(pair.estimated for pair in parts)
         self.today_e8 = sum(pair.result_e8 for pair in parts)
         self.best_e8 = max(0, self.today_e8, *(pair.best_e8 for pair in parts))
 
     def _begin_day(self, pair: PairResult) -> None:
         today = self._day()
         if pair.day != today:
-            pair.day, pair.result_e8, pair.best_e8, pair.naked_ns = today, 0, 0, 0
+            pair.day, pair.result_e8, pair.best_e8, pair.naked_ns, pair.estimated = today, 0, 0, 0, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from executor.accounting import closed_books, is_estimated, remembered, result_of
 from executor.messages import Log, Publish
 from executor.orders import DOUBTFUL
 from executor.plans import exposure, has_live_order, is_naked
@@ -68,6 +69,7 @@ def close_books(turn: Turn) -> None:
     assert trade is not None
     bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
     fees_e8 = sum(book.fee_e8 for book in trade.books)
+    closed = closed_books(turn.state, trade)
     turn.log(
         "info",
         "trade_closed",
@@ -88,9 +90,9 @@ def close_books(turn: Turn) -> None:
         naked_ms=trade.naked_ns / 1e6,
         naked_notional_max_e8=trade.naked_notional_max_e8,
         retries=trade.retries,
-        is_estimated=trade.is_estimated,
+        is_estimated=is_estimated(turn.state, closed),
     )
-    turn.change(trade=None)
+    turn.change(trade=None, closed=remembered(turn.state, closed))
 
 
 def _tell_holding(turn: Turn) -> None:
@@ -99,7 +101,7 @@ def _tell_holding(turn: Turn) -> None:
     if state.legs is before.legs and state.trade is before.trade:
         return
     sizes_e8 = [leg.held_e8 for leg in state.legs]
-    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state.trade) == _basis(before.trade):
+    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state) == _basis(before):
         return
     turn.others.append(holding(turn.rules, state))
 
@@ -125,13 +127,15 @@ def holding(rules: PairRules, state: PairState) -> Log:
         ],
         "live": [order.client_order_id for leg in state.legs for order in leg.live],
         "opened_mono_ns": trade.opened_mono_ns if trade else 0,
-        "is_estimated": trade.is_estimated if trade else False,
+        "is_estimated": is_estimated(state, trade) if trade else False,
+        "happened_outside": trade.is_estimated if trade else False,
     }
     return Log("info", "holding", fields)
 
 
-def retold(rules: PairRules, state: PairState) -> Iterator[Log]:
-    """What became of the latest orders: the life that heard it may have been killed before its line."""
+def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[Log]:
+    """What became of the latest orders and trades: the life that heard it may have been killed before its
+    line."""
     for leg, instrument in zip(state.legs, rules.instruments, strict=True):
         for order in leg.past:
             about = {
@@ -146,13 +150,18 @@ def retold(rules: PairRules, state: PairState) -> Iterator[Log]:
                 "attempt": order.attempt,
             }
             yield Log("info", "leg_retold", {**about, **fate(order)})
+    for trade in state.closed:
+        fields = {"pair": rules.pair, **result_of(state, trade, now_mono_ns)}
+        yield Log("info", "trade_retold", fields)
 
 
-def _basis(trade: Trade | None) -> tuple[object, ...]:
+def _basis(state: PairState) -> tuple[object, ...]:
     """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
+    trade = state.trade
     if trade is None or trade.books == (Book(), Book()):
         return ()
-    return trade.trade_id, trade.layers, trade.opened_mono_ns, trade.is_estimated, trade.books
+    is_reckoned = is_estimated(state, trade)
+    return trade.trade_id, trade.layers, trade.opened_mono_ns, is_reckoned, trade.is_estimated, trade.books
 
 
 def _tell_intents(turn: Turn) -> None:
@@ -236,6 +245,7 @@ def _tell_opened(turn: Turn, trade: Trade, hedged_e8: int) -> None:
         entry_prices_e8=prices_e8,
         entry_spread_bps=_entry_spread_bps(trade),
         fees_e8=sum(book.fee_e8 for book in trade.books),
+        is_estimated=is_estimated(turn.state, trade),
         naked_ms=trade.naked_ns / 1e6,
         retries=trade.retries,
     )

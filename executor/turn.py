@@ -10,10 +10,20 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from executor.accounting import is_estimated, result_of
 from executor.messages import At, Cancel, Command, Log, Purpose, Query, Send
 from executor.orders import DOUBTFUL, ENDED, Order, OrderState
 from executor.pricing import average_price_e8
-from executor.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, leg_of, next_client_order_id
+from executor.state import (
+    OWED_ORDERS,
+    PAST_ORDERS,
+    Leg,
+    PairRules,
+    PairState,
+    Trade,
+    leg_of,
+    next_client_order_id,
+)
 from venues.contract import Side
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -150,6 +160,7 @@ class Turn:
         if has_closed_nothing(new) and not has_closed_nothing(old):
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
         self._log_change(old, new, told)
+        self._correct_closed_trade(old, new)
 
     def retire_ended(self) -> None:
         """Move the live orders that ended to the past and into the position."""
@@ -162,7 +173,7 @@ class Turn:
             self.change_leg(
                 number,
                 live=tuple(order for order in leg.live if order.state not in ENDED),
-                past=(*leg.past, *ended)[-PAST_ORDERS:],
+                past=_remembered((*leg.past, *ended)),
                 position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
             )
             self.change(settled_mono_ns=self.now_mono_ns)
@@ -199,11 +210,35 @@ class Turn:
         quote_e8, fee_e8 = new.quote_e8 - old.quote_e8, new.fee_e8 - old.fee_e8
         if size_e8:
             self.ensure_trade(old.trade_id, old.side if old.leg == 0 else -old.side)
-        # Whatever the pair holds belongs to its current trade; a correction of price or fee that
-        # comes after the books were closed is kept with the fill, not with the trade.
+        # Whatever the pair holds belongs to its current trade; a price or fee that comes after the books
+        # were closed corrects them.
         trade = self.state.trade
         if trade is not None and (size_e8 or (trade.trade_id == old.trade_id and (quote_e8 or fee_e8))):
             self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
+
+    def _correct_closed_trade(self, old: Order, new: Order) -> None:
+        """Put into a trade whose books are closed what was told late about an order of it."""
+        trade = self.state.trade
+        if new.filled_e8 != old.filled_e8 or (trade is not None and trade.trade_id == old.trade_id):
+            return  # booked in the current trade
+        was = next((trade for trade in self.state.closed if trade.trade_id == old.trade_id), None)
+        gross_e8, fees_e8 = old.side * (old.quote_e8 - new.quote_e8), new.fee_e8 - old.fee_e8
+        if was is None or (not gross_e8 and not fees_e8 and old.is_accounted == new.is_accounted):
+            return
+        was_estimated = is_estimated(self.state, was) or not old.is_accounted
+        now = replace(was, gross_e8=was.gross_e8 + gross_e8, fees_e8=was.fees_e8 + fees_e8)
+        self.change(closed=tuple(now if trade is was else trade for trade in self.state.closed))
+        self.log(
+            "info",
+            "trade_corrected",
+            **result_of(self.state, now, self.now_mono_ns),
+            was_estimated=was_estimated,
+            gross_change_e8=gross_e8,
+            fees_change_e8=fees_e8,
+            net_change_e8=gross_e8 - fees_e8,
+            **self.about_leg(new.leg),
+            client_order_id=new.client_order_id,
+        )
 
     # --- log ---
 
@@ -231,6 +266,7 @@ class Turn:
         return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
 
     def _log_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
+        lines_before = len(self.others)
         facts = {
             **fate(new),
             **{name: value for name, value in told.items() if value not in ("", None)},
@@ -253,6 +289,8 @@ class Turn:
                 self.log_order("info", "leg_cancelled", new, **facts)
             elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
                 self.log_order("warning", "leg_rejected", new, **facts)
+        if len(self.others) == lines_before and _account_of(new) != _account_of(old):
+            self.log_order("info", "leg_corrected", new, **facts)
 
 
 def fate(order: Order) -> dict[str, Any]:
@@ -264,7 +302,18 @@ def fate(order: Order) -> dict[str, Any]:
         "filled_e8": order.filled_e8,
         "average_price_e8": average_price_e8(order.quote_e8, order.filled_e8),
         "fee_e8": order.fee_e8,
+        "is_estimated": not order.is_accounted,
     }
+
+
+def _account_of(order: Order) -> tuple[int, int, bool]:
+    return order.quote_e8, order.fee_e8, order.is_accounted
+
+
+def _remembered(past: tuple[Order, ...]) -> tuple[Order, ...]:
+    """The newest ended orders, and of older ones those whose price or fee is not known yet."""
+    owed = tuple(order for order in past[:-PAST_ORDERS] if not order.is_accounted)
+    return (*owed[-OWED_ORDERS:], *past[-PAST_ORDERS:])
 
 
 def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:

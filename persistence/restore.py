@@ -18,15 +18,18 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from persistence.journal import Entry, files, read_file
-from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain
+from shm.held import HeldFunding, HeldOrder, HeldPair, HeldResult, pair_from, plain
 
 SOURCE: Final = "persistence"  # whose lines checkpoints are
 CHECKPOINT: Final = "journal_checkpoint"
 _ENDED: Final = frozenset({"filled", "cancelled", "rejected", "unsent", "absent"})
+_RESULTS: Final = frozenset({"trade_closed", "trade_corrected", "trade_retold"})
 _REDUCING: Final = frozenset({"exit", "unwind"})
 _TELLERS: Final = frozenset({SOURCE, "executor"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
+_E8: Final = 10**8
+_OWED_MAX: Final = 64  # older orders whose price or fee never came are let be, and their trades with them
 _FUNDING_MAX: Final = 32  # older questions about funding are let be: a venue that never answers them
 T = TypeVar("T")
 
@@ -40,11 +43,12 @@ class Holdings:
         self.broken: list[str] = []  # lines that were not what their event promises
 
     def held(self) -> list[HeldPair]:
-        """The pairs that hold something, have an order under way, realised something, or may be paid."""
+        """The pairs that hold something, have an order under way or not accounted for, realised something, or
+        may be paid."""
         return [
             pair
             for pair in self.pairs.values()
-            if is_held(pair) or pair.result_e8 or pair.best_e8 or pair.funding_due
+            if is_held(pair) or pair.result_e8 or pair.best_e8 or pair.funding_due or pair.unaccounted
         ]
 
     def adopt(self, other: Holdings) -> None:
@@ -90,7 +94,7 @@ class Holdings:
         if after is not before:
             self.told_unix_ms = _unix_ms(line["ts"])
             self.pairs[pair] = after._replace(told_unix_ms=self.told_unix_ms)
-            if event == "trade_closed":
+            if event in _RESULTS:
                 self.pairs[pair] = self.pairs[pair]._replace(best_e8=self._best_e8(after.result_day))
 
     def _best_e8(self, day: int) -> int:
@@ -142,7 +146,12 @@ def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
             return _with_holding(pair, line)
         case "trade_closed":
             return _with_result(pair, line)
-        case "fill" if line.get("is_funding_due"):
+        case "trade_corrected" | "trade_retold":
+            return _with_correction(pair, line)
+        case "fill":
+            pair = _with_fill(pair, line)
+            if not line.get("is_funding_due"):
+                return pair
             due = HeldFunding(line["leg"], line["client_order_id"], line["venue_order_id"])
             return pair._replace(funding_due=(*_without(pair, due.client_order_id), due)[-_FUNDING_MAX:])
         case "funding_read":
@@ -182,18 +191,14 @@ def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     """An order's change. What it filled counts at once: the ``holding`` that follows may be lost."""
     client_order_id, is_over = line["client_order_id"], line["order_state"] in _ENDED
     before = next((order for order in pair.orders if order.client_order_id == client_order_id), None)
+    if is_over:
+        pair = _with_account(pair, before, line)
     if before is None and is_over:
         return pair  # over since long; what its late word changes is told by ``holding``
     if before is None:  # killed between its bytes and its intent's line, or alive after all
         before = _order(line, limit_price_e8=0, reduce_only=line["purpose"] in _REDUCING)
         pair = pair._replace(orders=(*pair.orders, before))
-    after = before._replace(
-        state=line["order_state"],
-        venue_order_id=line["venue_order_id"],
-        filled_e8=line["filled_e8"],
-        average_price_e8=line["average_price_e8"],
-        fee_e8=line["fee_e8"],
-    )
+    after = _told(before, line)
     others = tuple(order for order in pair.orders if order is not before)
     pair = pair._replace(orders=others if is_over else (*others, after))
     filled_e8 = after.filled_e8 - before.filled_e8
@@ -206,6 +211,47 @@ def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     size_e8 = pair.sizes_e8[leg] + _sign(before.side) * filled_e8
     fees_e8 = _put(pair.fees_e8, leg, pair.fees_e8[leg] + after.fee_e8 - before.fee_e8)
     return pair._replace(sizes_e8=_put(pair.sizes_e8, leg, size_e8), fees_e8=fees_e8)
+
+
+def _told(order: HeldOrder, line: Mapping[str, Any]) -> HeldOrder:
+    return order._replace(
+        state=line["order_state"],
+        venue_order_id=line["venue_order_id"],
+        filled_e8=line["filled_e8"],
+        average_price_e8=line["average_price_e8"],
+        fee_e8=line["fee_e8"],
+    )
+
+
+def _with_account(pair: HeldPair, before: HeldOrder | None, line: Mapping[str, Any]) -> HeldPair:
+    """Remember an order that is over for as long as its price or fee is an estimate, and no longer."""
+    client_order_id = line["client_order_id"]
+    others = tuple(order for order in pair.unaccounted if order.client_order_id != client_order_id)
+    if not line.get("is_estimated"):
+        return pair if len(others) == len(pair.unaccounted) else pair._replace(unaccounted=others)
+    known = next((order for order in pair.unaccounted if order.client_order_id == client_order_id), before)
+    if known is None:
+        known = _order(line, limit_price_e8=0, reduce_only=line["purpose"] in _REDUCING)
+    return pair._replace(unaccounted=(*others, _told(known, line))[-_OWED_MAX:])
+
+
+def _with_fill(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
+    """Count an execution in its order, once, while that one is under way or not accounted for."""
+
+    def counted(order: HeldOrder) -> HeldOrder:
+        if order.client_order_id != line["client_order_id"] or line["fill_id"] in order.fill_ids:
+            return order
+        return order._replace(
+            fill_ids=(*order.fill_ids, line["fill_id"]),
+            fills_e8=order.fills_e8 + line["size_e8"],
+            fills_quote_e8=order.fills_quote_e8 + line["size_e8"] * line["price_e8"] // _E8,
+            fills_fee_e8=order.fills_fee_e8 + line["fee_e8"],
+        )
+
+    orders, unaccounted = tuple(map(counted, pair.orders)), tuple(map(counted, pair.unaccounted))
+    if orders == pair.orders and unaccounted == pair.unaccounted:
+        return pair
+    return pair._replace(orders=orders, unaccounted=unaccounted)
 
 
 def _with_holding(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
@@ -222,22 +268,66 @@ def _with_holding(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
         entry_prices_e8=(first["entry_price_e8"], second["entry_price_e8"]),
         fees_e8=(first["fee_e8"], second["fee_e8"]),
         opened_unix_ms=_unix_ms(line["ts"]) - age_ms if line["opened_mono_ns"] else 0,
-        is_estimated=line["is_estimated"],
+        is_estimated=line.get("happened_outside", line["is_estimated"]),
         orders=tuple(order for order in pair.orders if order.client_order_id in live),
     )
 
 
 def _with_result(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    day = _unix_ms(line["ts"]) // _DAY_MS
-    before_e8 = pair.result_e8 if pair.result_day == day else 0
-    return pair._replace(
-        trade_id=0,
-        direction=0,
-        layers=0,
-        result_day=day,
-        result_e8=before_e8 + line["net_e8"],
-        best_e8=pair.best_e8 if pair.result_day == day else 0,
+    closed_unix_ms = _unix_ms(line["ts"])
+    result = HeldResult(
+        line["trade_id"],
+        line["direction"],
+        closed_unix_ms,
+        line["gross_e8"],
+        line["fees_e8"],
+        pair.is_estimated,
+        line["is_estimated"],
     )
+    before = _result_of(pair, result.trade_id)
+    if before is not None:  # closed before, and begun again by an execution that was told late
+        result = result._replace(
+            gross_e8=before.gross_e8 + result.gross_e8, fees_e8=before.fees_e8 + result.fees_e8
+        )
+    pair = _with_change(pair, closed_unix_ms // _DAY_MS, line["net_e8"], before, result)
+    return pair._replace(trade_id=0, direction=0, layers=0, is_estimated=False)
+
+
+def _with_correction(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
+    """A closed trade's result as it is now; of one whose closing was not told, the closing too."""
+    closed_unix_ms = _unix_ms(line["ts"]) - int(line["closed_ago_ms"])
+    before = _result_of(pair, line["trade_id"])
+    result = HeldResult(
+        line["trade_id"],
+        line["direction"],
+        before.closed_unix_ms if before else closed_unix_ms,
+        line["gross_e8"],
+        line["fees_e8"],
+        before.happened_outside if before else pair.is_estimated,
+        line["is_estimated"],
+    )
+    if before is None and pair.trade_id != result.trade_id:
+        return pair  # closed so long ago that it was let be
+    change_e8 = line["net_e8"] - (before.gross_e8 - before.fees_e8 if before else 0)
+    pair = _with_change(pair, result.closed_unix_ms // _DAY_MS, change_e8, before, result)
+    return pair._replace(trade_id=0, direction=0, layers=0) if before is None else pair
+
+
+def _result_of(pair: HeldPair, trade_id: int) -> HeldResult | None:
+    return next((result for result in pair.closed if result.trade_id == trade_id), None)
+
+
+def _with_change(
+    pair: HeldPair, day: int, change_e8: int, before: HeldResult | None, result: HeldResult
+) -> HeldPair:
+    """Put a trade's result in the place of what it was, and add the difference to the day it belongs to."""
+    if day > pair.result_day:
+        pair = pair._replace(result_day=day, result_e8=0, best_e8=0, estimated=0)
+    if day == pair.result_day:
+        estimated = pair.estimated + result.is_estimated - (before.is_estimated if before else False)
+        pair = pair._replace(result_e8=pair.result_e8 + change_e8, estimated=estimated)
+    others = tuple(known for known in pair.closed if known.trade_id != result.trade_id)
+    return pair._replace(closed=(*others, result)[-_OWED_MAX:])
 
 
 def _put(pair: tuple[T, T], leg: int, value: T) -> tuple[T, T]:

@@ -23,6 +23,7 @@ import orjson
 from venues.contract import (
     Account,
     Call,
+    Fill,
     FrameError,
     HttpRequest,
     HttpResponse,
@@ -61,6 +62,8 @@ from venues.paradex.private import PrivateReader
 from venues.paradex.session import ParadexCredentials, Session
 
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
+_FILLS_PAGE_ROWS: Final = 1_000  # the venue gives 5000 at most
+_FILLS_PAGES_MAX: Final = 100
 _WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock
 
 
@@ -145,6 +148,25 @@ class ParadexTrading:
         path = f"/orders-history?{urlencode(filters)}"
         history = yield from self._session.ask(self._reader.orders, "GET", path)
         return next((update for update in history if update.client_order_id == ref.client_order_id), None)
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order: the market's fills since then, of which its own are picked out here,
+        because the venue filters by market and time alone."""
+        self._know(ref.instrument)
+        found: list[Fill] = []
+        filters: dict[str, str | int] = {
+            "market": ref.instrument.symbol,
+            "start_at": since_unix_ms,
+            "page_size": _FILLS_PAGE_ROWS,
+        }
+        for _ in range(_FILLS_PAGES_MAX):
+            path = f"/fills?{urlencode(filters)}"
+            page = yield from self._session.ask(self._reader.fills, "GET", path)
+            found += [fill for fill in page.fills if fill.client_order_id == ref.client_order_id]
+            if not page.next:
+                return found
+            filters["cursor"] = page.next
+        raise TransportError(f"{VENUE}: GET /fills: more than {_FILLS_PAGES_MAX} pages")
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""
