@@ -39,7 +39,7 @@ class Results:
         self.today_e8 = 0
         self.best_e8 = 0  # never below the day's beginning
         self.estimated = 0  # trades in ``today_e8`` whose result may still be corrected
-        self._trades: list[tuple[int, int]] = []  # (trade id, result) of this life and day, in order
+        self._trades: dict[int, int] = {}  # results by trade id of this life and day, in order
         self._before = (0, 0)  # result and best of the day before them
         self.naked_ns = 0  # of what has ended; what goes on is added by ``Desk.naked_today_ns``
         self.refresh()
@@ -50,15 +50,16 @@ class Results:
         self._begin_day(pair)
         pair.result_e8 += result_e8
         pair.estimated += is_estimated
-        self._trades.append((trade_id, result_e8))
+        self._trades[trade_id] = self._trades.get(trade_id, 0) + result_e8
         self.refresh()
         pair.best_e8 = self.best_e8
 
     def correct(
         self, pair: PairResult, trade_id: int, *, closed_day: int, change_e8: int, estimates: int
     ) -> None:
-        """A trade closed on ``closed_day`` has earned so much more; ``estimates``: -1 when
-        it was an estimate and is none now.
+        """A trade closed on ``closed_day`` has earned so much more.
+
+        estimates: -1 when its result was an estimate and is none now.
 
         The best of the day is reckoned anew, as if the trade's result had been known when it closed. For
         a trade of an earlier life it is left: a top that is too high stops entries early, never late.
@@ -68,20 +69,18 @@ class Results:
             return  # another day's: no limit goes by it any more
         pair.result_e8 += change_e8
         pair.estimated += estimates
-        if any(known == trade_id for known, _ in self._trades):
-            changed = [number for number, (known, _) in enumerate(self._trades) if known == trade_id][-1]
-            self._trades[changed] = (trade_id, self._trades[changed][1] + change_e8)
+        if trade_id in self._trades:
+            self._trades[trade_id] += change_e8
         else:
             self._before = self._before[0] + change_e8, self._before[1]
         result_e8, best_e8 = self._before
-        for _, earned_e8 in self._trades:
+        for earned_e8 in self._trades.values():
             result_e8 += earned_e8
             best_e8 = max(best_e8, result_e8)
         for part in self._pairs:
             if part.day == closed_day:
-                part.best_e8 = min(part.best_e8, best_e8)
+                part.best_e8 = best_e8
         self.refresh()
-        pair.best_e8 = self.best_e8
 
     def add_naked(self, pair: PairResult, naked_ns: int) -> None:
         """A pair's legs agree again; its part is then to be written, too."""
@@ -94,7 +93,7 @@ class Results:
         today = self._day()
         parts = [pair for pair in self._pairs if pair.day == today]
         if today != self._seen_day:
-            self._seen_day, self._trades, self._before = today, [], (0, 0)
+            self._seen_day, self._trades, self._before = today, {}, (0, 0)
         self.naked_ns = sum(pair.naked_ns for pair in parts)
         self.estimated = sum(pair.estimated for pair in parts)
         self.today_e8 = sum(pair.result_e8 for pair in parts)

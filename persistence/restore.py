@@ -277,12 +277,12 @@ def _with_result(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     closed_unix_ms = _unix_ms(line["ts"])
     result = HeldResult(
         line["trade_id"],
-        line["direction"],
+        line.get("direction", pair.direction),
         closed_unix_ms,
-        line["gross_e8"],
-        line["fees_e8"],
+        line.get("gross_e8", line["net_e8"]),
+        line.get("fees_e8", 0),
         pair.is_estimated,
-        line["is_estimated"],
+        line.get("is_estimated", False),
     )
     before = _result_of(pair, result.trade_id)
     if before is not None:  # closed before, and begun again by an execution that was told late

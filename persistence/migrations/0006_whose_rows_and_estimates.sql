@@ -14,6 +14,9 @@ update fills t    set bot_id = coalesce(r.bot_id, ''), mode = r.mode from runs r
 update funding t  set bot_id = coalesce(r.bot_id, ''), mode = r.mode from runs r where r.run_id = t.run_id;
 update slippage t set bot_id = coalesce(r.bot_id, ''), mode = r.mode from runs r where r.run_id = t.run_id;
 
+update positions t set bot_id = coalesce(r.bot_id, ''), mode = r.mode from runs r
+    where r.run_id = t.run_id and t.bot_id = '' and t.mode = '';
+
 alter table trades   drop constraint trades_pkey,   add primary key (bot_id, mode, trade_id);
 alter table orders   drop constraint orders_pkey,   add primary key (bot_id, mode, client_order_id);
 alter table fills    drop constraint fills_pkey,    add primary key (bot_id, mode, venue, fill_id);
