@@ -7,7 +7,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev make \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/tandem
-COPY requirements.lock Makefile native.py ./
+COPY requirements.lock Makefile runtime/native.py ./
 # `make .venv/.ready` installs the pinned packages by their hashes, as on any machine.
 RUN make .venv/.ready
 COPY . .

@@ -56,49 +56,49 @@ endurance: $(BUILT)
 	$(call environment,.venv-baselines,benchmarks/baselines/requirements.lock,--no-deps)
 
 explore: $(READY)
-	@$(PY) -m tests.executor.unwind_choice
-	@$(PY) -m tests.executor.explore
+	@$(PY) -m verification.unwind_choice
+	@$(PY) -m verification.explore
 
 torture: $(READY)
-	@$(PY) -m tests.shm.torture --publishes 10000000
+	@$(PY) -m verification.torture --publishes 10000000
 
 crash: $(READY)
 	@$(PY) -m tests.crash
 
 MINUTES ?= 30
 soak: $(READY)
-	@$(PY) -m tests.crash.soak --minutes $(MINUTES)
+	@$(PY) -m verification.crash.soak --minutes $(MINUTES)
 
 faults: $(READY)
-	@$(PY) -m tests.executor.faults
+	@$(PY) -m verification.faults
 
 campaign: $(READY)
-	@$(PY) -m tests.executor.campaign
+	@$(PY) -m verification.campaign
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready
 	@echo "tandem: running paradex-py and ccxt against the simulator (about a minute)" >&2
-	@$(PY) -m tests.conformance .venv-conformance/bin/python
+	@$(PY) -m verification.conformance .venv-conformance/bin/python
 
 # --no-deps: everything needed is pinned, and overrides.txt says what is left out on purpose.
-.venv-conformance/.ready: tests/conformance/requirements.lock
-	$(call environment,.venv-conformance,tests/conformance/requirements.lock,--no-deps --no-compile)
+.venv-conformance/.ready: verification/conformance/requirements.lock
+	$(call environment,.venv-conformance,verification/conformance/requirements.lock,--no-deps --no-compile)
 
 # starknet-py pins what we do not, so it judges in an environment of its own, and imports nothing of ours.
 differential: $(READY) .venv-differential/.ready
-	@$(PY) -m tests.differential.vest_orders 10000
-	@$(PY) -m tests.differential.paradex_orders 10000 \
-	    | .venv-differential/bin/python tests/differential/check_with_starknet_py.py 10000
+	@$(PY) -m verification.differential.vest_orders 10000
+	@$(PY) -m verification.differential.paradex_orders 10000 \
+	    | .venv-differential/bin/python verification/differential/check_with_starknet_py.py 10000
 
-.venv-differential/.ready: tests/differential/requirements.txt
-	$(call environment,.venv-differential,tests/differential/requirements.txt)
+.venv-differential/.ready: verification/differential/requirements.txt
+	$(call environment,.venv-differential,verification/differential/requirements.txt)
 
 # atheris lies beside the environment, not in it: no test and no process may come to need it.
 SECONDS ?= 30
 fuzz: $(READY) .venv-fuzz/.ready
-	@PYTHONPATH=.venv-fuzz $(PY) -m tests.fuzz --seconds $(SECONDS)
+	@PYTHONPATH=.venv-fuzz $(PY) -m verification.fuzz --seconds $(SECONDS)
 
-.venv-fuzz/.ready: tests/fuzz/requirements.txt $(READY)
+.venv-fuzz/.ready: verification/fuzz/requirements.txt $(READY)
 	@rm -rf .venv-fuzz
 	@$(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check --require-hashes \
 	    --target .venv-fuzz -r $<
@@ -110,7 +110,7 @@ $(READY): requirements.lock
 	$(call environment,.venv,requirements.lock)
 
 # Hot code has a compiled twin, built where there is a compiler; without one the Python code serves.
-$(BUILT): $(READY) native.py $(wildcard venues/*/_*.c)
+$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c)
 	@$(PY) -m native && touch $@
 
 # $(call environment,DIRECTORY,PINNED REQUIREMENTS,MORE OPTIONS OF PIP)
@@ -132,9 +132,9 @@ endef
 lock:
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-header --quiet -o requirements.lock
-	uv pip compile tests/conformance/requirements.in --override tests/conformance/overrides.txt \
+	uv pip compile verification/conformance/requirements.in --override verification/conformance/overrides.txt \
 	    --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes \
-	    --no-header --quiet -o tests/conformance/requirements.lock
+	    --no-header --quiet -o verification/conformance/requirements.lock
 	uv pip compile benchmarks/baselines/requirements.in --python-platform x86_64-manylinux_2_28 \
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 

@@ -19,27 +19,27 @@ from typing import Any, cast
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
 from detector.agent import Detector
 from detector.rules import rules_for
-from executor.conductor import Conductor
 from executor.desk import Desk, Pair
-from executor.gates import limits_of, refuse_entry
-from executor.gateway import OrderGateway
-from executor.learned import Learned
-from executor.margins import Margins, margin_of
-from executor.prices import Prices
+from executor.engine import Engine
+from executor.gateways.contract import OrderGateway
+from executor.market import Prices
+from executor.metrics.latency import LatencyRecorder
+from executor.metrics.slippage_model import SlippageModel
+from executor.orders.presigned import PresignedOrders
+from executor.pair.config import rules_of
+from executor.pair.state import new_state
 from executor.reports import Reports
-from executor.risk import Breaker
-from executor.rules import rules_of
+from executor.risk.circuit_breaker import Breaker
+from executor.risk.margin import Margins, margin_of
+from executor.risk.pre_trade import limits_of, refuse_entry
+from executor.risk.trading_state import TradingState
 from executor.signals import Signals
-from executor.stages import Ledger
-from executor.state import new_state
-from executor.switches import Switches
-from executor.templates import Armoury
-from kill_latch import KillLatch
-from launch import Stop
-from logs import make_log
+from observability.logs import make_log
+from runtime.bootstrap import Stop
+from runtime.kill_switch import KillSwitch
+from runtime.operator_orders import StandingOrders
 from settings import PROJECT, Settings, load_raw, parse_settings
-from shm.memory import Memory, MemoryPlan
-from shm.names import (
+from shm.counter_names import (
     DETECTOR_HISTOGRAMS,
     FEED_COUNTERS,
     FEED_HISTOGRAMS,
@@ -47,6 +47,7 @@ from shm.names import (
     SUPERVISOR_COUNTERS,
     detector_counters,
 )
+from shm.layout import Memory, MemoryPlan
 from shm.queue import QueueReader
 from shm.records import (
     QUOTE,
@@ -59,7 +60,6 @@ from shm.records import (
     SignalKind,
     pack_depth,
 )
-from standing import StandingOrders
 from venues.contract import E8, Account, Instrument
 
 ROUNDS = 50_000
@@ -157,11 +157,11 @@ def _quote_all(memory: Memory, settings: Settings, venue: str) -> None:
 def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
     """From a signal in hand to the answer of the last gate before the wire."""
     desk = _a_desk(settings, instruments, memory)
-    latch = KillLatch(PROJECT / "no-such-file", memory.latch())
+    latch = KillSwitch(PROJECT / "no-such-file", memory.latch())
     tables = memory.counters("supervisor"), memory.counters("persistence")
-    switches = Switches(*tables, latch, StandingOrders(settings), Stop())
+    trading_state = TradingState(*tables, latch, StandingOrders(settings), Stop())
     nobody = cast(Any, None)
-    signals = Signals(desk, cast(Conductor, nobody), switches, cast(QueueReader, nobody))
+    signals = Signals(desk, cast(Engine, nobody), trading_state, cast(QueueReader, nobody))
     pair, now = desk.pairs[0], time.monotonic_ns()
     times = now, now, now, now, now + FOR_EVER_NS
     signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
@@ -193,8 +193,8 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
             max_slippage_bps=configured.strategy.max_slippage_bps,
             min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
         )
-        armoury = Armoury(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps)
-        pairs.append(Pair(rules, new_state(rules, 1), armoury, FOR_EVER_NS, {}, limits))
+        presigned = PresignedOrders(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps)
+        pairs.append(Pair(rules, new_state(rules, 1), presigned, FOR_EVER_NS, {}, limits))
     nobody = cast(Any, None)
     ready = cast(OrderGateway, SimpleNamespace(can_send=True))
     desk = Desk(
@@ -202,9 +202,9 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
         pairs=tuple(pairs),
         prices=Prices(memory, instruments),
         reports=cast(Reports, nobody),
-        ledger=cast(Ledger, nobody),
+        ledger=cast(LatencyRecorder, nobody),
         breaker=Breaker(settings.risk),
-        learned=Learned(memory.slippage(writer=True), instruments, PROJECT / "no-such-file"),
+        learned=SlippageModel(memory.slippage(writer=True), instruments, PROJECT / "no-such-file"),
         gateways=dict.fromkeys(settings.venue_names, ready),
     )
     desk.margins = Margins(settings.venue_names, cast(Reports, nobody))
@@ -245,7 +245,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         )
         rings[instrument.venue].publish(QUOTE.pack(*quote))
 
-    def turn() -> None:
+    def transition() -> None:
         detector.do_work(0)
 
     def calm() -> None:
@@ -263,10 +263,10 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
     publish(second, BID_E8, ASK_E8)
     detector.do_work(0)
     calm()
-    refused = percentiles("a quote that is refused, both directions", time_calls(turn, ROUNDS, calm))
+    refused = percentiles("a quote that is refused, both directions", time_calls(transition, ROUNDS, calm))
     wide()
     before = counters.snapshot()["signals.btc"]
-    signalled = percentiles("a quote that becomes a signal", time_calls(turn, ROUNDS, wide))
+    signalled = percentiles("a quote that becomes a signal", time_calls(transition, ROUNDS, wide))
     assert counters.snapshot()["signals.btc"] - before >= ROUNDS
     decided = counters.histogram("seen_to_decided")
     inner = Timing(

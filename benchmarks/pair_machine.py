@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.measure import percentiles, print_table, time_calls, write_results
-from executor.machine import decide, due_mono_ns, step
-from executor.messages import (
+from executor.pair.machine import decide, due_mono_ns, step
+from executor.pair.messages import (
     Acked,
     At,
     Enter,
@@ -26,7 +26,7 @@ from executor.messages import (
     StreamBack,
     Tick,
 )
-from executor.state import PairRules, PairState, dump, new_state
+from executor.pair.state import PairRules, PairState, dump, new_state
 from venues.contract import E8, Instrument, OrderStatus, Outcome
 
 SIZE_E8: Final = E8 // 50

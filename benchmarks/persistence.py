@@ -24,16 +24,16 @@ import orjson
 
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
 from benchmarks.pair_machine import Story
-from executor import lane, machine
-from executor.journal import Entry, Journal
-from executor.messages import Send
-from executor.state import dump
-from logs import make_log
-from shm.names import DATABASE_AWAY
+from executor.pair import fast_path, machine
+from executor.pair.messages import Send
+from executor.pair.state import dump
+from executor.recovery.state_store import Entry, Journal
+from observability.logs import make_log
+from shm.counter_names import DATABASE_AWAY
 from shm.queue import QueueReader, QueueWriter
 from shm.slot import SlotTable
 from tests.instance import a_directory
-from tests.persistence.world import Server, World, a_world, wait_until
+from tests.persistence.harness import Server, World, a_world, wait_until
 
 PATIENCE_S: Final = 600.0
 HEARTBEAT_EVENTS: Final = 20  # lines that only ``events`` keeps, per trade: signals, refusals, latencies
@@ -55,7 +55,7 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
     log = make_log("executor", run_id="benchmark", to_queue=queue.push, to_stdout=False)
     _, commands = machine.step(story.rules, story.flat, story.enter)
     sends = tuple(command for command in commands if isinstance(command, Send))
-    opening, event = story.opening, lane.dump_taken(story.enter, sends)
+    opening, event = story.opening, fast_path.dump_taken(story.enter, sends)
     intent = {**ORDER, "trade_id": 7, "leg": 0, "client_order_id": 7, "size_e8": 2_000_000,
               "limit_price_e8": 6 * 10**12, "reduce_only": False}  # fmt: skip
 

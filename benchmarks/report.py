@@ -16,8 +16,8 @@ import psycopg
 
 from persistence.server import start_server, stop_server
 from persistence.store import Store
-from tools.report import write
-from tools.reporting.queries import Period, gather
+from tools.report.command import write
+from tools.report.queries import Period, gather
 
 _TRADES = """
 insert into trades (trade_id, run_id, pair, direction, state, size_base, opened_at, closed_at,

@@ -25,7 +25,7 @@ from benchmarks.measure import write_results
 from benchmarks.wire.contenders import Variant, tandem
 from benchmarks.wire.flood import is_newest
 from settings import PROJECT
-from shm.memory import Memory
+from shm.layout import Memory
 
 VENUES: Final = ("vest", "paradex")
 BURST: Final = (3_000.0, 0.1)

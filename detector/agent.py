@@ -20,13 +20,13 @@ from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules, instruments_of, rules_for
 from detector.spreads import entry_spread_bps
 from detector.strategy import Market, Opportunity, PairStrategy
-from launch import SettingsWatch
-from logs import Log
+from observability.logs import Log
+from runtime.bootstrap import SettingsWatch
 from settings import Settings
 from shm.broadcast import BroadcastReader
+from shm.counter_names import Gate
 from shm.counters import CounterTable
-from shm.memory import Memory
-from shm.names import Gate
+from shm.layout import Memory
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, Signal, SignalKind, unpack_depth
 from venues.contract import E8, Instrument
 

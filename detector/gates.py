@@ -1,4 +1,4 @@
-"""The gates: each one question, asked in the order of ``shm.names.Gate``.
+"""The gates: each one question, asked in the order of ``shm.counter_names.Gate``.
 
 A gate returns None when it has no objection and otherwise a ``Refusal`` with the two numbers it
 compared. Gates are pure: no clock, no memory, no logging; the same arguments, the same answer.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
 
 # A feed beats every 250 ms; four beats missing and nobody stands behind its quotes any more. The

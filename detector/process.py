@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from detector.agent import Detector
 from detector.layers import SizeError
 from detector.rules import rules_for
-from launch import SettingsWatch, refuse, start
+from runtime.bootstrap import SettingsWatch, refuse, start
 from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
 

@@ -20,7 +20,7 @@ from detector.gates import FeedStatus, Pending, Refusal
 from detector.liquidity import Levels, past_touch_bps, size_within_e8
 from detector.rules import Rules
 from detector.spreads import exit_spread_bps, net_edge_bps
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import DepthBook, PairPhase, PairView, Quote, QuoteFlags, SignalKind
 from venues.contract import E8, Instrument, Side
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from executor.state import ClosedTrade, PairState, Trade
+from executor.pair.state import ClosedTrade, PairState, Trade
 
 
 def is_estimated(state: PairState, trade: Trade | ClosedTrade) -> bool:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-import launch
-from executor.gateway import Listener
-from executor.live import LiveGateway
-from executor.rules import ORDER_LIFE_MS
-from redaction import register_secret
+from executor.gateways.contract import Listener
+from executor.gateways.live import LiveGateway
+from executor.pair.config import ORDER_LIFE_MS
+from observability.redaction import register_secret
+from runtime import bootstrap
 from settings import KNOWN_VENUES, Settings, read_secrets
 from venues.contract import HttpRequest, Trading, VenueHosts
 from venues.registry import Secret, credentials, hosts, secrets_of, venue_module
@@ -27,7 +27,7 @@ _ANSWER_LIMITS = 4  # times execution.reply_timeout_ms
 _PRIVATE_KEY = "private_key"
 
 
-def connect(process: launch.Launch, venue: str, listener: Listener, *, may_give_up: bool) -> LiveGateway:
+def connect(process: bootstrap.Launch, venue: str, listener: Listener, *, may_give_up: bool) -> LiveGateway:
     """The live gateway of one venue. Ends the process with a clear message if it cannot be made."""
     settings = process.settings
     where = venue_hosts(settings, venue)
@@ -36,9 +36,9 @@ def connect(process: launch.Launch, venue: str, listener: Listener, *, may_give_
             require_secure(url)
         trading = make_trading(settings, process.env_file, venue, where)
     except (InsecureUrl, ValueError) as error:
-        launch.refuse(f"executor: {venue}: {error}")
+        bootstrap.refuse(f"executor: {venue}: {error}")
     except KeyError as error:
-        launch.refuse(f"executor: {error.args[0]} is missing: set it in the environment or in .env")
+        bootstrap.refuse(f"executor: {error.args[0]} is missing: set it in the environment or in .env")
     return LiveGateway(
         trading,
         where.rest_url,

@@ -8,25 +8,25 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from executor.exposure import Exposure
-from executor.gates import Limits
-from executor.gateway import OrderGateway
-from executor.lane import Rehearsal, Taken
-from executor.learned import Learned
-from executor.margins import Margins
-from executor.messages import At, LegMarket
-from executor.orders import DOUBTFUL
-from executor.prices import Prices
+from executor.gateways.contract import OrderGateway
+from executor.market import Prices
+from executor.metrics.latency import LatencyRecorder, SignalTimestamps
+from executor.metrics.slippage_model import SlippageModel
+from executor.metrics.tca import ExecutionReport
+from executor.orders.presigned import PresignedOrders
+from executor.orders.stagger import Stagger
+from executor.pair.fast_path import Prediction, Taken
+from executor.pair.messages import At, LegMarket
+from executor.pair.order import DOUBTFUL
+from executor.pair.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
 from executor.reports import Reports
-from executor.results import PairResult, Results
-from executor.risk import Breaker, OrderRate
-from executor.slippage import Batch
-from executor.stages import Ledger, Stages
-from executor.stagger import Stagger
-from executor.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
-from executor.templates import Armoury
+from executor.risk.circuit_breaker import Breaker, OrderRate
+from executor.risk.daily_pnl import PairResult, Results
+from executor.risk.exposure import Exposure
+from executor.risk.margin import Margins
+from executor.risk.pre_trade import Limits
+from runtime.carried_positions import HeldFunding, HeldPair
 from settings import Settings
-from shm.held import HeldFunding, HeldPair
 from shm.records import PairView, SignalKind
 from venues.contract import Side
 
@@ -39,7 +39,7 @@ class Pair:
 
     rules: PairRules
     state: PairState
-    armoury: Armoury
+    presigned: PresignedOrders
     max_age_ns: int  # of a price that orders may go by
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
     limits: Limits
@@ -47,10 +47,12 @@ class Pair:
     result: PairResult = field(default_factory=PairResult)
     unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
     funding_due: list[HeldFunding] = field(default_factory=list)  # to be asked for, of earlier lives' orders
-    fresh: Stages | None = None  # of the signal whose own batch is being sent now
-    batches: dict[SignalKind, Batch] = field(default_factory=dict)  # sent and not yet told as slippage
+    fresh: SignalTimestamps | None = None  # of the signal whose own batch is being sent now
+    batches: dict[SignalKind, ExecutionReport] = field(
+        default_factory=dict
+    )  # sent and not yet told as slippage
     last_signal_id: int = 0
-    rehearsals: dict[int, Rehearsal] = field(default_factory=dict)  # by direction of an entry; 0: the exit
+    predictions: dict[int, Prediction] = field(default_factory=dict)  # by direction of an entry; 0: the exit
     entries_stopped: str = ""  # what the machine was told last
     refused_until_mono_ns: int = 0  # no entry is asked for again before this
     view: PairView | None = None
@@ -67,9 +69,9 @@ class Desk:
     pairs: tuple[Pair, ...]
     prices: Prices
     reports: Reports
-    ledger: Ledger
+    ledger: LatencyRecorder
     breaker: Breaker
-    learned: Learned
+    learned: SlippageModel
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
     strangers: list[HeldPair] = field(default_factory=list)  # held by pairs that are configured no more
     rate: OrderRate = field(default_factory=OrderRate)

@@ -8,8 +8,8 @@ intervals, until the venue has answered.
 from __future__ import annotations
 
 from executor.desk import Desk, Pair
-from executor.hearing import Asking
-from executor.orders import Order
+from executor.pair.order import Order
+from executor.venue_events import Asking
 
 _LOOK_NS = 200_000_000
 _FIRST_NS = 300_000_000  # an execution's event may come after the end of its order
@@ -28,7 +28,7 @@ class _Question:
 
 
 class FillQueries:
-    """``look`` is called now and then; a question that is under way has its next turn later."""
+    """``look`` is called now and then; a question that is under way has its next transition later."""
 
     def __init__(self, desk: Desk, asking: Asking) -> None:
         self._desk = desk

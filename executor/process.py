@@ -16,40 +16,40 @@ from typing import Any
 import msgspec
 import uvloop
 
-import launch
 from executor import accounts
-from executor.arming import Signer, rehearse_one
-from executor.chores import Chores
-from executor.conductor import Conductor
-from executor.decisions import Decisions
 from executor.desk import Desk, Pair
+from executor.engine import Engine
 from executor.fill_queries import FillQueries
 from executor.funding import Funding
-from executor.gateway import LoginRefused
-from executor.hearing import Asking, Hearing
-from executor.journal import Journal
-from executor.lane import load_taken
-from executor.learned import Learned, learned_file
-from executor.messages import Restarted
-from executor.open_orders import OpenOrders
-from executor.operator import Operator
-from executor.paper import gateway as paper
-from executor.prices import Prices
-from executor.reloading import Reloading, resolve_pair
+from executor.gateways.contract import LoginRefused
+from executor.gateways.paper import gateway as paper
+from executor.housekeeping import Housekeeping
+from executor.market import Prices
+from executor.metrics.latency import LatencyRecorder
+from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.operator.reconcile import Decisions
+from executor.operator.reload import Reloading, resolve_pair
+from executor.operator.standing_orders import Operator
+from executor.orders.open_orders import OpenOrders
+from executor.orders.presigner import Signer, predict_one
+from executor.pair.accounting import holding, retold
+from executor.pair.fast_path import load_taken
+from executor.pair.messages import Restarted
+from executor.pair.state import PairState, load, new_state
+from executor.recovery.restore import find_held, now_unix_ms, state_of, strangers
+from executor.recovery.state_store import Journal
 from executor.reports import Reports
-from executor.restore import find_held, now_unix_ms, state_of, strangers
-from executor.results import PairResult
-from executor.risk import Breaker
+from executor.risk.circuit_breaker import Breaker
+from executor.risk.daily_pnl import PairResult
+from executor.risk.trading_state import TradingState
 from executor.shutdown import shut_down
 from executor.signals import Signals
-from executor.stages import Ledger
-from executor.state import PairState, load, new_state
-from executor.switches import Switches
-from executor.telling import holding, retold
-from kill_latch import KillLatch, latch_file
+from executor.venue_events import Asking, VenueEvents
+from runtime import bootstrap
+from runtime.carried_positions import HeldFunding, HeldPair, read_held
+from runtime.kill_switch import KillSwitch, kill_file
+from runtime.operator_orders import StandingOrders
 from shm.agent import quiet_garbage_collector
-from shm.held import HeldFunding, HeldPair, read_held
-from standing import StandingOrders
 from venues.contract import VenueHosts
 
 PARK_S = 0.01  # bounds a lost wake-up
@@ -57,17 +57,17 @@ ARM_PAUSE_S = 0.002  # between looks for a template to renew; one is made per lo
 
 
 def main(argv: list[str] | None = None) -> None:
-    process = launch.start("executor", argv)
+    process = bootstrap.start("executor", argv)
     try:
         uvloop.run(Executor(process).run())
     except LoginRefused as error:
-        launch.refuse(f"executor: {error}")
+        bootstrap.refuse(f"executor: {error}")
 
 
 class Executor:
     """Wires the parts to memory, venues and time."""
 
-    def __init__(self, process: launch.Launch) -> None:
+    def __init__(self, process: bootstrap.Launch) -> None:
         settings, memory = process.settings, process.memory
         self._process = process
         self._bell = memory.doorbell("executor")
@@ -80,33 +80,33 @@ class Executor:
             strangers=strangers([pair.rules for pair in pairs], held),
             prices=Prices(memory, process.instruments),
             reports=Reports(process),
-            ledger=Ledger(process.counters),
+            ledger=LatencyRecorder(process.counters),
             breaker=Breaker(settings.risk),
-            learned=Learned(memory.slippage(writer=True), process.instruments, learned_file(settings)),
+            learned=SlippageModel(memory.slippage(writer=True), process.instruments, learned_file(settings)),
         )
-        self._switches = Switches(
+        self._trading_state = TradingState(
             memory.counters("supervisor"),
             memory.counters("persistence"),
-            KillLatch(latch_file(settings), memory.latch()),
+            KillSwitch(kill_file(settings), memory.latch()),
             StandingOrders(settings),
             process.stop,
         )
-        self._conductor = Conductor(self._desk, journal, memory.views_writer())
-        self._signals = Signals(self._desk, self._conductor, self._switches, memory.signals_reader())
+        self._engine = Engine(self._desk, journal, memory.views_writer())
+        self._signals = Signals(self._desk, self._engine, self._trading_state, memory.signals_reader())
         self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
-        decisions = Decisions(self._desk, self._conductor, self._open_orders, memory.directory)
-        operator = Operator(self._desk, self._conductor, self._switches, memory.directory)
-        self._settings = launch.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._conductor, self._settings, process.instruments)
-        self._chores = Chores(
+        decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
+        operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
+        self._settings = bootstrap.SettingsWatch(process)
+        reloading = Reloading(self._desk, self._engine, self._settings, process.instruments)
+        self._housekeeping = Housekeeping(
             self._desk,
-            self._conductor,
-            self._switches,
+            self._engine,
+            self._trading_state,
             self._open_orders,
             decisions,
             operator,
             reloading,
-            FillQueries(self._desk, Asking(self._desk, self._conductor.feed)),
+            FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._signer = Signer(self._desk)
@@ -131,7 +131,7 @@ class Executor:
         self._begin()
         tasks = [
             *(asyncio.create_task(gateway.run()) for gateway in self._desk.gateways.values()),
-            asyncio.create_task(self._chores.run()),
+            asyncio.create_task(self._housekeeping.run()),
             asyncio.create_task(self._funding.run(self._hosts())),
             asyncio.create_task(self._until_stopped()),
         ]
@@ -145,12 +145,12 @@ class Executor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._chores.tell_latency()
+            self._housekeeping.tell_latency()
             self._close()
         self._process.log.info("process_stopped")
 
     def _connect(self) -> None:
-        hearing = Hearing(self._desk, self._conductor.feed)
+        hearing = VenueEvents(self._desk, self._engine.feed)
         is_first_life = not any(pair.was_restored for pair in self._desk.pairs)
         for venue in self._desk.settings.venue_names:
             self._desk.gateways[venue] = (
@@ -166,11 +166,11 @@ class Executor:
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
         for pair in desk.pairs:
-            self._conductor.settle(pair)
+            self._engine.settle(pair)
             if pair.state.epoch != self._process.epoch:
-                self._conductor.feed(pair, Restarted(desk.at(pair), self._process.epoch))
+                self._engine.feed(pair, Restarted(desk.at(pair), self._process.epoch))
             else:
-                self._conductor.tick(pair)
+                self._engine.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its line.
                 now_mono_ns = time.monotonic_ns()
@@ -194,8 +194,8 @@ class Executor:
             "pairs": [pair.rules.pair for pair in desk.pairs],
             "restored": [pair.rules.pair for pair in desk.pairs if pair.was_restored],
             "http_connections": desk.settings.execution.http_connections,
-            "kill_file": str(self._switches.latch.path),
-            "pause_file": str(self._switches.orders.pause_path),
+            "kill_file": str(self._trading_state.latch.path),
+            "pause_file": str(self._trading_state.orders.pause_path),
         }
         desk.reports.log("info", "process_started", fields)
         try:
@@ -211,18 +211,18 @@ class Executor:
             self._keep_warm(desk.settings.runtime.keep_warm_ms / 1_000)
 
     async def _until_stopped(self) -> None:
-        await self._chores.was_told_to_stop.wait()
+        await self._housekeeping.was_told_to_stop.wait()
         await shut_down(
-            self._desk, self._conductor, self._open_orders, self._desk.settings.runtime, self._process.stop
+            self._desk, self._engine, self._open_orders, self._desk.settings.runtime, self._process.stop
         )
 
     def _close(self) -> None:
         self._signer.close()
         self._desk.close()
-        self._conductor.close()
+        self._engine.close()
         self._funding.close()
         self._signals.close()
-        self._switches.close()
+        self._trading_state.close()
         self._settings.close()
 
     # --- waiting for signals ---
@@ -274,7 +274,7 @@ class Executor:
         pairs = self._desk.pairs
         if not self._signals.has_more():
             self._armed_next = (self._armed_next + 1) % len(pairs)
-            if not rehearse_one(self._desk, pairs[self._armed_next]):
+            if not predict_one(self._desk, pairs[self._armed_next]):
                 signing = self._signer.arm_one(pairs[self._armed_next])
                 if signing is not None:
                     signing.add_done_callback(lambda _: self._keep_armed_later())
@@ -290,7 +290,7 @@ class Executor:
             asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
-def _make_pair(process: launch.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
+def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
     """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules
@@ -325,7 +325,7 @@ def _funding_due(state: PairState, told: HeldPair | None) -> list[HeldFunding]:
     return list(due.values())
 
 
-def _load(process: launch.Launch, pair: str, state: bytes) -> PairState | None:
+def _load(process: bootstrap.Launch, pair: str, state: bytes) -> PairState | None:
     """An earlier life's state; None, and said, where another version wrote it: the journal and the venues
     know most of it, and an executor that ends of it leaves the pair to itself."""
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from launch import Launch
+from runtime.bootstrap import Launch
 
 
 class Reports:

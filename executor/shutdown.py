@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from executor.conductor import Conductor
 from executor.desk import Desk, Pair
-from executor.messages import EntriesStopped, FlattenRequested
-from executor.open_orders import OpenOrders
-from executor.plans import has_live_order
-from executor.state import SHUTDOWN, Halt, Plan, is_flat
-from launch import Stop
+from executor.engine import Engine
+from executor.orders.open_orders import OpenOrders
+from executor.pair.messages import EntriesStopped, FlattenRequested
+from executor.pair.repair import has_live_order
+from executor.pair.state import SHUTDOWN, Halt, Plan, is_flat
+from runtime.bootstrap import Stop
 from settings import RuntimeSettings
 from venues.contract import TransportError, VenueError
 
@@ -21,7 +21,7 @@ CANCEL_PATIENCE_S = 3.0  # for our open orders, after the patience with trades i
 
 
 async def shut_down(
-    desk: Desk, conductor: Conductor, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
+    desk: Desk, engine: Engine, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
 ) -> None:
     """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Says what remains."""
     requests = stop.requests
@@ -34,9 +34,9 @@ async def shut_down(
         return condition()
 
     for pair in desk.pairs:
-        conductor.feed(pair, EntriesStopped(desk.at(pair), "stopping"))
+        engine.feed(pair, EntriesStopped(desk.at(pair), "stopping"))
         if runtime.on_shutdown == "flatten":
-            conductor.feed(pair, FlattenRequested(desk.at(pair), SHUTDOWN))
+            engine.feed(pair, FlattenRequested(desk.at(pair), SHUTDOWN))
     is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
     finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
     _say(desk, "trades in flight", "finished" if finished else "given up: see what remains")

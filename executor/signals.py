@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from executor.arming import likely_signals
-from executor.conductor import Conductor
 from executor.desk import Desk, Pair
-from executor.entries import entry_finds_pair_at_rest
-from executor.gates import EntryCheck, EntryLeg, Gate, Refusal, refuse_entry, refuse_old
-from executor.messages import At, Enter, Exit
-from executor.pricing import price_to_take_e8
-from executor.rate_budget import Urgency
-from executor.state import Halt
-from executor.switches import Switches
+from executor.engine import Engine
+from executor.gateways.rate_limit import Urgency
+from executor.orders.presigner import likely_signals
+from executor.pair.entry import entry_finds_pair_at_rest
+from executor.pair.messages import At, Enter, Exit
+from executor.pair.pricing import price_to_take_e8
+from executor.pair.state import Halt
+from executor.risk.pre_trade import EntryCheck, EntryLeg, Refusal, RiskCheck, refuse_entry, refuse_old
+from executor.risk.trading_state import TradingState
 from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
 from venues.contract import E8, Side
@@ -26,10 +26,10 @@ _SIDES = {1: (Side.BUY, Side.SELL), -1: (Side.SELL, Side.BUY)}
 class Signals:
     """Reads the signal queue. ``take_all`` is the beginning of the hot path."""
 
-    def __init__(self, desk: Desk, conductor: Conductor, switches: Switches, queue: QueueReader) -> None:
+    def __init__(self, desk: Desk, engine: Engine, trading_state: TradingState, queue: QueueReader) -> None:
         self._desk = desk
-        self._conductor = conductor
-        self._switches = switches
+        self._engine = engine
+        self._trading_state = trading_state
         self._queue = queue
 
     def has_more(self) -> bool:
@@ -57,7 +57,7 @@ class Signals:
                     event.size_e8, first_e8, second_e8, 0.0, 0.0, now, now, now, now, now,
                 )  # fmt: skip
                 refuse_entry(self._entry_check(pair, signal, event.at))
-            self._conductor.keep_warm(pair, event)
+            self._engine.keep_warm(pair, event)
 
     def close(self) -> None:
         self._queue.close()
@@ -80,13 +80,13 @@ class Signals:
         else:
             if signal.kind == SignalKind.ENTER:
                 desk.breaker.entry_left()
-            has_left = self._conductor.obey(pair, event, signal, seen_mono_ns)
+            has_left = self._engine.obey(pair, event, signal, seen_mono_ns)
             if signal.kind == SignalKind.ENTER and not has_left:
                 desk.breaker.undecided()  # the machine refused it: a half-open breaker may try another
-        self._conductor.publish(pair)  # the detector waits to see its signal consumed
+        self._engine.publish(pair)  # the detector waits to see its signal consumed
 
     def _entry_check(self, pair: Pair, signal: Signal, at: At) -> EntryCheck:
-        desk, switches, now_mono_ns = self._desk, self._switches, at.now_mono_ns
+        desk, trading_state, now_mono_ns = self._desk, self._trading_state, at.now_mono_ns
         state, base = pair.state, pair.rules.instruments[0].base
         first_side, second_side = _SIDES[signal.direction]
         return EntryCheck(
@@ -94,9 +94,9 @@ class Signals:
             now_mono_ns,
             signal.decided_mono_ns,
             signal.expires_mono_ns,
-            switches.latch.is_pulled,
-            switches.is_stopping,
-            switches.is_paused,
+            trading_state.latch.is_pulled,
+            trading_state.is_stopping,
+            trading_state.is_paused,
             state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
             desk.breaker.is_open(now_mono_ns),
             desk.breaker.failures,
@@ -138,7 +138,7 @@ class Signals:
         for instrument in pair.rules.instruments:
             budget = self._desk.gateways[instrument.venue].budget
             if not budget.has_room(Urgency.OPEN, at.now_mono_ns):
-                return Refusal(Gate.RATE_BUDGET, budget.room_to_open(at.now_mono_ns), 1)
+                return Refusal(RiskCheck.RATE_BUDGET, budget.room_to_open(at.now_mono_ns), 1)
         return None
 
     def _deep_cost(
@@ -156,7 +156,7 @@ class Signals:
     def _refused(self, pair: Pair, signal: Signal, refusal: Refusal) -> None:
         reports = self._desk.reports
         reports.count("signals_refused_total")
-        if refusal.gate is Gate.SIGNAL_AGE:
+        if refusal.gate is RiskCheck.SIGNAL_AGE:
             reports.count("signals_expired_total")
         elif signal.kind == SignalKind.ENTER:
             # What refused it will mostly still stand at the next quote, a few milliseconds on.

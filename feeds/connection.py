@@ -16,7 +16,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
-from logs import Log
+from observability.logs import Log
 from shm.counters import CounterTable
 from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 

@@ -13,7 +13,7 @@ import uvloop
 
 from feeds.publisher import Publisher
 from feeds.session import Session
-from launch import Launch, refuse, start
+from runtime.bootstrap import Launch, refuse, start
 from shm.agent import quiet_garbage_collector
 from venues.contract import MarketData
 from venues.registry import hosts, venue_module

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from shm.broadcast import BroadcastWriter
 from shm.counters import CounterTable
 from shm.doorbell import Doorbell
-from shm.memory import Memory
+from shm.layout import Memory
 from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, pack_depth
 from shm.slot import SlotTable
 from venues.contract import Depth, TopOfBook

@@ -19,7 +19,7 @@ from feeds.backoff import Backoff
 from feeds.connection import FRAME_BYTES_MAX, Connection
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
-from logs import Log
+from observability.logs import Log
 from shm.counters import CounterTable
 from venues.contract import MarketData
 

@@ -12,8 +12,8 @@ from urllib.parse import quote, quote_plus
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from observability.redaction import register_secret
 from persistence.refusal import is_refused
-from redaction import register_secret
 
 
 class AddressError(ValueError):

@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from launch import Launch
-from logs import print_line
+from observability.logs import print_line
 from persistence.journal import Journal
 from persistence.restore import SOURCE, Holdings
+from runtime.bootstrap import Launch
 from shm.queue import QueueReader
 
 _SILENT_SOURCES = frozenset({"detector"})  # they must not touch a file descriptor

@@ -20,17 +20,17 @@ from typing import NoReturn
 
 import orjson
 
-from launch import Launch, refuse, start
-from logs import make_log
+from observability.logs import make_log
 from persistence.address import Address, AddressError
 from persistence.drain import Drain
 from persistence.journal import FILE_BYTES, Journal, JournalError, journal_directory
 from persistence.restore import CHECKPOINT, SOURCE, Holdings, holdings_of, is_held
 from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
+from runtime.bootstrap import Launch, refuse, start
+from runtime.carried_positions import HeldPair, is_written, write_held
 from settings import PROJECT, read_secrets
-from shm import names
-from shm.held import HeldPair, is_written, write_held
+from shm import counter_names
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
 _DRAIN_S = 10.0  # patience with the database at the end; the journal holds what is left
@@ -75,7 +75,7 @@ def main() -> None:
         while not launch.stop.is_set():
             if not writer.is_alive():
                 _end_with_writer(writer)
-            if is_first_life and writer.state != names.DATABASE_UNTRIED:
+            if is_first_life and writer.state != counter_names.DATABASE_UNTRIED:
                 is_first_life = False
                 _hand_over(launch, holdings, writer.elsewhere, own_lines)
             counters.set(lease_epoch, writer.lease_epoch)

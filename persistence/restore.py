@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from persistence.journal import Entry, files, read_file
-from shm.held import HeldFunding, HeldOrder, HeldPair, HeldResult, pair_from, plain
+from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, HeldResult, pair_from, plain
 
 SOURCE: Final = "persistence"  # whose lines checkpoints are
 CHECKPOINT: Final = "journal_checkpoint"

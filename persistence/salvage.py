@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launch import read_launch
 from persistence.journal import Journal, journal_directory
+from runtime.bootstrap import read_launch
 from settings import parse_settings
-from shm.memory import Memory
+from shm.layout import Memory
 
 
 def salvage(directory: Path, epoch: int) -> int:

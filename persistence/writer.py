@@ -14,15 +14,15 @@ from pathlib import Path
 
 import psycopg
 
-from epochs import Epochs
-from launch import Launch
 from persistence.address import Address
 from persistence.journal import Entry, Journal, Tail
 from persistence.lease import RENEW_S, LeaseHeld, this_holder
 from persistence.restore import Holdings
 from persistence.server import ServerError, start_server
 from persistence.store import Store, UnstorableEvent
-from shm import names
+from runtime.bootstrap import Launch
+from runtime.epochs import Epochs
+from shm import counter_names
 
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
 _COMPARE_S = 10.0  # between looks for positions on which executor and venue differ …
@@ -57,7 +57,7 @@ class DatabaseWriter(threading.Thread):
         self._may_refuse = may_refuse
         self._timeout_s = launch.settings.persistence.database_timeout_s
         self._batch_max = self._batch = launch.settings.persistence.batch_events
-        self.state = names.DATABASE_UNTRIED
+        self.state = counter_names.DATABASE_UNTRIED
         self.refusal = ""  # why no start is possible
         self.elsewhere: Holdings | None = None  # what another host's journal in the database says
         self.stored_number = 0
@@ -122,23 +122,23 @@ class DatabaseWriter(threading.Thread):
 
     def _is_operators(self, error: psycopg.Error | ServerError) -> bool:
         """Whether this first contact shows a mistake that only the operator can correct."""
-        is_first = self._may_refuse and self.state == names.DATABASE_UNTRIED
+        is_first = self._may_refuse and self.state == counter_names.DATABASE_UNTRIED
         if isinstance(error, ServerError):
             return is_first and error.is_lasting
         return is_first and isinstance(error, psycopg.OperationalError) and self._address.is_refused()
 
     def _away(self, detail: str) -> None:
-        if self.state != names.DATABASE_AWAY:
-            self.state = names.DATABASE_AWAY
+        if self.state != counter_names.DATABASE_AWAY:
+            self.state = counter_names.DATABASE_AWAY
             self._launch.log.warning(
                 "database_away", detail=f"{detail}; trading goes on, events wait in the journal"
             )
 
     def _back(self, applied: list[str], waiting: int) -> None:
         """It has stored what waited, or the first of it: a server may well answer and store nothing."""
-        event = "database_back" if self.state == names.DATABASE_AWAY else "database_ready"
+        event = "database_back" if self.state == counter_names.DATABASE_AWAY else "database_ready"
         self._launch.log.info(event, database=self._address.kind, migrations=applied, waiting=waiting)
-        self.state = names.DATABASE_UP
+        self.state = counter_names.DATABASE_UP
         self._failures = 0
 
     def _follow(self) -> None:
@@ -149,7 +149,7 @@ class DatabaseWriter(threading.Thread):
             self._ask()
             applied = store.migrate()
             self._keep_leases(store)
-            if self._is_first_life and self.state == names.DATABASE_UNTRIED:
+            if self._is_first_life and self.state == counter_names.DATABASE_UNTRIED:
                 self._ask()
                 settings = self._launch.settings
                 self.elsewhere = store.holdings_elsewhere(settings.bot_id, settings.mode)
@@ -164,7 +164,7 @@ class DatabaseWriter(threading.Thread):
                 entries = tail.read(self._journal.synced_number, self._batch)
                 if entries:
                     self._write(store, entries)
-                if self.state != names.DATABASE_UP:
+                if self.state != counter_names.DATABASE_UP:
                     self._back(applied, waiting)
                 if not entries:
                     self._compare_when_due(store)
@@ -207,7 +207,7 @@ class DatabaseWriter(threading.Thread):
         try:
             newest = store.take_leases(self._launch.accounts, self._holder, self._newest_epoch())
         except LeaseHeld as error:
-            if self._is_first_life and self.state == names.DATABASE_UNTRIED:
+            if self._is_first_life and self.state == counter_names.DATABASE_UNTRIED:
                 raise
             if not self.is_lease_lost:
                 self.is_lease_lost = True

@@ -22,7 +22,7 @@ class Agent(Protocol):
         """A cheap look, taken once more before sleeping."""
 
     def on_idle(self, now_mono_ns: int) -> None:
-        """Slow chores: called when nothing was waiting."""
+        """Slow housekeeping: called when nothing was waiting."""
 
     def on_close(self) -> None: ...
 

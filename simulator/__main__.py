@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from launch import end_with_supervisor
-from logs import Log, make_log
-from shm.memory import Memory
+from observability.logs import Log, make_log
+from runtime.bootstrap import end_with_supervisor
+from shm.layout import Memory
 from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError

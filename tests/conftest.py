@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-import redaction
+from observability import redaction
 
 # A shell that runs us in the background or under nohup has these ignored, and children inherit that:
 # the instances under test would never hear the Ctrl-C they are stopped by.

@@ -22,7 +22,7 @@ import yaml
 
 from persistence.server import stop_server
 from settings import PROJECT
-from tests.catalogue import check
+from tests.events.catalogue import check
 
 Line = Mapping[str, Any]
 

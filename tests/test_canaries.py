@@ -39,8 +39,8 @@ from simulator.config import SimulatorConfig
 from simulator.paradex.rpc import METHOD_ERROR, RpcError, RpcSession
 from simulator.paradex.tokens import TokenMint
 from simulator.process import serve
+from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tools.preflight import loopback_urls
 from venues.registry import hosts
 
 QUOTED_CALLS = (1, 3, 6)  # of each kind, these are answered with an error that quotes them

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import supervisor
-from claim import LAST_WORDS_S
 from persistence.server import _STOP_TIMEOUT_S
 from settings import PROJECT, load_raw, parse_settings
-from supervisor import _KILL_AFTER_S
+from supervision.instance_lock import LAST_WORDS_S
+from supervision.supervisor import _KILL_AFTER_S
 from tools.__main__ import COMMANDS
 
 SYSTEMD = PROJECT / "deploy" / "systemd"

@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from settings import PROJECT
+from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, free_ports, memory_dir, write_config
 from tests.test_end_to_end import assert_nothing_is_left, closed_trade, rows
-from tools.preflight import loopback_urls
 from venues.registry import hosts
 
 CANARY = "0x" + "c0ffee" * 10

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from control.channel import ask
 from settings import PersistenceSettings, Problem, RuntimeSettings, SettingsError, load_raw
 from shm.segment import SegmentError
+from supervision.control.socket import ask
 
 _SPARE_S: Final = 5.0  # beyond what the supervisor itself waits
 

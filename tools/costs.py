@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shm.memory import Memory
+from monitoring.instance import attach_arguments, attached_directory
+from shm.layout import Memory
 from shm.records import slippage_index
-from tools.instance import attach_arguments, attached_directory
 from tools.table import as_json, as_table
 
 configure = attach_arguments

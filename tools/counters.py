@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.instance import attach_arguments, attached_directory, counter_rows
+from monitoring.instance import attach_arguments, attached_directory, counter_rows
 from tools.table import as_json, as_table
 
 configure = attach_arguments

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from executor.pricing import limit_price_e8
-from executor.rules import ORDER_LIFE_MS
+from executor.pair.config import ORDER_LIFE_MS
+from executor.pair.pricing import limit_price_e8
 from tools.access import VenueAccess
 from venues.contract import Instrument, OffGrid, OrderRequest, Outcome, Side, TransportError, VenueError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from launch import read_launch
+from runtime.bootstrap import read_launch
 from settings import Problem, SettingsError
 from tools.asking import configure_asking, find_instance, put, show
 

@@ -24,8 +24,8 @@ import orjson
 from persistence.journal import Entry, JournalError, journal_directory
 from persistence.restore import holdings_of, is_held
 from persistence.verify import read_all, verify
+from runtime.carried_positions import plain
 from settings import load_raw, parse_settings
-from shm.held import plain
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

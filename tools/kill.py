@@ -18,15 +18,15 @@ from typing import Any, Final
 
 import aiohttp
 
-import kill_latch
-from epochs import Epochs
-from executor.state import PAIR_BITS, SEQUENCE_BITS
+from executor.pair.state import PAIR_BITS, SEQUENCE_BITS
+from runtime import kill_switch
+from runtime.epochs import Epochs
 from settings import PROJECT, Settings, SettingsError, load_raw
-from shm.memory import Memory
+from shm.layout import Memory
 from shm.segment import SegmentError
+from supervision.preflight import resolve
 from tools.access import VenueAccess, var_path
 from tools.flatten import READS_AGREEING, Flattening, flatten
-from tools.preflight import resolve
 from venues.contract import Instrument
 
 _TIMEOUT_S: Final = 60.0
@@ -42,9 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings, _ = resolve(load_raw(arguments.config), str(arguments.config))
-    latch = kill_latch.latch_file(settings)
+    latch = kill_switch.kill_file(settings)
     if arguments.release:
-        kill_latch.release(latch, _running_memory(settings))
+        kill_switch.release(latch, _running_memory(settings))
         print(f"released: {latch} is gone; entries are allowed where nothing else stops them")
         return 0
     receipt: dict[str, Any] = {"bot_id": settings.bot_id, "mode": settings.mode, "reason": arguments.reason}
@@ -77,7 +77,7 @@ def _running_memory(settings: Settings) -> Memory | None:
 def _pull(settings: Settings, latch: Path, reason: str) -> str:
     """Pull the latch. Whatever keeps it from being pulled must not keep positions from being closed."""
     try:
-        kill_latch.pull(latch, _running_memory(settings), reason)
+        kill_switch.pull(latch, _running_memory(settings), reason)
     except (OSError, SegmentError) as error:
         return f"COULD NOT BE PULLED ({error}): stop the instance yourself"
     return f"pulled: {latch}"

@@ -21,12 +21,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from monitoring.instance import instance_directory
+from monitoring.journal_tail import JournalTail
+from monitoring.snapshot import Watcher
 from persistence.journal import journal_directory
 from settings import load_raw, parse_settings
-from tools.instance import instance_directory
-from tools.journal_tail import JournalTail
 from tools.screen import draw
-from tools.snapshot import Watcher
 
 _EVENTS_KEPT = 200
 

@@ -18,16 +18,16 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from executor.journal import Journal
-from executor.state import load
+from executor.pair.state import load
+from executor.recovery.state_store import Journal
+from monitoring.instance import instance_directory
+from runtime import reconcile_request
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw
-from shm import request
-from shm.memory import Memory
+from shm.layout import Memory
 from shm.segment import SegmentError
+from supervision.preflight import resolve
 from tools.access import VenueAccess
 from tools.database import reading
-from tools.instance import instance_directory
-from tools.preflight import resolve
 from tools.table import as_json, as_table
 from venues.contract import E8, TransportError, VenueError
 
@@ -79,9 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _decide(directory: Path, action: str, timeout_s: float) -> None:
-    number = request.ask(directory, action)
+    number = reconcile_request.ask(directory, action)
     deadline_s = time.monotonic() + timeout_s
-    while request.answered(directory, number) is None:
+    while reconcile_request.answered(directory, number) is None:
         if time.monotonic() > deadline_s:
             problem = Problem(
                 f"--{action}", "", f"the executor has not finished it within {timeout_s:g} s; see its log"

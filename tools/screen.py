@@ -15,10 +15,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 from settings import E8
-from shm.names import DATABASE_AWAY, DATABASE_UP
+from shm.counter_names import DATABASE_AWAY, DATABASE_UP
 from shm.records import PairPhase
-from tools.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 
 _WIDE: Final = 144  # columns from which figures stand beside the pairs
 _EVENTS_MIN: Final = 4  # lines the last events keep, whatever else there is

@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 from rich.console import Console
 
+from monitoring.instance import attach_arguments, attached_directory
+from monitoring.snapshot import PairShown, Snapshot, Watcher
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
-from tools.instance import attach_arguments, attached_directory
 from tools.screen import draw
-from tools.snapshot import PairShown, Snapshot, Watcher
 
 configure = attach_arguments
 

@@ -23,19 +23,19 @@ from typing import Any, NamedTuple
 import orjson
 
 from detector.layers import SizeError
+from monitoring.funnel import Funnel, of_counters, of_events, rows_of
+from monitoring.instance import attach_arguments, attached_directory
 from persistence.journal import journal_directory
 from persistence.verify import read_all
 from settings import E8, Settings, SettingsError, load_raw, parse_settings
-from shm.memory import Memory
+from shm.layout import Memory
 from tools.bars import replay_bars
-from tools.funnel import Funnel, of_counters, of_events, rows_of
-from tools.instance import attach_arguments, attached_directory
 from tools.journal import moment
-from tools.recording.reader import Recording
-from tools.replaying.overrides import changed
-from tools.replaying.relax import configured, relaxed
-from tools.replaying.simulate import Course, simulate
-from tools.replaying.watching import Miss
+from tools.record.reader import Recording
+from tools.replay.overrides import changed
+from tools.replay.relax import configured, relaxed
+from tools.replay.simulate import Course, simulate
+from tools.replay.watching import Miss
 from tools.table import as_table
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from redaction import redact
+from observability.redaction import redact
 
 E8 = 100_000_000
 _INT64_MAX = 2**63 - 1

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 import yaml
 
-from claim import processes_of
 from executor.accounts import simulated_secrets
 from settings import KNOWN_VENUES
 from simulator.config import SimulatorConfig
@@ -28,8 +27,9 @@ from simulator.faults import Fault
 from simulator.market import Top
 from simulator.orders import SimOrder
 from simulator.process import RunningSimulator, serve
+from supervision.instance_lock import processes_of
+from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tools.preflight import loopback_urls
 from venues.contract import E8
 from venues.registry import hosts
 

@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from launch import write_launch
+from runtime.bootstrap import write_launch
 from settings import Settings, parse_settings
 from shm.broadcast import BroadcastWriter
-from shm.counters import CounterTable
-from shm.memory import Memory, MemoryPlan
-from shm.names import (
+from shm.counter_names import (
     DETECTOR_HISTOGRAMS,
     FEED_COUNTERS,
     FEED_HISTOGRAMS,
@@ -25,6 +23,8 @@ from shm.names import (
     Gate,
     detector_counters,
 )
+from shm.counters import CounterTable
+from shm.layout import Memory, MemoryPlan
 from shm.queue import QueueReader
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, QuoteFlags, Signal, pack_depth
 from tests.detector.builders import a_view, an_instrument, e8

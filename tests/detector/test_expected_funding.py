@@ -7,7 +7,7 @@ import pytest
 from detector.expected_funding import expected_funding_bps
 from detector.gates import Refusal
 from detector.strategy import Opportunity, PairStrategy
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import FundingView
 from tests.detector.builders import NOW_NS, a_market, a_quote, a_wide_market, near, some_rules
 

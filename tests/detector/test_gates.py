@@ -6,7 +6,7 @@ import pytest
 
 from detector import gates
 from detector.gates import FEED_BEAT_AGE_NS_MAX, NO_QUOTE, FeedStatus, Pending, Refusal
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import PairPhase, PairView, QuoteFlags
 from tests.detector.builders import ALIVE, MS, NOW_NS, a_hedged_view, a_quote, a_view
 

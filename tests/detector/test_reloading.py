@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from launch import publish_settings
+from runtime.bootstrap import publish_settings
 from tests.detector.builders import e8
 from tests.detector.instance import RAW_SETTINGS, Instance, wait_until
 

@@ -11,7 +11,7 @@ from detector import gates
 from detector.gates import FeedStatus, Pending, Refusal
 from detector.layers import Layer
 from detector.strategy import Market, Opportunity, distrust_market, evaluate
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import PairPhase, Quote
 from tests.detector.builders import (
     NOW_NS,

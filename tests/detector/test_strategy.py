@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
 from detector.layers import Layer
 from detector.strategy import Market, Opportunity, PairStrategy, aim, distrust_market, evaluate
-from shm.names import Gate
+from shm.counter_names import Gate
 from shm.records import PairPhase, PairView, QuoteFlags, SignalKind
 from tests.detector.builders import (
     MS,
@@ -92,7 +92,7 @@ OBJECTIONS: list[tuple[Gate, dict[str, Any], dict[str, Any]]] = [
 
 
 def test_every_gate_has_an_objection_here() -> None:
-    """The table below is complete and in the order that shm.names promises."""
+    """The table below is complete and in the order that shm.counter_names promises."""
     assert [gate for gate, _, _ in OBJECTIONS] == list(Gate)
 
 

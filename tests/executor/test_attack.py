@@ -17,7 +17,7 @@ import pytest
 
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.world import SIZE_E8, World, a_world
+from tests.executor.harness import SIZE_E8, World, a_world
 
 
 def a_full_pipe() -> tuple[int, int]:
@@ -133,16 +133,16 @@ def half(table, index, body):
     write(table, index, body)
 ARMED = [1 << 30]
 SlotTable.write = half
-from executor.wire import Wire
+from executor.orders.sender import Wire
 render = Wire.render
 def armed(wire, pair, send, at):
     ARMED[0] = 0
     return render(wire, pair, send, at)
 Wire.render = armed
 """,
-    "after the journal, before the first byte": "from executor.wire import Wire\nWire.write = die\n",
+    "after the journal, before the first byte": "from executor.orders.sender import Wire\nWire.write = die\n",
     "between the two writes": """
-from executor.live import LiveGateway
+from executor.gateways.live import LiveGateway
 send, sent = LiveGateway.send, []
 def one(gateway, order):
     if sent: die()
@@ -150,7 +150,7 @@ def one(gateway, order):
     send(gateway, order)
 LiveGateway.send = one
 """,
-    "after both writes, before anything else": "from executor.wire import Wire\nWire._account = die\n",
+    "after both writes, before anything else": "from executor.orders.sender import Wire\nWire._account = die\n",
 }
 
 

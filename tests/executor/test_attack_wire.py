@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from executor.journal import Journal
-from executor.messages import Purpose, Send, StreamBack
-from executor.restore import now_unix_ms, state_of
-from executor.state import load
+from executor.pair.messages import Purpose, Send, StreamBack
+from executor.pair.state import load
+from executor.recovery.restore import now_unix_ms, state_of
+from executor.recovery.state_store import Journal
 from persistence.restore import fold
-from shm.held import HeldOrder, HeldPair, write_held
+from runtime.carried_positions import HeldOrder, HeldPair, write_held
 from shm.records import PairPhase
-from tests.executor.pair_driver import Pair
-from tests.executor.pair_world import LOT_E8, PRICES_E8, SIZE_E8, some_rules
-from tests.executor.world import SIZE_E8 as SIZE_E8_OF_WORLD
-from tests.executor.world import a_world
+from tests.executor.harness import SIZE_E8 as SIZE_E8_OF_WORLD
+from tests.executor.harness import a_world
+from tests.executor.pair.driver import Pair
+from tests.executor.pair.model import LOT_E8, PRICES_E8, SIZE_E8, some_rules
 from venues.contract import E8
 
 FEW_ORDERS = """
@@ -112,7 +112,7 @@ def test_a_remainder_that_its_venue_takes_by_now_is_closed() -> None:
 # ------------------------------------------------------------------------- an error of our own, late
 
 BROKEN_SECOND_LEG = """
-from executor.live import LiveGateway
+from executor.gateways.live import LiveGateway
 send, sent = LiveGateway.send, []
 def one(gateway, order):
     if sent: raise RuntimeError("a bug of ours")
@@ -146,12 +146,12 @@ async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs()
 
 DEAD_BEFORE_IT_IS_TOLD = """
 import os, signal
-from executor.conductor import Conductor
-tell = Conductor._tell
-def die(conductor, pair, line):
+from executor.engine import Engine
+tell = Engine._tell
+def die(engine, pair, line):
     if line.event == "trade_closed": os.kill(os.getpid(), signal.SIGKILL)
-    tell(conductor, pair, line)
-Conductor._tell = die
+    tell(engine, pair, line)
+Engine._tell = die
 """
 
 

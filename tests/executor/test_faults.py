@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator import fault_scripts
-from tests.executor.faults import Case, all_cases, play
+from verification.faults import Case, all_cases, play
 
 SAMPLE = (
     Case(("reply_lost:venue=vest",), "entry"),

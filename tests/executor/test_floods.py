@@ -6,7 +6,7 @@ from functools import partial
 
 from events import FLOOD_BURST
 from shm.records import PairPhase
-from tests.executor.world import SIZE_E8, World, a_world
+from tests.executor.harness import SIZE_E8, World, a_world
 
 RUBBISH = 3_000
 EXPIRED = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.faults import Fault
-from tests.executor.world import a_world
+from tests.executor.harness import a_world
 
 
 async def test_both_venues_rates_are_shown_to_the_detector() -> None:

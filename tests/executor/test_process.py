@@ -9,29 +9,29 @@ from typing import Any
 import pytest
 
 from executor.accounts import simulated_secrets
-from executor.journal import Journal
-from executor.lane import dump_taken
-from executor.machine import step
-from executor.messages import At, Exit, LegMarket, Send
-from executor.rules import rules_of
-from executor.state import load
+from executor.pair.config import rules_of
+from executor.pair.fast_path import dump_taken
+from executor.pair.machine import step
+from executor.pair.messages import At, Exit, LegMarket, Send
+from executor.pair.state import load
+from executor.recovery.state_store import Journal
 from persistence.restore import fold, is_held
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.world import LEGS, SIZE_E8, SYMBOLS, World, a_world
+from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
 # Its orders are written, and the venues have the time to take them.
 DIES_BEFORE_THE_STEP = """
 import os, signal, time
-from executor.conductor import Conductor
-step = Conductor._step
+from executor.engine import Engine
+step = Engine._step
 def dying(self, pair, event, ahead=None):
     if ahead is not None:
         time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGKILL)
     step(self, pair, event)
-Conductor._step = dying
+Engine._step = dying
 """
 
 
@@ -318,7 +318,7 @@ async def test_entries_stop_before_the_queue_to_persistence_is_full() -> None:
     async with a_world(runtime__event_queue_kib=128) as world:
         await world.start()
         for _ in range(60):
-            await world.until_next_beat()  # it looks once a turn, and trades here are quicker than that
+            await world.until_next_beat()  # it looks once a transition, and trades here are quicker than that
             world.enter()
             await world.until(lambda: world.phase is PairPhase.HEDGED or bool(world.told("signal_refused")))
             if world.told("signal_refused"):

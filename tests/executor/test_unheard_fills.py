@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from persistence.restore import fold
-from shm.held import write_held
+from runtime.carried_positions import write_held
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.world import World, a_world
+from tests.executor.harness import World, a_world
 
 
 def paid_e8(world: World) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.world import SIZE_E8, World, a_world
+from tests.executor.harness import SIZE_E8, World, a_world
 
 
 def paradex(world: World) -> Any:

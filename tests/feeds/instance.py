@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from launch import write_launch
+from runtime.bootstrap import write_launch
 from shm.broadcast import BroadcastReader
-from shm.memory import Memory, MemoryPlan
-from shm.names import FEED_COUNTERS, FEED_HISTOGRAMS
+from shm.counter_names import FEED_COUNTERS, FEED_HISTOGRAMS
+from shm.layout import Memory, MemoryPlan
 from shm.records import QUOTE, DepthBook, Quote, unpack_depth
-from tests.catalogue import check
+from tests.events.catalogue import check
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0

@@ -10,11 +10,11 @@ import pytest
 
 from feeds.publisher import Publisher
 from feeds.session import Session
-from logs import make_log
+from observability.logs import make_log
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
-from tests.venues.desk import a_desk
-from tests.venues.paradex.kit import KIT
+from tests.venues.account import a_desk
+from tests.venues.paradex.venue_case import KIT
 from venues.contract import E8
 from venues.paradex import MarketData
 from venues.paradex.hosts import Encoding

@@ -14,7 +14,7 @@ import pytest
 import feeds.session
 from feeds.publisher import Publisher
 from feeds.session import Session
-from logs import make_log
+from observability.logs import make_log
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
 from venues.contract import VenueHosts

@@ -17,8 +17,8 @@ import pytest
 
 from persistence.journal import files, read_file
 from persistence.restore import CHECKPOINT, SOURCE
-from shm.held import HeldPair, is_written, read_held
-from tests.persistence.world import World, a_world, wait_until
+from runtime.carried_positions import HeldPair, is_written, read_held
+from tests.persistence.harness import World, a_world, wait_until
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # the database plays no part here
 # Before the n-th call of a system call, in the middle of a write, or right after the call.

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from shm.names import DATABASE_AWAY, DATABASE_UP
+from shm.counter_names import DATABASE_AWAY, DATABASE_UP
 from tests.instance import a_directory
-from tests.persistence.world import Proxy, Server, World, a_world, wait_until
+from tests.persistence.harness import Proxy, Server, World, a_world, wait_until
 
 
 @pytest.fixture(scope="module")

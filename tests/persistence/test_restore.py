@@ -10,7 +10,15 @@ import pytest
 
 from persistence.journal import Journal, files
 from persistence.restore import CHECKPOINT, SOURCE, Holdings, fold, holdings_of, is_held
-from shm.held import HeldFunding, HeldOrder, HeldPair, pair_from, plain, read_held, write_held
+from runtime.carried_positions import (
+    HeldFunding,
+    HeldOrder,
+    HeldPair,
+    pair_from,
+    plain,
+    read_held,
+    write_held,
+)
 
 Line = dict[str, Any]
 NOON_UNIX_MS = 1_767_355_445_000

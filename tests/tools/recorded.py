@@ -20,11 +20,11 @@ from typing import Any, Final
 
 from detector.agent import Detector
 from detector.rules import rules_for
-from launch import write_launch
-from logs import make_log
+from observability.logs import make_log
+from runtime.bootstrap import write_launch
 from settings import parse_settings
-from shm import names
-from shm.memory import Memory, MemoryPlan
+from shm import counter_names
+from shm.layout import Memory, MemoryPlan
 from shm.records import (
     QUOTE,
     SIGNAL,
@@ -38,8 +38,8 @@ from shm.records import (
     pack_depth,
 )
 from tests.detector.builders import an_instrument
-from tools.recording.recorder import Limits, Recorder
-from tools.replaying.virtual_time import Clock, virtual_time
+from tools.record.recorder import Limits, Recorder
+from tools.replay.virtual_time import Clock, virtual_time
 from venues.contract import E8
 
 VENUES: Final = ("paradex", "vest")
@@ -90,12 +90,15 @@ class Session:
             an_instrument(0, "vest"),
             an_instrument(1, "paradex", symbol="BTC-USD-PERP"),
         )
-        feed = (list(names.FEED_COUNTERS), list(names.FEED_HISTOGRAMS))
+        feed = (list(counter_names.FEED_COUNTERS), list(counter_names.FEED_HISTOGRAMS))
         Memory.create(
             self.directory,
             MemoryPlan(VENUES, 2, 1, ring_cells, 4_096, 65_536, ()),
             {
-                "detector": (names.detector_counters(["btc"]), list(names.DETECTOR_HISTOGRAMS)),
+                "detector": (
+                    counter_names.detector_counters(["btc"]),
+                    list(counter_names.DETECTOR_HISTOGRAMS),
+                ),
                 **{f"feed-{venue}": feed for venue in VENUES},
             },
         )

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from settings import PROJECT, Settings, load_raw
-from shm.memory import Memory
-from shm.names import PROCESS_STATES
+from shm.counter_names import PROCESS_STATES
+from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
-from supervisor import counter_names, memory_plan
-from tools.preflight import resolve
+from supervision.boot import memory_plan, process_counters
+from supervision.preflight import resolve
 from venues.contract import E8
 
 FLAT_VIEW = PairView(0, PairPhase.FLAT, 0, 0, 0, 0, 1, 0.0, 0, 0, 0, 0, 0)
@@ -31,7 +31,7 @@ class Shown:
         self.memory = Memory(directory)
         self._tops = {venue: self.memory.tops(venue, writer=True) for venue in settings.venue_names}
         self._pairs = self.memory.pairs(writer=True)
-        self._tables = {name: self.memory.counters(name, writer=True) for name in counter_names(settings)}
+        self._tables = {name: self.memory.counters(name, writer=True) for name in process_counters(settings)}
         now = time.monotonic_ns()
         self.count("supervisor", started_mono_ns=now - 3_600 * 10**9, heartbeat_mono_ns=now + 60 * 10**9)
         self.count("executor", ready=1)
@@ -64,7 +64,7 @@ def shown_instance() -> Iterator[Shown]:
     parent = Path(tempfile.mkdtemp(prefix=f"test-shown-{os.getpid()}-", dir="/dev/shm"))
     try:
         directory = parent / f"tandem-{settings.bot_id}"
-        Memory.create(directory, memory_plan(settings), counter_names(settings))
+        Memory.create(directory, memory_plan(settings), process_counters(settings))
         yield Shown(directory, settings)
     finally:
         shutil.rmtree(parent)

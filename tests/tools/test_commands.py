@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shm.memory import Memory, MemoryPlan
-from shm.names import FEED_COUNTERS, FEED_HISTOGRAMS
+from shm.counter_names import FEED_COUNTERS, FEED_HISTOGRAMS
+from shm.layout import Memory, MemoryPlan
 from tools.__main__ import COMMANDS, main
 
 

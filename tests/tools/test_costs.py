@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import write_launch
-from shm.memory import Memory, MemoryPlan
+from runtime.bootstrap import write_launch
+from shm.layout import Memory, MemoryPlan
 from shm.records import FundingView, SlippageView, slippage_index
 from tests.detector.builders import an_instrument
 from tools.__main__ import main

@@ -14,13 +14,13 @@ from prometheus_client.core import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitoring.metrics import InstanceCollector
 from settings import PROJECT, load_raw, parse_settings
-from shm.memory import Memory
-from shm.names import PROCESS_STATES
+from shm.counter_names import PROCESS_STATES
+from shm.layout import Memory
 from shm.records import PairPhase
-from supervisor import counter_names, memory_plan
+from supervision.boot import memory_plan, process_counters
 from tests.tools.shown import shown_instance
-from tools.metrics import InstanceCollector
 
 DEPLOY = PROJECT / "deploy"
 ADDED_BY_PROMETHEUS = {"instance", "job", "le"}
@@ -35,7 +35,7 @@ def exported() -> Mapping[str, set[str]]:
         shown.quote(1, 99.0, 100.0)
         for number in range(len(shown.settings.pairs)):
             shown.view(number)
-        for process in counter_names(shown.settings):
+        for process in process_counters(shown.settings):
             shown.count(process, heartbeat_mono_ns=time.monotonic_ns())
         for venue in shown.settings.venue_names:
             shown.count(f"feed-{venue}", last_data_mono_ns=time.monotonic_ns())
@@ -44,7 +44,7 @@ def exported() -> Mapping[str, set[str]]:
         raw["bot_id"] = "told"
         settings = parse_settings(raw, "test")
         directory = shown.directory.parent / "tandem-told"
-        Memory.create(directory, memory_plan(settings), counter_names(settings))
+        Memory.create(directory, memory_plan(settings), process_counters(settings))
         for exporter in (InstanceCollector(settings), InstanceCollector(_beside(shown.settings, settings))):
             registry = CollectorRegistry()
             registry.register(exporter)

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 from rich.console import Console
 
-from shm.heeded import Heeded, write_heeded
+from monitoring.snapshot import Watcher
+from runtime.operator_ack import Heeded, write_heeded
 from shm.records import PairPhase, QuoteFlags
 from tests.tools.shown import Shown, shown_instance
 from tools.screen import draw
-from tools.snapshot import Watcher
 from venues.contract import E8
 
 

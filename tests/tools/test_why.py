@@ -9,15 +9,15 @@ import orjson
 import pytest
 import yaml
 
+from monitoring.funnel import Funnel, of_counters, of_events, rows_of
 from persistence.journal import Journal, journal_directory
 from settings import load_raw, parse_settings
-from shm.names import Gate
+from shm.counter_names import Gate
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
-from tools.funnel import Funnel, of_counters, of_events, rows_of
-from tools.recording.reader import Recording
-from tools.replaying.overrides import changed
-from tools.replaying.simulate import simulate
+from tools.record.reader import Recording
+from tools.replay.overrides import changed
+from tools.replay.simulate import simulate
 
 
 @pytest.fixture(scope="module")

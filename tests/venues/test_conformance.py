@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.oracles import check_event, check_market_data
-from tests.venues.kit import INSTRUMENT_ID, NOW_UNIX_MS, Answer, Effect, Frame, Kit, OrderEvent
-from tests.venues.kits import KITS
+from tests.venues.venue_case import INSTRUMENT_ID, NOW_UNIX_MS, Answer, Effect, Frame, Kit, OrderEvent
+from tests.venues.venue_cases import KITS
 from venues.contract import (
     E8,
     Call,
@@ -38,6 +37,7 @@ from venues.contract import (
     TransportError,
     VenueError,
 )
+from verification.fuzz.oracles import check_event, check_market_data
 
 PORT = 1
 each_venue = pytest.mark.parametrize("kit", KITS.values(), ids=KITS.keys())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from simulator.paradex.sockets import Socket
-from tests.venues.desk import (
+from tests.venues.account import (
     SIZE_E8,
     WITHIN_S,
     Desk,
@@ -24,8 +24,8 @@ from tests.venues.desk import (
     now_unix_ms,
     only,
 )
-from tests.venues.kit import INSTRUMENT_ID, Kit
-from tests.venues.kits import KITS
+from tests.venues.venue_case import INSTRUMENT_ID, Kit
+from tests.venues.venue_cases import KITS
 from venues.contract import (
     E8,
     FaultKind,

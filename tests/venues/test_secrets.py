@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from executor.gateway import ReadyOrder
-from tests.venues.kit import INSTRUMENT_ID, NOW_UNIX_MS, Frame, Kit
-from tests.venues.kits import KITS
+from executor.gateways.contract import ReadyOrder
 from tests.venues.test_conformance import logged_in, play, streaming
+from tests.venues.venue_case import INSTRUMENT_ID, NOW_UNIX_MS, Frame, Kit
+from tests.venues.venue_cases import KITS
 from venues.contract import (
     Call,
     FrameError,

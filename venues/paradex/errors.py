@@ -23,7 +23,7 @@ import msgspec
 from venues.contract import HttpResponse, OrderAck, Outcome, VenueError
 from venues.paradex.hosts import VENUE
 from venues.paradex.jsonrpc import RpcError
-from venues.paradex.payload import PayloadError, read_json
+from venues.paradex.messages import PayloadError, read_json
 
 
 class Ruling(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from venues.paradex.payload import PayloadError, read_json
+from venues.paradex.messages import PayloadError, read_json
 
 # Ids of our session requests: even numbers from 2**53 up. Client order ids, which are the ids of
 # creates, end below; and even ones stay exact where a server reads every number as a double.

@@ -25,7 +25,7 @@ from venues.paradex.jsonrpc import (
     render_request,
 )
 from venues.paradex.markets import Market, Subscription
-from venues.paradex.payload import UNIX_US_BOUND, PayloadError
+from venues.paradex.messages import UNIX_US_BOUND, PayloadError
 from venues.paradex.quotes import (
     BboFields,
     BookUpdate,

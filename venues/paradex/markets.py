@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth
-from venues.paradex.book import Book
+from venues.paradex.order_book import Book
 
 
 class Subscription:

@@ -10,8 +10,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from venues.paradex import sbe
-from venues.paradex.book import Levels
-from venues.paradex.payload import UNIX_US_BOUND, PayloadError, Sequence, UnixMs, exact_e8, read_json
+from venues.paradex.messages import UNIX_US_BOUND, PayloadError, Sequence, UnixMs, exact_e8, read_json
+from venues.paradex.order_book import Levels
 
 # Of a bbo, in SBE's order: unix_us, sequence, bid_e8, bid_size_e8, ask_e8, ask_size_e8. A side is
 # empty where a number is zero, or SBE's null. A bare tuple: it is what ``struct`` hands over, and

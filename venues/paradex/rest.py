@@ -16,7 +16,7 @@ import msgspec
 from venues.contract import E8, Call, HttpRequest, HttpResponse, Instrument, Touch, TransportError, VenueError
 from venues.paradex.errors import venue_error
 from venues.paradex.hosts import VENUE
-from venues.paradex.payload import PayloadError, exact_e8, read_json
+from venues.paradex.messages import PayloadError, exact_e8, read_json
 
 # The base tier of API ("Pro") accounts, taken where a market states no fees of its own.
 DEFAULT_TAKER_FEE_BPS: Final = 4.5

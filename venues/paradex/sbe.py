@@ -21,7 +21,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Any, Final, NamedTuple, get_type_hints
 
-from venues.paradex.payload import PayloadError
+from venues.paradex.messages import PayloadError
 
 NULL: Final = -(2**63)
 SCHEMA_ID: Final = 1

@@ -15,11 +15,11 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 import orjson
 
-from redaction import register_secret
+from observability.redaction import register_secret
 from venues.contract import Call, HttpRequest, VenueError
 from venues.paradex.errors import TOKEN_REFUSED, venue_error
 from venues.paradex.hosts import VENUE
-from venues.paradex.payload import PayloadError, read_json
+from venues.paradex.messages import PayloadError, read_json
 from venues.paradex.rest import json_as, read_answer
 from venues.paradex.signing import Signer, account_address, public_key
 

@@ -56,9 +56,9 @@ from venues.paradex.jsonrpc import (
     parse_rpc,
     render_request,
 )
+from venues.paradex.messages import PayloadError, read_json
 from venues.paradex.orders import DistinctTimestamps, create_params
-from venues.paradex.payload import PayloadError, read_json
-from venues.paradex.private import PrivateReader
+from venues.paradex.private_stream import PrivateReader
 from venues.paradex.session import ParadexCredentials, Session
 
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")

@@ -1,6 +1,6 @@
 """Vest Markets: perpetuals, API v2 (signed REST orders, JSON over WebSocket) and v3 market data."""
 
-from venues.vest.codes import CloseAction, close_action
+from venues.vest.errors import CloseAction, close_action
 from venues.vest.funding import fetch_funding
 from venues.vest.hosts import DEVELOPMENT_HOSTS, PRODUCTION_HOSTS, V3_HOSTS
 from venues.vest.instruments import fetch_instruments, fetch_touch

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from venues.contract import Call, FundingRate, HttpRequest, TransportError, funding_bps
-from venues.vest.answers import VENUE, read
 from venues.vest.instruments import PUBLIC_HEADERS
+from venues.vest.responses import VENUE, read
 
 
 class _Ticker(msgspec.Struct):

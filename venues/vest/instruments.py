@@ -18,9 +18,9 @@ from venues.contract import (
     VenueError,
     parse_e8,
 )
-from venues.vest.answers import VENUE, read
-from venues.vest.doubts import MAX_SIZE_E8, MIN_NOTIONAL_E8, TRADING_STATUS_WHEN_ABSENT
-from venues.vest.wire import DepthSides, ExchangeInfo, SymbolRow
+from venues.vest.assumptions import MAX_SIZE_E8, MIN_NOTIONAL_E8, TRADING_STATUS_WHEN_ABSENT
+from venues.vest.messages import DepthSides, ExchangeInfo, SymbolRow
+from venues.vest.responses import VENUE, read
 
 PUBLIC_HEADERS: Final = (("xrestservermm", "restserver0"),)
 

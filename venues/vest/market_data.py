@@ -17,10 +17,10 @@ import msgspec
 
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts, parse_e8
-from venues.vest.answers import VENUE
-from venues.vest.doubts import PING_INTERVAL_NS, ROUTING_PARAMETER
+from venues.vest.assumptions import PING_INTERVAL_NS, ROUTING_PARAMETER
 from venues.vest.hosts import with_query
-from venues.vest.wire import UnixMs, decode
+from venues.vest.messages import UnixMs, decode
+from venues.vest.responses import VENUE
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1

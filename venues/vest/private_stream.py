@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 
 from venues.contract import FrameError, OrderAck, Outcome, PrivateEvent, StreamReady
-from venues.vest.answers import VENUE
-from venues.vest.codes import DUPLICATE, describe
-from venues.vest.doubts import PING_INTERVAL_NS
+from venues.vest.assumptions import PING_INTERVAL_NS
+from venues.vest.errors import DUPLICATE, describe
 from venues.vest.market_data import PING_FRAME, subscribe_frame
-from venues.vest.wire import Executed, OrderRow, client_order_id, decode, new_fill, order_update
+from venues.vest.messages import Executed, OrderRow, client_order_id, decode, new_fill, order_update
+from venues.vest.responses import VENUE
 
 _CHANNEL: Final = "account_private"
 _UNKNOWN_INSTRUMENT: Final = -1

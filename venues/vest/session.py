@@ -11,21 +11,21 @@ from typing import Final, Literal
 
 import msgspec
 
-from redaction import register_secret
+from observability.redaction import register_secret
 from venues.contract import Call, HttpRequest, HttpResponse, VenueError, VenueHosts
-from venues.vest.answers import read, refusal_in
-from venues.vest.codes import INVALID_LISTEN_KEY, UNAUTHORIZED
-from venues.vest.doubts import (
+from venues.vest.assumptions import (
     LISTEN_KEY_RENEW_MS,
     NETWORK_TYPE,
     REGISTRATION_RENEW_BEFORE_MS,
     REGISTRATION_VALID_MS,
     ROUTING_PARAMETER,
 )
+from venues.vest.errors import INVALID_LISTEN_KEY, UNAUTHORIZED
 from venues.vest.hosts import verifying_contract, with_query
 from venues.vest.instruments import PUBLIC_HEADERS
+from venues.vest.messages import ListenKey, Registration
+from venues.vest.responses import read, refusal_in
 from venues.vest.signing import Signer, proof_digest
-from venues.vest.wire import ListenKey, Registration
 
 _JSON: Final = (("Content-Type", "application/json"),)
 

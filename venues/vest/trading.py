@@ -37,19 +37,15 @@ from venues.contract import (
     parse_e8,
 )
 from venues.vest import instruments
-from venues.vest.answers import VENUE, acknowledge, read
-from venues.vest.codes import DUPLICATE
-from venues.vest.doubts import (
+from venues.vest.assumptions import (
     IOC_ORDER_TYPE,
     ORDER_LIMITS,
     ORDERS_PAGE_ROWS,
     RETRY_AFTER_MS,
     SEND_MARGIN_MS,
 )
-from venues.vest.private_stream import PrivateStream
-from venues.vest.session import VestCredentials, VestSession
-from venues.vest.signing import encode_cancel, encode_order, sign_fields
-from venues.vest.wire import (
+from venues.vest.errors import DUPLICATE
+from venues.vest.messages import (
     AccountRow,
     Leverage,
     OrderRow,
@@ -58,6 +54,10 @@ from venues.vest.wire import (
     report_e8,
     unsigned_e8,
 )
+from venues.vest.private_stream import PrivateStream
+from venues.vest.responses import VENUE, acknowledge, read
+from venues.vest.session import VestCredentials, VestSession
+from venues.vest.signing import encode_cancel, encode_order, sign_fields
 
 _account_decoder = msgspec.json.Decoder(AccountRow)
 _orders_decoder = msgspec.json.Decoder(list[OrderRow])

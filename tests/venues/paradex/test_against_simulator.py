@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from simulator.paradex import ParadexFront, ParadexSettings
-from tests.venues.desk import SIZE_E8, Watch, a_desk, is_ack, is_fill, is_final, only
-from tests.venues.paradex.kit import KIT
+from tests.venues.account import SIZE_E8, Watch, a_desk, is_ack, is_fill, is_final, only
 from tests.venues.paradex.samples import PRIVATE_KEY
+from tests.venues.paradex.venue_case import KIT
 from venues.contract import (
     E8,
     Account,

@@ -10,10 +10,10 @@ import json
 
 import pytest
 
-from tests.differential.paradex_orders import cases
 from tests.venues.paradex import starknet_reference as reference
 from tests.venues.paradex.samples import VECTORS
 from venues.contract import Side, parse_e8
+from verification.differential.paradex_orders import cases
 
 
 @pytest.mark.parametrize("name", ["GENERATOR", "SHIFT", "LOW_1", "HIGH_1", "LOW_2", "HIGH_2"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.venues.desk import a_desk, is_ack, is_final, now_unix_ms, only
-from tests.venues.vest.kit import KIT
+from tests.venues.account import a_desk, is_ack, is_final, now_unix_ms, only
+from tests.venues.vest.venue_case import KIT
 from venues.contract import E8, OrderAck, OrderRef, OrderStatus, Outcome, TimeInForce
 from venues.vest import VestTrading
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-import native
+from runtime import native
 from venues.contract import FrameError, VenueHosts
 from venues.vest.market_data import VestMarketData, compiled_reader
 
@@ -129,7 +129,7 @@ def test_every_odd_number_is_read_alike(row: str) -> None:
 
 def test_without_a_compiler_the_python_way_serves(tmp_path: Path) -> None:
     """A machine with neither gcc nor headers runs all the same, and is told why it is slower."""
-    for name in ("native.py", "redaction.py", "venues", "shm"):
+    for name in ("runtime/native.py", "observability.redaction.py", "venues", "shm"):
         source = native.PROJECT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, tmp_path / name)

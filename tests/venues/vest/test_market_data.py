@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shm.records import DEPTH_LEVELS
 from venues.contract import E8, Depth, FaultKind, FrameError, MarketData, TopOfBook, VenueHosts
 from venues.vest import PRODUCTION_HOSTS, V3_HOSTS, VestMarketData
-from venues.vest.doubts import PING_INTERVAL_NS
+from venues.vest.assumptions import PING_INTERVAL_NS
 
 BTC, NDX = 7, 9
 INSTRUMENTS = {"BTC-PERP": BTC, "NDX-USD-PERP": NDX}

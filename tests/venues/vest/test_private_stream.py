@@ -21,7 +21,7 @@ from venues.contract import (
     Side,
     StreamReady,
 )
-from venues.vest.doubts import PING_INTERVAL_NS
+from venues.vest.assumptions import PING_INTERVAL_NS
 
 ORDER_ID = "0x9f4a1c7e2b3d5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcd"
 

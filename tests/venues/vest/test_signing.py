@@ -8,7 +8,6 @@ import pytest
 from eth_abi.abi import encode as eth_abi_encode
 from eth_keys.datatypes import Signature
 
-from tests.differential.vest_orders import mismatches
 from tests.venues.vest.builders import PRIMARY_KEY, SIGNING_KEY, VECTORS
 from venues.vest.signing import (
     Signer,
@@ -18,6 +17,7 @@ from venues.vest.signing import (
     proof_digest,
     sign_fields,
 )
+from verification.differential.vest_orders import mismatches
 
 ORDER_TYPES = ["uint256", "uint256", "string", "string", "bool", "string", "string", "bool"]
 CASES = {name: case for name, case in VECTORS.items() if isinstance(case, dict)}

@@ -51,7 +51,7 @@ from venues.vest import (
     close_action,
     fetch_instruments,
 )
-from venues.vest.doubts import SEND_MARGIN_MS
+from venues.vest.assumptions import SEND_MARGIN_MS
 
 ORDER_ID: Final = "0x9f4a1c7e2b3d5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcd"
 LOOPBACK_HOSTS: Final = VenueHosts(

@@ -1,0 +1,1 @@
+"""The venues as the executor sees them: live over sockets, or on paper."""

@@ -1,0 +1,59 @@
+"""What the feeds published, as the machine and the gates want it."""
+
+from __future__ import annotations
+
+from executor.pair.messages import NO_MARKET, LegMarket
+from shm.layout import Memory
+from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, unpack_depth
+from shm.slot import SlotTable
+from venues.contract import Instrument
+
+# Plain ints: arithmetic on IntFlag members makes a new member each time.
+_LOOKED_AT = int(QuoteFlags.VALID | QuoteFlags.STALE | QuoteFlags.CROSSED)
+_USABLE = int(QuoteFlags.VALID)
+
+
+class Prices:
+    """Latest tops and depths of every instrument."""
+
+    def __init__(self, memory: Memory, instruments: tuple[Instrument, ...]) -> None:
+        venues = {item.venue for item in instruments}
+        tops = {venue: memory.tops(venue) for venue in venues}
+        depths = {venue: memory.depth(venue) for venue in venues}
+        self._tops = [tops[item.venue] for item in instruments]
+        self._depths = [depths[item.venue] for item in instruments]
+        self._tables: tuple[SlotTable, ...] = (*(top.table for top in tops.values()), *depths.values())
+
+    def quote(self, instrument_id: int) -> Quote | None:
+        """The latest quote as the feed published it, whatever its flags; None when there is none."""
+        return self._tops[instrument_id].read(instrument_id)
+
+    def depth(self, instrument_id: int) -> DepthBook | None:
+        """The latest depth as the feed published it, valid or not; None when there is none."""
+        body = self._depths[instrument_id].read(instrument_id)
+        return unpack_depth(body) if body else None
+
+    def touch(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
+        """Best bid and ask with their sizes; NO_MARKET when they are missing, flagged or too old."""
+        # On the way of every order: the record's fields are taken without making the record.
+        body = self._tops[instrument_id].table.read(instrument_id)
+        if body is None:
+            return NO_MARKET
+        _, bid_e8, ask_e8, bid_size_e8, ask_size_e8, _, recv_mono_ns, _, _, flags, _ = QUOTE.unpack(body)
+        if flags & _LOOKED_AT != _USABLE or now_mono_ns - recv_mono_ns > max_age_ns:
+            return NO_MARKET
+        return LegMarket(True, bid_e8, ask_e8, ((bid_e8, bid_size_e8),), ((ask_e8, ask_size_e8),))
+
+    def market(self, instrument_id: int, now_mono_ns: int, max_age_ns: int) -> LegMarket:
+        """The touch with the levels behind it, where the depth is valid."""
+        touch = self.touch(instrument_id, now_mono_ns, max_age_ns)
+        if not touch.is_valid:
+            return touch
+        depth = self.depth(instrument_id)
+        if depth is None or not depth.is_valid or now_mono_ns - depth.recv_mono_ns > max_age_ns:
+            return touch
+        return touch._replace(bids=tuple(depth.bids), asks=tuple(depth.asks))
+
+    def close(self) -> None:
+        for table in self._tables:
+            table.close()

@@ -1,0 +1,1 @@
+"""Measurements of execution: latency by stage, slippage by order."""

@@ -1,0 +1,1 @@
+"""What the operator asks of the executor: pauses, forced exits, reconciliation, reload."""

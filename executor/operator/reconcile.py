@@ -1,0 +1,123 @@
+"""What the operator has decided about what nothing explains: take it for ours, or close it.
+
+The request comes through ``runtime.reconcile_request``. ``adopt``: positions become ours as the venues tell them, and
+what is naked then is mended like any leg; orders of others may stay. ``flatten``: the same, and then
+everything on the pairs concerned is closed and the orders of others are cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from executor.desk import Desk, Pair
+from executor.engine import Engine
+from executor.orders.open_orders import OpenOrders
+from executor.pair.messages import FlattenRequested, OperatorResumed
+from executor.pair.state import Halt, is_flat
+from runtime.carried_positions import read_held, write_held
+from runtime.reconcile_request import Request, answer, answered, asked
+
+ACTIONS: Final = ("adopt", "flatten")
+_REASON = "reconcile"
+_NO_TRADE: Final = {"trade_id": 0, "direction": 0, "layers": 0, "opened_mono_ns": 0, "is_estimated": False}
+_NOTHING: Final = {"size_e8": 0, "entry_price_e8": 0, "fee_e8": 0}
+
+
+class Decisions:
+    """Looks for a request now and then, and follows it until it is done."""
+
+    def __init__(self, desk: Desk, engine: Engine, open_orders: OpenOrders, directory: Path) -> None:
+        self._desk = desk
+        self._engine = engine
+        self._open_orders = open_orders
+        self._directory = directory
+        newest = asked(directory)
+        # What an earlier life was asked for and did not finish is begun again.
+        is_old = newest is not None and answered(directory, newest.number) is not None
+        self._taken_up = newest.number if newest is not None and is_old else 0
+        self._request: Request | None = None
+        self._concerned: list[Pair] = []
+
+    def look(self) -> None:
+        """Take up what is new; go on with what is not done."""
+        request = asked(self._directory)
+        if request is not None and request.number > self._taken_up:
+            self._taken_up, self._request = request.number, request
+            self._begin(request)
+        if self._request is not None:
+            self._go_on(self._request)
+        else:  # an earlier life was killed while it followed one, and the request may be gone with its memory
+            self._let_open_again(self._desk.pairs)
+
+    def _begin(self, request: Request) -> None:
+        desk = self._desk
+        self._concerned = [
+            pair for pair in desk.pairs if pair.state.halt is not Halt.NONE or pair.state.flatten == _REASON
+        ]
+        self._forget_strangers()
+        if request.action == "flatten":
+            desk.start(self._open_orders.cancel_foreign())
+        else:
+            self._open_orders.accept_foreign()
+
+    def _go_on(self, request: Request) -> None:
+        desk, feed = self._desk, self._engine.feed
+        wants_flat = request.action == "flatten"
+        for pair in self._concerned:
+            if pair.state.halt is not Halt.NONE:
+                # Answered once both legs were read; until then it has them read.
+                feed(pair, OperatorResumed(desk.at(pair), adopt=True))
+            elif wants_flat and pair.state.flatten != _REASON and not is_flat(pair.rules, pair.state):
+                feed(pair, FlattenRequested(desk.at(pair), _REASON))
+        if not all(self._is_done(pair, wants_flat=wants_flat) for pair in self._concerned):
+            return
+        if wants_flat and any(self._open_orders.foreign.values()):
+            return
+        self._let_open_again(self._concerned)
+        self._request = None
+        positions_e8 = {
+            f"{instrument.venue}:{instrument.symbol}": leg.held_e8
+            for pair in desk.pairs
+            for instrument, leg in zip(pair.rules.instruments, pair.state.legs, strict=True)
+        }
+        fields = {"action": request.action, "positions_e8": positions_e8}
+        desk.reports.log("info", "reconciled", fields)
+        answer(self._directory, request.number, fields)
+
+    def _let_open_again(self, pairs: Sequence[Pair]) -> None:
+        for pair in pairs:
+            if pair.state.flatten == _REASON and self._is_done(pair, wants_flat=True):
+                self._engine.feed(pair, OperatorResumed(self._desk.at(pair)))
+
+    def _is_done(self, pair: Pair, *, wants_flat: bool) -> bool:
+        if pair.state.halt is not Halt.NONE or any(leg.live for leg in pair.state.legs):
+            return False
+        return not wants_flat or is_flat(pair.rules, pair.state)
+
+    def _forget_strangers(self) -> None:
+        """The operator has looked after what no configured pair holds: the journal is to forget it."""
+        if not self._desk.strangers:
+            return
+        for stranger in self._desk.strangers:
+            legs = [
+                {"leg": number, "venue": venue, "symbol": symbol, **_NOTHING}
+                for number, told in enumerate(stranger.legs)
+                for venue, _, symbol in (told.partition(":"),)
+            ]
+            ended = {
+                "order_state": "absent",
+                "venue_order_id": "",
+                "filled_e8": 0,
+                "average_price_e8": 0,
+                "fee_e8": 0,
+            }
+            for order in stranger.orders:
+                about = {"pair": stranger.pair, "client_order_id": order.client_order_id}
+                self._desk.reports.log("info", "leg_resolved", about | ended)
+            fields = {"pair": stranger.pair, "legs": legs, "live": [], **_NO_TRADE}
+            self._desk.reports.log("info", "holding", fields)
+        kept = [pair for pair in read_held(self._directory) if pair not in self._desk.strangers]
+        write_held(self._directory, kept)
+        self._desk.strangers.clear()

@@ -1,0 +1,149 @@
+"""Open orders on the venues that nobody here waits for: ours are cancelled, others are reported.
+
+Every order we send takes at once or not at all, so an open one that no pair has under way is left
+over from an earlier life or from a message that was lost. Positions are the machine's to compare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from executor.desk import Desk
+from executor.gateways.contract import OrderGateway
+from executor.pair.state import PAIR_BITS, SEQUENCE_BITS
+from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, TransportError, VenueError
+
+# Ids of our earlier lives look like ours: an epoch is seconds, and no order rests for a month.
+EPOCHS_REMEMBERED = 31 * 86_400
+_CONFIRM_PAUSE_S = 0.1
+_RETRY_PAUSE_S = 0.5
+
+
+class Swept(NamedTuple):
+    """What the last look at a venue found."""
+
+    cancelled: int  # orders of ours that were open, and are gone
+    foreign: int  # orders of others that stand
+
+
+class OpenOrders:
+    """Looks after both venues' open orders. ``foreign`` counts those that are not ours."""
+
+    def __init__(self, desk: Desk, instruments: tuple[Instrument, ...], epoch: int) -> None:
+        self._desk = desk
+        self._instruments = instruments
+        self._epoch = epoch
+        self._reported: set[tuple[str, str]] = set()  # (venue, venue order id)
+        self._accepted: set[tuple[str, str]] = set()  # the operator knows them
+        self.foreign: dict[str, int] = {}  # by venue, as last seen, without those
+
+    async def sweep(self, venue: str) -> None:
+        """One look at a venue: cancel our strays, report and count the orders of others."""
+        gateway = self._desk.gateways[venue]
+        under_way = self._under_way()
+        try:
+            orders = await gateway.query_open_orders()
+        except (TransportError, VenueError) as error:
+            self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+            return
+        # An order may have begun or ended while the question was on its way.
+        under_way |= self._under_way()
+        foreign = [update for update in orders if not self._is_ours(update.client_order_id)]
+        self.foreign[venue] = sum((venue, item.venue_order_id) not in self._accepted for item in foreign)
+        for update in foreign:
+            if (venue, update.venue_order_id) not in self._reported:
+                self._reported.add((venue, update.venue_order_id))
+                self._say(
+                    "error", "reconcile_diff", venue, kind="open order", explained_by=None, **_facts(update)
+                )
+        for update in orders:
+            if update in foreign or update.client_order_id in under_way:
+                continue
+            self._say(
+                "warning", "reconcile_diff", venue, kind="open order", explained_by="ours", **_facts(update)
+            )
+            await self._cancel(gateway, update)
+
+    def accept_foreign(self) -> None:
+        """The operator knows of the orders of others that were reported: they stop nothing any more."""
+        self._accepted |= self._reported
+        self.foreign = dict.fromkeys(self.foreign, 0)
+
+    async def cancel_foreign(self) -> None:
+        """Cancel the orders of others, as the operator has decided; the next sweep says what is left."""
+        for venue, gateway in self._desk.gateways.items():
+            try:
+                orders = await gateway.query_open_orders()
+            except (TransportError, VenueError) as error:
+                self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+                continue
+            for update in orders:
+                if not self._is_ours(update.client_order_id):
+                    await self._cancel(gateway, update)
+            await self.sweep(venue)
+
+    async def cancel_all_ours(self) -> dict[str, Swept]:
+        """Cancel our open orders everywhere until the venues show none. By venue.
+
+        Never returns before they do: bound it with a timeout.
+        """
+        venues = self._desk.gateways
+        found = await asyncio.gather(*(self._cancel_ours(gateway) for gateway in venues.values()))
+        return dict(zip(venues, found, strict=True))
+
+    async def _cancel_ours(self, gateway: OrderGateway) -> Swept:
+        cancelled: set[str] = set()
+        while True:
+            try:
+                orders = await gateway.query_open_orders()
+            except (TransportError, VenueError) as error:
+                self._say("warning", "venue_lost", gateway.venue, what="open orders", detail=str(error))
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            else:
+                ours = [update for update in orders if self._is_ours(update.client_order_id)]
+                if not ours:
+                    return Swept(len(cancelled), len(orders))
+                for update in ours:
+                    cancelled.add(update.venue_order_id)
+                    await self._cancel(gateway, update)
+                await asyncio.sleep(_CONFIRM_PAUSE_S)
+
+    async def _cancel(self, gateway: OrderGateway, update: OrderUpdate) -> None:
+        instrument = self._instruments[update.instrument_id]
+        ref = OrderRef(update.client_order_id, instrument, update.venue_order_id)
+        try:
+            ack = await gateway.cancel_order(ref)
+        except (TransportError, VenueError) as error:
+            self._say("warning", "venue_lost", gateway.venue, what="cancel", detail=str(error))
+            return
+        if ack.outcome is not Outcome.ACCEPTED:
+            self._say(
+                "warning", "reconcile_diff", gateway.venue, kind="cancel", detail=f"{ack.code} {ack.text}"
+            )
+
+    def _under_way(self) -> set[int]:
+        """Client order ids that a pair waits for."""
+        return {
+            order.client_order_id
+            for pair in self._desk.pairs
+            for leg in pair.state.legs
+            for order in leg.live
+        }
+
+    def _is_ours(self, client_order_id: int) -> bool:
+        epoch = client_order_id >> SEQUENCE_BITS + PAIR_BITS
+        return self._epoch - EPOCHS_REMEMBERED < epoch <= self._epoch
+
+    def _say(self, level: str, event: str, venue: str, **fields: object) -> None:
+        self._desk.reports.log(level, event, {"venue": venue, **fields})
+
+
+def _facts(update: OrderUpdate) -> dict[str, object]:
+    return {
+        "client_order_id": update.client_order_id,
+        "venue_order_id": update.venue_order_id,
+        "instrument_id": update.instrument_id,
+        "size_e8": update.size_e8,
+        "filled_e8": update.filled_e8,
+    }

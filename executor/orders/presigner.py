@@ -1,0 +1,139 @@
+"""Keeps each pair's likely next orders signed, and its likely next signals rehearsed: one at a time,
+while nothing else is to be done.
+
+A Stark signature and its hashes take most of a millisecond, and a signal that comes meanwhile must not
+wait for them: a thread makes them. The libraries that sign let go of the interpreter for as long as they
+compute. It has no lower priority than the loop, which would wait for it whenever it holds the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from executor.desk import Desk, Pair, touch_e8
+from executor.gateways.contract import NotSent, ReadyOrder
+from executor.orders.presigned import Slot, Wanted
+from executor.pair.fast_path import rehearse
+from executor.pair.messages import Enter, Exit
+from executor.pair.pricing import closable_e8, openable_e8
+from executor.pair.repair import has_live_order
+from executor.pair.state import Plan, is_flat, next_client_order_id, shrinking_side
+from venues.contract import OrderRequest, Side
+
+
+class Signer:
+    """The thread that signs, and what it is to sign next. Everything but the signing is the loop's."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._thread = ThreadPoolExecutor(1, "signer")
+
+    def arm_one(self, pair: Pair) -> asyncio.Future[ReadyOrder] | None:
+        """Begin the first template of a pair that is missing or no longer fits; None if there is none.
+
+        Once made it is armed, before anybody who waits for the future hears of it. Whatever became of
+        the pair meanwhile, it is taken only for the very order it was made for.
+        """
+        wanted, presigned = _wanted(self._desk, pair), pair.presigned
+        presigned.keep_only(wanted)
+        stale = presigned.first_stale(wanted, time.time_ns() // 1_000_000)
+        if stale is None:
+            return None
+        instrument = pair.rules.instruments[stale.slot.leg]
+        gateway = self._desk.gateways[instrument.venue]
+        request = OrderRequest(
+            client_order_id=stale.client_order_id,
+            instrument=instrument,
+            side=stale.slot.side,
+            size_e8=stale.slot.size_e8,
+            limit_price_e8=stale.limit_price_e8,
+            reduce_only=stale.slot.reduce_only,
+            time_in_force=gateway.time_in_force,
+        )
+
+        def arm(signed: asyncio.Future[ReadyOrder]) -> None:
+            with contextlib.suppress(NotSent):  # the venue is lost: there is nothing to sign with
+                presigned.put(stale.slot, signed.result())
+
+        signing = asyncio.get_running_loop().run_in_executor(self._thread, gateway.sign, request)
+        signing.add_done_callback(arm)
+        return signing
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+
+def predict_one(desk: Desk, pair: Pair) -> bool:
+    """Rehearse one signal that the pair's present state was not rehearsed for; False if none is left."""
+    for key, event in likely_signals(desk, pair):
+        known = pair.predictions.get(key)
+        if known is None or known.state is not pair.state:
+            pair.predictions[key] = rehearse(pair.rules, pair.state, event)
+            return True
+    return False
+
+
+def likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]:
+    """The next entry in each direction it may take, and the exit of what is held."""
+    state, rules = pair.state, pair.rules
+    if has_live_order(state) or state.plan is not Plan.NONE:
+        return
+    at = desk.at(pair, with_depth=False)
+    if not all(market.is_valid for market in at.markets):
+        return
+    is_holding = not is_flat(rules, state)
+    if is_holding:
+        yield 0, Exit(at, state.last_signal_id + 1, "signal")
+    trade = state.trade if is_holding else None
+    if (is_holding and trade is None) or pair.entries_stopped:
+        return
+    layer = trade.layers if trade else 0
+    size_e8 = pair.layer_sizes_e8.get(layer, 0)
+    for direction in (trade.direction,) if trade else (1, -1):
+        if size_e8:
+            prices_e8 = (
+                touch_e8(at.markets[0], Side(direction)),
+                touch_e8(at.markets[1], Side(-direction)),
+            )
+            yield direction, Enter(at, state.last_signal_id + 1, direction, layer, size_e8, prices_e8, 0.0)
+
+
+def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
+    """A template for each slot whose leg has a price and whose venue can be sent to."""
+    now_mono_ns = time.monotonic_ns()
+    wanted = []
+    for slot in _likely_next(pair):
+        instrument = pair.rules.instruments[slot.leg]
+        market = desk.prices.touch(instrument.instrument_id, now_mono_ns, pair.max_age_ns)
+        price_e8 = touch_e8(market, slot.side)
+        if price_e8 and desk.gateways[instrument.venue].is_up:
+            limit_e8 = pair.presigned.limit_price_e8(instrument, slot.side, price_e8)
+            if not slot.reduce_only and openable_e8(instrument, slot.size_e8, limit_e8) != slot.size_e8:
+                continue  # the venue takes no such order; the machine will refuse the entry and say so
+            wanted.append(Wanted(slot, next_client_order_id(pair.rules, pair.state, slot.leg), limit_e8))
+    return wanted
+
+
+def _likely_next(pair: Pair) -> list[Slot]:
+    """The exit of what is held, and the next layer: in either direction while flat."""
+    state, rules = pair.state, pair.rules
+    if has_live_order(state) or state.plan is not Plan.NONE:
+        return []
+    slots = []
+    for leg, held in enumerate(state.legs):
+        size_e8 = closable_e8(rules.instruments[leg], abs(held.held_e8))
+        if size_e8:
+            slots.append(Slot(leg, shrinking_side(held.held_e8), size_e8, reduce_only=True))
+    trade = None if is_flat(rules, state) else state.trade
+    if (slots and trade is None) or pair.entries_stopped:
+        return slots
+    size_e8 = pair.layer_sizes_e8.get(trade.layers if trade else 0, 0)
+    for direction in (trade.direction,) if trade else (1, -1):
+        if size_e8:
+            slots.append(Slot(0, Side(direction), size_e8, reduce_only=False))
+            slots.append(Slot(1, Side(-direction), size_e8, reduce_only=False))
+    return slots

@@ -1,0 +1,1 @@
+"""The pair machine and its parts. Pure: no clock, no I/O, no randomness."""

@@ -1,0 +1,325 @@
+"""What a step tells: naked time, trades that opened and closed, the phase, the view of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from executor.accounting import closed_books, is_estimated, remembered, result_of
+from executor.pair.messages import Log, Publish
+from executor.pair.order import DOUBTFUL
+from executor.pair.pricing import average_price_e8, spread_bps
+from executor.pair.repair import exposure, has_live_order, is_naked
+from executor.pair.state import (
+    PHASE_STEPS,
+    Book,
+    Halt,
+    PairRules,
+    PairState,
+    Plan,
+    Trade,
+    is_flat,
+    net_e8,
+)
+from executor.pair.transition import Transition, fate, leg_is_ready
+from shm.records import PairPhase, PairView
+
+_PHASE_OF_PLAN = {
+    Plan.NONE: PairPhase.REPAIRING,  # an order that was written off and lives again
+    Plan.ENTRY: PairPhase.OPENING,
+    Plan.COMPLETE: PairPhase.REPAIRING,
+    Plan.UNWIND: PairPhase.REPAIRING,
+    Plan.EXIT: PairPhase.CLOSING,
+}
+
+
+def tell(transition: Transition) -> None:
+    """Bring everything that is told up to date with what the step has changed."""
+    _tell_intents(transition)
+    phase = phase_of(transition.rules, transition.state)
+    _measure_nakedness(transition, phase)
+    _follow_trade(transition, phase)
+    _tell_holding(transition)
+    _tell_halted_again(transition)
+    if phase is not transition.state.phase:
+        before = transition.state.phase
+        assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
+        transition.change(phase=phase)
+        transition.log("info", "pair_state", before=before.name, phase=phase.name, **exposure(transition))
+    _publish(transition)
+
+
+def phase_of(rules: PairRules, state: PairState) -> PairPhase:
+    """The phase the facts make."""
+    if state.halt is not Halt.NONE:
+        return PairPhase.HALTED
+    if any(order.state in DOUBTFUL for leg in state.legs for order in leg.live):
+        return PairPhase.REPAIRING
+    if has_live_order(state):
+        return _PHASE_OF_PLAN[state.plan]
+    if state.plan is Plan.EXIT:
+        return PairPhase.CLOSING
+    if is_flat(rules, state):
+        return PairPhase.FLAT
+    return PairPhase.REPAIRING if is_naked(rules, state) else PairPhase.HEDGED
+
+
+def close_books(transition: Transition) -> None:
+    """Tell the result of a trade that is flat, and forget it."""
+    trade = transition.state.trade
+    assert trade is not None
+    bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
+    fees_e8 = sum(book.fee_e8 for book in trade.books)
+    closed = closed_books(transition.state, trade)
+    transition.log(
+        "info",
+        "trade_closed",
+        direction=trade.direction,
+        size_e8=max(_entry(trade, leg)[0] for leg in (0, 1)),
+        legs=[transition.about_leg(leg) for leg in (0, 1)],
+        entry_prices_e8=[_average(_entry(trade, leg)) for leg in (0, 1)],
+        exit_prices_e8=[_average(_exit(trade, leg)) for leg in (0, 1)],
+        entry_spread_bps=_entry_spread_bps(trade),
+        exit_spread_bps=_exit_spread_bps(trade),
+        gross_e8=sold - bought,
+        fees_e8=fees_e8,
+        net_e8=sold - bought - fees_e8,
+        remainders_e8=[leg.position_e8 for leg in transition.state.legs],
+        reason=trade.exit_reason or "auto_close",
+        layers=trade.layers,
+        hold_ms=(trade.closed_mono_ns - (trade.opened_mono_ns or trade.closed_mono_ns)) / 1e6,
+        naked_ms=trade.naked_ns / 1e6,
+        naked_notional_max_e8=trade.naked_notional_max_e8,
+        retries=trade.retries,
+        is_estimated=is_estimated(transition.state, closed),
+    )
+    transition.change(trade=None, closed=remembered(transition.state, closed))
+
+
+def _tell_holding(transition: Transition) -> None:
+    """Tell what the pair holds and why whenever that changed: a start after a reboot begins from here."""
+    before, state = transition.before, transition.state
+    if state.legs is before.legs and state.trade is before.trade:
+        return
+    sizes_e8 = [leg.held_e8 for leg in state.legs]
+    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state) == _basis(before):
+        return
+    transition.others.append(holding(transition.rules, state))
+
+
+def holding(rules: PairRules, state: PairState) -> Log:
+    """What the pair holds and why, and which of its orders are not over: all that a reader must know."""
+    trade = state.trade
+    fields = {
+        "pair": rules.pair,
+        "trade_id": trade.trade_id if trade else 0,
+        "direction": trade.direction if trade else 0,
+        "layers": trade.layers if trade else 0,
+        "legs": [
+            {
+                "leg": number,
+                "venue": instrument.venue,
+                "symbol": instrument.symbol,
+                "size_e8": leg.held_e8,
+                "entry_price_e8": _average(_entry(trade, number)) if trade else 0,
+                "fee_e8": trade.books[number].fee_e8 if trade else 0,
+            }
+            for number, (instrument, leg) in enumerate(zip(rules.instruments, state.legs, strict=True))
+        ],
+        "live": [order.client_order_id for leg in state.legs for order in leg.live],
+        "opened_mono_ns": trade.opened_mono_ns if trade else 0,
+        "is_estimated": is_estimated(state, trade) if trade else False,
+        "happened_outside": trade.is_estimated if trade else False,
+    }
+    return Log("info", "holding", fields)
+
+
+def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[Log]:
+    """What became of the latest orders and trades: the life that heard it may have been killed before its
+    line."""
+    for leg, instrument in zip(state.legs, rules.instruments, strict=True):
+        for order in leg.past:
+            about = {
+                "pair": rules.pair,
+                "trade_id": order.trade_id,
+                "leg": order.leg,
+                "venue": instrument.venue,
+                "symbol": instrument.symbol,
+                "client_order_id": order.client_order_id,
+                "side": order.side.name,
+                "purpose": order.purpose.name.lower(),
+                "attempt": order.attempt,
+            }
+            yield Log("info", "leg_retold", {**about, **fate(order)})
+    for trade in state.closed:
+        fields = {"pair": rules.pair, **result_of(state, trade, now_mono_ns)}
+        yield Log("info", "trade_retold", fields)
+
+
+def _basis(state: PairState) -> tuple[object, ...]:
+    """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
+    trade = state.trade
+    if trade is None or trade.books == (Book(), Book()):
+        return ()
+    is_reckoned = is_estimated(state, trade)
+    return trade.trade_id, trade.layers, trade.opened_mono_ns, is_reckoned, trade.is_estimated, trade.books
+
+
+def _tell_intents(transition: Transition) -> None:
+    for send in transition.sends:
+        order = transition.find(send.client_order_id)
+        assert order is not None
+        transition.log_order(
+            "info",
+            "intent_written",
+            order,
+            size_e8=order.size_e8,
+            limit_price_e8=order.limit_price_e8,
+            reduce_only=order.reduce_only,
+        )
+
+
+def _tell_halted_again(transition: Transition) -> None:
+    """While HALTED the operator hears of every change of the exposure, not only of the first one."""
+    before, halt = transition.before, transition.state.halt
+    if halt is Halt.NONE or before.halt is not halt or before.legs is transition.state.legs:
+        return
+    if any(old.held_e8 != new.held_e8 for old, new in zip(before.legs, transition.state.legs, strict=True)):
+        transition.log("error", "halted", reason=halt.name.lower(), **exposure(transition))
+
+
+def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
+    state, now_mono_ns = transition.state, transition.now_mono_ns
+    if is_naked(transition.rules, state):
+        if not state.naked_mono_ns:
+            transition.change(naked_mono_ns=now_mono_ns)
+        facts = exposure(transition)
+        if state.trade is not None and facts["net_notional_e8"] > state.trade.naked_notional_max_e8:
+            transition.change_trade(naked_notional_max_e8=facts["net_notional_e8"])
+        # Two fills never come in the same instant: only a difference that has to be mended is told.
+        if phase in (PairPhase.REPAIRING, PairPhase.HALTED) and not state.is_naked_told:
+            transition.change(is_naked_told=True)
+            transition.log("warning", "naked_start", **facts)
+    elif state.naked_mono_ns:
+        naked_ns = now_mono_ns - state.naked_mono_ns
+        if state.trade is not None:
+            transition.change_trade(naked_ns=state.trade.naked_ns + naked_ns)
+        if state.is_naked_told:
+            transition.log("info", "naked_end", naked_ms=naked_ns / 1e6, **exposure(transition))
+        transition.change(naked_mono_ns=0, is_naked_told=False)
+
+
+def _follow_trade(transition: Transition, phase: PairPhase) -> None:
+    trade = transition.state.trade
+    if trade is None or has_live_order(transition.state):
+        return
+    if trade.closed_mono_ns:
+        _close_books_when_accounted(transition, trade)
+    elif is_flat(transition.rules, transition.state):
+        if trade.books == (Book(), Book()):
+            transition.change(trade=None)  # neither leg filled: there was no trade
+            return
+        transition.change(closed_mono_ns=transition.now_mono_ns)
+        transition.change_trade(closed_mono_ns=transition.now_mono_ns)
+        _close_books_when_accounted(transition, trade)
+    elif phase is PairPhase.HEDGED:
+        hedged_e8 = min(abs(leg.held_e8) for leg in transition.state.legs)
+        if hedged_e8 > trade.hedged_e8:
+            _tell_opened(transition, trade, hedged_e8)
+        transition.change_trade(hedged_e8=hedged_e8)
+
+
+def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
+    transition.change_trade(
+        layers=max(trade.layers, trade.layer + 1),
+        opened_mono_ns=trade.opened_mono_ns or transition.now_mono_ns,
+    )
+    prices_e8 = [_average(_entry(trade, leg)) for leg in (0, 1)]
+    legs = [transition.about_leg(leg) for leg in (0, 1)]
+    transition.log(
+        "info",
+        "trade_opened",
+        direction=trade.direction,
+        layer=trade.layer,
+        signal_id=trade.signal_id,
+        size_e8=hedged_e8,
+        legs=legs,
+        entry_prices_e8=prices_e8,
+        entry_spread_bps=_entry_spread_bps(trade),
+        fees_e8=sum(book.fee_e8 for book in trade.books),
+        is_estimated=is_estimated(transition.state, trade),
+        naked_ms=trade.naked_ns / 1e6,
+        retries=trade.retries,
+    )
+
+
+def _close_books_when_accounted(transition: Transition, trade: Trade) -> None:
+    """Fees may follow the last fill on another channel: they are waited for, a little."""
+    past = (order for leg in transition.state.legs for order in leg.past if order.trade_id == trade.trade_id)
+    closed_mono_ns = transition.state.closed_mono_ns
+    is_late = transition.now_mono_ns >= closed_mono_ns + transition.rules.accounting_wait_ns
+    if is_late or all(order.is_accounted for order in past):
+        close_books(transition)
+
+
+def _publish(transition: Transition) -> None:
+    rules, state = transition.rules, transition.state
+    trade = state.trade if state.trade and not state.trade.closed_mono_ns else None
+    held = [leg.held_e8 for leg in state.legs]
+    allowed = (
+        state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
+        and not state.entries_stopped
+        and not state.flatten
+        and all(leg_is_ready(leg) for leg in state.legs)
+    )
+    view = PairView(
+        pair_id=rules.pair_id,
+        phase=state.phase,
+        direction=trade.direction if trade else 0,
+        size_e8=min(abs(held[0]), abs(held[1])) if held[0] * held[1] < 0 else 0,
+        naked_e8=net_e8(state),
+        layers_open=trade.layers if trade else 0,
+        entries_allowed=int(allowed),
+        entry_spread_bps=_entry_spread_bps(trade) if trade else 0.0,
+        opened_mono_ns=trade.opened_mono_ns if trade else 0,
+        closed_mono_ns=state.closed_mono_ns,
+        trade_id=trade.trade_id if trade else 0,
+        last_signal_id=state.last_signal_id,
+        updated_mono_ns=transition.now_mono_ns,
+    )
+    if state.view is None or view._replace(updated_mono_ns=state.view.updated_mono_ns) != state.view:
+        transition.change(view=view)
+        transition.others.append(Publish(view))
+
+
+def _average(size_and_value: tuple[int, int]) -> int:
+    size_e8, quote_e8 = size_and_value
+    return average_price_e8(quote_e8, size_e8)
+
+
+def _entry(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what built a leg."""
+    book = trade.books[leg]
+    is_bought = (trade.direction > 0) == (leg == 0)
+    return (book.bought_e8, book.bought_quote_e8) if is_bought else (book.sold_e8, book.sold_quote_e8)
+
+
+def _exit(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what closed a leg."""
+    book = trade.books[leg]
+    is_sold = (trade.direction > 0) == (leg == 0)
+    return (book.sold_e8, book.sold_quote_e8) if is_sold else (book.bought_e8, book.bought_quote_e8)
+
+
+def _exit_spread_bps(trade: Trade) -> float:
+    """What closing gave back: the short leg's price over the long leg's."""
+    long, short = (0, 1) if trade.direction > 0 else (1, 0)
+    (sold_e8, sold_quote_e8), (bought_e8, bought_quote_e8) = _exit(trade, long), _exit(trade, short)
+    return spread_bps(
+        buy_quote_e8=sold_quote_e8, buy_e8=sold_e8, sell_quote_e8=bought_quote_e8, sell_e8=bought_e8
+    )
+
+
+def _entry_spread_bps(trade: Trade) -> float:
+    buy, sell = (0, 1) if trade.direction > 0 else (1, 0)
+    (buy_e8, buy_quote_e8), (sell_e8, sell_quote_e8) = _entry(trade, buy), _entry(trade, sell)
+    return spread_bps(buy_quote_e8=buy_quote_e8, buy_e8=buy_e8, sell_quote_e8=sell_quote_e8, sell_e8=sell_e8)

@@ -1,0 +1,363 @@
+"""The pair machine: ``step(rules, state, event) -> (state, commands)``, a pure function.
+
+No clock, no socket, no randomness: the same state and event give the same answer, live, in the
+exhaustive exploration and in a replay. One step is always the same five things:
+
+1. take in what the event says: an order's fate, a position, a wish;
+2. ask about orders that have been silent for too long;
+3. move orders that ended into the position;
+4. plan: send what the pair needs, if and only if nothing is under way or in doubt;
+5. tell: naked time, trade, phase, view.
+
+The first four are ``decide``: its orders may leave before the fifth, ``conclude``, is done. An entry,
+which finds the pair at rest, is decided by the first alone.
+
+The phases and their drawing are in ``state``, the life of an order in ``orders``, what an entry must
+meet in ``entries``, what position reads prove in ``positions``, and the choice between completing and
+unwinding in ``plans``.
+
+What is promised, whatever the venues do, in whatever order they say it:
+
+- no order is sent while another one of the pair is under way or in doubt (a batch counts as one);
+- doubt about an order ends with the venue's word, or with its spaced and repeated "no such order"
+  past the order's validity *and* a position that did not move; if that verdict turns out wrong
+  after all, the late execution is taken in and mended like any other;
+- amounts filled come from the venue; a message told twice counts once;
+- an order that shrinks a position is reduce-only, and only an entry and its completion grow one;
+- at rest the pair is flat, hedged, or HALTED with its exposure in the alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from executor.pair.accounting import tell
+from executor.pair.entry import on_enter
+from executor.pair.messages import (
+    Acked,
+    Command,
+    Enter,
+    EntriesAllowed,
+    EntriesStopped,
+    Event,
+    Exit,
+    FillsRead,
+    FillTold,
+    FlattenRequested,
+    OperatorResumed,
+    OrderTold,
+    PositionRead,
+    QueryAnswered,
+    Restarted,
+    SendFailed,
+    StreamBack,
+    StreamLost,
+    Tick,
+)
+from executor.pair.order import (
+    DOUBTFUL,
+    ENDED,
+    OrderState,
+    after_ack,
+    after_fill,
+    after_fills_read,
+    after_not_sent,
+    after_told,
+    after_unknown,
+    moved,
+)
+from executor.pair.reconcile import (
+    believe_reads,
+    note_unconfirmed_positions,
+    on_position_read,
+    own_late_close,
+    read_positions_when_due,
+    take_position,
+)
+from executor.pair.repair import (
+    adopt_plan,
+    halt,
+    has_live_order,
+    is_mendable,
+    must_keep_still,
+    next_try_mono_ns,
+    plan_next,
+)
+from executor.pair.state import (
+    SHUTDOWN,
+    Halt,
+    PairRules,
+    PairState,
+    Plan,
+    check_epoch,
+    is_flat,
+    leg_of,
+)
+from executor.pair.transition import Transition
+from venues.contract import OrderStatus
+
+
+def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, list[Command]]:
+    """Take in one event; return the new state and what to do, sends first."""
+    return conclude(decide(rules, state, event))
+
+
+def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
+    """The first half of a step: what the event makes of the pair, and the orders that leave now.
+
+    ``transition.sends`` may be written as soon as ``transition.state`` is in the journal. ``conclude`` comes
+    next, before any other event; a life that ends in between leaves a state to start from.
+    """
+    transition = Transition(rules, state, event.at)
+    if isinstance(event, Enter) and on_enter(transition, event):
+        return transition  # it found the pair at rest: nothing else is silent, over, or to be mended
+    _remember_touches(transition)
+    _HANDLERS[type(event)](transition, event)
+    _ask_the_silent(transition)
+    transition.retire_ended()
+    note_unconfirmed_positions(transition)
+    plan_next(transition)
+    return transition
+
+
+def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
+    """The second half: everything that is only asked and told. Not one more order."""
+    _remember_touches(transition)
+    read_positions_when_due(transition)
+    tell(transition)
+    return transition.state, [*transition.sends, *transition.others]
+
+
+def due_mono_ns(rules: PairRules, state: PairState) -> int:
+    """When the next ``Tick`` is due at the latest."""
+    due = [state.next_read_mono_ns]
+    due.extend(order.due_mono_ns for leg in state.legs for order in leg.live)
+    if state.plan in (Plan.COMPLETE, Plan.UNWIND, Plan.EXIT) and not has_live_order(state):
+        due.append(next_try_mono_ns(rules, state))
+    if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
+        due.append(state.naked_mono_ns + rules.max_unmended_ns)
+    if state.trade is not None and state.trade.closed_mono_ns:
+        due.append(state.trade.closed_mono_ns + rules.accounting_wait_ns)
+    return min(due)
+
+
+# ------------------------------------------------------------------------------------------ wishes
+
+
+def _on_exit(transition: Transition, event: Exit) -> None:
+    state = transition.state
+    is_free = not has_live_order(state) and state.halt is not Halt.UNEXPLAINED
+    if not is_free or state.plan is Plan.EXIT or is_flat(transition.rules, state):
+        transition.log(
+            "info",
+            "signal_refused",
+            signal_id=event.signal_id,
+            gate="pair_state",
+            value=state.phase.name,
+            limit="HEDGED",
+        )
+        return
+    begin_exit(transition, event)
+
+
+def begin_exit(transition: Transition, event: Exit) -> None:
+    """Make closing what the pair is doing; its orders are still to be sent."""
+    transition.change(last_signal_id=max(transition.state.last_signal_id, event.signal_id))
+    if transition.state.trade is not None:
+        transition.change_trade(exit_reason=event.reason)
+    adopt_plan(transition, Plan.EXIT)
+
+
+def _on_flatten(transition: Transition, event: FlattenRequested) -> None:
+    transition.change(flatten=event.reason or "requested")
+    if transition.state.trade is not None:
+        transition.change_trade(exit_reason=transition.state.flatten)
+
+
+def _on_entries_stopped(transition: Transition, event: EntriesStopped) -> None:
+    transition.change(entries_stopped=event.reason or "requested")
+
+
+def _on_entries_allowed(transition: Transition, event: EntriesAllowed) -> None:
+    transition.change(entries_stopped="")
+
+
+def _on_operator_resumed(transition: Transition, event: OperatorResumed) -> None:
+    state = transition.state
+    if state.halt is Halt.NONE:
+        transition.change(flatten="")
+        return
+    if any(order.state in DOUBTFUL for order in transition.live_orders()):
+        return  # nobody but the venue can end doubt
+    if state.halt is Halt.UNEXPLAINED:
+        # An order under way may be in what was read, and its fill be told after it: counted twice.
+        if not event.adopt or has_live_order(state) or not all(leg.reads for leg in state.legs):
+            transition.change(next_read_mono_ns=transition.now_mono_ns)
+            return
+        for number, leg in enumerate(state.legs):
+            take_position(transition, number, leg.read_e8)
+            transition.change_leg(number, is_verified=True)
+    # The next try keeps its time: whoever asks again and again must not postpone it for ever.
+    transition.change(halt=Halt.NONE, attempt=0)
+
+
+# -------------------------------------------------------------------------------- fates of orders
+
+
+def _on_acked(transition: Transition, event: Acked) -> None:
+    order = transition.find(event.client_order_id)
+    if order is None or event.is_cancel:
+        return  # a cancel's answer says nothing about the order: its fate is told by updates
+    new = replace(
+        order,
+        venue_order_id=event.venue_order_id or order.venue_order_id,
+        retry_after_ns=(event.retry_after_ms or 0) * 1_000_000,
+    )
+    new = after_ack(
+        new, event.outcome, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
+    )
+    transition.put(order, new, code=event.code, text=event.text)
+
+
+def _on_order_told(transition: Transition, event: OrderTold) -> None:
+    order = transition.find(event.client_order_id)
+    if order is None:
+        # Another instance's, or one that we have forgotten: what matters is what it has moved.
+        if event.filled_e8 != 0 and event.status is not OrderStatus.REJECTED:
+            transition.doubt_position(leg_of(event.client_order_id))
+        return
+    new = after_told(
+        order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
+    )
+    own_late_close(transition, order, new)
+    transition.put(order, new, reason=event.reason)
+    if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
+        transition.cancel(new)  # written off long ago: it must not go on
+
+
+def _on_fill_told(transition: Transition, event: FillTold) -> None:
+    order = transition.find(event.client_order_id)
+    if order is None:
+        # A stranger traded our instrument (the operator, another bot, a liquidation), or an order
+        # spoke that we have forgotten. Nothing is opened until the position is read again.
+        transition.doubt_position(event.leg)
+        return
+    new = after_fill(
+        order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
+    )
+    own_late_close(transition, order, new)
+    transition.put(order, new)
+
+
+def _on_fills_read(transition: Transition, event: FillsRead) -> None:
+    order = transition.find(event.client_order_id)
+    if order is not None:
+        new = after_fills_read(order, event, transition.now_mono_ns)
+        own_late_close(transition, order, new)
+        transition.put(order, new)
+
+
+def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
+    if event.told is not None:
+        _on_order_told(transition, event.told)
+        return
+    order = transition.find(event.client_order_id)
+    if order is None or order.state in ENDED:
+        return
+    new = after_unknown(
+        order, asked_mono_ns=event.asked_mono_ns, spacing_ns=transition.rules.query_interval_ns
+    )
+    transition.put(order, new)
+    believe_reads(transition, order.leg)
+
+
+def _on_send_failed(transition: Transition, event: SendFailed) -> None:
+    order = transition.find(event.client_order_id)
+    if order is not None:
+        transition.put(order, after_not_sent(order, transition.now_mono_ns), reason=event.reason)
+
+
+def _ask_the_silent(transition: Transition) -> None:
+    """Silence past the limit is doubt, and doubt asks, at growing intervals and without end."""
+    rules, now_mono_ns = transition.rules, transition.now_mono_ns
+    for order in transition.live_orders():
+        if order.state in ENDED or now_mono_ns < order.due_mono_ns:
+            continue
+        new = order
+        if order.state in (OrderState.SENT, OrderState.OPEN):
+            new = moved(order, OrderState.IN_DOUBT, now_mono_ns)
+            if order.state is OrderState.OPEN:
+                transition.cancel(order)  # what takes at once or not at all has no business being open
+        spacing_ns = rules.query_interval_ns << min(max(new.questions - rules.unknown_answers_min, 0), 3)
+        new = replace(new, questions=new.questions + 1, due_mono_ns=now_mono_ns + spacing_ns)
+        transition.put(order, new)
+        transition.query(new)
+        if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and transition.state.halt is Halt.NONE:
+            halt(transition, Halt.IN_DOUBT)
+
+
+# ------------------------------------------------------------------------------- time and streams
+
+
+def _pass_time(transition: Transition, event: Event) -> None:
+    """Time is looked at in every step; nothing is added to it."""
+
+
+def _on_restarted(transition: Transition, event: Restarted) -> None:
+    check_epoch(event.epoch)
+    assert event.epoch > transition.state.epoch, "an executor life must have a larger epoch than the last"
+    # A reason not to enter, or to end flat, belongs to the life that gave it: the next one looks for itself.
+    transition.change(epoch=event.epoch, next_read_mono_ns=0, view=None, entries_stopped="")
+    if transition.state.flatten == SHUTDOWN:
+        transition.change(flatten="")
+    for number in (0, 1):
+        transition.change_leg(number, sequence=0, is_stream_up=False, is_verified=False)
+        transition.distrust_reads(number)
+    for order in transition.live_orders():
+        if order.state is OrderState.SENT or order.state is OrderState.OPEN:
+            transition.put(order, moved(order, OrderState.IN_DOUBT, transition.now_mono_ns))
+
+
+def _on_stream_lost(transition: Transition, event: StreamLost) -> None:
+    transition.change_leg(event.leg, is_stream_up=False)
+    for order in transition.state.legs[event.leg].live:
+        transition.put(order, replace(order, due_mono_ns=transition.now_mono_ns))
+
+
+def _on_stream_back(transition: Transition, event: StreamBack) -> None:
+    transition.change_leg(event.leg, is_stream_up=True)
+    transition.doubt_position(event.leg)
+    for order in transition.state.legs[event.leg].live:
+        transition.put(order, replace(order, due_mono_ns=transition.now_mono_ns))
+
+
+def _remember_touches(transition: Transition) -> None:
+    for number, market in enumerate(transition.markets):
+        leg = transition.state.legs[number]
+        if market.is_valid and (market.bid_e8, market.ask_e8) != (leg.bid_e8, leg.ask_e8):
+            transition.change_leg(number, bid_e8=market.bid_e8, ask_e8=market.ask_e8)
+
+
+_HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
+    Enter: _pass_time,  # taken before all this, or refused
+    Exit: _on_exit,
+    Acked: _on_acked,
+    OrderTold: _on_order_told,
+    FillTold: _on_fill_told,
+    FillsRead: _on_fills_read,
+    QueryAnswered: _on_query_answered,
+    PositionRead: on_position_read,
+    SendFailed: _on_send_failed,
+    Tick: _pass_time,
+    Restarted: _on_restarted,
+    StreamLost: _on_stream_lost,
+    StreamBack: _on_stream_back,
+    FlattenRequested: _on_flatten,
+    EntriesStopped: _on_entries_stopped,
+    EntriesAllowed: _on_entries_allowed,
+    OperatorResumed: _on_operator_resumed,
+}
+assert set(_HANDLERS) == set(Event.__args__)

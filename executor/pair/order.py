@@ -1,0 +1,294 @@
+"""The life of one order, from the instant it is handed to the wire until nobody doubts what it did.
+
+                 ack, OPEN, a fill                       final, amount told
+        SENT ───────────────────────► OPEN ──────────────────────────────────► FILLED
+         │ │                          │  ▲                                     CANCELLED
+         │ └── silence, lost reply ┐  │  │ the venue knows it                  REJECTED
+         │                         ▼  ▼  │                                        ▲
+         │                        IN_DOUBT ───────────────────────────────────────┤
+         │                           │   final, amount not told                   │
+         ├── never left ► UNSENT     ├──────────────► UNCOUNTED ── query/positions┘
+         └── refused ► REJECTED      └── asked often enough, long enough, and the
+                                         position did not move ► ABSENT
+
+Only the venue's word ends doubt. ABSENT is the one verdict drawn from its silence, so it is not
+believed for ever: an ABSENT order that speaks after all is alive again.
+
+What an order filled is the largest of what the venue told in total and what single executions add
+up to. Both only grow, so doubled, late and reordered messages change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from executor.pair.messages import FillsRead, FillTold, OrderTold, Purpose
+from venues.contract import E8, OrderStatus, Outcome, Side
+
+
+class OrderState(IntEnum):
+    SENT = 0
+    OPEN = 1
+    IN_DOUBT = 2
+    UNCOUNTED = 3  # over at the venue, which did not say how much it filled
+    FILLED = 4
+    CANCELLED = 5
+    REJECTED = 6
+    UNSENT = 7  # certainly never left
+    ABSENT = 8  # held to have never reached the venue
+
+
+_S = OrderState
+_VENUE_FINAL: Final = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED})
+ORDER_STEPS: Final[Mapping[OrderState, Set[OrderState]]] = {
+    _S.SENT: {_S.OPEN, _S.IN_DOUBT, _S.UNCOUNTED, _S.UNSENT, *_VENUE_FINAL},
+    _S.OPEN: {_S.IN_DOUBT, _S.UNCOUNTED, *_VENUE_FINAL},
+    _S.IN_DOUBT: {_S.OPEN, _S.UNCOUNTED, _S.UNSENT, _S.ABSENT, *_VENUE_FINAL},
+    _S.UNCOUNTED: {*_VENUE_FINAL},
+    _S.FILLED: set(),
+    _S.CANCELLED: {_S.FILLED},  # an execution that was told after the end
+    _S.REJECTED: {_S.FILLED, _S.IN_DOUBT},  # refused, and yet the venue speaks of it
+    _S.UNSENT: {_S.IN_DOUBT},  # the same for an order we believed unsent
+    _S.ABSENT: {_S.OPEN, _S.IN_DOUBT, _S.UNCOUNTED, *_VENUE_FINAL},
+}
+assert set(ORDER_STEPS) == set(OrderState)
+
+ENDED: Final = frozenset({*_VENUE_FINAL, _S.UNSENT, _S.ABSENT})
+DOUBTFUL: Final = frozenset({_S.IN_DOUBT, _S.UNCOUNTED})
+_FINAL_OF: Final = {
+    OrderStatus.FILLED: _S.FILLED,
+    OrderStatus.CANCELLED: _S.CANCELLED,
+    OrderStatus.REJECTED: _S.REJECTED,
+}
+
+
+class Order(Struct, frozen=True, array_like=True, gc=False):
+    """One order and everything the venue has said about it."""
+
+    client_order_id: int
+    leg: int
+    side: Side
+    size_e8: int
+    limit_price_e8: int
+    reduce_only: bool
+    purpose: Purpose
+    attempt: int
+    trade_id: int
+    sent_mono_ns: int
+    state: OrderState = OrderState.SENT
+    due_mono_ns: int = 0  # silence until then, and the venue is asked
+    doubt_mono_ns: int = 0  # since when it is in doubt; 0 when it is not
+    venue_order_id: str = ""
+    told_e8: int = 0  # largest cumulative amount told
+    told_quote_e8: int = 0  # its value at the average price told with it; 0 when none was told
+    told_fee_e8: int | None = None
+    fill_ids: tuple[str, ...] = ()
+    fills_e8: int = 0
+    fills_quote_e8: int = 0
+    fills_fee_e8: int = 0
+    counted_e8: int = 0  # read off the position, where the venue tells no amount
+    is_told: bool = False  # the venue gave the final amount in words
+    is_refused: bool = False  # rejected by the answer to its create, not by an update
+    questions: int = 0  # queries since it last came into doubt
+    unknown_answers: int = 0  # spaced answers "no such order" since then
+    unknown_mono_ns: int = 0  # when the last of them was asked
+    retry_after_ns: int = 0  # how long the venue wants to be left alone after refusing it
+
+    @property
+    def filled_e8(self) -> int:
+        # Executions told again under other names, after a reconnect, must not make it larger than it is.
+        told_e8 = min(max(self.told_e8, self.fills_e8), self.size_e8)
+        return told_e8 if self.is_told else max(told_e8, self.counted_e8)
+
+    @property
+    def leaves_e8(self) -> int:
+        return max(0, self.size_e8 - self.filled_e8)
+
+    @property
+    def signed_filled_e8(self) -> int:
+        return self.side * self.filled_e8
+
+    @property
+    def quote_e8(self) -> int:
+        """Value of what it filled; what was told without a price is valued at the limit."""
+        filled_e8 = self.filled_e8
+        if self.fills_e8 == filled_e8:  # exact, where an average told with the total is rounded
+            return self.fills_quote_e8
+        if self.told_quote_e8 and self.told_e8 == filled_e8:
+            return self.told_quote_e8
+        return self.fills_quote_e8 + (filled_e8 - self.fills_e8) * self.limit_price_e8 // E8
+
+    @property
+    def fee_e8(self) -> int:
+        return max(self.told_fee_e8 or 0, self.fills_fee_e8, key=abs)
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether price and fee of everything it filled were told. Until then they are estimates."""
+        filled_e8 = self.filled_e8
+        if self.fills_e8 == filled_e8:
+            return True
+        return bool(self.told_quote_e8) and self.told_e8 == filled_e8 and self.told_fee_e8 is not None
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether its amount is the venue's word and not our conclusion from its silence."""
+        return self.is_told or self.fills_e8 >= self.size_e8 or self.state is OrderState.UNSENT
+
+
+def moved(order: Order, state: OrderState, now_mono_ns: int) -> Order:
+    """The order in another state, its doubt started or ended. AssertionError off the table."""
+    if state is order.state:
+        return order
+    assert state in ORDER_STEPS[order.state], f"{order.state.name} -> {state.name}"
+    order = replace(order, state=state)
+    if state not in DOUBTFUL:
+        return replace(order, doubt_mono_ns=0)
+    if order.doubt_mono_ns:
+        return order
+    return replace(
+        order,
+        doubt_mono_ns=now_mono_ns,
+        due_mono_ns=now_mono_ns,
+        questions=0,
+        unknown_answers=0,
+        unknown_mono_ns=0,
+    )
+
+
+def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int) -> Order:
+    """What the direct answer to its create makes of an order."""
+    match outcome:
+        case Outcome.ACCEPTED:
+            return _known_open(order, now_mono_ns, wait_ns)
+        case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
+            if order.filled_e8:  # refused, yet executions were told: believe neither, ask
+                return moved(order, OrderState.IN_DOUBT, now_mono_ns)
+            return moved(replace(order, is_told=True, is_refused=True), OrderState.REJECTED, now_mono_ns)
+        case Outcome.REFUSED if order.state is OrderState.OPEN:
+            return moved(order, OrderState.IN_DOUBT, now_mono_ns)
+        case Outcome.IN_DOUBT if order.state is OrderState.SENT:
+            return moved(order, OrderState.IN_DOUBT, now_mono_ns)
+    return order
+
+
+def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int) -> Order:
+    """What an update of the venue makes of an order."""
+    filled_e8 = amount_told(order, told)
+    if told.venue_order_id:
+        order = replace(order, venue_order_id=told.venue_order_id)
+    if filled_e8 is not None and filled_e8 >= order.told_e8:
+        order = replace(order, told_e8=filled_e8)
+        if told.average_price_e8 is not None:
+            order = replace(order, told_quote_e8=filled_e8 * told.average_price_e8 // E8)
+        if told.fee_e8 is not None:
+            order = replace(order, told_fee_e8=told.fee_e8)
+    if told.status is OrderStatus.OPEN:
+        return _known_open(order, now_mono_ns, wait_ns)
+    if filled_e8 is None and order.fills_e8 < order.size_e8:
+        if order.state in ENDED and order.state is not OrderState.ABSENT:
+            return order
+        return moved(order, OrderState.UNCOUNTED, now_mono_ns)
+    order = replace(order, is_told=True, is_refused=False)
+    return _ended(order, _FINAL_OF[told.status], now_mono_ns)
+
+
+def amount_told(order: Order, told: OrderTold) -> int | None:
+    """The cumulative amount an update tells; None is not nothing: the venue did not say."""
+    if told.filled_e8 is None and told.status is OrderStatus.FILLED:
+        return order.size_e8
+    return told.filled_e8
+
+
+def is_known_fill(order: Order, fill: FillTold) -> bool:
+    return fill.fill_id in order.fill_ids
+
+
+def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
+    """What one execution makes of an order; the same execution twice changes nothing."""
+    if is_known_fill(order, fill) or order.fills_e8 >= order.size_e8:
+        return order
+    order = replace(
+        order,
+        fill_ids=(*order.fill_ids, fill.fill_id),
+        fills_e8=order.fills_e8 + fill.size_e8,
+        fills_quote_e8=order.fills_quote_e8 + fill.size_e8 * fill.price_e8 // E8,
+        fills_fee_e8=order.fills_fee_e8 + fill.fee_e8,
+    )
+    if order.fills_e8 >= order.size_e8:
+        # All that it can fill has been told: which executions that were need not be remembered.
+        return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
+    return _known_open(order, now_mono_ns, wait_ns)
+
+
+def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
+    """What the venue's list of its executions makes of an order: it takes the place of what was heard singly.
+
+    A list that knows less than was heard lags behind: it is asked for again.
+    """
+    fills = {fill.fill_id: fill for fill in read.fills}.values()
+    size_e8 = sum(fill.size_e8 for fill in fills)
+    if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
+        return order
+    order = replace(
+        order,
+        fill_ids=tuple(fill.fill_id for fill in fills),
+        fills_e8=size_e8,
+        fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
+        fills_fee_e8=sum(fill.fee_e8 for fill in fills),
+    )
+    if size_e8 < order.size_e8:
+        return order
+    return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
+
+
+def after_not_sent(order: Order, now_mono_ns: int) -> Order:
+    """The wire says that no byte of it left."""
+    if order.state not in (OrderState.SENT, OrderState.IN_DOUBT):
+        return order  # the venue spoke of it, so it did leave
+    if order.filled_e8:
+        return moved(order, OrderState.IN_DOUBT, now_mono_ns)
+    return moved(order, OrderState.UNSENT, now_mono_ns)
+
+
+def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order:
+    """The venue answered that it does not know the order. Only spaced answers count."""
+    if order.state is not OrderState.IN_DOUBT or asked_mono_ns < order.doubt_mono_ns:
+        return order
+    if order.unknown_answers and asked_mono_ns < order.unknown_mono_ns + spacing_ns:
+        return order
+    return replace(order, unknown_answers=order.unknown_answers + 1, unknown_mono_ns=asked_mono_ns)
+
+
+def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
+    """The position told how much a doubtful order filled."""
+    assert order.filled_e8 <= filled_e8 <= order.size_e8
+    order = replace(order, counted_e8=filled_e8)
+    if filled_e8 == 0 and order.state is OrderState.IN_DOUBT:
+        return moved(order, OrderState.ABSENT, now_mono_ns)
+    return _ended(order, OrderState.CANCELLED, now_mono_ns)
+
+
+def _known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
+    """The venue has it. An order that was over at the venue's own word stays over."""
+    match order.state:
+        case OrderState.SENT | OrderState.IN_DOUBT | OrderState.ABSENT:
+            order = moved(order, OrderState.OPEN, now_mono_ns)
+            return replace(order, due_mono_ns=now_mono_ns + wait_ns)
+        case OrderState.REJECTED | OrderState.UNSENT if order.is_refused or not order.is_told:
+            order = replace(order, is_told=False, is_refused=False)
+            return moved(order, OrderState.IN_DOUBT, now_mono_ns)
+    return order
+
+
+def _ended(order: Order, state: OrderState, now_mono_ns: int) -> Order:
+    if order.filled_e8 >= order.size_e8:
+        state = OrderState.FILLED
+    if state not in ORDER_STEPS[order.state]:
+        return order  # it had ended before; the numbers are merged all the same
+    return moved(order, state, now_mono_ns)

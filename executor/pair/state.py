@@ -1,0 +1,311 @@
+"""What the pair machine knows: rules that never change, and a state that survives ``kill -9``.
+
+The state is immutable and flat enough to be bytes: the process writes ``dump(state)`` into shared
+memory before every batch of sends, and a successor begins with ``load`` and a ``Restarted`` event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import IntEnum
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from executor.pair.order import Order
+from executor.pair.pricing import closable_e8
+from shm.records import PairPhase, PairView
+from venues.contract import E8, Instrument, Side
+
+# A client order id is epoch | pair | sequence; ids of all executor lives differ and stay below 2**53.
+SEQUENCE_BITS, PAIR_BITS, EPOCH_BITS = 18, 6, 29
+SEQUENCES_KEPT = 1 << 12  # ids no entry may use: a trade that was opened must always be closable
+PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
+OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
+STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
+
+# The pair's phase. It is not stored by hand but follows from the facts (``machine`` computes it);
+# the table says which changes one event may make.
+#
+#              enter                both filled           exit
+#     FLAT ────────────► OPENING ───────────────► HEDGED ────────► CLOSING ───► FLAT
+#       ▲  ◄── nothing ──┘  │                      │  ▲ ◄─ no exit ──┘ │
+#       │       filled      │ legs differ, or an   │  │                │
+#       │                   ▼ outcome is in doubt  ▼  │ mended         ▼
+#       └─────────────── REPAIRING ◄───────────────┴──┴────────────────┘
+#                           │ doubt too long, retries used up, or a position nobody can explain
+#                           ▼
+#                        HALTED ── operator ──► whatever the facts then are
+#
+_P = PairPhase
+PHASE_STEPS: Final[Mapping[PairPhase, Set[PairPhase]]] = {
+    _P.UNKNOWN: {_P.FLAT, _P.HEDGED, _P.CLOSING, _P.REPAIRING},
+    _P.FLAT: {_P.OPENING, _P.REPAIRING, _P.HEDGED, _P.CLOSING, _P.HALTED},  # from a late fill on
+    _P.OPENING: {_P.FLAT, _P.HEDGED, _P.CLOSING, _P.REPAIRING, _P.HALTED},
+    _P.HEDGED: {_P.FLAT, _P.OPENING, _P.CLOSING, _P.REPAIRING, _P.HALTED},
+    _P.CLOSING: {_P.FLAT, _P.HEDGED, _P.REPAIRING, _P.HALTED},
+    _P.REPAIRING: {_P.FLAT, _P.OPENING, _P.HEDGED, _P.CLOSING, _P.HALTED},
+    _P.HALTED: {_P.FLAT, _P.OPENING, _P.HEDGED, _P.CLOSING, _P.REPAIRING},
+}
+assert set(PHASE_STEPS) == set(PairPhase)
+
+
+SHUTDOWN: Final = "shutdown"  # the reason to flatten of a life that is to end flat
+
+
+class Plan(IntEnum):
+    """What the orders under way, or the next ones, are for."""
+
+    NONE = 0
+    ENTRY = 1
+    COMPLETE = 2
+    UNWIND = 3
+    EXIT = 4
+
+
+class Halt(IntEnum):
+    """Why a pair is HALTED."""
+
+    NONE = 0
+    IN_DOUBT = 1  # a venue does not answer about an order; asking goes on
+    NOT_MENDED = 2  # retries are used up; reducing goes on, slower
+    UNEXPLAINED = 3  # a venue holds what the journal does not explain; nothing is touched
+
+
+class PairRules(NamedTuple):
+    """One pair's instruments and settings, resolved; a reload replaces them between two steps."""
+
+    pair_id: int
+    pair: str  # the pair's name in config.yaml, for logs
+    instruments: tuple[Instrument, Instrument]
+    common_lot_e8: int  # least common multiple of both lots
+    layers_max: int
+    price_band_bps: float  # how far a first order's limit may be from the touch
+    widen_bps: float  # added to that per retry
+    price_band_bps_max: float  # never wider than this, however often it was tried
+    max_retries: int
+    retry_delay_ns: int
+    reply_timeout_ns: int
+    query_interval_ns: int
+    max_naked_ns: int  # after that nothing is completed any more, only unwound
+    on_single_leg: Literal["auto", "complete", "unwind"]
+    taker_fees_bps: tuple[float, float]
+    later_exit_bps: float  # expected cost of closing a hedged pair: both fees and the exit spread
+    reconcile_interval_ns: int  # positions are read this often while nothing happens
+    # Legs that differ by less than a common lot are hedged; so are those that differ by no more than
+    # both of these. Without them the smallest difference an order could mend is mended.
+    drift_lots_max: int = 0  # common lots
+    drift_bps_max: float = 0.0  # of the larger leg
+    # An order can no longer come into being this long after it was sent: its signature's validity.
+    appear_ns: int = 6_000_000_000
+    unknown_answers_min: int = 4  # "no such order" this often, spaced, before it is believed
+    equal_reads_min: int = 2  # position reads that must agree before a surprise is believed
+    # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
+    # reads may lag behind its fills or be empty while it starts.
+    gone_reads_min: int = 8
+    read_lag_ns: int = 3_000_000_000  # ... nor by reads asked within this of the last fill told on the leg
+    back_again_ns: int = 600_000_000_000  # until then what was believed gone may show itself again
+    max_doubt_ns: int = 15_000_000_000  # then HALTED, while asking goes on
+    max_unmended_ns: int = 15_000_000_000  # naked for longer, whatever the reason: HALTED, too
+    retry_after_max_ns: int = 15_000_000_000  # a venue is not left alone for longer while we hold
+    slow_interval_ns: int = 2_000_000_000  # between tries and questions once HALTED
+    accounting_wait_ns: int = 2_000_000_000  # how long a closed trade waits for missing fees
+
+
+class Leg(Struct, frozen=True, array_like=True, gc=False):
+    """One leg: what it holds, what is under way, what was under way lately."""
+
+    position_e8: int = 0  # signed; what ended orders made of it
+    live: tuple[Order, ...] = ()
+    past: tuple[Order, ...] = ()  # oldest first
+    sequence: int = 0  # ids used in this life
+    is_stream_up: bool = False
+    is_verified: bool = False  # the venue has confirmed the position since start or reconnect
+    is_to_confirm: bool = False  # mended since then: nothing is opened before the venue has looked again
+    changed_mono_ns: int = 0  # last change of an order or the position: older reads mean nothing
+    read_e8: int = 0  # last position read since then
+    read_mono_ns: int = 0  # when it was asked
+    reads: int = 0  # how many spaced ones agreed
+    bid_e8: int = 0  # last usable touch, for when the feed is away and a leg must go
+    ask_e8: int = 0
+    not_before_mono_ns: int = 0  # the venue asked to be left alone until then
+    gone_e8: int = 0  # signed: what was believed to be closed by somebody else
+    gone_mono_ns: int = 0
+    filled_mono_ns: int = 0  # when a fill of ours was told last
+    disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
+
+    @property
+    def held_e8(self) -> int:
+        """Signed position, with what the orders under way are known to have filled."""
+        held_e8 = self.position_e8
+        for order in self.live:
+            held_e8 += order.signed_filled_e8
+        return held_e8
+
+
+class Book(Struct, frozen=True, array_like=True, gc=False):
+    """What one leg of a trade has bought and sold so far."""
+
+    bought_e8: int = 0
+    bought_quote_e8: int = 0
+    sold_e8: int = 0
+    sold_quote_e8: int = 0
+    fee_e8: int = 0
+
+
+class Trade(Struct, frozen=True, array_like=True, gc=False):
+    """One round trip, from the first entry to flat."""
+
+    trade_id: int  # leg 0's first client order id: unique for ever
+    direction: int
+    signal_id: int
+    spread_bps: float  # of the newest entry signal
+    prices_e8: tuple[int, int]  # detected, of the newest entry signal
+    layers: int = 0  # that stand
+    layer: int = 0  # the newest one tried
+    hedged_e8: int = 0  # hedged size as last told
+    opened_mono_ns: int = 0  # first hedged; 0 before
+    closed_mono_ns: int = 0  # flat; 0 before
+    exit_reason: str = ""
+    books: tuple[Book, Book] = (Book(), Book())
+    naked_ns: int = 0
+    naked_notional_max_e8: int = 0
+    retries: int = 0
+    is_estimated: bool = False  # part of it happened outside our orders: prices are estimates
+
+
+class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
+    """The result of a trade whose books are closed: what is told late about its orders corrects it."""
+
+    trade_id: int
+    direction: int
+    closed_mono_ns: int
+    gross_e8: int  # before fees
+    fees_e8: int
+    is_estimated: bool  # part of it happened outside our orders
+
+
+class Held(NamedTuple):
+    """An open trade as the journal or the database tells it, to be checked against the venues."""
+
+    trade_id: int
+    sizes_e8: tuple[int, int]  # signed position of each leg
+    prices_e8: tuple[int, int]  # average entry prices
+    fees_e8: tuple[int, int]
+    layers: int
+    opened_mono_ns: int
+
+
+class PairState(Struct, frozen=True, array_like=True, gc=False):
+    """Everything one pair's machine knows."""
+
+    epoch: int
+    legs: tuple[Leg, Leg]
+    phase: PairPhase = PairPhase.UNKNOWN
+    plan: Plan = Plan.NONE
+    attempt: int = 0  # tries the plan has used
+    settled_mono_ns: int = 0  # when the last order ended: delays count from here
+    halt: Halt = Halt.NONE
+    entries_stopped: str = ""  # why nothing may be opened; "" when it may
+    flatten: str = ""  # why everything is to be closed; "" when it is not
+    trade: Trade | None = None
+    naked_mono_ns: int = 0  # since when the legs differ; 0 when they do not
+    is_naked_told: bool = False  # naked_start was logged for it
+    unverified_mono_ns: int = 0  # since when a position is not confirmed; 0 when both are
+    next_read_mono_ns: int = 0
+    last_signal_id: int = 0
+    closed_mono_ns: int = 0
+    view: PairView | None = None  # as last published
+    closed: tuple[ClosedTrade, ...] = ()  # whose orders are remembered; the newest last
+
+
+def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairState:
+    """A pair that has not heard from its venues yet: nothing is opened before they confirm ``held``.
+
+    Without ``held`` both legs are expected flat. ``Restarted`` is not needed after this.
+    """
+    check_epoch(epoch)
+    assert 0 <= rules.pair_id < 1 << PAIR_BITS
+    assert rules.common_lot_e8 % rules.instruments[0].lot_e8 == 0
+    assert rules.common_lot_e8 % rules.instruments[1].lot_e8 == 0
+    if held is None:
+        return PairState(epoch=epoch, legs=(Leg(), Leg()))
+    books = tuple(
+        _bought_or_sold(size_e8, price_e8, fee_e8)
+        for size_e8, price_e8, fee_e8 in zip(held.sizes_e8, held.prices_e8, held.fees_e8, strict=True)
+    )
+    trade = Trade(
+        trade_id=held.trade_id,
+        direction=sign(held.sizes_e8[0]) or -sign(held.sizes_e8[1]),
+        signal_id=0,
+        spread_bps=0.0,
+        prices_e8=held.prices_e8,
+        layers=held.layers,
+        hedged_e8=min(abs(size_e8) for size_e8 in held.sizes_e8),
+        opened_mono_ns=held.opened_mono_ns,
+        books=(books[0], books[1]),
+    )
+    legs = (Leg(position_e8=held.sizes_e8[0]), Leg(position_e8=held.sizes_e8[1]))
+    return PairState(epoch=epoch, legs=legs, trade=trade)
+
+
+def dump(state: PairState) -> bytes:
+    """The state as bytes for the journal, at most ``STATE_BYTES_MAX``."""
+    return _encoder.encode(state)
+
+
+def load(body: bytes) -> PairState:
+    """The state ``dump`` wrote. Raises msgspec.DecodeError if it is not one."""
+    return _decoder.decode(body)
+
+
+def check_epoch(epoch: int) -> None:
+    """AssertionError unless the epoch fits its bits of a client order id."""
+    assert 0 < epoch < 1 << EPOCH_BITS, f"epoch {epoch} does not fit a client order id"
+
+
+def next_client_order_id(rules: PairRules, state: PairState, leg: int) -> int:
+    """The id the next order on ``leg`` will have. The lowest bit is the leg, so an order on one leg
+    does not spend what is armed for the other."""
+    sequence = state.legs[leg].sequence << 1 | leg
+    assert sequence < 1 << SEQUENCE_BITS, "the sequence of this life is used up"
+    return (state.epoch << PAIR_BITS | rules.pair_id) << SEQUENCE_BITS | sequence
+
+
+def leg_of(client_order_id: int) -> int:
+    """The leg a client order id belongs to."""
+    return client_order_id & 1
+
+
+def net_e8(state: PairState) -> int:
+    """Signed difference of the legs as far as the venues have told; 0 when hedged."""
+    return state.legs[0].held_e8 + state.legs[1].held_e8
+
+
+def is_flat(rules: PairRules, state: PairState) -> bool:
+    """Whether nothing is held that an order could close."""
+    return not any(
+        closable_e8(instrument, abs(leg.held_e8))
+        for instrument, leg in zip(rules.instruments, state.legs, strict=True)
+    )
+
+
+def _bought_or_sold(size_e8: int, price_e8: int, fee_e8: int) -> Book:
+    quote_e8 = abs(size_e8) * price_e8 // E8
+    if size_e8 >= 0:
+        return Book(bought_e8=size_e8, bought_quote_e8=quote_e8, fee_e8=fee_e8)
+    return Book(sold_e8=-size_e8, sold_quote_e8=quote_e8, fee_e8=fee_e8)
+
+
+def sign(number: int) -> int:
+    return (number > 0) - (number < 0)
+
+
+def shrinking_side(position_e8: int) -> Side:
+    """The side that shrinks a position."""
+    return Side.SELL if position_e8 > 0 else Side.BUY
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(PairState)

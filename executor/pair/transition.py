@@ -1,0 +1,347 @@
+"""One step under way: the state so far and the commands so far.
+
+``machine.step`` makes a ``Transition``, its rules write into it, and what it holds at the end is the
+answer. It never outlives the step, so the machine as a whole stays a pure function.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from executor.accounting import is_estimated, result_of
+from executor.pair.messages import At, Cancel, Command, Log, Purpose, Query, Send
+from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
+from executor.pair.pricing import average_price_e8
+from executor.pair.state import (
+    OWED_ORDERS,
+    PAST_ORDERS,
+    Leg,
+    PairRules,
+    PairState,
+    Trade,
+    leg_of,
+    next_client_order_id,
+)
+from venues.contract import Side
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Transition:
+    """The scratch pad of one step."""
+
+    __slots__ = ("before", "markets", "now_mono_ns", "others", "rules", "sends", "state")
+
+    def __init__(self, rules: PairRules, state: PairState, at: At) -> None:
+        self.rules = rules
+        self.before = self.state = state
+        self.now_mono_ns = at.now_mono_ns
+        self.markets = at.markets
+        self.sends: list[Send] = []
+        self.others: list[Command] = []
+
+    # --- changing the state ---
+
+    def change(self, **fields: Any) -> None:
+        self.state = replace(self.state, **fields)
+
+    def change_leg(self, leg: int, **fields: Any) -> None:
+        first, second = self.state.legs
+        if leg == 0:
+            first = replace(first, **fields)
+        else:
+            second = replace(second, **fields)
+        self.state = replace(self.state, legs=(first, second))
+
+    def change_trade(self, **fields: Any) -> None:
+        assert self.state.trade is not None
+        self.state = replace(self.state, trade=replace(self.state.trade, **fields))
+
+    def distrust_reads(self, leg: int) -> None:
+        """Something changed on the leg: positions asked for before now say nothing about it."""
+        self._forget_reads(leg, self.now_mono_ns)
+
+    def doubt_position(self, leg: int) -> None:
+        """The venue is asked at once what the leg holds; until it confirms that, nothing is opened."""
+        self._forget_reads(leg, self.now_mono_ns)
+        self.change_leg(leg, is_verified=False)
+        self.change(next_read_mono_ns=self.now_mono_ns)
+
+    def _forget_reads(self, leg: int, changed_mono_ns: int) -> None:
+        self.change_leg(leg, changed_mono_ns=changed_mono_ns, reads=0, disputed_mono_ns=0)
+
+    # --- orders ---
+
+    def live_orders(self) -> list[Order]:
+        return [order for leg in self.state.legs for order in leg.live]
+
+    def find(self, client_order_id: int) -> Order | None:
+        """One of our orders, live or past; None for a stranger's or a long forgotten one."""
+        leg = self.state.legs[leg_of(client_order_id)]
+        for order in (*leg.live, *leg.past):
+            if order.client_order_id == client_order_id:
+                return order
+        return None
+
+    def send(
+        self,
+        *,
+        leg: int,
+        side: Side,
+        size_e8: int,
+        limit_price_e8: int,
+        purpose: Purpose,
+        attempt: int,
+        trade_id: int,
+    ) -> None:
+        """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
+        reduce_only = is_reducing(purpose)
+        order = Order(
+            next_client_order_id(self.rules, self.state, leg),
+            leg,
+            side,
+            size_e8,
+            limit_price_e8,
+            reduce_only,
+            purpose,
+            attempt,
+            trade_id,
+            self.now_mono_ns,
+            OrderState.SENT,
+            self.now_mono_ns + self.rules.reply_timeout_ns,
+        )
+        before = self.state.legs[leg]
+        self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
+        self.sends.append(
+            Send(order.client_order_id, leg, side, size_e8, limit_price_e8, reduce_only, purpose, attempt)
+        )
+
+    def query(self, order: Order) -> None:
+        self.others.append(Query(order.client_order_id, order.leg, order.venue_order_id))
+
+    def cancel(self, order: Order) -> None:
+        self.others.append(Cancel(order.client_order_id, order.leg, order.venue_order_id))
+
+    def put(self, old: Order, new: Order, **told: Any) -> None:
+        """Replace an order by what it has become: position, trade and log follow.
+
+        told: what the venue said with it, for the log.
+        """
+        if new == old:
+            return
+        leg = self.state.legs[old.leg]
+        was_live = old in leg.live
+        self._account(old, new)
+        if was_live:
+            self.change_leg(old.leg, live=_replaced(leg.live, old, new))
+        elif new.state in ENDED:
+            moved_e8 = new.signed_filled_e8 - old.signed_filled_e8
+            self.change_leg(
+                old.leg, past=_replaced(leg.past, old, new), position_e8=leg.position_e8 + moved_e8
+            )
+        else:  # it was written off, and it lives: nothing else may be sent before it has ended
+            self.change_leg(
+                old.leg,
+                past=_replaced(leg.past, old),
+                live=(*leg.live, new),
+                position_e8=leg.position_e8 - old.signed_filled_e8,
+            )
+        if new.filled_e8 == old.filled_e8 and new.state is OrderState.IN_DOUBT:
+            if old.state is not OrderState.IN_DOUBT:  # what was read before it was sent knows nothing of it
+                self._forget_reads(old.leg, max(leg.changed_mono_ns, new.sent_mono_ns))
+        elif new.filled_e8 != old.filled_e8 or (new.state is not old.state and not _moved_nothing(old, new)):
+            self.distrust_reads(old.leg)
+        if new.filled_e8 != old.filled_e8:
+            self.change_leg(old.leg, filled_mono_ns=self.now_mono_ns)
+        if new.state is OrderState.UNCOUNTED and old.state is not OrderState.UNCOUNTED:
+            self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
+        if has_closed_nothing(new) and not has_closed_nothing(old):
+            self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
+        self._log_change(old, new, told)
+        self._correct_closed_trade(old, new)
+
+    def retire_ended(self) -> None:
+        """Move the live orders that ended to the past and into the position."""
+        for number, leg in enumerate(self.state.legs):
+            if not leg.live:
+                continue
+            ended = tuple(order for order in leg.live if order.state in ENDED)
+            if not ended:
+                continue
+            self.change_leg(
+                number,
+                live=tuple(order for order in leg.live if order.state not in ENDED),
+                past=_remembered((*leg.past, *ended)),
+                position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
+            )
+            self.change(settled_mono_ns=self.now_mono_ns)
+            wait_ns = min(max(order.retry_after_ns for order in ended), self.rules.retry_after_max_ns)
+            if wait_ns:
+                self.change_leg(number, not_before_mono_ns=self.now_mono_ns + wait_ns)
+
+    # --- trade ---
+
+    def ensure_trade(self, trade_id: int, direction: int) -> Trade:
+        """The current trade; a late execution without one begins it again under its old id."""
+        if self.state.trade is None or self.state.trade.closed_mono_ns:
+            trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0))
+            self.change(trade=replace(trade, closed_mono_ns=0))
+        assert self.state.trade is not None
+        return self.state.trade
+
+    def book(self, leg: int, side: Side, size_e8: int, quote_e8: int, fee_e8: int) -> None:
+        """Add to what the current trade has bought or sold on a leg."""
+        assert self.state.trade is not None
+        books = list(self.state.trade.books)
+        book = books[leg]
+        if side is Side.BUY:
+            book = replace(
+                book, bought_e8=book.bought_e8 + size_e8, bought_quote_e8=book.bought_quote_e8 + quote_e8
+            )
+        else:
+            book = replace(book, sold_e8=book.sold_e8 + size_e8, sold_quote_e8=book.sold_quote_e8 + quote_e8)
+        books[leg] = replace(book, fee_e8=book.fee_e8 + fee_e8)
+        self.change_trade(books=(books[0], books[1]))
+
+    def _account(self, old: Order, new: Order) -> None:
+        size_e8 = new.filled_e8 - old.filled_e8
+        quote_e8, fee_e8 = new.quote_e8 - old.quote_e8, new.fee_e8 - old.fee_e8
+        if size_e8:
+            self.ensure_trade(old.trade_id, old.side if old.leg == 0 else -old.side)
+        # Whatever the pair holds belongs to its current trade; a price or fee that comes after the books
+        # were closed corrects them.
+        trade = self.state.trade
+        if trade is not None and (size_e8 or (trade.trade_id == old.trade_id and (quote_e8 or fee_e8))):
+            self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
+
+    def _correct_closed_trade(self, old: Order, new: Order) -> None:
+        """Put into a trade whose books are closed what was told late about an order of it."""
+        trade = self.state.trade
+        if new.filled_e8 != old.filled_e8 or (trade is not None and trade.trade_id == old.trade_id):
+            return  # booked in the current trade
+        was = next((trade for trade in self.state.closed if trade.trade_id == old.trade_id), None)
+        gross_e8, fees_e8 = old.side * (old.quote_e8 - new.quote_e8), new.fee_e8 - old.fee_e8
+        if was is None or (not gross_e8 and not fees_e8 and old.is_accounted == new.is_accounted):
+            return
+        was_estimated = is_estimated(self.state, was) or not old.is_accounted
+        now = replace(was, gross_e8=was.gross_e8 + gross_e8, fees_e8=was.fees_e8 + fees_e8)
+        self.change(closed=tuple(now if trade is was else trade for trade in self.state.closed))
+        self.log(
+            "info",
+            "trade_corrected",
+            **result_of(self.state, now, self.now_mono_ns),
+            was_estimated=was_estimated,
+            gross_change_e8=gross_e8,
+            fees_change_e8=fees_e8,
+            net_change_e8=gross_e8 - fees_e8,
+            **self.about_leg(new.leg),
+            client_order_id=new.client_order_id,
+        )
+
+    # --- log ---
+
+    def log(self, level: Level, event: str, **fields: Any) -> None:
+        trade_id = self.state.trade.trade_id if self.state.trade else 0
+        self.others.append(Log(level, event, {"pair": self.rules.pair, "trade_id": trade_id, **fields}))
+
+    def log_order(self, level: Level, event: str, order: Order, **fields: Any) -> None:
+        self.log(
+            level,
+            event,
+            **{
+                "trade_id": order.trade_id,
+                **self.about_leg(order.leg),
+                "client_order_id": order.client_order_id,
+                "side": order.side.name,
+                "purpose": order.purpose.name.lower(),
+                "attempt": order.attempt,
+                **fields,
+            },
+        )
+
+    def about_leg(self, leg: int) -> dict[str, Any]:
+        instrument = self.rules.instruments[leg]
+        return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+
+    def _log_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
+        lines_before = len(self.others)
+        facts = {
+            **fate(new),
+            **{name: value for name, value in told.items() if value not in ("", None)},
+        }
+        if new.state is not old.state:
+            if new.state in DOUBTFUL:
+                if old.state not in DOUBTFUL:
+                    self.log_order("warning", "leg_unknown", new, **facts)
+            elif old.state in DOUBTFUL or old.state is OrderState.ABSENT:
+                asked_ns = self.now_mono_ns - (old.doubt_mono_ns or old.sent_mono_ns)
+                self.log_order(
+                    "info", "leg_resolved", new, doubt_ms=asked_ns / 1e6, questions=old.questions, **facts
+                )
+            elif new.state is OrderState.OPEN:
+                self.log_order("info", "leg_acked", new, **facts)
+        if new.filled_e8 != old.filled_e8:
+            self.log_order("info", "leg_filled", new, **facts)
+        if new.state is not old.state:
+            if new.state is OrderState.CANCELLED:
+                self.log_order("info", "leg_cancelled", new, **facts)
+            elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
+                self.log_order("warning", "leg_rejected", new, **facts)
+        if len(self.others) == lines_before and _account_of(new) != _account_of(old):
+            self.log_order("info", "leg_corrected", new, **facts)
+
+
+def fate(order: Order) -> dict[str, Any]:
+    """Where an order stands, as every line about it says."""
+    return {
+        "order_state": order.state.name.lower(),
+        "venue_order_id": order.venue_order_id,
+        "size_e8": order.size_e8,
+        "filled_e8": order.filled_e8,
+        "average_price_e8": average_price_e8(order.quote_e8, order.filled_e8),
+        "fee_e8": order.fee_e8,
+        "is_estimated": not order.is_accounted,
+    }
+
+
+def _account_of(order: Order) -> tuple[int, int, bool]:
+    return order.quote_e8, order.fee_e8, order.is_accounted
+
+
+def _remembered(past: tuple[Order, ...]) -> tuple[Order, ...]:
+    """The newest ended orders, and of older ones those whose price or fee is not known yet."""
+    owed = tuple(order for order in past[:-PAST_ORDERS] if not order.is_accounted)
+    return (*owed[-OWED_ORDERS:], *past[-PAST_ORDERS:])
+
+
+def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:
+    return tuple(kept for order in orders if (kept := new if order is old else order) is not None)
+
+
+def _moved_nothing(old: Order, new: Order) -> bool:
+    """Whether an order's new state leaves the position where it was before it: reads of it stay true."""
+    if new.filled_e8 or old.state not in (OrderState.SENT, OrderState.OPEN):
+        return False
+    return new.state is OrderState.OPEN or (new.state in ENDED and new.is_certain)
+
+
+def has_closed_nothing(order: Order) -> bool:
+    """Whether a venue did not fill an order that was to shrink a position: perhaps none is left."""
+    return (
+        order.reduce_only
+        and order.state in (OrderState.REJECTED, OrderState.CANCELLED)
+        and order.is_told
+        and not order.filled_e8
+    )
+
+
+def is_reducing(purpose: Purpose) -> bool:
+    """Whether an order may only shrink a position."""
+    return purpose in (Purpose.EXIT, Purpose.UNWIND)
+
+
+def leg_is_ready(leg: Leg) -> bool:
+    """Whether what happens on the leg is heard, and its position confirmed."""
+    return leg.is_stream_up and leg.is_verified and not leg.is_to_confirm

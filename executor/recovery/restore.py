@@ -1,0 +1,172 @@
+"""A pair as the journal of an earlier run tells it, made into the state its machine begins with.
+
+Used when shared memory is gone with everything in it: the whole instance was killed, or the machine
+rebooted. What is told here is why something may be ours; both venues confirm it before it is
+believed, and every order whose end was not told begins in doubt and is asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from executor.pair.messages import Purpose
+from executor.pair.order import Order, OrderState, moved
+from executor.pair.state import (
+    OWED_ORDERS,
+    ClosedTrade,
+    Held,
+    PairRules,
+    PairState,
+    Plan,
+    is_flat,
+    new_state,
+    next_client_order_id,
+)
+from runtime.carried_positions import HeldOrder, HeldPair
+from venues.contract import E8, Side
+
+_PLAN_OF = {
+    Purpose.ENTRY: Plan.ENTRY,
+    Purpose.COMPLETE: Plan.COMPLETE,
+    Purpose.UNWIND: Plan.UNWIND,
+    Purpose.EXIT: Plan.EXIT,
+}
+
+
+def find_held(rules: PairRules, held: Sequence[HeldPair]) -> HeldPair | None:
+    """What an earlier run held of this very pair: the same id, and the same legs in the same order."""
+    legs = tuple(f"{item.venue}:{item.symbol}" for item in rules.instruments)
+    return next((pair for pair in held if pair.pair == rules.pair and fits(pair, legs)), None)
+
+
+def fits(pair: HeldPair, legs: tuple[str, ...]) -> bool:
+    """Whether every leg the journal has mentioned is the configured one."""
+    return all(told in ("", leg) for told, leg in zip(pair.legs, legs, strict=True))
+
+
+def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now_unix_ms: int) -> PairState:
+    """The state to begin with: positions to be confirmed, orders in doubt."""
+
+    def mono_ns(unix_ms: int) -> int:
+        return now_mono_ns - max(0, now_unix_ms - unix_ms) * 1_000_000
+
+    state = _holding(new_state(rules, epoch), held)
+    trade_id = held.trade_id or max((order.trade_id for order in held.orders), default=0)
+    if not trade_id and not is_flat(rules, state):
+        # The line that names it was lost: whatever can be closed belongs to a trade all the same.
+        trade_id = next_client_order_id(rules, state, 0)
+    if trade_id and (any(held.sizes_e8) or held.orders):
+        kept = Held(
+            trade_id,
+            held.sizes_e8,
+            held.entry_prices_e8,
+            held.fees_e8,
+            held.layers,
+            mono_ns(held.opened_unix_ms) if held.opened_unix_ms else 0,
+        )
+        state = new_state(rules, epoch, kept)
+        assert state.trade is not None
+        trade = replace(
+            state.trade,
+            direction=held.direction or state.trade.direction or 1,
+            is_estimated=held.is_estimated or not held.trade_id,
+            # One that was never hedged is told when it is.
+            hedged_e8=state.trade.hedged_e8 if held.opened_unix_ms else 0,
+        )
+        state = replace(state, trade=trade)
+    for told in held.orders:
+        order = _in_doubt(told, mono_ns(told.sent_unix_ms), now_mono_ns)
+        legs = list(state.legs)
+        leg = legs[order.leg]
+        # Positions are told with what orders under way have filled; the machine counts them apart.
+        legs[order.leg] = replace(
+            leg,
+            live=(*leg.live, order),
+            position_e8=leg.position_e8 - order.signed_filled_e8,
+            changed_mono_ns=now_mono_ns,
+        )
+        plan = max(state.plan, _PLAN_OF[order.purpose])  # what was begun is ended: exits before the rest
+        state = replace(state, legs=(legs[0], legs[1]), plan=plan)
+    return _unaccounted(state, held, mono_ns)
+
+
+def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]) -> PairState:
+    """The state with the orders whose price or fee was not told, and the trades that this will correct."""
+    legs = list(state.legs)
+    for told in held.unaccounted:
+        order = replace(
+            _order(told, mono_ns(told.sent_unix_ms)),
+            state=OrderState[told.state.upper()],
+            is_told=True,
+            # No more than was booked of it, and of fees no total: that is what is asked for.
+            told_fee_e8=None,
+            fill_ids=told.fill_ids,
+            fills_e8=told.fills_e8,
+            fills_quote_e8=told.fills_quote_e8,
+            fills_fee_e8=told.fee_e8,
+        )
+        legs[order.leg] = replace(legs[order.leg], past=(*legs[order.leg].past, order)[-OWED_ORDERS:])
+    closed = tuple(
+        ClosedTrade(
+            result.trade_id,
+            result.direction,
+            mono_ns(result.closed_unix_ms),
+            result.gross_e8,
+            result.fees_e8,
+            result.happened_outside,
+        )
+        for result in held.closed
+        if any(order.trade_id == result.trade_id for leg in legs for order in leg.past)
+    )
+    return replace(state, legs=(legs[0], legs[1]), closed=closed)
+
+
+def strangers(pairs: Sequence[PairRules], held: Sequence[HeldPair]) -> list[HeldPair]:
+    """What was held by pairs that are configured no more, or otherwise: nobody looks after it."""
+    known = [found for rules in pairs if (found := find_held(rules, held))]
+    return [pair for pair in held if pair not in known and (any(pair.sizes_e8) or pair.orders)]
+
+
+def _holding(state: PairState, held: HeldPair) -> PairState:
+    """The state with its positions: a remainder too small to be closed is held without a trade."""
+    legs = [replace(leg, position_e8=size) for leg, size in zip(state.legs, held.sizes_e8, strict=True)]
+    return replace(state, legs=(legs[0], legs[1]))
+
+
+def now_unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _order(told: HeldOrder, sent_mono_ns: int) -> Order:
+    return Order(
+        client_order_id=told.client_order_id,
+        leg=told.leg,
+        side=Side[told.side],
+        size_e8=told.size_e8,
+        limit_price_e8=told.limit_price_e8,
+        reduce_only=told.reduce_only,
+        purpose=Purpose[told.purpose.upper()],
+        attempt=told.attempt,
+        trade_id=told.trade_id,
+        sent_mono_ns=sent_mono_ns,
+        venue_order_id=told.venue_order_id,
+        told_e8=told.filled_e8,
+        told_quote_e8=told.filled_e8 * told.average_price_e8 // E8,
+    )
+
+
+def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
+    order = replace(
+        _order(told, sent_mono_ns),
+        fill_ids=told.fill_ids,
+        fills_e8=told.fills_e8,
+        fills_quote_e8=told.fills_quote_e8,
+        fills_fee_e8=told.fee_e8,
+    )
+    order = moved(order, OrderState.IN_DOUBT, now_mono_ns)
+    if told.state == OrderState.UNCOUNTED.name.lower():
+        order = moved(order, OrderState.UNCOUNTED, now_mono_ns)
+    return order

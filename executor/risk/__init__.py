@@ -1,0 +1,1 @@
+"""Limits before an entry's bytes, and the state that they are checked against."""

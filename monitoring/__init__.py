@@ -1,0 +1,1 @@
+"""Readers of a running instance: snapshot, metrics, alerts. None of them writes."""

@@ -1,0 +1,333 @@
+"""What holds now and what has happened, of an instance's snapshot and of its newest events.
+
+Whatever can be seen in memory is taken from there, so a start of ours in the middle of trouble finds
+it; events add why, and what is over in an instant. While the instance is being stopped only what
+concerns positions counts: everything else is ending because it was told to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from monitoring.alerts.book import Condition, Severity
+from monitoring.snapshot import FeedShown, PairShown, ProcessShown, Snapshot
+from settings import E8, Settings
+from shm import counter_names
+from shm.records import PairPhase
+
+_STORM_RESTARTS: Final = 3
+_STORM_S: Final = 60.0
+_WORDS_S: Final = 2.0  # how long a death waits for the event that says why
+_QUIET_S: Final = 60.0  # a question that a venue leaves open is over when it was not left open for so long
+_NOT_READY_S: Final = 60.0
+_STOP_S: Final = 5.0
+_SILENT_S: Final = 5.0
+_JOURNAL_ALARM_RATIO: Final = 0.8
+_STREAM: Final = "private stream"
+_MENDING: Final = frozenset({PairPhase.OPENING, PairPhase.CLOSING, PairPhase.REPAIRING, PairPhase.HALTED})
+# Reasons that only the executor knows: kind, severity, what it means.
+_STOPS: Final[Mapping[str, tuple[str, Severity, str]]] = {
+    "open orders of others": (
+        "unexplained",
+        Severity.CRITICAL,
+        "there are open orders that are not ours: nothing is opened until python -m tools reconcile",
+    ),
+    "unexplained position": (
+        "unexplained",
+        Severity.CRITICAL,
+        "a venue holds a position that nothing explains: nothing is opened until python -m tools reconcile",
+    ),
+    "venue closed": ("venue", Severity.WARNING, "a venue takes no orders that open"),
+    "exposure unknown": ("venue", Severity.WARNING, "it is not known what both venues together hold"),
+    "another reason": ("error", Severity.WARNING, "nothing is opened; the log and tools status say why"),
+    "margin unknown": (
+        "venue",
+        Severity.WARNING,
+        "a venue has not told its margin lately: nothing is opened",
+    ),
+}
+
+Event = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Death:
+    since_s: float
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Observer:
+    """Remembers what one look does not show. ``seen_s`` are of the clock that is handed in."""
+
+    settings: Settings
+    _restarts: dict[str, int] = field(default_factory=dict)  # by process, at the last look
+    _restarted_s: dict[str, deque[float]] = field(default_factory=dict)
+    _deaths: dict[str, _Death] = field(default_factory=dict)
+    _halts: dict[str, str] = field(default_factory=dict)  # by pair: why
+    _streams: dict[str, str] = field(default_factory=dict)  # by venue: why its private stream is down
+    _unanswered: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+    _closed: dict[str, str] = field(default_factory=dict)  # by venue: its own word
+    _stops: set[str] = field(default_factory=set)
+    _naked_s: dict[str, float] = field(default_factory=dict)  # by pair: since when looks have seen it so
+    _seen_naked: set[str] = field(default_factory=set)  # pairs whose standing naked is told of already
+    _notices: list[Condition] = field(default_factory=list)
+
+    # --- events ---
+
+    def hear(self, event: Event, now_s: float) -> None:
+        """Take one event of the journal, in their order."""
+        match event["event"]:
+            case "process_state" if event["state"] in ("backoff", "fatal"):
+                why = f"exit code {event.get('exit_code')}; {event.get('detail') or 'it said nothing'}"
+                self._deaths.setdefault(event["process"], _Death(now_s)).why = why
+                if event["state"] == "fatal":  # everything stops with it: no look may come in between
+                    text = f"{event['process']} cannot be kept alive, the instance stops: {why}"
+                    self._note("restarts", f"restarts.{event['process']}.fatal", Severity.CRITICAL, text)
+            case "halted":
+                self._halts[event["pair"]] = f"{event['reason']}; {_exposure(event)}"
+            case "naked_end":
+                self._naked_end(event["pair"], event["naked_ms"])
+            case "venue_lost" if event["what"] == _STREAM:
+                self._streams[event["venue"]] = event["detail"]
+            case "venue_lost":
+                self._unanswered[event["venue"], event["what"]] = now_s, event["detail"]
+            case "venue_ready":
+                self._streams.pop(event["venue"], None)
+                for asked in [asked for asked in self._unanswered if asked[0] == event["venue"]]:
+                    del self._unanswered[asked]
+            case "venue_status":
+                self._closed[event["venue"]] = event["status"]
+            case "reconcile_diff" if not isinstance(event.get("explained_by"), int):
+                self._unexplained(event)
+            case "breaker_half_open":
+                text = "the circuit breaker is half open: one entry may try"
+                self._note("breaker", "breaker.half_open", Severity.INFO, text)
+            case "running":
+                self._note("life", "life", Severity.INFO, f"everything is up (mode {event.get('mode')})")
+            case "shutdown_started":
+                self._note("life", "life", Severity.INFO, "a stop was asked for")
+            case "processes_stopped" if event["exit_code"]:
+                text = f"the instance has ended with exit code {event['exit_code']}"
+                self._note("life", "life.failed", Severity.CRITICAL, text)
+            case name if event["level"] == "error" and name not in _TOLD_BY_THE_SNAPSHOT:
+                self._note("error", f"error.{name}", Severity.WARNING, _short(event))
+
+    def _naked_end(self, pair: str, naked_ms: float) -> None:
+        """Told here only where no look has seen it stand for so long."""
+        if pair in self._seen_naked:
+            self._seen_naked.discard(pair)
+        elif naked_ms >= self.settings.alerts.naked_ms:
+            text = f"pair {pair}: its legs differed for {naked_ms / 1e3:.1f} s; they agree again"
+            self._note("naked", f"naked.{pair}.ended", Severity.CRITICAL, text)
+
+    def _unexplained(self, event: Event) -> None:
+        if event.get("explained_by") == "ours":
+            return
+        where = event.get("venue") or event.get("pair") or "the account"
+        self._note("unexplained", f"unexplained.{where}.diff", Severity.CRITICAL, _short(event))
+
+    def _note(self, kind: str, key: str, severity: Severity, text: str) -> None:
+        self._notices.append(Condition(kind, key, severity, text))
+
+    def forget_what_is_over(self) -> None:
+        """What was heard so far was told by an earlier life: only what may still hold is kept."""
+        self._notices.clear()
+        self._deaths.clear()
+
+    def take_notices(self) -> list[Condition]:
+        notices, self._notices = self._notices, []
+        return notices
+
+    # --- what holds ---
+
+    def look(self, now: Snapshot, now_s: float, *, is_latch_file_there: bool) -> list[Condition]:
+        """Everything that holds now."""
+        found = [
+            *self._of_pairs(now, now_s),
+            *self._of_money(now),
+            *self._of_switches(now, is_latch_file_there),
+        ]
+        found += self._of_persistence(now)
+        if not now.is_supervised:
+            text = "the supervisor does not turn: what ends now is not restarted. Look at the machine"
+            found.append(Condition("supervisor", "supervisor", Severity.CRITICAL, text, _SILENT_S))
+        if not now.is_stopping:
+            for process in now.processes:
+                found += self._of_process(process, now_s)
+            for feed in now.feeds:
+                found += self._of_feed(feed)
+            found += self._of_venues(now, now_s)
+        return found
+
+    def _of_pairs(self, now: Snapshot, now_s: float) -> Iterator[Condition]:
+        limit_s = self.settings.alerts.naked_ms / 1e3
+        for pair in now.pairs:
+            name = pair.settings.id
+            if pair.phase is PairPhase.HALTED:
+                why = self._halts.get(name) or _view(pair)
+                text = f"pair {name} is HALTED and waits for you: {why}. python -m tools reconcile"
+                yield Condition("halted", f"halted.{name}", Severity.CRITICAL, text)
+            else:
+                self._halts.pop(name, None)
+            if pair.view is not None and pair.view.naked_e8 and pair.phase in _MENDING:
+                if now_s - self._naked_s.setdefault(name, now_s) >= limit_s:
+                    self._seen_naked.add(name)
+                text = f"pair {name} stands naked: {_view(pair)}"
+                yield Condition("naked", f"naked.{name}", Severity.CRITICAL, text, limit_s)
+            else:
+                self._naked_s.pop(name, None)
+        if doubts := now.executor["orders_in_doubt"]:
+            text = f"{doubts} order(s) whose outcome no venue tells"
+            yield Condition("doubt", "doubt", Severity.CRITICAL, text, self.settings.alerts.doubt_s)
+
+    def _of_money(self, now: Snapshot) -> Iterator[Condition]:
+        risk, executor = self.settings.risk, now.executor
+        result_e8, best_e8 = executor["result_today_e8"], executor["best_today_e8"]
+        if -result_e8 >= (limit_e8 := risk.max_daily_loss_quote_e8):
+            text = f"today's loss {-result_e8 / E8:.2f} has reached the limit {limit_e8 / E8:.2f}"
+            yield _no_entries("loss", "loss.daily", text)
+        fall_e8, limit_e8 = best_e8 - result_e8, risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8
+        if fall_e8 >= limit_e8:
+            text = f"today's result is {fall_e8 / E8:.2f} below today's best, limit {limit_e8 / E8:.2f}"
+            yield _no_entries("loss", "loss.drawdown", text)
+        naked_s, budget_s = executor["naked_today_us"] / 1e6, risk.naked_budget_s_per_day
+        if naked_s >= budget_s:
+            text = f"legs have stood alone for {naked_s:.0f} s today, the budget is {budget_s:g} s"
+            yield _no_entries("naked", "naked.budget", text)
+        if executor["breaker"] != counter_names.BREAKER_CLOSED:
+            text = f"the circuit breaker has opened: {risk.max_consecutive_failures} failures in a row"
+            yield Condition("breaker", "breaker", Severity.WARNING, f"{text}; nothing is opened for a while")
+
+    def _of_switches(self, now: Snapshot, is_latch_file_there: bool) -> Iterator[Condition]:
+        if now.is_killed or is_latch_file_there:
+            text = "the kill latch is pulled: nothing is opened until python -m tools kill --release"
+            yield Condition("kill", "kill", Severity.CRITICAL, text)
+        if now.is_paused or now.executor["entries_stopped"] == counter_names.ENTRY_STOPS.index("paused"):
+            yield Condition("paused", "paused", Severity.INFO, "entries are paused by the operator")
+        number = now.executor["entries_stopped"]
+        for reason, (kind, severity, text) in _STOPS.items():
+            own = counter_names.ENTRY_STOPS.index(reason)
+            if number == own:
+                self._stops.add(reason)
+            elif number == 0 or number > own:  # a smaller one hides those behind it
+                self._stops.discard(reason)
+            if reason in self._stops and not now.is_stopping:
+                words = "; ".join(
+                    f"{venue}: {word}" for venue, word in self._closed.items() if word != "open"
+                )
+                why = f" ({words})" if reason == "venue closed" and words else ""
+                yield Condition(kind, f"stop.{reason}", severity, text + why, 5.0)
+
+    def _of_persistence(self, now: Snapshot) -> Iterator[Condition]:
+        alerts, persistence = self.settings.alerts, now.persistence
+        if persistence["database_state"] == counter_names.DATABASE_AWAY:
+            text = (
+                f"the database is away; {persistence['backlog']} events wait in the journal, trading goes on"
+            )
+            yield Condition("database", "database", Severity.WARNING, text, alerts.database_away_s)
+        limit_bytes = self.settings.persistence.journal_max_mib << 20
+        if persistence["journal_full"]:
+            text = "the journal is full or its disk refuses: nothing is opened"
+            yield Condition("journal", "journal.full", Severity.CRITICAL, text)
+        elif persistence["spool_bytes"] >= _JOURNAL_ALARM_RATIO * limit_bytes:
+            ratio = persistence["spool_bytes"] / limit_bytes
+            text = (
+                f"what the database has not taken fills {ratio:.0%} of journal_max_mib; at 100 % no entries"
+            )
+            yield Condition("journal", "journal.filling", Severity.WARNING, text)
+        if persistence["lease_lost"]:
+            text = (
+                "another instance trades on our account: nothing is opened here. Find and stop one of the two"
+            )
+            yield Condition("lease", "lease", Severity.CRITICAL, text)
+        if count := persistence["disagreements"]:
+            text = f"executor and venue have differed on {count} position(s) for half a minute: "
+            yield Condition(
+                "disagreement", "disagreement", Severity.CRITICAL, text + "python -m tools reconcile"
+            )
+
+    def _of_process(self, process: ProcessShown, now_s: float) -> Iterator[Condition]:
+        name, before = process.name, self._restarts.get(process.name)
+        restarted_s = self._restarted_s.setdefault(name, deque())
+        new = process.restarts - before if before is not None else 0
+        self._restarts[name] = process.restarts
+        restarted_s.extend([now_s] * new)
+        while restarted_s and restarted_s[0] < now_s - _STORM_S:
+            restarted_s.popleft()
+        is_down = process.state in ("backoff", "fatal") or (
+            process.state == "starting" and process.restarts > 0
+        )
+        if is_down or new > 0:
+            self._deaths.setdefault(name, _Death(now_s))
+        death = self._deaths.get(name)
+        if death is not None and (death.why or now_s - death.since_s >= _WORDS_S):
+            text = (
+                f"{name} has ended and is started anew (restart {process.restarts}): {death.why or 'no word'}"
+            )
+            yield Condition("crash", f"crash.{name}", Severity.CRITICAL, text)
+            if not is_down:
+                del self._deaths[name]
+        if len(restarted_s) >= _STORM_RESTARTS:
+            text = f"{name} has been restarted {len(restarted_s)} times within {_STORM_S:g} s"
+            yield Condition("restarts", f"restarts.{name}", Severity.CRITICAL, text)
+
+    def _of_feed(self, feed: FeedShown) -> Iterator[Condition]:
+        stale_ms = self.settings.venue(feed.venue).stale_after_ms
+        is_old = feed.data_age_ms is not None and feed.data_age_ms > stale_ms
+        if is_old or not feed.is_connected:
+            age = "none yet" if feed.data_age_ms is None else f"the last {feed.data_age_ms / 1e3:.1f} s old"
+            text = f"no market data from {feed.venue} ({age} when this was noticed)"
+            yield Condition(
+                "stall", f"stall.{feed.venue}", Severity.WARNING, text, self.settings.alerts.stall_s
+            )
+
+    def _of_venues(self, now: Snapshot, now_s: float) -> Iterator[Condition]:
+        after_s = self.settings.alerts.venue_lost_s
+        for venue, why in self._streams.items():
+            text = f"{venue}: the private stream is down, no entries: {why}"
+            yield Condition("venue", f"venue.{venue}.stream", Severity.WARNING, text, after_s)
+        for asked, (seen_s, why) in list(self._unanswered.items()):
+            if now_s - seen_s > _QUIET_S:
+                del self._unanswered[asked]
+                continue
+            venue, what = asked
+            text = f"{venue} does not answer about {what}: {why}"
+            yield Condition("venue", f"venue.{venue}.{what}", Severity.WARNING, text, after_s)
+        if not now.executor["ready"] and not self._streams:
+            text = "the executor is not ready: a venue is not logged in, or a position not confirmed"
+            yield Condition("venue", "venue.not_ready", Severity.WARNING, text, _NOT_READY_S)
+
+
+_TOLD_BY_THE_SNAPSHOT: Final = frozenset(
+    {
+        *("halted", "lease_lost", "positions_disagree", "journal_full", "journal_refused", "reconcile_diff"),
+        *("naked_budget_spent", "processes_stopped"),
+    }
+)
+_HEAD: Final = frozenset({"ts", "mono_ns", "level", "event", "proc", "pid", "run_id"})
+
+
+def _no_entries(kind: str, key: str, text: str) -> Condition:
+    return Condition(kind, key, Severity.CRITICAL, f"{text}: nothing is opened until midnight UTC")
+
+
+def _exposure(event: Event) -> str:
+    return (
+        f"net notional {event['net_notional_e8'] / E8:.2f}" if "net_notional_e8" in event else "see the log"
+    )
+
+
+def _view(pair: PairShown) -> str:
+    assert pair.view is not None
+    base = pair.settings.base
+    return f"net {pair.view.naked_e8 / E8:+g} {base}, hedged {pair.view.size_e8 / E8:g} {base}"
+
+
+def _short(event: Event) -> str:
+    """An event's own fields in a line."""
+    fields = ", ".join(f"{name}={value}" for name, value in event.items() if name not in _HEAD)
+    return f"{event['event']}: {fields}"[:600]

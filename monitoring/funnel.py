@@ -1,0 +1,78 @@
+"""Refusals by gate in the order in which gates are asked, so that every evaluation is accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from shm.counter_names import Gate
+from shm.counters import CounterTable
+
+_LOOKS = 10_000
+
+
+class Funnel(NamedTuple):
+    """One pair. Refusals and signals add up to evaluations."""
+
+    pair: str
+    evaluations: int
+    gates: Mapping[str, int]
+    signals: int
+
+    @property
+    def is_exact(self) -> bool:
+        return self.evaluations == sum(self.gates.values()) + self.signals
+
+
+class FunnelRow(NamedTuple):
+    pair: str
+    gate: str
+    refused: int
+    passed: int  # that were left after this gate
+
+
+def rows_of(funnel: Funnel) -> Iterator[FunnelRow]:
+    """Every gate, also those that never said no; the last row are the signals."""
+    left = funnel.evaluations
+    for gate in Gate:
+        refused = funnel.gates.get(gate.value, 0)
+        left -= refused
+        yield FunnelRow(funnel.pair, gate.value, refused, left)
+    yield FunnelRow(funnel.pair, "signal", 0, funnel.signals)
+
+
+def of_counters(table: CounterTable, pairs: Iterable[str]) -> list[Funnel]:
+    """What a running detector has counted since its instance began.
+
+    A quote is counted in several steps; looked at again until none is half counted.
+    """
+    names = list(pairs)
+    found: list[Funnel] = []
+    for _ in range(_LOOKS):
+        counted = table.snapshot()
+        found = [
+            Funnel(
+                pair,
+                counted[f"evaluations.{pair}"],
+                {gate.value: counted[f"gate.{pair}.{gate}"] for gate in Gate},
+                counted[f"signals.{pair}"],
+            )
+            for pair in names
+        ]
+        if all(funnel.is_exact for funnel in found):
+            break
+    return found
+
+
+def of_events(events: Iterable[Mapping[str, Any]]) -> list[Funnel]:
+    """What the ``refusals`` lines of a period say together."""
+    evaluations: Counter[str] = Counter()
+    signals: Counter[str] = Counter()
+    gates: dict[str, Counter[str]] = {}
+    for event in events:
+        pair = event["pair"]
+        evaluations[pair] += event["evaluations"]
+        signals[pair] += event["signals"]
+        gates.setdefault(pair, Counter()).update(event["gates"])
+    return [Funnel(pair, evaluations[pair], gates[pair], signals[pair]) for pair in sorted(gates)]

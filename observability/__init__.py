@@ -1,0 +1,1 @@
+"""The log: how lines are written, limited and freed of secrets."""

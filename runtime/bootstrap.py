@@ -1,0 +1,256 @@
+"""What every process does first: arguments, memory, log, core, signals.
+
+The supervisor writes ``launch.json`` into the memory directory, and anew when settings are reloaded
+(``publish_settings``); every process is started as
+``python -m <package> --memory DIR --bells detector=5,executor=6 [--venue NAME]`` and so works with
+exactly the settings the supervisor validated. It holds no secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from observability.logs import Log, make_log
+from observability.redaction import guard_stderr
+from runtime import tuning
+from settings import PROJECT, Settings, parse_settings
+from shm.counters import CounterTable
+from shm.layout import Memory
+from shm.queue import QueueWriter
+from venues.contract import Instrument
+
+_LAUNCH = "launch.json"
+_PR_SET_PDEATHSIG = 1
+EXIT_UNUSABLE = 2  # configuration or environment: restarting cannot help, the supervisor stops
+
+
+@dataclass(slots=True)
+class Stop:
+    """Counts SIGTERMs: 1 asks to finish, more ask to hurry."""
+
+    requests: int = 0
+
+    def is_set(self) -> bool:
+        return self.requests > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process's start: everything it needs, resolved."""
+
+    process: str  # "feed-vest", "detector", …
+    venue: str  # "" unless the process serves one venue
+    settings: Settings
+    run_id: str
+    epoch: int  # this process's life: grows with every start, part of client order ids
+    instruments: tuple[Instrument, ...]  # by instrument_id
+    env_file: Path  # for settings.read_secrets, in the processes that need one
+    memory: Memory
+    counters: CounterTable
+    events: QueueWriter | None
+    log: Log
+    accounts: tuple[str, ...] = ()  # public names of the accounts traded on
+    generation: int = 0  # of the settings: how often they had been reloaded before this start
+    stop: Stop = field(default_factory=Stop)
+
+
+def write_launch(
+    directory: Path,
+    raw_settings: dict[str, Any],
+    run_id: str,
+    instruments: Sequence[Instrument],
+    env_file: Path = PROJECT / ".env",
+    accounts: Sequence[str] = (),
+) -> None:
+    """Write what processes start from. ``raw_settings`` is the parsed, already validated file.
+
+    accounts: public names of the accounts traded on, see ``executor.accounts``.
+    """
+    content = {
+        "settings": raw_settings,
+        "run_id": run_id,
+        "instruments": [list(item) for item in instruments],
+        "env_file": str(env_file),
+        "boot_id": boot_id(),
+        "machine_code_id": machine_code_id(),
+        "accounts": list(accounts),
+        "generation": 0,
+    }
+    _write(directory / _LAUNCH, content)
+
+
+def publish_settings(directory: Path, raw_settings: dict[str, Any]) -> int:
+    """Have processes that start, or look, from now on work with these settings; their generation."""
+    before = read_launch(directory)
+    generation: int = before["generation"] + 1
+    _write(directory / _LAUNCH, {**before, "settings": raw_settings, "generation": generation})
+    return generation
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps(content))
+    unfinished.rename(path)
+
+
+def pass_on_launch(directory: Path, content: Mapping[str, Any], run_id: str) -> None:
+    """Leave a predecessor's launch beside what was taken over from it, until this run has one of its own:
+    a start that ends before leaves both to the next one."""
+    path = directory / _LAUNCH
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({**content, "run_id": run_id}))
+
+
+def boot_id() -> str:
+    """This run of the kernel, by its own name: monotonic times mean something within one alone."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def machine_code_id() -> str:
+    """The code that the executor's state is written and read by: equal bytes mean the same to no other."""
+    digest = hashlib.sha256()
+    for path in sorted((PROJECT / "executor").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def launch_file(directory: Path) -> Path:
+    """Where an instance's launch lies; replaced as a whole whenever its settings change."""
+    return directory / _LAUNCH
+
+
+def read_launch(directory: Path) -> dict[str, Any]:
+    """What ``write_launch`` wrote. FileNotFoundError, or ValueError if it was not written to the end."""
+    content: dict[str, Any] = json.loads((directory / _LAUNCH).read_text())
+    return content
+
+
+def instruments_in(content: dict[str, Any]) -> tuple[Instrument, ...]:
+    """The instruments of what ``write_launch`` wrote, by instrument_id."""
+    return tuple(Instrument(*item) for item in content["instruments"])
+
+
+class SettingsWatch:
+    """The newest settings, for a process that takes them up while it runs.
+
+    ``take`` is followed by the change itself and then by ``done``, with nothing in between: the word
+    that ``done`` sets says by which settings everything is done that the process does.
+    """
+
+    def __init__(self, process: Launch) -> None:
+        self._directory = process.memory.directory
+        self._supervisor = process.memory.counters("supervisor")
+        self._newest = self._supervisor.index("settings_generation")
+        self._counters = process.counters
+        self._word = process.counters.index("settings_generation")
+        self._generation = process.generation
+
+    def has_news(self) -> bool:
+        return self._supervisor.get(self._newest) > self._generation
+
+    def take(self) -> Settings:
+        content = read_launch(self._directory)
+        self._generation = content["generation"]
+        return parse_settings(content["settings"], _LAUNCH)
+
+    def done(self) -> None:
+        self._counters.set(self._word, self._generation)
+
+    def close(self) -> None:
+        self._supervisor.close()
+
+
+def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: bool = True) -> Launch:
+    """Parse the command line and attach. ``package`` is the process's kind: "feed", "detector", …"""
+    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=__doc__)
+    parser.add_argument("--memory", type=Path, required=True, help="memory directory of the running instance")
+    parser.add_argument("--bells", default="", help="inherited doorbells: name=fd,name=fd")
+    parser.add_argument("--venue", default="", help="the venue this process serves")
+    parser.add_argument("--epoch", type=int, default=0, help="life of this process, from the supervisor")
+    arguments = parser.parse_args(argv)
+    process = f"{package}-{arguments.venue}" if arguments.venue else package
+    guard_stderr()  # tracebacks quote what was asked with
+    if "TANDEM_CRASH_AT" in os.environ:  # the crash matrix; nobody else pays for it
+        from runtime import crash_points
+
+        crash_points.arm(process)
+    stop = Stop()
+    _listen_for_signals(stop)
+    bells = dict(item.split("=") for item in arguments.bells.split(",") if item)
+    memory = Memory(arguments.memory, {name: int(fd) for name, fd in bells.items()})
+    content = read_launch(arguments.memory)
+    settings = parse_settings(content["settings"], "launch.json")
+    events = memory.events_writer(process) if process in memory.plan.event_sources else None
+    log = make_log(
+        process,
+        run_id=content["run_id"],
+        level=settings.log_level,
+        to_queue=events.push if events else None,
+        to_stdout=log_to_stdout,
+    )
+    _tune(process, settings, log)
+    return Launch(
+        process=process,
+        venue=arguments.venue,
+        settings=settings,
+        run_id=content["run_id"],
+        epoch=arguments.epoch,
+        instruments=instruments_in(content),
+        env_file=Path(content["env_file"]),
+        memory=memory,
+        counters=memory.counters(process, writer=True),
+        events=events,
+        log=log,
+        accounts=tuple(content["accounts"]),
+        generation=content["generation"],
+        stop=stop,
+    )
+
+
+def end_with_supervisor() -> None:
+    """Have the kernel send us SIGTERM should our parent die: killed -9, it must leave no orphans."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before it could be asked for
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def refuse(message: str) -> NoReturn:
+    """End a process that cannot boot: its own error on the last line, exit code 2."""
+    sys.stderr.write(message.rstrip() + "\n")
+    sys.stderr.flush()
+    raise SystemExit(EXIT_UNUSABLE)
+
+
+def _listen_for_signals(stop: Stop) -> None:
+    # Ctrl-C reaches the whole terminal group; the supervisor alone answers it, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal is gone: the same holds
+
+    def request(_signum: int, _frame: object) -> None:
+        stop.requests += 1
+
+    signal.signal(signal.SIGTERM, request)
+    end_with_supervisor()
+
+
+def _tune(process: str, settings: Settings, log: Log) -> None:
+    """Ask the system for what is configured for this process."""
+    core, nice = settings.pinned_core(process), settings.nice_value(process)
+    if core is not None:
+        tuning.pin(core, log)
+    if nice is not None:
+        tuning.prioritise(nice, log)
+    if settings.runtime.lock_memory and process not in ("persistence", "alerts"):
+        tuning.lock_memory(log)

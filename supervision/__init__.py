@@ -1,0 +1,1 @@
+"""The supervisor's parts: it starts, watches, replaces and stops the processes."""

@@ -1,0 +1,266 @@
+"""One run, from the lock to the last line: start order, memory plan, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence, Set
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from executor.accounts import account_names
+from observability.logs import Log, make_log
+from persistence.server import stop_server
+from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
+from runtime.epochs import Epochs
+from runtime.tuning import cores_kept_awake
+from settings import (
+    PROJECT,
+    Settings,
+    SettingsError,
+    load_raw,
+)
+from shm import counter_names
+from shm.layout import DOORBELLS, Memory, MemoryPlan
+from shm.segment import SegmentError
+from supervision.checks import fault_problems, needed_secrets
+from supervision.control.commands import Commands
+from supervision.control.socket import Channel
+from supervision.instance_lock import Takeover, account_locks, instance_directory
+from supervision.preflight import load_instruments, pair_problems, resolve
+from supervision.process_table import Child
+from supervision.supervisor import Fatal, Supervisor
+from supervision.systemd import ServiceManager
+from venues.contract import format_e8
+
+EXIT_NOT_YET: Final = 3  # a venue does not answer or is closed: the same start may do later
+VERSION: Final = "0.1.0"
+
+
+def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Everything from the lock to the last line."""
+    run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
+    source = str(arguments.config)
+    with ExitStack() as stack:
+        service_manager = stack.enter_context(closing(ServiceManager.from_environment(os.environ)))
+        epochs = stack.enter_context(closing(open_epochs(settings)))
+        accounts = account_names(settings, arguments.env_file)
+        stack.enter_context(account_locks(settings, accounts))
+        takeover = Takeover()
+        directory = stack.enter_context(instance_directory(settings, epochs, takeover, clean=arguments.clean))
+        Memory.create(directory, memory_plan(settings), process_counters(settings))
+        takeover.hand_over(directory, run_id)
+        memory = Memory(directory)
+        counters = memory.counters("supervisor", writer=True)
+        log = make_log(
+            "supervisor",
+            run_id=run_id,
+            level=settings.log_level,
+            to_queue=memory.events_writer("supervisor").push,
+        )
+        log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        if takeover.processes or takeover.events is not None:
+            log.warning("taking_over", **takeover.fields())
+        supervisor = Supervisor(settings, log, counters, epochs, service_manager)
+        supervisor.listen_for_signals()
+        reread = partial(read_again, arguments, memory.directory)
+        commands = stack.enter_context(closing(Commands(settings, memory, counters, log, reread)))
+        channel = Channel(memory.directory, commands.handle, commands.tell_refused)
+        stack.enter_context(closing(channel))
+        supervisor.listen_to(channel)
+        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
+        bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
+        for fd in bells.values():
+            stack.callback(os.close, fd)
+        stack.callback(supervisor.kill_all)
+        exit_code, last_words = 0, "nothing is left running"
+        try:
+            _start_all(
+                supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, accounts, log
+            )
+            supervisor.watch()
+        except Fatal as error:
+            exit_code, last_words = error.exit_code, str(error)
+        except SettingsError as error:
+            for problem in error.problems:
+                log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+            may_pass = all(problem.may_pass for problem in error.problems)
+            exit_code = EXIT_NOT_YET if may_pass else EXIT_UNUSABLE
+            last_words = f"{source}: {len(error.problems)} problem(s), see above"
+        if supervisor.stop(exit_code) and not exit_code:
+            exit_code, last_words = 1, "the executor did not end in order: look at both venues"
+        # Its machines know more than was told of them: a signal's orders may have left untold. So do those
+        # that were taken over from a run before, until an executor has told all of it and ended.
+        is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
+        takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
+        supervisor.kill_all()
+        stop_server(PROJECT / settings.persistence.var_dir)
+        (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
+    return exit_code
+
+
+def read_again(arguments: argparse.Namespace, directory: Path) -> tuple[Settings, dict[str, Any]]:
+    """The configuration as it stands in its file now. Raises SettingsError with all that is wrong with it."""
+    source = str(arguments.config)
+    settings, resolved = resolve(load_raw(arguments.config), source)
+    instruments = {(item.venue, item.symbol): item for item in instruments_in(read_launch(directory))}
+    problems = fault_problems(settings.simulator.faults)
+    for number, pair in enumerate(settings.pairs):
+        legs = [instruments.get(leg) for leg in pair.legs]
+        if None not in legs:  # others are asked for at the restart that they need
+            problems += pair_problems(number, pair, *(leg for leg in legs if leg is not None))
+    if problems:
+        raise SettingsError(source, problems)
+    return settings, resolved
+
+
+def open_epochs(settings: Settings) -> Epochs:
+    """The numbers of process lives, kept beside the journal. Raises SegmentError where they cannot be."""
+    path = PROJECT / settings.persistence.var_dir / f"epoch-{settings.bot_id}"
+    try:
+        return Epochs(path)
+    except OSError as error:
+        raise SegmentError(
+            f"persistence.var_dir: {path}: {error.strerror}; name a directory you own"
+        ) from error
+    except ValueError as error:
+        raise SegmentError(str(error)) from error
+
+
+def memory_plan(settings: Settings) -> MemoryPlan:
+    feeds = tuple(f"feed-{venue}" for venue in settings.venue_names)
+    return MemoryPlan(
+        venues=settings.venue_names,
+        instrument_count=len(settings.legs),
+        pair_count=len(settings.pairs),
+        ring_cells=settings.runtime.ring_cells,
+        signal_queue_bytes=65_536,
+        event_queue_bytes=settings.runtime.event_queue_kib * 1024,
+        event_sources=(
+            *("supervisor", *feeds, "detector", "executor"),
+            *(("alerts",) if settings.alerts.has_target else ()),
+        ),
+    )
+
+
+def process_counters(settings: Settings) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Every process's counters and histograms."""
+    tables: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+        f"feed-{venue}": (list(counter_names.FEED_COUNTERS), list(counter_names.FEED_HISTOGRAMS))
+        for venue in settings.venue_names
+    }
+    tables["detector"] = (
+        counter_names.detector_counters([pair.id for pair in settings.pairs]),
+        list(counter_names.DETECTOR_HISTOGRAMS),
+    )
+    tables["executor"] = (list(counter_names.EXECUTOR_COUNTERS), list(counter_names.EXECUTOR_HISTOGRAMS))
+    tables["persistence"] = (list(counter_names.PERSISTENCE_COUNTERS), [])
+    if settings.alerts.has_target:
+        tables["alerts"] = (list(counter_names.ALERTS_COUNTERS), [])
+    if settings.mode == "sim":
+        tables["simulator"] = (list(counter_names.SIMULATOR_COUNTERS), [])
+    return {**tables, "supervisor": (counter_names.supervisor_counters(tables), [])}
+
+
+def _start_all(
+    supervisor: Supervisor,
+    settings: Settings,
+    raw: dict[str, Any],
+    run_id: str,
+    source: str,
+    memory: Memory,
+    bells: Mapping[str, int],
+    env_file: Path,
+    accounts: Sequence[str],
+    log: Log,
+) -> None:
+    """Start everything in order; returns when all run or a stop was asked for."""
+
+    def child(
+        package: str, *, venue: str = "", extra: Sequence[str] = (), secrets: Set[str] = frozenset()
+    ) -> Child:
+        name = f"{package.rstrip('s')}-{venue}" if venue else package
+        command = [sys.executable, "-m", package, "--memory", str(memory.directory), *extra]
+        if venue:
+            command += ["--venue", venue]
+        if package != "simulator":
+            command += ["--bells", ",".join(f"{bell}={fd}" for bell, fd in bells.items())]
+        fds = tuple(bells.values())
+        return Child(name, command, frozenset(secrets), memory.counters(name), fds)
+
+    if settings.mode == "sim":
+        supervisor.start(child("simulator", extra=_simulator_arguments(settings)))
+        if not supervisor.wait_until_running(["simulator"]):
+            return
+    instruments = load_instruments(settings, source)
+    write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
+    log.info("settings_loaded", **summary(settings))
+    for instrument in instruments:
+        log.info("instrument_loaded", **instrument._asdict())
+    # Alone, until the database has answered or is known to be away: without any nothing is started.
+    persistence = child("persistence", secrets={"DATABASE_URL"})
+    supervisor.start(persistence)
+    database = persistence.counters.index("database_state")
+    if not supervisor.wait_until(
+        lambda: persistence.counters.get(database) != counter_names.DATABASE_UNTRIED
+    ):
+        return
+    if settings.alerts.has_target:
+        command = [sys.executable, "-m", "tools", "alerts", "--memory", str(memory.directory)]
+        secrets = frozenset(settings.alerts.secret_names)
+        supervisor.start(Child("alerts", command, secrets, memory.counters("alerts"), is_vital=False))
+    # Another host may have traded on these accounts, by a clock that is ahead of ours.
+    supervisor.begin_epochs_above(persistence.counters.get(persistence.counters.index("lease_epoch")))
+    # Paper has no use for keys, so it cannot lose them.
+    keys = set() if settings.mode == "paper" else {name for name, _ in needed_secrets(settings)}
+    supervisor.start(child("executor", secrets=keys))
+    for venue in settings.venue_names:
+        supervisor.start(child("feeds", venue=venue))
+    supervisor.start(child("detector"))
+    everyone = ["persistence", "executor", "detector", *(f"feed-{venue}" for venue in settings.venue_names)]
+    if supervisor.wait_until_running(everyone):
+        supervisor.everything_is_started()
+        log.info("running", mode=settings.mode, detail="trading begins when both venues are ready")
+
+
+def _simulator_arguments(settings: Settings) -> list[str]:
+    chosen = settings.simulator
+    return [
+        *(part for venue, port in chosen.ports.items() for part in (f"--{venue}-port", str(port))),
+        *("--source", chosen.source, "--seed", str(chosen.seed), "--speed", str(chosen.speed)),
+        *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
+        *("--ack-latency-ms", str(chosen.ack_latency_ms)),
+        *("--collateral", format_e8(chosen.collateral_quote_e8, 2)),
+        *(part for fault in chosen.faults for part in ("--fault", fault)),
+    ]
+
+
+def summary(settings: Settings) -> dict[str, Any]:
+    """What an operator wants to see of the settings at start."""
+    return {
+        "mode": settings.mode,
+        "version": VERSION,
+        "bot_id": settings.bot_id,
+        "pairs": [
+            {
+                "pair": pair.id,
+                "legs": [f"{leg.venue}:{leg.symbol}" for leg in pair.legs],
+                "size_base_e8": pair.size_base_e8,
+                "entry_bps": pair.strategy.entry_bps,
+                "exit_bps": pair.strategy.exit_bps,
+                "layers": pair.strategy.layers,
+                "confirm_ticks": pair.strategy.confirm_ticks,
+            }
+            for pair in settings.pairs
+        ],
+        "pin": dict(settings.runtime.pin),
+        "idle": {process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
+        "ring_cells": settings.runtime.ring_cells,
+        "http_connections": settings.execution.http_connections,
+        "on_shutdown": settings.runtime.on_shutdown,
+        "paper": settings.paper.model_dump() if settings.mode == "paper" else None,
+    }

@@ -1,0 +1,245 @@
+"""Whose instance this is: the lock, and what a killed predecessor left behind.
+
+A start after anything just works. Memory that outlived its owner is read into the journal and
+removed; processes that outlived theirs are given the time to finish what they have under way. An
+owner that lives is named, with where and since when, and left alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from persistence.journal import JournalError
+from persistence.salvage import salvage
+from runtime.bootstrap import boot_id, machine_code_id, pass_on_launch, read_launch
+from runtime.epochs import Epochs
+from settings import PROJECT, Settings, SettingsError, parse_settings
+from shm.segment import SegmentError
+
+LAST_WORDS_S: Final = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
+_LOOK_S = 0.05
+_KILL_PATIENCE_S = 5.0
+_MACHINES: Final = ("machines", "taken")
+_PACKAGES: Final = frozenset({"executor", "feeds", "detector", "persistence", "simulator"})
+
+
+class Takeover:
+    """What was found at the start, for the log line that does not exist yet."""
+
+    def __init__(self) -> None:
+        self.processes: list[int] = []  # that were still ending
+        self.killed: list[int] = []  # of these, the ones that did not end by themselves
+        self.events: int | None = None  # moved into the journal; None when there was no memory
+        self.problem = ""  # why the memory could not be read
+        self.machines: dict[str, bytes] = {}  # what the executor left to its successor, by file
+        self.launch: dict[str, Any] = {}  # and what it had been started from
+        self.is_left_in_turn = False  # this run leaves its memory to the next one
+
+    def hand_over(self, directory: Path, run_id: str) -> None:
+        """Put the pair machines into the new memory, where it has room for just these.
+
+        They know more than the journal: a signal's orders may have left before anything was told. Only
+        then the old memory goes: a start that is killed before leaves it to the next one.
+        """
+        if self.machines:
+            for name, content in self.machines.items():
+                path = directory / name
+                if path.stat().st_size == len(content):
+                    path.write_bytes(content)
+            pass_on_launch(directory, self.launch, run_id)
+        shutil.rmtree(_left(directory), ignore_errors=True)
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "processes": self.processes,
+            "killed": self.killed,
+            "events_kept": self.events or 0,
+            "detail": self.problem or "its memory is read into the journal and removed",
+        }
+
+
+@contextmanager
+def instance_directory(
+    settings: Settings, epochs: Epochs, takeover: Takeover, *, clean: bool = False
+) -> Iterator[Path]:
+    """The instance's memory directory, not yet created, under a lock; removed at the end.
+
+    After a failure of our own, or where the run leaves it in turn, it stays, as after a kill: the next
+    start reads it. With ``clean`` what was left is removed unread. Raises SegmentError when another
+    supervisor runs under this bot_id, when the disk does not take what was left, or JournalError when
+    the journal cannot be read.
+    """
+    base, var_dir = Path(settings.runtime.memory_dir), PROJECT / settings.persistence.var_dir
+    directory = base / f"tandem-{settings.bot_id}"
+    left = _left(directory)
+    what = f"another instance with bot_id {settings.bot_id!r} runs"
+    with ExitStack() as locks:
+        lock = _locked(
+            base / f"{directory.name}.lock", "runtime.memory_dir", what, "give this one another bot_id"
+        )
+        locks.enter_context(lock)
+        # The journal is one instance's, too, wherever the other one has its memory.
+        what = f"{what} on persistence.var_dir {var_dir}"
+        otherwise = "give this one another bot_id or another persistence.var_dir"
+        lock = _locked(var_dir / f"instance-{settings.bot_id}.lock", "persistence.var_dir", what, otherwise)
+        locks.enter_context(lock)
+        _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, takeover)
+        if left.exists():  # killed before it had handed that over: its own memory was not in use yet
+            shutil.rmtree(directory, ignore_errors=True)
+        elif directory.exists():
+            directory.rename(left)
+        if left.exists():
+            if not clean:
+                _read_left_memory(left, epochs, takeover)
+                # Memory of another version has other machines, or not all that belongs to them.
+                if not takeover.problem and _is_the_same(settings, left):
+                    takeover.machines = {name: (left / name).read_bytes() for name in _MACHINES}
+                    takeover.launch = read_launch(left)
+            if not takeover.machines:
+                shutil.rmtree(left)
+        yield directory
+        if not takeover.is_left_in_turn:
+            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _left(directory: Path) -> Path:
+    """Where a predecessor's memory waits until what it knows is in the new one."""
+    return directory.with_name(f"{directory.name}.left")
+
+
+@contextmanager
+def account_locks(settings: Settings, accounts: Sequence[str]) -> Iterator[None]:
+    """Hold every account against other instances on this host, whatever their bot_id.
+
+    Raises SegmentError naming who has one. Across hosts there is the lease in the database.
+    """
+    with ExitStack() as stack:
+        for account in sorted(accounts):
+            name = hashlib.sha256(account.encode()).hexdigest()[:16]
+            path = Path(settings.runtime.memory_dir) / f"tandem-account-{name}.lock"
+            what = f"another instance trades on {account}"
+            lock = _locked(path, "runtime.memory_dir", what, "give this one another account")
+            stack.enter_context(lock)
+        yield
+
+
+@contextmanager
+def _locked(path: Path, setting: str, what: str, otherwise: str) -> Iterator[None]:
+    """Hold a lock file in the directory that ``setting`` names."""
+    try:
+        lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SegmentError(f"{setting} {path.parent}: {error.strerror}; name a directory you own") from error
+    try:
+        _take(lock_fd, what, otherwise)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(lock_fd)
+
+
+def _is_the_same(settings: Settings, directory: Path) -> bool:
+    """Whether the memory's machines are those of these settings: the same pairs at the same venues.
+
+    Simulated venues die with their instance, so nothing is carried over from them; nor from before a
+    reboot, where the memory lies on a disk: the clock that machines go by has begun anew since; nor
+    from other code, which would read other things from the same bytes.
+    """
+    try:
+        content = read_launch(directory)
+        before = parse_settings(content["settings"], str(directory))
+    except (FileNotFoundError, SettingsError, ValueError):
+        return False
+    is_of_now = content.get("boot_id") == boot_id() and content.get("machine_code_id") == machine_code_id()
+    if not is_of_now or not all((directory / name).exists() for name in _MACHINES):
+        return False
+    is_same = [(pair.id, pair.legs) for pair in before.pairs] == [
+        (pair.id, pair.legs) for pair in settings.pairs
+    ]
+    return is_same and before.mode == settings.mode and settings.mode != "sim"
+
+
+def _take(lock_fd: int, what: str, otherwise: str) -> None:
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SegmentError(f"{what}: {_holder(lock_fd)}; stop it, or {otherwise}") from None
+    if os.fstat(lock_fd).st_nlink == 0:
+        raise SegmentError(f"{what}: it has just ended; start again")
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
+    os.truncate(lock_fd, 0)
+    os.pwrite(lock_fd, json.dumps(about).encode(), 0)
+
+
+def _holder(lock_fd: int) -> str:
+    try:
+        about = json.loads(os.pread(lock_fd, 1_000, 0))
+        return f"pid {about['pid']} on {about['host']} since {about['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said its pid yet"
+
+
+# --- what a killed predecessor left ---
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Pids of the processes that a supervisor started with this memory, tools left out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            is_ending = (path.parent / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if is_ending or words[1:2] != [b"-m"] or words[2].decode(errors="replace") not in _PACKAGES:
+            continue
+        if b"--memory" in words and words[words.index(b"--memory") + 1] == os.fsencode(directory):
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def _end_orphans(directory: Path, patience_s: float, takeover: Takeover) -> None:
+    """Wait for processes whose supervisor is dead: the kernel has told them to end, and the executor
+    may be mending a leg. What does not end in time is hung, and killed."""
+    takeover.processes = processes_of(directory)
+    deadline_s = time.monotonic() + patience_s
+    while left := processes_of(directory):
+        if time.monotonic() > deadline_s:
+            if takeover.killed:
+                raise SegmentError(f"processes {left} of a killed instance cannot be ended; reboot")
+            takeover.killed = left
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            deadline_s = time.monotonic() + _KILL_PATIENCE_S
+        time.sleep(_LOOK_S)
+
+
+def _read_left_memory(directory: Path, epochs: Epochs, takeover: Takeover) -> None:
+    try:
+        takeover.events = salvage(directory, epochs.next())
+    except (SegmentError, FileNotFoundError, SettingsError, ValueError) as error:
+        # Unfinished, or of another version: the journal on disk and the venues know the rest.
+        takeover.events = 0
+        takeover.problem = f"its memory cannot be read and is removed: {error}"
+    except OSError as error:
+        raise SegmentError(
+            f"{directory} holds events of a killed instance and the disk does not take them "
+            f"({error}): give it room, then start again"
+        ) from error
+    except JournalError as error:
+        raise SegmentError(str(error)) from error

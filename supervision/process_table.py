@@ -1,0 +1,82 @@
+"""Processes as the supervisor sees them: their states, the steps between these, one record for each."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import IO, Final
+
+from shm import counter_names
+from shm.counters import CounterTable
+
+
+class ProcessState(Enum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    FATAL = "fatal"
+
+
+# STARTING becomes RUNNING with the first heartbeat. A death leads to BACKOFF and back to STARTING;
+# too many quick deaths, or exit code 2 (it says itself that restarting cannot help), to FATAL,
+# which stops the whole. EXITED is a death that was asked for.
+STEPS: Final[Mapping[ProcessState, Set[ProcessState]]] = {
+    ProcessState.STOPPED: {ProcessState.STARTING},
+    ProcessState.STARTING: {
+        ProcessState.RUNNING,
+        ProcessState.BACKOFF,
+        ProcessState.STOPPING,
+        ProcessState.FATAL,
+    },
+    ProcessState.RUNNING: {ProcessState.BACKOFF, ProcessState.STOPPING, ProcessState.FATAL},
+    ProcessState.BACKOFF: {ProcessState.STARTING, ProcessState.STOPPING},
+    ProcessState.STOPPING: {ProcessState.EXITED},
+    ProcessState.EXITED: set(),
+    ProcessState.FATAL: set(),
+}
+
+
+assert set(STEPS) == set(ProcessState)
+
+
+assert tuple(state.value for state in ProcessState) == counter_names.PROCESS_STATES
+
+
+@dataclass(slots=True)
+class Child:
+    """One process as the supervisor sees it."""
+
+    name: str
+    command: Sequence[str]
+    secrets: frozenset[str]  # environment names this process alone may see
+    counters: CounterTable
+    bell_fds: tuple[int, ...] = ()
+    is_vital: bool = True  # False: trading goes on without it, however often it dies
+    state: ProcessState = ProcessState.STOPPED
+    process: subprocess.Popen[bytes] | None = None
+    started_mono_s: float = 0.0
+    retry_mono_s: float = 0.0
+    quick_deaths: int = 0
+    lives: int = 0
+    exit_code: int | None = None  # of the last life, once it has ended
+    last_stderr: str = ""
+    stderr: IO[bytes] | None = None
+    partial: bytes = b""
+    heartbeat: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heartbeat = self.counters.index("heartbeat_mono_ns")
+
+    def heartbeat_age_s(self) -> float:
+        """Seconds since the last beat of this life; since its start when it has not beaten."""
+        beat_s = self.counters.get(self.heartbeat) / 1e9
+        return time.monotonic() - max(beat_s, self.started_mono_s)
+
+    def has_beaten(self) -> bool:
+        return self.counters.get(self.heartbeat) / 1e9 > self.started_mono_s

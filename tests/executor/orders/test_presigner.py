@@ -1,0 +1,128 @@
+"""Templates are signed beside the loop: it stays free, and what was signed is armed where it fits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from executor.desk import Desk, Pair
+from executor.gateways.contract import NotSent, ReadyOrder
+from executor.orders.presigned import PresignedOrders
+from executor.orders.presigner import Signer
+from executor.pair.messages import LegMarket
+from executor.pair.state import new_state
+from tests.executor.pair.model import SIZE_E8, some_rules
+from venues.contract import E8, OrderRequest, TimeInForce
+
+BID_E8, ASK_E8 = 100 * E8, 101 * E8
+FAR_FUTURE_MS = 1 << 60
+Sign = Callable[[OrderRequest], ReadyOrder]
+
+
+def an_armoury() -> PresignedOrders:
+    return PresignedOrders(band_bps=10, rearm_bps=2)
+
+
+@asynccontextmanager
+async def signing(sign: Sign) -> AsyncIterator[tuple[Signer, Any]]:
+    """A signer whose venues sign like that, and a flat pair that may be entered in either direction."""
+    rules = some_rules()
+    pair = SimpleNamespace(
+        rules=rules,
+        state=new_state(rules, 1),
+        presigned=an_armoury(),
+        layer_sizes_e8={0: SIZE_E8},
+        entries_stopped="",
+        max_age_ns=1_000_000_000,
+    )
+    gateway = SimpleNamespace(is_up=True, time_in_force=TimeInForce.IOC, sign=sign)
+    desk = SimpleNamespace(
+        prices=SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8)),
+        gateways=dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway),
+    )
+    signer = Signer(cast(Desk, desk))
+    try:
+        yield signer, cast(Pair, pair)
+    finally:
+        signer.close()
+
+
+def armed(presigned: PresignedOrders) -> list[ReadyOrder]:
+    return list(presigned._armed.values())
+
+
+def signed(request: OrderRequest) -> ReadyOrder:
+    return ReadyOrder(request, b"signed", FAR_FUTURE_MS)
+
+
+async def test_the_loop_goes_on_while_an_order_is_signed() -> None:
+    """A signal that comes in that millisecond must not wait for it."""
+    may_finish = threading.Event()
+
+    def slowly(request: OrderRequest) -> ReadyOrder:
+        assert may_finish.wait(10)
+        return signed(request)
+
+    async with signing(slowly) as (signer, pair):
+        future = signer.arm_one(pair)
+        assert future is not None
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        assert not future.done()
+        assert armed(pair.presigned) == []
+        may_finish.set()
+        order = await future
+
+        assert armed(pair.presigned) == [order]
+
+
+async def test_one_after_the_other_until_nothing_is_stale() -> None:
+    async with signing(signed) as (signer, pair):
+        while (future := signer.arm_one(pair)) is not None:
+            await future
+
+        assert len(armed(pair.presigned)) == 4  # both legs, both directions
+
+
+async def test_what_was_signed_under_rules_that_went_is_armed_for_nobody() -> None:
+    """A reload gives the pair another presigned while the thread signs."""
+    may_finish = threading.Event()
+
+    def slowly(request: OrderRequest) -> ReadyOrder:
+        assert may_finish.wait(10)
+        return signed(request)
+
+    async with signing(slowly) as (signer, pair):
+        future = signer.arm_one(pair)
+        assert future is not None
+        pair.presigned = an_armoury()
+        may_finish.set()
+        await future
+
+        assert armed(pair.presigned) == []
+
+
+@pytest.mark.parametrize(("error", "is_heard"), [(NotSent("lost"), False), (RuntimeError("ours"), True)])
+async def test_a_venue_that_is_lost_meanwhile_arms_nothing_and_a_mistake_of_ours_is_heard(
+    error: Exception, is_heard: bool
+) -> None:
+    heard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context["exception"]))
+
+    def failing(_: OrderRequest) -> ReadyOrder:
+        raise error
+
+    async with signing(failing) as (signer, pair):
+        future = signer.arm_one(pair)
+        assert future is not None
+        await asyncio.wait([future])
+        await asyncio.sleep(0)
+
+        assert armed(pair.presigned) == []
+        assert (heard == [error]) is is_heard

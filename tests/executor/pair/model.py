@@ -1,0 +1,708 @@
+"""A model of everything around one pair machine: two venues, the wires, the process, its crashes.
+
+A ``World`` is an immutable value and a ``Move`` is one thing that may happen next, so a test can walk
+it at random and the exploration can visit every interleaving. The venues fill wholly, in part or
+not at all; messages wait in ``mail`` and come in any order, twice, late or never; the process dies
+between writing its journal and its first byte, or after it. The venues' own positions are the
+truth that every promise of the machine is checked against.
+
+The clock moves with ticks alone. What is asked in the same instant as something changed is taken by
+the machine for older than the change, so nothing it may believe is made up by the frozen clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from executor.pair.machine import conclude, decide, due_mono_ns
+from executor.pair.messages import (
+    Acked,
+    At,
+    Cancel,
+    Command,
+    Enter,
+    Event,
+    Exit,
+    FillTold,
+    LegMarket,
+    Log,
+    OrderTold,
+    PositionRead,
+    Purpose,
+    Query,
+    QueryAnswered,
+    ReadPositions,
+    Restarted,
+    Send,
+    SendFailed,
+    StreamBack,
+    StreamLost,
+    Tick,
+)
+from executor.pair.order import ENDED
+from executor.pair.state import (
+    Halt,
+    PairRules,
+    PairState,
+    Plan,
+    dump,
+    load,
+    new_state,
+    next_client_order_id,
+)
+from shm.records import PairPhase
+from venues.contract import E8, Instrument, OrderStatus, Outcome
+
+MS = 1_000_000
+LOT_E8 = E8 // 1000
+SIZE_E8 = 2 * LOT_E8
+PRICES_E8 = (100 * E8, 101 * E8)
+MARKETS = (
+    LegMarket(True, bid_e8=PRICES_E8[0] - E8 // 10, ask_e8=PRICES_E8[0]),
+    LegMarket(True, bid_e8=PRICES_E8[1], ask_e8=PRICES_E8[1] + E8 // 10),
+)
+FEE_PER_LOT_E8 = 1_000
+
+
+def an_instrument(leg: int, **changes: Any) -> Instrument:
+    """BTC on a venue with a lot of 0.001 and a tick of 0.1."""
+    instrument = Instrument(
+        instrument_id=leg,
+        venue=("vest", "paradex")[leg],
+        symbol=("BTC-PERP", "BTC-USD-PERP")[leg],
+        base="BTC",
+        tick_e8=E8 // 10,
+        lot_e8=LOT_E8,
+        min_size_e8=LOT_E8,
+        min_notional_e8=0,
+        max_size_e8=0,
+        price_decimals=1,
+        size_decimals=3,
+        taker_fee_bps=1.0,
+        is_trading=True,
+    )
+    return instrument._replace(**changes)
+
+
+def some_rules(**changes: Any) -> PairRules:
+    """Short schedules, so that everything that can happen happens within few moves."""
+    rules = PairRules(
+        pair_id=3,
+        pair="btc",
+        instruments=(an_instrument(0), an_instrument(1)),
+        common_lot_e8=LOT_E8,
+        layers_max=1,
+        price_band_bps=5,
+        widen_bps=5,
+        price_band_bps_max=50,
+        max_retries=1,
+        retry_delay_ns=100 * MS,
+        reply_timeout_ns=800 * MS,
+        query_interval_ns=250 * MS,
+        max_naked_ns=1_500 * MS,
+        on_single_leg="auto",
+        taker_fees_bps=(1.0, 1.0),
+        later_exit_bps=3.0,
+        reconcile_interval_ns=10_000 * MS,
+        appear_ns=1_000 * MS,
+        unknown_answers_min=2,
+        max_doubt_ns=4_000 * MS,
+        max_unmended_ns=4_000 * MS,
+        gone_reads_min=2,
+        read_lag_ns=0,
+        back_again_ns=5_000 * MS,
+    )
+    return rules._replace(**changes)
+
+
+class VenueOrder(NamedTuple):
+    """An order as its venue knows it, or, while on the wire, does not know it yet."""
+
+    send: Send
+    sent_mono_ns: int
+    is_on_wire: bool = True
+    status: OrderStatus = OrderStatus.OPEN
+    filled_e8: int = 0
+    tells_amount: bool = True
+    is_known: bool = True  # False: it never reached the venue
+    is_resting: bool = False  # open in the venue's book, though it should take at once or not at all
+    is_cancel_asked: bool = False
+
+
+class Budget(NamedTuple):
+    """How often each kind of trouble may still happen."""
+
+    partials: int = 0
+    empties: int = 0  # an IOC that finds nothing
+    refusals: int = 0
+    lost_on_wire: int = 0  # the order never reaches the venue, and nobody hears
+    lost_messages: int = 0
+    doubled_messages: int = 0
+    uncounted: int = 0  # over, but the venue does not say how much it filled
+    unsent: int = 0
+    restarts: int = 0
+    rests: int = 0  # an order stays open in the venue's book until it fills or is cancelled
+    disconnects: int = 0  # a private stream breaks: what its venue tells meanwhile is lost
+    outsiders: int = 0  # a position is closed by somebody else, wholly or in part
+    strangers: int = 0  # somebody else trades on our account; half of the time it is told
+    too_late: int = 0  # an order comes into being after its validity has ended
+    delays: int = 99  # time passes though something is under way
+    exits: int = 1
+    entries: int = 1
+    rash: bool = False  # entries are asked for at any moment, not only of a pair at rest
+    chatty: bool = False  # acks and single executions are told besides the order's end
+
+
+class World(NamedTuple):
+    """One pair, its venues and what is between them."""
+
+    rules: PairRules
+    state: PairState
+    now_mono_ns: int
+    positions_e8: tuple[int, int]  # the truth
+    orders: tuple[VenueOrder, ...]  # all that were ever sent
+    mail: tuple[Event, ...]  # on its way to the machine, in the order of writing
+    budget: Budget
+    direction: int = 1
+    signals: int = 0
+    streams: tuple[bool, bool] = (True, True)
+
+
+# Changes of the phase that any world has made since this was cleared.
+phase_steps_taken: set[tuple[PairPhase, PairPhase]] = set()
+
+
+class Broken(AssertionError):
+    """The machine broke a promise."""
+
+
+def a_world(budget: Budget, rules: PairRules | None = None, direction: int = 1) -> World:
+    """A flat pair whose venues have confirmed it: ready to trade."""
+    rules = rules or some_rules()
+    world = World(rules, new_state(rules, 1), 10_000 * MS, (0, 0), (), (), budget, direction)
+    for leg in (0, 1):
+        world = feed(world, StreamBack(_NOW, leg))
+    world = deliver_all(play(deliver_all(world), Move("tick")))
+    assert world.state.view is not None
+    assert world.state.view.entries_allowed
+    return world
+
+
+# ------------------------------------------------------------------------------------- what happens
+
+
+class Move(NamedTuple):
+    """One thing that may happen next; ``number`` is that of an order or of a message."""
+
+    kind: str
+    number: int = 0
+    detail: str = ""
+
+
+def moves(world: World) -> Iterator[Move]:
+    """Everything that may happen next."""
+    budget, state = world.budget, world.state
+    at_rest = not any(leg.live for leg in state.legs)
+    is_open_to_entries = at_rest and state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
+    if budget.entries and (budget.rash or is_open_to_entries):
+        yield from _with_crashes(world, "enter")
+    if budget.exits and at_rest and state.phase in (PairPhase.HEDGED, PairPhase.HALTED):
+        yield from _with_crashes(world, "exit")
+    for index, order in enumerate(world.orders):
+        if order.is_on_wire:
+            yield from _fates(world, index)
+    for index, event in enumerate(world.mail):
+        if event in world.mail[:index]:
+            continue  # the same message once more: what it does is visited already
+        yield from _with_crashes(world, "deliver", index)
+        if budget.doubled_messages:
+            yield Move("deliver_and_keep", index)
+        if budget.lost_messages:
+            yield Move("lose", index)
+    if budget.delays or not (world.mail or any(order.is_on_wire for order in world.orders)):
+        yield from _with_crashes(world, "tick")
+    if budget.outsiders and any(world.positions_e8):
+        leg = 0 if world.positions_e8[0] else 1
+        yield Move("close_outside", leg)
+        if abs(world.positions_e8[leg]) > LOT_E8:
+            yield Move("close_outside", leg, "partly")
+    if budget.strangers:
+        yield Move("stranger_trades", 1, "told by fill")
+        yield Move("stranger_trades", 1, "told by order")
+        yield Move("stranger_trades", 1, "in silence")
+    for leg in (0, 1):
+        if not world.streams[leg]:
+            yield Move("stream_back", leg)
+        elif budget.disconnects:
+            yield Move("stream_lost", leg)
+
+
+def _with_crashes(world: World, kind: str, index: int = 0) -> Iterator[Move]:
+    """The move, and the process dying right after journalling what it decided: before any byte left,
+    between the two legs, and after all of them."""
+    move = Move(kind, index)
+    yield move
+    if world.budget.restarts:
+        ready, event = _happens(world, move)
+        sends = decide(ready.rules, ready.state, _dated(event, At(ready.now_mono_ns, MARKETS))).sends
+        for sent in range(len(sends) + 1):
+            yield Move(kind, index, f"die with {sent} sent")
+
+
+def _fates(world: World, index: int) -> Iterator[Move]:
+    order, budget = world.orders[index], world.budget
+    if order.is_resting:
+        yield Move("fill", index)
+        if order.is_cancel_asked:
+            yield Move("cancel", index)
+        return
+    age_ns = world.now_mono_ns - order.sent_mono_ns
+    if age_ns > world.rules.appear_ns and not budget.too_late:
+        yield Move("expire", index)  # its signature is no longer valid: the venue drops it
+        return
+    yield Move("fill", index)
+    if budget.partials and order.send.size_e8 > LOT_E8:
+        yield Move("fill_partly", index)
+        if budget.uncounted:
+            yield Move("fill_partly", index, "uncounted")
+    if budget.empties:
+        yield Move("fill_nothing", index)
+        if budget.uncounted:
+            yield Move("fill_nothing", index, "uncounted")
+    if budget.refusals:
+        yield Move("refuse", index)
+    if budget.rests:
+        yield Move("rest", index)
+    if budget.lost_on_wire:
+        yield Move("vanish", index)
+    if budget.unsent and order.sent_mono_ns == world.now_mono_ns:
+        yield Move("not_sent", index)
+
+
+def play(world: World, move: Move) -> World:
+    """The world after a move. Raises Broken when the machine broke a promise."""
+    sends_left = int(move.detail.split()[2]) if move.detail.startswith("die") else None
+    match move.kind:
+        case "enter" | "exit" | "tick" | "deliver":
+            ready, event = _happens(world, move)
+            return _feed_and_die(ready, event, sends_left)
+        case "deliver_and_keep":
+            return feed(_spend(world, "doubled_messages"), world.mail[move.number])
+        case "lose":
+            return _without_mail(_spend(world, "lost_messages"), move.number)
+        case "close_outside":
+            held_e8 = world.positions_e8[move.number]
+            left_e8 = held_e8 // 2 if move.detail == "partly" else 0
+            return _with_position(_spend(world, "outsiders"), move.number, left_e8)
+        case "stranger_trades":
+            return _stranger_trades(_spend(world, "strangers"), move.number, move.detail)
+        case "stream_lost":
+            return feed(_spend(world, "disconnects"), StreamLost(_NOW, move.number))
+        case "stream_back":
+            return feed(world, StreamBack(_NOW, move.number))
+        case _:
+            return _decide_order(world, move)
+
+
+def _happens(world: World, move: Move) -> tuple[World, Event]:
+    """The world in which a move's event reaches the machine, and the event."""
+    match move.kind:
+        case "enter":
+            world = _spend(world, "entries")._replace(signals=world.signals + 1)
+            layer = _layers(world)
+            return world, Enter(_NOW, world.signals, world.direction, layer, SIZE_E8, PRICES_E8, 100.0)
+        case "exit":
+            world = _spend(world, "exits")._replace(signals=world.signals + 1)
+            return world, Exit(_NOW, world.signals, "signal")
+        case "tick":
+            if world.mail or any(order.is_on_wire for order in world.orders):
+                world = _spend(world, "delays")
+            due = max(due_mono_ns(world.rules, world.state), world.now_mono_ns + MS)
+            return world._replace(now_mono_ns=due), Tick(_NOW)
+        case _:
+            return _without_mail(world, move.number), world.mail[move.number]
+
+
+def _decide_order(world: World, move: Move) -> World:
+    order = world.orders[move.number]
+    send = order.send
+    is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
+    if is_late and move.kind != "expire" and not order.is_resting:
+        world = _spend(world, "too_late")
+    if move.kind == "rest":
+        world = _spend(world, "rests")
+        world = _with_order(world, move.number, order._replace(is_resting=True))
+        opened = OrderTold(_NOW, send.client_order_id, OrderStatus.OPEN, 0)
+        return world._replace(mail=(*world.mail, opened)) if world.streams[send.leg] else world
+    tells = move.detail != "uncounted"
+    if not tells:
+        world = _spend(world, "uncounted")
+    filled_e8, status = 0, OrderStatus.CANCELLED
+    told: tuple[Event, ...] = ()
+    match move.kind:
+        case "fill":
+            filled_e8 = send.size_e8
+        case "fill_partly":
+            world = _spend(world, "partials")
+            filled_e8 = send.size_e8 // 2 // LOT_E8 * LOT_E8
+        case "fill_nothing":
+            world = _spend(world, "empties")
+        case "cancel":
+            pass
+        case "refuse":
+            world = _spend(world, "refusals")
+            status = OrderStatus.REJECTED
+            told = (Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no"),)
+        case "vanish":
+            return _without_order(_spend(world, "lost_on_wire"), move.number)
+        case "expire":
+            return _without_order(world, move.number)
+        case "not_sent":
+            world = _spend(_without_order(world, move.number), "unsent")
+            return world._replace(mail=(*world.mail, SendFailed(_NOW, send.client_order_id, "cut")))
+    held_e8 = world.positions_e8[send.leg]
+    if send.reduce_only:  # as the venues do it: cut down to what there is to reduce
+        filled_e8 = min(filled_e8, max(0, -held_e8 * send.side))
+    if filled_e8 == send.size_e8:
+        status = OrderStatus.FILLED
+    order = order._replace(
+        is_on_wire=False, is_resting=False, status=status, filled_e8=filled_e8, tells_amount=tells
+    )
+    if not told and world.streams[send.leg]:
+        told = _news(order) if world.budget.chatty else (_told(order),)
+    world = _with_position(world, send.leg, world.positions_e8[send.leg] + send.side * filled_e8)
+    return _with_order(world, move.number, order)._replace(mail=(*world.mail, *told))
+
+
+def _stranger_trades(world: World, leg: int, how: str) -> World:
+    """Somebody else buys a lot: a second instance, the operator, another bot on the account."""
+    world = _with_position(world, leg, world.positions_e8[leg] + LOT_E8)
+    theirs = next_client_order_id(world.rules, replace(world.state, epoch=1_000_000), leg)
+    if how == "told by fill":
+        told: Event = FillTold(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
+    elif how == "told by order":
+        told = OrderTold(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
+    else:
+        return world
+    return world._replace(mail=(*world.mail, told))
+
+
+def _news(order: VenueOrder) -> tuple[Event, ...]:
+    send = order.send
+    told = (
+        Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id="v"),
+        _told(order),
+    )
+    if not (order.filled_e8 and order.tells_amount):
+        return told
+    fill = FillTold(
+        _NOW,
+        send.leg,
+        send.client_order_id,
+        f"f{send.client_order_id}",
+        send.limit_price_e8,
+        order.filled_e8,
+        order.filled_e8 // LOT_E8 * FEE_PER_LOT_E8,
+    )
+    return (*told, fill)
+
+
+def _told(order: VenueOrder) -> OrderTold:
+    tells = order.tells_amount
+    return OrderTold(
+        _NOW,
+        order.send.client_order_id,
+        order.status,
+        order.filled_e8 if tells else None,
+        order.send.limit_price_e8 if tells and order.filled_e8 else None,
+        order.filled_e8 // LOT_E8 * FEE_PER_LOT_E8 if tells else None,
+    )
+
+
+# ---------------------------------------------------------------------- the process around the machine
+
+
+def feed(world: World, event: Event, sends_left: int | None = None) -> World:
+    """One step of the machine, its promises checked and its commands carried out.
+
+    sends_left: the process dies after that many sends; None: it lives.
+    """
+    before = world.state
+    event = _dated(event, At(world.now_mono_ns, MARKETS))
+    match event:
+        case StreamLost() | StreamBack():
+            streams = list(world.streams)
+            streams[event.leg] = isinstance(event, StreamBack)
+            world = world._replace(streams=(streams[0], streams[1]))
+        case Restarted():
+            world = world._replace(streams=(False, False))
+    transition = decide(world.rules, before, event)
+    journalled = transition.state  # what stands in the journal while the batch is written
+    state, commands = conclude(transition)
+    _check_step(world, state, commands)
+    if state.phase is not before.phase:
+        phase_steps_taken.add((before.phase, state.phase))
+    assert [command for command in commands if isinstance(command, Send)] == transition.sends
+    if sends_left is not None and sends_left < len(transition.sends):
+        state = journalled  # it died before it came to the step's second half
+    if transition.sends or sends_left is not None:
+        assert load(dump(state)) == state  # a successor starts from these bytes
+    world = world._replace(state=state)
+    left = 99 if sends_left is None else sends_left
+    for command in commands:
+        match command:
+            case Send() if left > 0:
+                left -= 1
+                world = world._replace(orders=(*world.orders, VenueOrder(command, world.now_mono_ns)))
+            case Query() if sends_left is None:
+                world = _answer_query(world, command)
+            case Cancel() if sends_left is None:
+                world = _take_cancel(world, command)
+            case ReadPositions() if sends_left is None:
+                world = _answer_positions(world)
+    return world
+
+
+def _feed_and_die(world: World, event: Event, sends_left: int | None) -> World:
+    world = feed(world, event, sends_left)
+    if sends_left is None:
+        return world
+    world = _spend(world, "restarts")
+    world = world._replace(state=load(dump(world.state)), mail=(), now_mono_ns=world.now_mono_ns + 300 * MS)
+    world = feed(world, Restarted(_NOW, world.state.epoch + 1))
+    for leg in (0, 1):
+        world = feed(world, StreamBack(_NOW, leg))
+    return world
+
+
+def _take_cancel(world: World, cancel: Cancel) -> World:
+    for index, order in enumerate(world.orders):
+        if order.send.client_order_id == cancel.client_order_id and order.is_resting:
+            return _with_order(world, index, order._replace(is_cancel_asked=True))
+    return world
+
+
+def _answer_query(world: World, query: Query) -> World:
+    told = next(
+        (
+            _told(order)
+            for order in world.orders
+            if order.send.client_order_id == query.client_order_id
+            and (order.is_resting or not order.is_on_wire)
+            and order.is_known
+        ),
+        None,
+    )
+    answer = QueryAnswered(_NOW, query.client_order_id, world.now_mono_ns, told)
+    return world._replace(mail=(*_with_one_older(world.mail, answer), answer))
+
+
+def _answer_positions(world: World) -> World:
+    for leg in (0, 1):
+        read = PositionRead(_NOW, leg, world.positions_e8[leg], world.now_mono_ns)
+        world = world._replace(mail=(*_with_one_older(world.mail, read), read))
+    return world
+
+
+def _with_one_older(mail: tuple[Event, ...], answer: QueryAnswered | PositionRead) -> tuple[Event, ...]:
+    """The mail with at most one older answer to the same question: enough to be misled by."""
+    same = [event for event in mail if isinstance(event, type(answer)) and event[1] == answer[1]]
+    return tuple(event for event in mail if event not in same[:-1])
+
+
+def deliver_all(world: World) -> World:
+    """All mail, oldest first, until none is left."""
+    while world.mail:
+        world = play(world, Move("deliver", 0))
+    return world
+
+
+def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | None = None) -> World:
+    """No more trouble: orders meet ``fate``, messages come in order, time passes, until nothing moves.
+
+    Raises Broken when the pair does not come to rest, or not as the machine believes. known: says
+    of a world that its end is known already, so the rest of the way need not be walked.
+    """
+    plenty = Budget(empties=1, refusals=1, delays=1, exits=0, entries=0)
+    has_rested = is_reconciled = False
+    sent = len(world.orders)
+    for _ in range(500):
+        world = world._replace(budget=plenty)
+        if len(world.orders) > sent:  # what was read before says nothing about what they did
+            sent, is_reconciled = len(world.orders), False
+        if known is not None and not has_rested and known(world):
+            return world
+        waiting = [index for index, order in enumerate(world.orders) if order.is_on_wire]
+        if not all(world.streams):
+            world = play(world, Move("stream_back", world.streams.index(False)))
+        elif waiting:
+            order = world.orders[waiting[0]]
+            is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
+            kind = "expire" if is_late else fate
+            if order.is_resting:  # it waits for its cancel, which may come when it has filled
+                kind = "cancel" if order.is_cancel_asked and fate != "fill" else "fill"
+            world = play(world, Move(kind, waiting[0]))
+        elif world.mail:
+            # An outside change shows only when positions are read once more.
+            is_reconciled |= has_rested and isinstance(world.mail[0], PositionRead)
+            world = play(world, Move("deliver", 0))
+        elif is_at_rest(world.state) and is_reconciled:
+            check_rest(world)
+            return world
+        else:
+            has_rested |= is_at_rest(world.state)
+            world = play(world, Move("tick"))
+    raise Broken(f"no rest: {world.state.phase.name} {world.state.plan.name} {world.positions_e8}")
+
+
+def is_quiet(world: World) -> bool:
+    """At rest, and nothing is on its way."""
+    is_resting = is_at_rest(world.state) and not world.mail and all(world.streams)
+    return is_resting and not any(order.is_on_wire for order in world.orders)
+
+
+def knows_truth(world: World) -> bool:
+    """Whether the machine believes what the venues hold, or has halted over what it read there."""
+    return _believed_e8(world.state) == world.positions_e8
+
+
+def _believed_e8(state: PairState) -> tuple[int, ...]:
+    if state.halt is Halt.UNEXPLAINED:
+        return tuple(leg.position_e8 if leg.is_verified else leg.read_e8 for leg in state.legs)
+    return tuple(leg.held_e8 for leg in state.legs)
+
+
+def is_at_rest(state: PairState) -> bool:
+    """Nothing under way, nothing planned, positions confirmed; or halted."""
+    if any(leg.live for leg in state.legs):
+        return False
+    if state.halt is Halt.UNEXPLAINED:
+        return True
+    if any(leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs):
+        return False  # a surprise that waits for its second read
+    if state.halt is not Halt.NONE:
+        return True
+    return state.plan is Plan.NONE and all(leg.is_verified for leg in state.legs)
+
+
+# ------------------------------------------------------------------------------------- the promises
+
+
+def _check_step(world: World, state: PairState, commands: list[Command]) -> None:
+    _check_amounts(world, state)
+    sends = [command for command in commands if isinstance(command, Send)]
+    if not sends:
+        return
+    # An order the venue may still execute, or one whose end the machine has not been told.
+    for order in world.orders:
+        age_ns = world.now_mono_ns - order.sent_mono_ns
+        if order.is_on_wire and (order.is_resting or age_ns <= world.rules.appear_ns):
+            raise Broken(f"sent {sends} while {order.send.client_order_id} may still execute")
+    if any(order.state not in ENDED for leg in world.state.legs for order in leg.live):
+        after = {order.client_order_id: order for leg in state.legs for order in leg.past}
+        for leg in world.state.legs:
+            for live in leg.live:
+                ended = after.get(live.client_order_id)
+                if ended is None or ended.state not in ENDED:
+                    raise Broken(f"sent {sends} while {live.client_order_id} was in doubt")
+    used = {order.send.client_order_id for order in world.orders}
+    for send in sends:
+        if send.client_order_id in used or not 0 < send.client_order_id < 1 << 53:
+            raise Broken(f"client order id {send.client_order_id} used twice")
+        used.add(send.client_order_id)
+        held_e8 = state.legs[send.leg].position_e8
+        shrinks = held_e8 * send.side < 0
+        if shrinks and not send.reduce_only:
+            raise Broken(f"{send} shrinks {held_e8} but is not reduce-only")
+        if send.reduce_only and send.size_e8 > abs(held_e8):
+            raise Broken(f"{send} closes more than {held_e8}")
+        if send.purpose is Purpose.ENTRY and state.legs[0].position_e8 + state.legs[1].position_e8:
+            raise Broken(f"{send} opens on a naked pair")
+        if not send.reduce_only and state.halt is not Halt.NONE:
+            raise Broken(f"{send} opens while halted")
+    if len({send.leg for send in sends}) != len(sends):
+        raise Broken(f"two orders on one leg in one batch: {sends}")
+
+
+def _check_amounts(world: World, state: PairState) -> None:
+    """No order is believed to have filled more than its venue knows it has."""
+    truth = {order.send.client_order_id: order.filled_e8 for order in world.orders}
+    for leg in state.legs:
+        for order in (*leg.live, *leg.past):
+            filled_e8 = order.filled_e8
+            # An amount read off a position that an outsider moved may be wrong, and says so.
+            if order.counted_e8 or not filled_e8:
+                continue
+            if filled_e8 > truth[order.client_order_id]:
+                raise Broken(f"{order.client_order_id} is believed to have filled {filled_e8}")
+
+
+def check_exposure(world: World, late_e8: int = 0) -> None:
+    """The truth never exceeds what the entries asked for, plus what came too late."""
+    limit_e8 = world.rules.layers_max * SIZE_E8 + late_e8
+    if any(abs(position_e8) > limit_e8 for position_e8 in world.positions_e8):
+        raise Broken(f"positions {world.positions_e8} exceed {limit_e8}")
+
+
+def check_rest(world: World) -> None:
+    state, truth = world.state, world.positions_e8
+    if not knows_truth(world):
+        raise Broken(
+            f"at rest in {state.phase.name} believing {_believed_e8(state)}, the venues hold {truth}"
+        )
+    match state.phase:
+        case PairPhase.FLAT if truth == (0, 0):
+            return
+        case PairPhase.HEDGED if sum(truth) == 0 and truth[0]:
+            return
+        case PairPhase.HALTED:
+            return
+    raise Broken(f"at rest in {state.phase.name} holding {truth}")
+
+
+# ------------------------------------------------------------------------------------------- helpers
+
+_NOW = At(0)
+
+
+def _dated(event: Event, at: At) -> Event:
+    if isinstance(event, QueryAnswered) and event.told is not None:
+        event = event._replace(told=event.told._replace(at=at))
+    return event._replace(at=at)
+
+
+def _spend(world: World, kind: str) -> World:
+    left = getattr(world.budget, kind) - 1
+    assert left >= 0, kind
+    return world._replace(budget=world.budget._replace(**{kind: left}))
+
+
+def _without_mail(world: World, index: int) -> World:
+    return world._replace(mail=world.mail[:index] + world.mail[index + 1 :])
+
+
+def _without_order(world: World, index: int) -> World:
+    # It stays listed, so that its id stays used; it will never execute.
+    return _with_order(world, index, world.orders[index]._replace(is_on_wire=False, is_known=False))
+
+
+def _with_order(world: World, index: int, order: VenueOrder) -> World:
+    return world._replace(orders=(*world.orders[:index], order, *world.orders[index + 1 :]))
+
+
+def _with_position(world: World, leg: int, position_e8: int) -> World:
+    first_e8, second_e8 = world.positions_e8
+    return world._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
+
+
+def _layers(world: World) -> int:
+    trade = world.state.trade
+    return trade.layers if trade is not None and not trade.closed_mono_ns else 0
+
+
+def logs_of(commands: list[Command], event: str) -> list[Log]:
+    """The log lines of one event."""
+    return [command for command in commands if isinstance(command, Log) and command.event == event]

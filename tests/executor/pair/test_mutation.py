@@ -1,0 +1,171 @@
+"""Every guard of the pair machine, switched off, must let the exploration break a promise.
+
+A guard whose absence nothing notices guards nothing, or the exploration is blind there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+from executor.pair import accounting, entry, order, reconcile, repair, transition
+from executor.pair.order import Order
+from executor.pair.state import Halt, PairRules, PairState, next_client_order_id
+from executor.pair.transition import Transition
+from tests.executor.pair.model import MS, Budget, Move, some_rules
+from verification.explore import Result, describe, explore
+
+
+class Mutant(NamedTuple):
+    """One guard switched off, and the trouble it is there for."""
+
+    guard: str
+    patches: tuple[tuple[Any, str, Any], ...]
+    budget: Budget
+    fates: tuple[str, ...] = ("fill",)
+    prefix: tuple[Move, ...] = ()
+    rules: PairRules = some_rules()
+
+
+def _same_epoch_id(rules: PairRules, state: PairState, leg: int) -> int:
+    return next_client_order_id(rules, replace(state, epoch=1), leg)
+
+
+def _added_up(order: Order) -> int:
+    return order.told_e8 + order.fills_e8
+
+
+def _keeps_reads(_: Transition, __: int) -> None:
+    """A read asked before a change is believed after it."""
+
+
+def _nothing_explained(_: Transition, __: int) -> None:
+    """A position nobody expected is overlooked."""
+
+
+def _always(*_: object) -> bool:
+    return True
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+MUTANTS = (
+    Mutant(
+        "nothing is sent while an order is under way or in doubt",
+        ((repair, "must_keep_still", lambda state: state.halt is Halt.UNEXPLAINED),),
+        Budget(exits=0),
+    ),
+    Mutant(
+        "nothing is opened while something is under way, in doubt or to be mended",
+        ((entry, "entry_finds_pair_at_rest", _always),),
+        Budget(rash=True, entries=2, empties=1, delays=0, exits=0),
+        rules=some_rules(layers_max=2),
+    ),
+    Mutant(
+        "doubt ends only after spaced denials past the order's validity",
+        ((reconcile, "position_may_settle", lambda rules, order, reads, read: order.unknown_answers > 0),),
+        Budget(delays=6, exits=0),
+        prefix=(Move("enter"), Move("fill", 0), Move("deliver", 0), Move("tick")),
+    ),
+    Mutant(
+        "an execution told twice counts once",
+        ((order, "is_known_fill", _never),),
+        Budget(chatty=True, partials=1, doubled_messages=1, delays=0, exits=0),
+    ),
+    Mutant(
+        "totals and single executions are not added up",
+        ((order.Order, "filled_e8", property(_added_up)),),
+        Budget(chatty=True, delays=0, exits=0),
+    ),
+    Mutant(
+        "an amount not told is not nothing",
+        ((order, "amount_told", lambda order, told: told.filled_e8 or 0),),
+        Budget(uncounted=1, partials=1, delays=0, exits=0),
+    ),
+    Mutant(
+        "retries are bounded",
+        ((repair, "retries_are_used_up", _never),),
+        Budget(empties=1, delays=0, exits=0),
+        ("refuse",),
+        rules=some_rules(max_unmended_ns=10**15),
+    ),
+    Mutant(
+        "a position read before a change says nothing after it",
+        ((transition.Transition, "distrust_reads", _keeps_reads),),
+        Budget(uncounted=1, partials=1, delays=2, exits=0),
+        prefix=(Move("enter"), Move("tick"), Move("fill", 0), Move("fill_partly", 1, "uncounted")),
+        rules=some_rules(reconcile_interval_ns=300 * MS),
+    ),
+    Mutant(
+        "what shrinks is reduce-only",
+        ((transition, "is_reducing", _never),),
+        Budget(delays=0),
+    ),
+    Mutant(
+        "completing ends: in number, in time, and with HALTED",
+        ((repair, "may_complete", _always),),
+        Budget(refusals=1, delays=0, exits=0),
+        ("refuse",),
+        rules=some_rules(max_unmended_ns=10**15),
+    ),
+    Mutant(
+        "ids of two lives differ",
+        ((transition, "next_client_order_id", _same_epoch_id),),
+        Budget(restarts=1, empties=2, delays=1, exits=0, entries=2),
+    ),
+    Mutant(
+        "legs that differ are mended",
+        ((repair, "is_naked", _never), (accounting, "is_naked", _never)),
+        Budget(empties=1, delays=0, exits=0),
+    ),
+    Mutant(
+        "a position closed from outside is taken in",
+        ((reconcile, "explain_difference", _nothing_explained),),
+        Budget(outsiders=1, delays=0, exits=0),
+    ),
+)
+
+
+_killed: list[str] = []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
+def test_without_the_guard_a_promise_breaks(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest trace is part of the output (``pytest -s``)."""
+    for owner, name, replacement in mutant.patches:
+        monkeypatch.setattr(owner, name, replacement)
+
+    result = _explore(mutant, states_max=2_500)
+
+    print("\n" + describe(mutant.guard, result))
+    assert result.counter_example is not None, f"switched off and not noticed: {mutant.guard}"
+    _killed.append(mutant.guard)
+
+
+def test_the_guards_that_were_switched_off_are_listed() -> None:
+    """``pytest -s`` ends with what was proven; alone, this test has nothing to list."""
+    print(f"\nmutants killed: {len(_killed)} of {len(MUTANTS)}", *_killed, sep="\n  ")
+    assert len(set(_killed)) == len(_killed) <= len(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
+def test_with_the_guard_the_same_trouble_breaks_nothing(mutant: Mutant) -> None:
+    """The same exploration of the machine as it is; otherwise the test above proves nothing."""
+    result = _explore(mutant, states_max=150)
+
+    assert result.counter_example is None, describe(mutant.guard, result)
+
+
+def _explore(mutant: Mutant, states_max: int) -> Result:
+    return explore(
+        mutant.budget,
+        depth=40,
+        states_max=states_max,
+        rules=mutant.rules,
+        fates=mutant.fates,
+        prefix=mutant.prefix,
+    )

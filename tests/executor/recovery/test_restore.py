@@ -1,0 +1,191 @@
+"""After a reboot nothing is left in memory: what the journal says is adopted once the venues confirm it."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from msgspec.structs import replace
+
+from executor.pair.state import dump, load
+from executor.recovery.state_store import Journal
+from persistence.restore import fold
+from runtime.carried_positions import HeldPair, write_held
+from shm.records import PairPhase
+from simulator.faults import Fault
+from simulator.orders import NewOrder
+from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
+from venues.contract import E8
+
+
+async def reboot(world: World, *more: HeldPair) -> None:
+    """Kill the executor and take its memory away; persistence hands over what the lines tell."""
+    await world.kill()
+    world.forget_journal()
+    write_held(world.directory, [*fold(world.lines).held(), *more])
+
+
+def close_by_hand(world: World, venue: str) -> None:
+    """The operator, at the venue's own page."""
+    exchange = world.exchange(venue)
+    new = NewOrder(SYMBOLS[venue], -1, SIZE_E8, 49_000 * E8, time_in_force="IOC", client_id="1")
+    exchange.execute(exchange.submit(exchange.account_ids[0], new).order_id)
+
+
+def client_ids(world: World) -> list[str]:
+    return [order.client_id for venue in LEGS for order in world.orders(venue)]
+
+
+@pytest.mark.parametrize("moment", ["leg_sent", "leg_filled", "trade_opened"])
+async def test_what_was_under_way_at_a_reboot_is_asked_for_adopted_and_closed(moment: str) -> None:
+    """Nothing is sent twice, nothing is forgotten, and the trade keeps its name and its prices."""
+    async with a_world() as world:
+        await world.start()
+        world.enter()
+        told = await world.until_told(moment)
+        await reboot(world)
+        sent_before = len(client_ids(world))
+        await world.start(wait_ready=False)
+        assert world.process is not None
+        await world.until_told("process_started", pid=world.process.pid)
+        await world.until(
+            lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
+            "settled after the reboot",
+        )
+
+        assert not world.told("halted")
+        assert len(set(client_ids(world))) == len(client_ids(world))
+        if world.positions_e8 == (SIZE_E8, -SIZE_E8):
+            assert len(client_ids(world)) == sent_before
+            restored = await world.until_told("positions_restored", count=2)
+            assert restored["positions_e8"] == {"vest:BTC-PERP": SIZE_E8, "paradex:BTC-USD-PERP": -SIZE_E8}
+            world.exit()
+            closed = await world.until_told("trade_closed")
+            assert closed["trade_id"] == told["trade_id"]
+            entry_prices = [order.average_price_e8 for venue in LEGS for order in world.orders(venue)[:1]]
+            assert sorted(closed["entry_prices_e8"]) == sorted(entry_prices)
+            assert not closed["is_estimated"]
+        assert world.positions_e8 == (0, 0)
+
+
+async def test_a_leg_closed_while_nobody_watched_is_followed_by_the_other() -> None:
+    """The venue has the last word on what is held: the journal's second leg alone would be naked."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await reboot(world)
+        close_by_hand(world, "vest")
+        await world.start(wait_ready=False)
+        await world.until_told("reconcile_diff", explained_by="closed outside")
+        await world.until(lambda: world.positions_e8 == (0, 0), "the other leg is closed")
+
+
+async def test_a_position_without_a_reason_is_reported_and_never_touched() -> None:
+    """Without the journal nobody knows whose it is. Nothing is opened, on no pair."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        world.forget_journal()
+        await world.start(wait_ready=False)
+        await world.until_told("halted", reason="unexplained")
+        await world.until(
+            lambda: world.view is not None and world.view.entries_allowed == 0, "entries stopped"
+        )
+        await world.settle_templates()
+
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(client_ids(world)) == 2
+
+
+async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None:
+    """The operator took a pair out of the configuration while it held something."""
+    async with a_world() as world:
+        await world.start()
+        gone = HeldPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8))
+        await reboot(world, gone)
+        await world.start(wait_ready=False)
+        line = await world.until_told("reconcile_diff", kind="pair", pair="sol")
+        await world.until(lambda: world.counter("ready") == 1, "ready")
+        world.enter()
+        refused = await world.until_told("signal_refused")
+
+        assert "reconcile --adopt" in line["detail"]
+        assert refused["value"] == "unexplained position"
+        assert world.positions_e8 == (0, 0)
+
+
+async def test_a_life_killed_while_it_ended_flat_does_not_keep_the_next_one_from_opening() -> None:
+    """Its pair machine is taken over, and with it went the wish to close everything: nothing was ever opened
+    again, and no line said why."""
+    async with a_world(runtime__on_shutdown="flatten") as world:
+        await world.start()
+        await world.open()
+        assert world.process is not None
+        world.process.send_signal(signal.SIGTERM)
+        await world.until_told("intent_written", purpose="exit")
+        await world.kill()
+        await world.start()
+        await world.until_phase(PairPhase.FLAT)
+        await world.open()
+
+        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+
+
+async def test_a_close_the_operator_asked_for_ends_with_the_pair_open_for_entries_again() -> None:
+    """The executor was killed while it closed, and what it had been asked went with the memory: the next one
+    closed, too, and then refused every entry."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        entry = journal.read(0)
+        assert entry is not None
+        journal.write(0, entry._replace(state=dump(replace(load(entry.state), flatten="reconcile"))))
+        journal.close()
+        await world.start(wait_ready=False)
+        await world.until(lambda: world.positions_e8 == (0, 0), "closed")
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "open again")
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+async def test_funding_that_a_life_had_noticed_and_not_told_is_told_by_the_next(reboots: bool) -> None:
+    """Vest says what an exit has settled in the order's row alone, which may be asked for in vain until
+    the executor has ended: the payment was missing from the books for ever."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        world.exchange("vest").accrue_funding(SYMBOLS["vest"], 3 * 10**12)
+        await world.until(lambda: bool(world.told("funding_read")), "the entry's funding is read")
+        faults = world.simulator.fronts["vest"].faults
+        faults.add(Fault("rest.orders.query", times=None, status=503))
+        world.exit()
+        await world.until(lambda: len(world.told("fill", venue="vest")) == 2, "the exit's fill is told")
+        await world.until_phase(PairPhase.FLAT)
+        assert world.told("funding_paid", venue="vest") == []
+        await (reboot(world) if reboots else world.kill())
+        faults.clear()
+        await world.start()
+        paid = await world.until_told("funding_paid", venue="vest")
+
+        assert paid["amount_e8"] == pytest.approx(-3 * SIZE_E8, rel=0.01)  # and a little while it is held
+        assert paid["payment_id"] == world.told("fill", venue="vest")[1]["venue_order_id"]
+
+
+async def test_a_new_life_tells_again_what_it_holds() -> None:
+    """The last one may have been killed between a change and its line, and the journal never heard of it."""
+    async with a_world() as world:
+        await world.start()
+        await world.open()
+        await world.kill()
+        await world.start()
+        assert world.process is not None
+        told = await world.until_told("holding", pid=world.process.pid)
+
+        assert [leg["size_e8"] for leg in told["legs"]] == [SIZE_E8, -SIZE_E8]
+        assert told["live"] == []
+        # And of its orders: an end that was never told left them open in the database, without fills.
+        retold = world.told("leg_retold", pid=world.process.pid)
+        ends = [(line["venue"], line["order_state"], line["filled_e8"]) for line in retold]
+        assert ends == [("vest", "filled", SIZE_E8), ("paradex", "filled", SIZE_E8)]

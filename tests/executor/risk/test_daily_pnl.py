@@ -1,0 +1,59 @@
+"""Today's result and the best it has been: what the loss limits go by."""
+
+from __future__ import annotations
+
+from executor.risk.daily_pnl import PairResult, Results
+
+
+def test_the_best_of_the_day_is_kept_over_all_pairs_and_over_a_restart() -> None:
+    """A drawdown is measured from the top, whoever made it and whichever life saw it."""
+    first, second = PairResult(), PairResult()
+    results = Results([first, second], day=lambda: 20_000)
+    results.add(first, 70)
+    results.add(second, 50)
+    results.add(first, -90)
+    assert (results.today_e8, results.best_e8) == (30, 120)
+
+    again = Results(
+        [PairResult(first.day, first.result_e8, first.best_e8), PairResult(*_fields(second))],
+        day=lambda: 20_000,
+    )
+
+    assert (again.today_e8, again.best_e8) == (30, 120)
+
+
+def test_time_with_one_leg_adds_up_over_pairs_and_ends_with_the_day() -> None:
+    today = 20_000
+    first, second = PairResult(), PairResult()
+    results = Results([first, second], day=lambda: today)
+    results.add_naked(first, 3)
+    results.add_naked(second, 4)
+    assert results.naked_ns == 7
+
+    again = Results([first, second], day=lambda: today)
+    assert again.naked_ns == 7
+    today += 1
+    results.refresh()
+    results.add_naked(second, 1)
+    assert (results.naked_ns, second.naked_ns) == (1, 1)
+
+
+def test_a_day_begins_at_nothing() -> None:
+    """Yesterday's loss does not stop today, and yesterday's best is no top to fall from."""
+    today = 20_000
+    pair = PairResult()
+    results = Results([pair], day=lambda: today)
+    results.add(pair, 70)
+    results.add(pair, -200)
+    assert (results.today_e8, results.best_e8) == (-130, 70)
+
+    today += 1
+    results.refresh()
+
+    assert (results.today_e8, results.best_e8) == (0, 0)
+    results.add(pair, -5)
+    assert (results.today_e8, results.best_e8, pair.result_e8, pair.best_e8) == (-5, 0, -5, 0)
+
+
+def _fields(pair: PairResult) -> tuple[int, int, int]:
+    return pair.day, pair.result_e8, pair.best_e8

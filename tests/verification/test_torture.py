@@ -1,0 +1,23 @@
+"""A sample of the long run (``make torture``): a few seconds of what it does for minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verification.torture import broken_promises, torture_queue, torture_ring, torture_slot
+
+
+def test_slot_and_ring_keep_their_promises_under_load(directory: Path) -> None:
+    figures = {"slot": torture_slot(directory, 30_000), "ring": torture_ring(directory, 100_000)}
+
+    assert broken_promises(figures) == []
+    assert figures["slot"]["accepted"] > 0
+    assert figures["ring"]["missed"] > 0
+
+
+def test_a_queue_whose_ends_are_killed_again_and_again_loses_nothing(directory: Path) -> None:
+    figures = torture_queue(directory, 30_000, kills=6)
+
+    assert broken_promises({"queue": figures}) == []
+    assert figures["received"] >= 30_000 - 3
+    assert figures["refused"] > 0, "the ring was full at times; otherwise refusals were not tested"

@@ -1,0 +1,229 @@
+"""The venues: how far away they are, what time they have, what they say of themselves and of our account."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from math import lcm
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import aiohttp
+
+from executor.accounts import venue_hosts, warm_request
+from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
+from settings import E8, Settings, SettingsError
+from supervision.preflight import pair_problems
+from tools.access import VenueAccess
+from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
+from venues.contract import Call, Instrument, TransportError, VenueError
+from venues.registry import venue_module
+from venues.rest_client import InsecureUrl, perform
+
+TIMEOUT_S: Final = 10.0
+_OFFSET_WARNING_MS: Final = 250.0
+_OFFSET_PROBLEM_MS: Final = ORDER_LIFE_MS / 2  # an order's validity is told in the venue's time
+_SLOW_MS: Final = 250.0
+_APART_S: Final = 0.13
+_DATE_MS: Final = 1_000.0  # a Date header tells whole seconds
+_FEE_BPS: Final = 0.001
+T = TypeVar("T")
+
+
+class Offset(NamedTuple):
+    """A venue's clock minus ours: at least and at most, in milliseconds."""
+
+    least_ms: float
+    most_ms: float
+
+    @property
+    def middle_ms(self) -> float:
+        return (self.least_ms + self.most_ms) / 2
+
+    @property
+    def doubt_ms(self) -> float:
+        return (self.most_ms - self.least_ms) / 2
+
+
+class _Sample(NamedTuple):
+    round_trip_ms: float
+    sent_unix_ms: float  # ours, when the request left
+    told_unix_ms: float  # the venue's; 0 when it told none
+
+
+class VenueLook:
+    """Everything asked of one venue. ``instruments`` are of its configured legs, once they are known."""
+
+    def __init__(self, settings: Settings, venue: str, session: aiohttp.ClientSession) -> None:
+        self.venue = venue
+        self.instruments: dict[int, Instrument] = {}
+        self._settings = settings
+        self._session = session
+        self._rest_url = venue_hosts(settings, venue).rest_url
+
+    async def look(self, calls: int, env_file: Path, *, may_log_in: bool) -> list[Finding]:
+        """Findings in the order of what they build on; a venue that does not answer has only one."""
+        try:
+            samples = await self._samples(calls)
+        except (TransportError, InsecureUrl) as error:
+            remedy = "look at the network and at the venue's status page"
+            return [problem(self.venue, f"gives no answer: {error}", remedy)]
+        findings = [self._reach(samples), await self._clock(samples)]
+        findings += await self._state()
+        findings += await self._grids()
+        if self._settings.mode != "paper" and self.instruments:
+            findings += await self._account(env_file) if may_log_in else []
+        return findings
+
+    async def _samples(self, calls: int) -> list[_Sample]:
+        """The first one connects. They are spread over a second, so that whole seconds tell more."""
+        samples = []
+        for _ in range(calls + 1):
+            samples.append(await self._sample(_ask_date(self.venue)))
+            await asyncio.sleep(_APART_S)
+        return samples
+
+    async def _sample(self, call: Call[float]) -> _Sample:
+        sent_unix_ms, began_s = time.time() * 1e3, time.perf_counter()
+        told_unix_ms = await self._perform(call)
+        return _Sample((time.perf_counter() - began_s) * 1e3, sent_unix_ms, told_unix_ms)
+
+    def _reach(self, samples: Sequence[_Sample]) -> Finding:
+        first, *others = [sample.round_trip_ms for sample in samples]
+        p50_ms, max_ms = statistics.median(others), max(others)
+        found = f"{len(others)} calls: p50 {p50_ms:.1f} ms, max {max_ms:.1f} ms; connecting {first:.0f} ms"
+        check = f"{self.venue} reach"
+        if p50_ms > _SLOW_MS:
+            return warning(check, found, "run nearer to the venue: the other one's price will be gone")
+        return ok(check, found)
+
+    async def _clock(self, samples: Sequence[_Sample]) -> Finding:
+        check = f"{self.venue} clock"
+        fetch = getattr(venue_module(self.venue), "fetch_server_time_ms", None)
+        try:
+            if fetch is not None:
+                offset = offset_of([await self._sample(fetch())], 1.0)
+            else:
+                offset = offset_of([sample for sample in samples if sample.told_unix_ms], _DATE_MS)
+        except (TransportError, VenueError) as error:
+            return warning(check, f"its time is not told: {error}", "compare by hand: chronyc tracking")
+        if offset is None:
+            return warning(check, "its answers carry no usable time", "compare by hand: chronyc tracking")
+        found = f"{offset.middle_ms:+.0f} ms against ours, give or take {offset.doubt_ms:.0f}"
+        if max(-offset.most_ms, offset.least_ms) > _OFFSET_PROBLEM_MS:
+            return problem(
+                check, found, "set this machine's clock (chrony): orders would be refused as expired"
+            )
+        if max(-offset.most_ms, offset.least_ms) > _OFFSET_WARNING_MS:
+            return warning(check, found, "look at this machine's clock: chronyc tracking")
+        return ok(check, found)
+
+    async def _state(self) -> list[Finding]:
+        """Only where the venue tells a state of the whole; of single markets ``_grids`` knows."""
+        fetch = getattr(venue_module(self.venue), "fetch_system_state", None)
+        if fetch is None:
+            return []
+        check = f"{self.venue} state"
+        try:
+            state = await self._perform(fetch())
+        except (TransportError, VenueError) as error:
+            return [warning(check, f"is not told: {error}", "look at the venue's status page")]
+        if state != "ok":
+            return [warning(check, state, "wait: nothing is opened until it is ok")]
+        return [ok(check, state)]
+
+    async def _grids(self) -> list[Finding]:
+        check, settings = f"{self.venue} markets", self._settings
+        try:
+            found = await self._perform(
+                venue_module(self.venue).fetch_instruments(settings.instrument_ids(self.venue))
+            )
+        except (TransportError, VenueError) as error:
+            return [problem(check, str(error), "correct the pairs' legs, or wait for the venue")]
+        self.instruments = {item.instrument_id: item for item in found}
+        findings = []
+        for item in found:
+            published_bps, configured_bps = item.taker_fee_bps, taker_fee_bps(settings, item)
+            if abs(published_bps - configured_bps) > _FEE_BPS:
+                text = (
+                    f"{item.symbol}: taker fee {published_bps:g} bps published, {configured_bps:g} configured"
+                )
+                remedy = f"venues.{self.venue}.taker_fee_bps: auto, unless your account pays that"
+                findings.append(warning(check, text, remedy))
+            else:
+                text = f"{item.symbol}: lot {item.lot_e8 / E8:g}, tick {item.tick_e8 / E8:g}"
+                findings.append(ok(check, f"{text}, taker fee {published_bps:g} bps"))
+        return findings
+
+    async def _account(self, env_file: Path) -> list[Finding]:
+        """Log in and read. Nothing is sent, changed or cancelled."""
+        check = f"{self.venue} account"
+        try:
+            access = VenueAccess(self._settings, env_file, self.venue, self._session)
+            await access.login()
+            account = await access.account()
+            positions, orders = await access.positions_e8(), await access.open_orders()
+        except SettingsError as error:
+            return from_settings_error(check, error)
+        except (TransportError, VenueError) as error:
+            return [problem(check, f"does not take our keys: {error}", "look at keys, account and venue")]
+        value = account.value_e8 / E8
+        held = ", ".join(
+            f"{self.instruments[number].symbol} {size_e8 / E8:+g}" for number, size_e8 in positions.items()
+        )
+        found = f"takes our keys; value {value:.2f}; {held or 'flat'}; {len(orders)} open orders"
+        if account.value_e8 <= 0:
+            return [problem(check, found, "deposit: there is nothing to trade with")]
+        return [ok(check, found)]
+
+    async def _perform(self, call: Call[T]) -> T:
+        return await perform(self._session, self._rest_url, call, timeout_s=TIMEOUT_S)
+
+
+async def look_at_venues(
+    settings: Settings, env_file: Path, calls: int, *, may_log_in: bool
+) -> tuple[list[Finding], dict[int, Instrument]]:
+    """Every venue side by side, then what pairs make of both; instruments by instrument_id.
+
+    ``may_log_in``: False beside a running instance. No venue says in writing that a second login leaves
+    the first one's session alone.
+    """
+    async with aiohttp.ClientSession() as session:
+        looks = [VenueLook(settings, venue, session) for venue in settings.venue_names]
+        told = await asyncio.gather(*(look.look(calls, env_file, may_log_in=may_log_in) for look in looks))
+    findings = [finding for venue in told for finding in venue]
+    instruments = {number: item for look in looks for number, item in look.instruments.items()}
+    for number, pair in enumerate(settings.pairs):
+        legs = instruments.get(2 * number), instruments.get(2 * number + 1)
+        if legs[0] is not None and legs[1] is not None:
+            found = pair_problems(number, pair, legs[0], legs[1])
+            findings += [problem("pairs", str(item), "correct it in config.yaml") for item in found]
+            if not found:
+                lot = lcm(legs[0].lot_e8, legs[1].lot_e8) / E8
+                findings.append(ok("pairs", f"{pair.id}: size fits the common lot {lot:g}"))
+    return findings, instruments
+
+
+def offset_of(samples: Sequence[_Sample], grain_ms: float) -> Offset | None:
+    """What all samples together allow. ``grain_ms``: a time told is of the beginning of so long a span.
+
+    The venue read its clock while a request was under way, we do not know when: half the round trip is the
+    likeliest, all of it the doubt. None where nothing was told, or where the samples contradict each other.
+    """
+    if not samples:
+        return None
+    least_ms = max(item.told_unix_ms - item.sent_unix_ms - item.round_trip_ms for item in samples)
+    most_ms = min(item.told_unix_ms + grain_ms - item.sent_unix_ms for item in samples)
+    return Offset(least_ms, most_ms) if least_ms <= most_ms else None
+
+
+def _ask_date(venue: str) -> Call[float]:
+    """The answer's ``Date`` in Unix milliseconds; 0 where it has none. Any status will do."""
+    response = yield warm_request(venue)
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp() * 1e3
+    except ValueError:
+        return 0.0

@@ -1,0 +1,351 @@
+"""A recorded market traded again on paper: the instance's own detector and executor, settings as wished.
+
+The detector, the gates before the wire, the pair machine, the virtual venues and what is due now and
+then are the classes that run live; here they run by the recording's clock (``virtual_time``). What is a
+model is what a model is in mode paper: orders travel for a drawn but seeded time and take what the
+recorded depth then shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from detector.agent import Detector
+from detector.rules import rules_for
+from executor.funding import Funding
+from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.process import Executor
+from observability.logs import make_log
+from runtime.bootstrap import Launch
+from settings import Settings, parse_settings
+from shm.counter_names import Gate
+from shm.records import FundingView, SlippageView
+from tools.record.reader import Kind, Recording
+from tools.replay.memory import Stage, private_settings_changes, stage
+from tools.replay.overrides import changed
+from tools.replay.virtual_time import Clock, VirtualLoop, second_after, virtual_time
+from tools.replay.watching import Chain, Miss, Watch
+from venues.contract import Side, VenueHosts
+
+_EPOCH: Final = 1
+_AFTERWARDS_S: Final = 0.5  # for orders that were under way when the recording ended
+_TOLD_EVERY: Final = 1_000  # quotes
+_VOLATILE: Final = frozenset({"pid", "run_id", "ts"})  # of this process and its day; mono_ns is of then
+
+Progress = Callable[[int], None]
+
+
+class Trade(NamedTuple):
+    """One round trip. Amounts in quote currency, scaled by 10**8."""
+
+    pair: str
+    opened_mono_ns: int
+    closed_mono_ns: int
+    direction: int
+    size_e8: int
+    entry_spread_bps: float
+    exit_spread_bps: float
+    gross_e8: int
+    fees_e8: int
+    net_e8: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Course:
+    """What became of one replay."""
+
+    trades: list[Trade] = field(default_factory=list)
+    entries: int = 0  # signals
+    exits: int = 0
+    evaluations: Mapping[str, int] = field(default_factory=dict)  # by pair
+    signals: Mapping[str, int] = field(default_factory=dict)
+    gates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # refusals by pair and gate
+    refused: Counter[str] = field(default_factory=Counter)  # by the gates before the wire
+    quotes: int = 0
+    equity_change_e8: int = 0  # of both accounts, what is still open at its middle price
+    open_pairs: int = 0
+    head: str = ""  # of the hash chain over every decision
+    links: int = 0
+    nearest: list[Miss] = field(default_factory=list)
+    seconds: float = 0.0  # recorded
+    took_s: float = 0.0
+
+    @property
+    def net_e8(self) -> int:
+        return sum(trade.net_e8 for trade in self.trades)
+
+    @property
+    def fees_e8(self) -> int:
+        return sum(trade.fees_e8 for trade in self.trades)
+
+    @property
+    def speed(self) -> float:
+        """Recorded seconds per second."""
+        return self.seconds / self.took_s if self.took_s else 0.0
+
+
+def simulate(recording: Recording, raw: dict[str, Any], progress: Progress = lambda quotes: None) -> Course:
+    """Replay under the settings ``raw``. Raises SettingsError or SizeError for what cannot be."""
+    settings = parse_settings(raw, "replay")
+    clock = Clock(_beginning(recording), recording.unix_minus_mono_ns)
+    began_s = time.perf_counter()
+    with stage(recording, settings) as played:
+        settings = parse_settings(changed(raw, private_settings_changes(played.var_dir)), "replay")
+        _write_learned(recording, settings)
+        loop = VirtualLoop(clock)
+        try:
+            with virtual_time(clock):
+                course = loop.run_until_complete(
+                    _Replay(recording, settings, played, loop, clock, progress).run()
+                )
+        finally:
+            loop.close()
+            gc.enable()  # the executor had switched it off
+            gc.unfreeze()
+    course.took_s = time.perf_counter() - began_s
+    return course
+
+
+class _Replay:
+    def __init__(
+        self,
+        recording: Recording,
+        settings: Settings,
+        played: Stage,
+        loop: VirtualLoop,
+        clock: Clock,
+        progress: Progress,
+    ) -> None:
+        self._loop = loop
+        self._recording = recording
+        self._settings = settings
+        self._rules = [
+            rules_for(settings, pair_id, recording.instruments) for pair_id in range(len(settings.pairs))
+        ]
+        self._stage = played
+        self._clock = clock
+        self._progress = progress
+        self._course = Course()
+        self._chain = Chain()
+        self._watch = Watch(self._chain)
+        self._opened: dict[int, int] = {}
+        self._counters = played.memory.counters("detector", writer=True)
+        self._executor = _PlayedExecutor(self._launch(), clock)
+
+    async def run(self) -> Course:
+        living = asyncio.create_task(self._executor.run())
+        try:
+            await self._play(living)
+            await asyncio.sleep(_AFTERWARDS_S)
+            self._course.open_pairs = self._executor.open_pairs
+            self._course.equity_change_e8 = await self._executor.equity_e8() - sum(
+                self._settings.paper.venues[venue].balance_quote_e8 for venue in self._settings.venue_names
+            )
+        finally:
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            await asyncio.sleep(0)  # what it had under way ends, too
+        self._finish()
+        return self._course
+
+    async def _play(self, living: asyncio.Task[None]) -> None:
+        clock, loop, course = self._clock, self._loop, self._course
+        begin_ns = clock.mono_ns()
+        next_second_ns = second_after(begin_ns)
+        detector: Detector | None = None
+        for row in self._recording.rows(with_views=False):
+            if row.at_mono_ns > next_second_ns and detector is not None:
+                await loop.pass_time(next_second_ns)
+                detector.do_work(next_second_ns)  # it looks at its clock then, quotes or not
+            next_second_ns = second_after(row.at_mono_ns)
+            await loop.pass_time(row.at_mono_ns)
+            if living.done():
+                living.result()  # what ended it is the news
+            if row.kind is Kind.QUOTE:
+                if detector is None:
+                    detector = self._detector()  # after what stood at the beginning
+                self._stage.put(row)
+                detector.do_work(clock.mono_ns())
+                self._executor.take_signals()
+                course.quotes += 1
+                if course.quotes % _TOLD_EVERY == 0:
+                    self._progress(course.quotes)
+            elif row.kind is Kind.FUNDING:
+                self._executor.tell_funding(*row.values)
+            else:
+                self._stage.put(row)
+        course.seconds = (clock.mono_ns() - begin_ns) / 1e9
+        if detector is not None:
+            detector.on_close()
+
+    def _finish(self) -> None:
+        course, counted = self._course, self._counters.snapshot()
+        pairs = [pair.id for pair in self._settings.pairs]
+        course.evaluations = {pair: counted[f"evaluations.{pair}"] for pair in pairs}
+        course.signals = {pair: counted[f"signals.{pair}"] for pair in pairs}
+        course.gates = {
+            pair: {gate.value: count for gate in Gate if (count := counted[f"gate.{pair}.{gate}"])}
+            for pair in pairs
+        }
+        course.head, course.links = self._chain.head, self._chain.links
+        course.nearest = sorted(self._watch.nearest.values())
+        self._progress(course.quotes)
+
+    def _detector(self) -> Detector:
+        log = make_log(
+            "detector", run_id=self._recording.run_id, to_queue=self._heard, to_stdout=False, is_limited=False
+        )
+        return Detector(
+            self._stage.memory,
+            self._counters,
+            self._settings,
+            self._rules,
+            log,
+            epoch=_EPOCH,
+            clock_mono_ns=self._clock.mono_ns,
+            clock_unix_s=self._clock.unix_s,
+            make_strategy=self._watch.strategy,
+        )
+
+    def _launch(self) -> Launch:
+        run_id, memory = self._recording.run_id, self._stage.memory
+        return Launch(
+            process="executor",
+            venue="",
+            settings=self._settings,
+            run_id=run_id,
+            epoch=_EPOCH,
+            instruments=self._recording.instruments,
+            env_file=Path(os.devnull),
+            memory=memory,
+            counters=memory.counters("executor", writer=True),
+            events=None,
+            log=make_log("executor", run_id=run_id, to_queue=self._heard, to_stdout=False, is_limited=False),
+        )
+
+    def _heard(self, line: bytes) -> bool:
+        """Every log line: what is said about a pair is a decision, or follows from one."""
+        fields = orjson.loads(line)
+        if "pair" not in fields:
+            return True
+        told = {name: value for name, value in fields.items() if name not in _VOLATILE}
+        self._chain.add(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+        course = self._course
+        match fields["event"]:
+            case "signal":
+                course.entries += fields["kind"] == "enter"
+                course.exits += fields["kind"] == "exit"
+            case "signal_refused":
+                course.refused[fields["gate"]] += 1
+            case "trade_opened":
+                self._opened.setdefault(fields["trade_id"], fields["mono_ns"])
+            case "trade_closed":
+                opened_mono_ns = self._opened.pop(fields["trade_id"], fields["mono_ns"])
+                course.trades.append(_trade(fields, opened_mono_ns))
+        return True
+
+
+class _PlayedExecutor(Executor):
+    """The executor, but that its signals are given to it, and that nothing is signed ahead."""
+
+    def __init__(self, process: Launch, clock: Clock) -> None:
+        super().__init__(process)
+        desk = self._desk
+        desk.learned.close()
+        desk.learned = SlippageModel(
+            process.memory.slippage(writer=True),
+            process.instruments,
+            learned_file(process.settings),
+            clock_unix_s=clock.unix_s,
+        )
+        self._funding.close()
+        self._rates = _PlayedFunding(process.settings, process.memory.funding(writer=True), desk.reports)
+        self._funding = self._rates
+
+    def tell_funding(self, instrument_id: int, hourly_bps: float, asked_mono_ns: int) -> None:
+        self._rates.tell(instrument_id, FundingView(hourly_bps, asked_mono_ns))
+
+    def take_signals(self) -> None:
+        self._signals.take_all()
+
+    @property
+    def open_pairs(self) -> int:
+        return sum(pair.state.trade is not None for pair in self._desk.pairs)
+
+    async def equity_e8(self) -> int:
+        """What both virtual accounts are worth."""
+        accounts = [await gateway.query_margin() for gateway in self._desk.gateways.values()]
+        return sum(account.value_e8 for account, _ in accounts)
+
+    def _listen(self, waiting: str) -> None:
+        """Nobody rings: ``take_signals`` is called when there may be one."""
+
+    def _keep_armed(self) -> None:
+        """Bytes that go nowhere need not be ready beforehand; what would be sent is the same."""
+
+
+class _PlayedFunding(Funding):
+    """Rates that were asked for then."""
+
+    def tell(self, instrument_id: int, view: FundingView) -> None:
+        self._slots.write(instrument_id, view)
+
+    async def run(self, hosts: dict[str, VenueHosts]) -> None:
+        """Nobody is asked."""
+        await asyncio.get_running_loop().create_future()
+
+
+def _trade(fields: Mapping[str, Any], opened_mono_ns: int) -> Trade:
+    return Trade(
+        fields["pair"],
+        opened_mono_ns,
+        fields["mono_ns"],
+        fields["direction"],
+        fields["size_e8"],
+        fields["entry_spread_bps"],
+        fields["exit_spread_bps"],
+        fields["gross_e8"],
+        fields["fees_e8"],
+        fields["net_e8"],
+        fields["reason"],
+    )
+
+
+def recorded_trades(recording: Recording) -> list[Trade]:
+    """The round trips that were really made while it was recorded."""
+    opened: dict[int, int] = {}
+    trades = []
+    for at_mono_ns, line in recording.events():
+        fields = orjson.loads(line)
+        if fields["event"] == "trade_opened":
+            opened.setdefault(fields["trade_id"], at_mono_ns)
+        elif fields["event"] == "trade_closed":
+            trades.append(_trade(fields, opened.get(fields["trade_id"], at_mono_ns)))
+    return trades
+
+
+def _beginning(recording: Recording) -> int:
+    """The first instant at which anything was seen."""
+    return next(row.at_mono_ns for row in recording.rows(with_views=False) if row.kind is Kind.QUOTE) - 1
+
+
+def _write_learned(recording: Recording, settings: Settings) -> None:
+    """Let the executor begin with the slippage that was known when the recording began."""
+    kept = {}
+    for place, values in recording.first_slippage():
+        instrument = recording.instruments[place // 2]
+        side = Side.SELL if place % 2 else Side.BUY
+        kept[f"{instrument.venue}:{instrument.symbol}:{side.name}"] = list(SlippageView(*values))
+    learned_file(settings).write_text(json.dumps(kept))

@@ -1,0 +1,180 @@
+"""``make campaign``: a thousand trades, some under a fault drawn at random; how long legs stood alone.
+
+    python -m verification.campaign [--trades N] [--faults SHARE] [--seed N] [--seconds N]
+
+One executor process trades on the simulated venues, entry and exit back to back. A fault strikes at the
+entry or the exit of a share of the trades, at one venue; which, when and where comes from the seed.
+After every trade the executor's view, and what it told persistence, are compared with the venues' own
+books. A halted pair is resumed as the operator would: ``tools reconcile flatten``. Exit code 1 for a
+client order id that came twice, books that differ, or a trade that does not come to rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from runtime.reconcile_request import answered, ask
+from shm.records import PairPhase
+from simulator import fault_scripts
+from simulator.fault_runs import FaultRuns
+from tests.executor.harness import VENUES, World, a_world
+from tests.executor.invariants import REST, broken_promises, halt_reason, until_at_rest
+from venues.contract import E8
+from verification.faults import signal
+
+# Not those that take long by design (a venue that is away) or do nothing to an order.
+SCRIPTS: Final = (
+    *("reply_lost", "reply_delayed:delay_ms=300", "rejected", "rejected_late", "gateway_timeout"),
+    *("malformed_reply", "malformed_event", "event_lost", "event_duplicated", "events_reordered"),
+    *("filled_in_part", "filled_in_steps:delay_ms=20", "executed_late:delay_ms=200", "server_error"),
+    *("rate_limited", "tokens_expired"),
+)
+_STAYS_S: Final = 0.2  # shorter, and on a loaded machine an order sent just now is not seen yet
+_RESUME_S: Final = 60.0
+# What a campaign would use up though nothing is wrong.
+_ROOM: Final = {
+    "risk__max_consecutive_failures": 1000,
+    "risk__max_orders_per_minute": 100_000,
+    "risk__naked_budget_s_per_day": 86_400,
+    "risk__max_daily_loss_quote": "1000000",
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the campaign has seen."""
+
+    trades: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    struck: int = 0
+    ends: Counter[str] = field(default_factory=Counter)  # at rest after the exit
+    naked_ms: list[float] = field(default_factory=list)  # of each trade that closed
+    naked_notional_max_e8: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+async def campaign(world: World, tally: Tally, *, trades: int, share: float, seed: int, end_s: float) -> None:
+    """Trade until there were enough, or the time (``time.monotonic``) is up. Figures go to ``tally``."""
+    chance = random.Random(seed)
+    faults = FaultRuns(world.simulator)
+    try:
+        while tally.trades < trades and time.monotonic() < end_s and not tally.broken:
+            fault = None
+            if chance.random() < share:
+                fault = chance.choice(SCRIPTS), chance.choice(VENUES), chance.choice(("entry", "exit"))
+            await _trade(world, tally, faults, fault)
+            tally.trades += 1
+            _collect(world, tally, fault)
+    finally:
+        await faults.stop()
+
+
+async def _trade(world: World, tally: Tally, faults: FaultRuns, fault: tuple[str, str, str] | None) -> None:
+    world.show("paradex", 50_050, 50_051)
+    world.show("vest", 50_000, 50_001)
+    text, venue, when = fault or ("", "", "")
+    for moment in ("entry", "exit"):
+        if moment == "exit" and world.phase is not PairPhase.HEDGED:
+            break
+        runs = []
+        if moment == when:
+            tally.faults[text.partition(":")[0]] += 1
+            script = fault_scripts.parse(f"{text}{',' if ':' in text else ':'}venue={venue}")
+            runs = await faults.start(script)
+        await signal(world, moment)
+        await until_at_rest(world, stays_s=_STAYS_S)
+        if runs:
+            await faults.stop()
+            tally.struck += sum(run.struck for run in runs)
+            await until_at_rest(world, stays_s=_STAYS_S)
+    tally.ends[f"{world.phase.name} {halt_reason(world)}".strip()] += 1
+    tally.broken += _broken(world, fault)
+    while world.phase is PairPhase.HEDGED:  # the exit found a venue that took nothing
+        await signal(world, "exit")
+        await until_at_rest(world, stays_s=_STAYS_S)
+    if world.phase is PairPhase.HALTED:
+        number = ask(world.directory, "flatten")
+        await world.until(lambda: answered(world.directory, number) is not None, "flatten", _RESUME_S)
+    await world.until(
+        lambda: world.view is not None and world.view.entries_allowed == 1,
+        f"leave to open after fault {fault}",
+        _RESUME_S,
+    )
+
+
+def _broken(world: World, fault: tuple[str, str, str] | None) -> list[str]:
+    """What does not hold where the trade is said to rest; that it does not rest is the first of it."""
+    unrest = [] if world.phase in REST else [f"{world.phase.name} is no rest"]
+    return [f"{text} (fault {fault})" for text in (*unrest, *broken_promises(world))]
+
+
+def _collect(world: World, tally: Tally, fault: tuple[str, str, str] | None) -> None:
+    """Take the figures out of the log of one trade, and its events out of persistence's queue."""
+    for line in world.told("trade_closed"):
+        tally.naked_ms.append(line["naked_ms"])
+        tally.naked_notional_max_e8 = max(tally.naked_notional_max_e8, line["naked_notional_max_e8"])
+    held_e8: tuple[int, ...] = ()
+    while (message := world.events.poll()) is not None:
+        event = json.loads(message)
+        if event["event"] == "holding":
+            held_e8 = tuple(leg["size_e8"] for leg in event["legs"])
+    world.events.commit()
+    if held_e8 and held_e8 != world.positions_e8:
+        tally.broken.append(f"the journal would hold {held_e8}, venues {world.positions_e8} (fault {fault})")
+    world.lines.clear()
+
+
+def _report(world: World, tally: Tally, took_s: float) -> None:
+    naked_ms = sorted(tally.naked_ms)
+    print(f"trades {tally.trades} in {took_s:.0f} s; faults {tally.faults.total()}, strikes {tally.struck}")
+    print("faults:", ", ".join(f"{n} {name}" for name, n in tally.faults.most_common()))
+    print("at rest after the exit:", ", ".join(f"{n} {name}" for name, n in tally.ends.most_common()))
+    if naked_ms:
+        p50, p99 = (naked_ms[int(q * (len(naked_ms) - 1))] for q in (0.5, 0.99))
+        print(
+            f"legs alone, ms of a trade: p50 {p50:.1f}  p99 {p99:.1f}  max {naked_ms[-1]:.1f}",
+            f" n {len(naked_ms)}",
+        )
+    print(f"worst notional alone: {tally.naked_notional_max_e8 / E8:.0f}")
+    sent = Counter(order.client_id for venue in VENUES for order in world.orders(venue) if order.client_id)
+    print(f"orders at the venues {sent.total()}, client order ids that came twice {sent.total() - len(sent)}")
+    print(f"positions at the end {world.positions_e8}; broken promises {len(tally.broken)}")
+    for text in tally.broken:
+        print(f"    {text}")
+
+
+async def _run(*, trades: int, share: float, seed: int, seconds: float) -> int:
+    tally = Tally()
+    async with a_world(**_ROOM) as world:
+        await world.start()
+        began_s = time.monotonic()
+        try:
+            await campaign(world, tally, trades=trades, share=share, seed=seed, end_s=began_s + seconds)
+        except AssertionError as error:
+            tally.broken.append(str(error))
+        _report(world, tally, time.monotonic() - began_s)
+    return int(bool(tally.broken))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m verification.campaign", description=__doc__)
+    parser.add_argument("--trades", type=int, default=1_000)
+    parser.add_argument("--faults", type=float, default=0.05, help="share of the trades that one strikes in")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3_600.0, help="stop after this long")
+    chosen = parser.parse_args()
+    return asyncio.run(
+        _run(trades=chosen.trades, share=chosen.faults, seed=chosen.seed, seconds=chosen.seconds)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The venues the clients are let loose on: simulated, on ports of the system's choice.
+
+``json`` serves JSON and SBE, as the venue did until 21 September 2026; ``sbe`` refuses sockets that do
+not ask for SBE and encodes the private channels too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fast_stark_crypto import get_public_key
+
+from simulator.config import SimulatorConfig
+from simulator.paradex.members import address_of
+from simulator.paradex.settings import ParadexSettings
+from simulator.process import RunningSimulator, serve
+from verification.conformance.clients.accounts import MAIN_KEY, SUBKEY
+
+
+@asynccontextmanager
+async def paradex_venues() -> AsyncIterator[dict[str, str]]:
+    """Serve both; yields their base URLs by name."""
+    subkeys = {get_public_key(SUBKEY): address_of(get_public_key(MAIN_KEY))}
+    settings = {
+        "json": ParadexSettings(subkeys=subkeys),
+        "sbe": ParadexSettings(subkeys=subkeys, require_sbe=True, sbe_private=True),
+    }
+    async with AsyncExitStack() as stack:
+        urls = {}
+        for name, front_settings in settings.items():
+            running: RunningSimulator = await serve(
+                SimulatorConfig(source="synthetic"), settings={"paradex": front_settings}
+            )
+            stack.push_async_callback(running.stop)
+            urls[name] = f"http://{running.host}:{running.ports['paradex']}/v1"
+        yield urls

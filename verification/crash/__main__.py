@@ -1,0 +1,96 @@
+"""``make crash``: every point in every scene, a table of what became of each, and what recovery took.
+
+    python -m tests.crash [--parts PART ...] [--scenes SCENE ...] [--only WORD ...]
+
+Parts: ``points`` kills one process at every point of its code, ``everything`` all of them at once and the
+database server with them, ``stopped`` stops each for half a minute, replaced by the supervisor, and
+``patient`` the same where nobody replaces it. Exit code 1 if any cell ended otherwise than flat, hedged or
+HALTED, or journal, database and venues did not agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from tests.crash.stage import Stage, a_stage
+from verification.crash import kill_all, stopped
+from verification.crash.kill_all import Everything
+from verification.crash.matrix import SCENES, Cell, Matrix, Outcome, all_cells
+from verification.crash.stopped import PATIENCE_MS, Stood, Stopped
+
+
+class Part(NamedTuple):
+    cells: Callable[[], list[Cell]]
+    matrix: Callable[[Stage], Matrix]
+    changes: Mapping[str, Any] = {}
+
+
+PARTS: Final[Mapping[str, Part]] = {
+    "points": Part(all_cells, Matrix),
+    "everything": Part(kill_all.cells, Everything),
+    "stopped": Part(stopped.cells, Stopped),
+    "patient": Part(stopped.cells, Stopped, {"runtime__heartbeat_timeout_ms": PATIENCE_MS}),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--only", nargs="*", default=[], help="cells that contain every one of these words")
+    parser.add_argument("--scenes", nargs="*", default=SCENES, choices=SCENES)
+    arguments = parser.parse_args()
+    is_good = True
+    for name in arguments.parts:
+        part = PARTS[name]
+        cells = [
+            cell
+            for cell in part.cells()
+            if cell.scene in arguments.scenes and set(arguments.only) <= set(str(cell).split())
+        ]
+        if cells:
+            print(f"\n{name}: {len(cells)} cells", flush=True)
+            is_good &= _run(part, cells)
+    return int(not is_good)
+
+
+def _run(part: Part, cells: list[Cell]) -> bool:
+    outcomes: list[Outcome] = []
+    with a_stage(runtime__on_shutdown="flatten", **part.changes) as stage:
+        matrix = part.matrix(stage)
+        for number, cell in enumerate(cells, 1):
+            outcome = matrix.run(cell)
+            outcomes.append(outcome)
+            took = f"{outcome.again_s:6.2f} s" if outcome.again_s else ""
+            print(f"{number:3}/{len(cells)} {cell!s:52} {outcome.result:12} {took}", flush=True)
+        wrong = matrix.finish()
+    _summarise(outcomes, wrong)
+    return not wrong and all(outcome.is_good for outcome in outcomes)
+
+
+def _summarise(outcomes: list[Outcome], wrong: list[str]) -> None:
+    by_scene: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in outcomes:
+        by_scene[outcome.cell.scene][outcome.result if outcome.is_good else "WRONG"] += 1
+    for scene, results in by_scene.items():
+        found = ", ".join(f"{count} {result}" for result, count in results.most_common())
+        print(f"{scene:10} {results.total():3} cells: {found}")
+    again: dict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.again_s:
+            again[outcome.cell.process].append(outcome.again_s)
+    for process, took in again.items():
+        figures = f"p50 {median(took):.2f} s  max {max(took):.2f} s  n {len(took)}"
+        print(f"to trading again: {process:12} {figures}")
+    alone = [outcome.unhedged_s for outcome in outcomes if isinstance(outcome, Stood)]
+    if alone:
+        print(f"one leg alone in the venues' books: p50 {median(alone):.2f} s  max {max(alone):.2f} s")
+    print("journal and database against venues:", "; ".join(wrong) or "agree")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""The crash matrix: the real process is killed at a point of the code while a trade is in a given scene.
+
+One instance lives through many cells; the real supervisor brings the victim back each time. A cell is
+good when the pair is then flat, hedged or HALTED in the venues' own books, no client order id was seen
+twice, and the executor trades again.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psycopg
+
+from persistence.journal import journal_directory
+from persistence.restore import holdings_of
+from persistence.server import start_server
+from runtime import reconcile_request
+from runtime.carried_positions import HeldPair
+from runtime.crash_points import MOMENTS, POINTS, VARIABLE
+from settings import load_raw, parse_settings
+from shm.counter_names import DATABASE_UP, PROCESS_STATES
+from shm.layout import Memory
+from shm.records import PairPhase
+from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
+from tests.instance import Instance, memory_dir
+from venues.contract import E8
+
+SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
+REACH_S: Final = 15.0
+_SETTLE_S: Final = 60.0
+_STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
+_AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
+_KILLED: Final = "SIGKILL"
+_REFUSED: Final = "NOT_ENOUGH_MARGIN"
+
+
+class Cell(NamedTuple):
+    process: str
+    point: str
+    moment: str
+    nth: int
+    scene: str
+
+    def __str__(self) -> str:
+        return f"{self.process:12} {self.point:15} {self.moment:6} {self.nth} {self.scene}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a cell. ``result``: FLAT, HEDGED, HALTED; "not passed"; or what went wrong."""
+
+    cell: Cell
+    result: str
+    again_s: float = 0.0  # from the kill to trading again
+
+    @property
+    def is_good(self) -> bool:
+        return self.result in ("FLAT", "HEDGED", "HALTED", "not passed")
+
+
+def all_cells() -> list[Cell]:
+    """Every point, both moments, every scene; the two orders of a batch apart. Shutdowns come last."""
+    executor = [
+        Cell("executor", point.name, moment, nth, scene)
+        for scene in SCENES
+        for point in POINTS["executor"]
+        for moment in MOMENTS
+        for nth in ((1, 2) if point.name == "order_send" and scene in ("entry", "exit") else (1,))
+        if not (point.name == "signal_write" and scene not in ("entry", "exit"))
+    ]
+    others = [
+        Cell(process, point.name, moment, 1, scene)
+        for scene in ("entry", "hold", "exit")
+        for process in ("feed-vest", "feed-paradex", "detector", "persistence")
+        for point in POINTS[process.partition("-")[0]]
+        for moment in MOMENTS
+        if not (point.name == "signal_push" and scene == "hold")
+    ]
+    # Interleaved, so that no process dies young twice in a row: that would be the supervisor's back-off.
+    mixed: list[Cell] = []
+    trading = [cell for cell in executor if cell.scene != "shutdown"]
+    for number in range(max(len(trading), len(others))):
+        mixed += [cells[number] for cells in (trading, others) if number < len(cells)]
+    return mixed + [cell for cell in executor if cell.scene == "shutdown"]
+
+
+class Matrix:
+    """One instance on a stage, and the cells it lives through.
+
+    reach_s: a scene that does not pass the point by then does not pass it.
+    """
+
+    def __init__(self, stage: Stage, *, reach_s: float = REACH_S) -> None:
+        self._reach_s = reach_s
+        self.stage = stage
+        self._order = stage.config.parent / "crash-at"
+        self._done = self._order.with_name(self._order.name + ".done")
+        self._settings = parse_settings(load_raw(stage.config), str(stage.config))
+        self._last_death_s = dict.fromkeys(("executor", "feed-vest", "feed-paradex", "detector"), 0.0)
+        self.instance: Instance
+        self._start()
+
+    # --- the instance ---
+
+    def _start(self) -> None:
+        self.stage.market.gap_bps = HOLD_BPS
+        self.instance = self.stage.start(**{VARIABLE: str(self._order)})
+        self.instance.wait_for("running", timeout_s=90)
+        self._memory = Memory(memory_dir(self.stage.config) / "tandem-test")
+        self._views = self._memory.pairs()
+        self._counters = {
+            name: self._memory.counters(name)
+            for name in ("executor", "supervisor", "feed-vest", "feed-paradex", "detector", "persistence")
+        }
+        self._wait(self._is_ready, "ready after the start")
+
+    def _counter(self, process: str, name: str) -> int:
+        table = self._counters[process]
+        return table.get(table.index(name))
+
+    @property
+    def phase(self) -> PairPhase:
+        view = self._views.read(0)
+        return PairPhase(view.phase) if view else PairPhase.UNKNOWN
+
+    def _is_running(self, process: str) -> bool:
+        return self._counter("supervisor", f"state.{process}") == PROCESS_STATES.index("running")
+
+    def _is_ready(self) -> bool:
+        return all(self._is_running(name) for name in self._counters if name != "supervisor") and bool(
+            self._counter("executor", "ready")
+        )
+
+    def _trades_again(self, died_mono_ns: int) -> bool:
+        """Whether every process beats, quotes are fresh, and the executor has its venues' word."""
+        # The configuration is written with its keys sorted: Paradex is the first leg.
+        fresh = [self._memory.tops(venue).read(leg) for leg, venue in enumerate(sorted(SYMBOLS))]
+        return (
+            self._is_ready()
+            and self._counter("executor", "heartbeat_mono_ns") > died_mono_ns
+            and all(quote is not None and quote.recv_mono_ns > died_mono_ns for quote in fresh)
+        )
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout_s: float = _SETTLE_S) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"{what}: not within {timeout_s:g} s; phase {self.phase.name}")
+            if self.instance.process.poll() is not None:
+                self.instance.finish()
+                raise AssertionError(f"{what}: the instance ended; last: {self.instance.lines[-3:]}")
+            time.sleep(0.005)
+
+    # --- one cell ---
+
+    def run(self, cell: Cell) -> Outcome:
+        died_s = self._last_death_s.get(cell.process, 0.0)
+        time.sleep(max(0.0, died_s + _STEADY_S - time.monotonic()))
+        try:
+            return self._shut_down(cell) if cell.scene == "shutdown" else self._trade(cell)
+        except AssertionError as error:
+            self.stage.clear_faults()
+            self._order.unlink(missing_ok=True)
+            return Outcome(cell, str(error)[:600])
+
+    def _arm(self, cell: Cell, fate: str) -> None:
+        self._done.unlink(missing_ok=True)
+        scene = cell.scene if cell.process == "executor" else "-"
+        unfinished = self._order.with_name("unfinished")
+        unfinished.write_text(f"{cell.process} {cell.point} {cell.moment} {cell.nth} {scene} {fate}")
+        unfinished.rename(self._order)
+
+    def _trade(self, cell: Cell) -> Outcome:
+        died_mono_ns = self._play(cell, _KILLED)
+        if died_mono_ns:
+            self._last_death_s[cell.process] = died_mono_ns / 1e9
+            self._wait(lambda: not self._is_running(cell.process), "the death is noticed")
+        self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
+        again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
+        self._wait(self._is_at_rest, "at rest")
+        return Outcome(cell, self._verdict() if died_mono_ns else "not passed", again_s)
+
+    def _play(self, cell: Cell, fate: str) -> int:
+        """Bring the scene about with the fate that waits in it; when it struck, 0 if it did not.
+
+        fate: the signal, and who gets it besides the process that passes the point; see ``crashpoints``.
+        """
+        market, is_executor = self.stage.market, cell.process == "executor"
+        is_in_trade = cell.scene in ("hold", "exit")
+        self._go_to(PairPhase.HEDGED if is_in_trade else PairPhase.FLAT)
+        if is_executor:  # it knows the scene itself
+            self._arm(cell, fate)
+        if cell.scene == "retry":
+            self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED)
+        elif cell.scene == "unwind":
+            self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED, times=None)
+        market.gap_bps = {"hold": HOLD_BPS, "exit": CLOSED_BPS}.get(cell.scene, WIDE_BPS)
+        if not is_executor:  # as soon as the scene begins
+            self._arm(cell, fate)
+        is_reached = self._is_reached()
+        self.stage.clear_faults()
+        market.gap_bps = HOLD_BPS
+        return int(self._done.read_text()) if is_reached else 0
+
+    def _is_reached(self) -> bool:
+        deadline_s = time.monotonic() + self._reach_s
+        while time.monotonic() < deadline_s:
+            if self._done.exists() and not self._order.exists():
+                return True
+            time.sleep(0.005)
+        self._order.unlink(missing_ok=True)
+        return self._done.exists()
+
+    def _shut_down(self, cell: Cell) -> Outcome:
+        """The executor dies while the whole is being stopped; the next start takes up what it left."""
+        self._go_to(PairPhase.HEDGED)
+        self._arm(cell, _KILLED)
+        self.instance.stop(signal.SIGTERM, timeout_s=90)
+        is_reached = self._done.exists()
+        self._order.unlink(missing_ok=True)
+        self._start()
+        self._wait(self._is_at_rest, "at rest")
+        return Outcome(cell, self._verdict() if is_reached else "not passed")
+
+    def _go_to(self, phase: PairPhase) -> None:
+        self._wait(self._is_ready, "ready")
+        if self.phase is PairPhase.HALTED:  # it stays so until the operator has looked
+            reconcile_request.ask(self._memory.directory, "adopt")
+            self._wait(lambda: self.phase is not PairPhase.HALTED, "no longer HALTED")
+        if self.phase is not phase:
+            self.stage.market.gap_bps = WIDE_BPS if phase is PairPhase.HEDGED else CLOSED_BPS
+            self._wait(lambda: self.phase is phase, phase.name)
+        self.stage.market.gap_bps = HOLD_BPS
+
+    def _is_at_rest(self) -> bool:
+        view = self._views.read(0)
+        if view is None or PairPhase(view.phase) not in _AT_REST:
+            return False
+        return view.phase == PairPhase.HALTED or self._is_told_right()
+
+    def _is_told_right(self) -> bool:
+        view = self._views.read(0)
+        held = self.stage.positions_e8
+        told = 0 if view is None or view.phase == PairPhase.FLAT else view.size_e8
+        return abs(held["vest"]) == abs(held["paradex"]) == told and held["vest"] == -held["paradex"]
+
+    def _verdict(self) -> str:
+        doubled, open_orders = self.stage.doubled_ids(), self.stage.open_orders()
+        if doubled:
+            return f"client order ids twice: {doubled}"
+        if open_orders:
+            return f"open orders: {open_orders}"
+        if max(map(abs, self.stage.positions_e8.values())) > SIZE_E8:
+            return f"too much is held: {self.stage.positions_e8}"
+        return self.phase.name
+
+    def _wait_for_agreement(self) -> None:
+        """Until journal, database and venues tell the same positions and orders."""
+        self._wait(lambda: self._counter("persistence", "database_state") == DATABASE_UP, "the database")
+        deadline_s = time.monotonic() + _SETTLE_S
+        while wrong := list(self._differences()):
+            if time.monotonic() > deadline_s:
+                raise AssertionError("; ".join(wrong))
+            time.sleep(0.05)
+
+    # --- the end ---
+
+    def finish(self) -> list[str]:
+        """Stop in order; what the database does not tell as the venues do."""
+        self._go_to(PairPhase.FLAT)
+        # Not SIGINT: started in the background by a shell, this process has it ignored, and so its children.
+        exit_code = self.instance.stop(signal.SIGTERM, timeout_s=120)
+        wrong = [] if exit_code == 0 else [f"exit code {exit_code}"]
+        return wrong + list(self._differences())
+
+    def _differences(self) -> Iterator[str]:
+        """What the database or the journal does not tell as the venues do."""
+        held = self.stage.positions_e8
+        pair = holdings_of(journal_directory(self._settings)).pairs.get(PAIR, HeldPair(PAIR))
+        told = {leg.partition(":")[0]: size for leg, size in zip(pair.legs, pair.sizes_e8, strict=True)}
+        if {venue: told.get(venue, 0) for venue in held} != held:
+            yield f"positions: the journal says {told}, the venues {held}"
+        with psycopg.connect(start_server(Path(self.stage.config.parent / "var"))) as connection:
+            rows = connection.execute("select venue, size_base from positions").fetchall()
+            stored = {venue: int(size * E8) for venue, size in rows}
+            if {venue: stored.get(venue, 0) for venue in held} != held:
+                yield f"positions: the database says {stored}, the venues {held}"
+            ids = {str(row[0]) for row in connection.execute("select client_order_id from orders")}
+            sums = "select client_order_id, sum(size_base) from fills group by client_order_id"
+            fills_e8 = {str(name): int(size * E8) for name, size in connection.execute(sums.encode())}
+        for venue in SYMBOLS:
+            filled = {order.client_id for order in self.stage.orders(venue) if order.filled_e8}
+            unknown = sorted(name for name in filled if not any(name.endswith(known) for known in ids))
+            if unknown:
+                yield f"{venue} filled orders that the database does not know: {unknown}"
+            for order in self.stage.orders(venue):
+                sum_e8 = sum(size for name, size in fills_e8.items() if order.client_id.endswith(name))
+                if sum_e8 != order.filled_e8:
+                    yield f"{venue} filled {order.filled_e8} of {order.client_id}, our fills are {sum_e8}"
