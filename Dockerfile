@@ -7,12 +7,13 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev make \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/tandem
-COPY requirements.lock Makefile runtime/native.py ./
+COPY requirements.lock Makefile ./
+COPY runtime/__init__.py runtime/native.py runtime/
 # `make .venv/.ready` installs the pinned packages by their hashes, as on any machine.
 RUN make .venv/.ready
 COPY . .
 # The compiled twins of hot code, where the build machine has a compiler; bytecode, as nobody writes later.
-RUN .venv/bin/python -m native \
+RUN .venv/bin/python -m runtime.native \
  && .venv/bin/python -m compileall -q . \
  && rm -f .venv/.built
 

@@ -63,7 +63,7 @@ torture: $(READY)
 	@$(PY) -m verification.torture --publishes 10000000
 
 crash: $(READY)
-	@$(PY) -m tests.crash
+	@$(PY) -m verification.crash
 
 MINUTES ?= 30
 soak: $(READY)
@@ -111,7 +111,7 @@ $(READY): requirements.lock
 
 # Hot code has a compiled twin, built where there is a compiler; without one the Python code serves.
 $(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c)
-	@$(PY) -m native && touch $@
+	@$(PY) -m runtime.native && touch $@
 
 # $(call environment,DIRECTORY,PINNED REQUIREMENTS,MORE OPTIONS OF PIP)
 define environment

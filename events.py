@@ -58,7 +58,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
             "info",
             "one instrument's grid and fee as its venue publishes them",
             "instrument_id venue symbol base tick_e8 lot_e8 min_size_e8 min_notional_e8 max_size_e8 "
-            "price_decimals size_decimals taker_fee_bps is_trading",
+            "price_decimals size_decimals taker_fee_bps is_trading significant_figures",
         ),
         "process_started": Event(
             "info",

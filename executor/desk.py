@@ -15,22 +15,22 @@ from executor.metrics.slippage_model import SlippageModel
 from executor.metrics.tca import ExecutionReport
 from executor.orders.presigned import PresignedOrders
 from executor.orders.stagger import Stagger
+from executor.pair.client_order_id import pair_id_of
 from executor.pair.fast_path import Prediction, Taken
 from executor.pair.messages import At, LegMarket
 from executor.pair.order import DOUBTFUL
-from executor.pair.state import PAIR_BITS, SEQUENCE_BITS, PairRules, PairState
+from executor.pair.state import PairRules, PairState
 from executor.reports import Reports
-from executor.risk.circuit_breaker import Breaker, OrderRate
+from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult, Results
 from executor.risk.exposure import Exposure
 from executor.risk.margin import Margins
+from executor.risk.order_rate import OrderRate
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import HeldFunding, HeldPair
 from settings import Settings
 from shm.records import PairView, SignalKind
 from venues.contract import Side
-
-_PAIR_MASK = (1 << PAIR_BITS) - 1
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Desk:
 
     def pair_of_order(self, client_order_id: int) -> Pair | None:
         """The pair whose machine may know the order. It looks the id up itself."""
-        pair_id = client_order_id >> SEQUENCE_BITS & _PAIR_MASK
+        pair_id = pair_id_of(client_order_id)
         return self.pairs[pair_id] if client_order_id and pair_id < len(self.pairs) else None
 
     def naked_today_ns(self, now_mono_ns: int) -> int:

@@ -15,11 +15,11 @@ from typing import Final
 
 from picows import WSError, WSInvalidStatusError, ws_connect
 
-from feeds.backoff import Backoff
 from feeds.connection import FRAME_BYTES_MAX, Connection
 from feeds.publisher import Publisher
 from feeds.quiet import Speaker
 from observability.logs import Log
+from runtime.backoff import Backoff
 from shm.counters import CounterTable
 from venues.contract import MarketData
 
@@ -27,6 +27,9 @@ BEAT_INTERVAL_S: Final = 0.25
 # TCP, TLS and upgrade together. Vest has been seen to take up to 3 s to accept a connection.
 CONNECT_TIMEOUT_S: Final = 5.0
 COLLECT_INTERVAL_S: Final = 60.0
+# A handshake below 5 s: trading resumes within 5 s of the venue coming back.
+_LONGEST_PAUSE_S: Final = 4.0
+_STEADY_NS: Final = 5_000_000_000  # a connection that lasted this long owes nothing to the failures before it
 
 
 class Session:
@@ -49,7 +52,7 @@ class Session:
         self._log = log
         self._stale_after_ns = int(stale_after_ms * 1_000_000)
         self._is_stopping = is_stopping
-        self._backoff = Backoff(random)
+        self._backoff = Backoff(longest_s=_LONGEST_PAUSE_S, is_first_immediate=True, rng=random)
         refused = counters.index("events_refused_total")
         self._speaker = Speaker(time.monotonic_ns, lambda: counters.add(refused))
         self._heartbeat = counters.index("heartbeat_mono_ns")
@@ -89,7 +92,9 @@ class Session:
             await self._connect_and_stay(connection)
             if self._stopping.is_set():
                 return
-            delay_s = self._backoff.next_delay_s(connection.live_ns / 1e9)
+            if connection.live_ns >= _STEADY_NS:
+                self._backoff.reset()
+            delay_s = self._backoff.next_pause_s()
             self._counters.add(self._reconnects)
             self._speaker.say(
                 self._log.warning,

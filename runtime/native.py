@@ -1,4 +1,4 @@
-"""Builds the compiled twins of hot Python code, where this machine can: ``python -m native``.
+"""Builds the compiled twins of hot Python code, where this machine can: ``python -m runtime.native``.
 
 Each ``_name.c`` beside a module becomes an extension of that package. Needs a C compiler and Python's
 headers and nothing else; without them Tandem runs the Python code, which does the same, slower.
@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-PROJECT: Final = Path(__file__).resolve().parent
+PROJECT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = tuple(sorted(PROJECT.glob("venues/*/_*.c")))
 
 

@@ -246,7 +246,8 @@ async def _close_first_position(run: Run, exchange: Exchange, script: CloseOut) 
     account_id, position = found
     instrument = exchange.instrument(position.symbol)
     size_e8 = max(round(abs(position.size_e8) * script.share) // instrument.lot_e8, 1) * instrument.lot_e8
-    mark_e8 = position.mark_price_e8 - position.mark_price_e8 % instrument.tick_e8
+    mark_e8 = position.mark_price_e8
+    mark_e8 -= mark_e8 % instrument.price_step_e8(mark_e8)
     price_e8 = mark_e8 if script.against == "mark" else None
     exchange.close_out(account_id, position.symbol, size_e8, price_e8=price_e8)
     run.did()

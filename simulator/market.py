@@ -53,7 +53,7 @@ class Ladder:
     """
 
     def __init__(self, instrument: SimInstrument, side: int, levels: int = LEVELS) -> None:
-        self._tick_e8 = instrument.tick_e8
+        self._instrument = instrument
         self._lot_e8 = instrument.lot_e8
         self._side = side
         self._levels = levels
@@ -65,10 +65,13 @@ class Ladder:
     def behind(self, top_e8: int, size_e8: int) -> list[tuple[int, int]]:
         """Return the side's levels, best first: the top rounded away from the spread, then the tail."""
         outward = -self._side  # a bid rounds down, an ask up
-        top_e8 = outward * -(-outward * top_e8 // self._tick_e8) * self._tick_e8
+        tick_e8 = self._instrument.price_step_e8(top_e8)
+        top_e8 = outward * -(-outward * top_e8 // tick_e8) * tick_e8
         size_e8 = max(size_e8 // self._lot_e8, 1) * self._lot_e8
-        if not self._step_e8:
-            self._fix_steps(top_e8)
+        # The grid may grow coarser with the price, and does so first on the levels above the top.
+        tick_e8 = self._instrument.price_step_e8(top_e8 * 21 // 20)
+        if not self._step_e8 or self._step_e8 % tick_e8:
+            self._fix_steps(top_e8, tick_e8)
         step_e8 = self._step_e8
         first_e8 = ((top_e8 - 1) // step_e8 if self._side > 0 else top_e8 // step_e8 + 1) * step_e8
         if first_e8 != self._first_e8:
@@ -79,9 +82,10 @@ class Ladder:
             ]
         return [(top_e8, size_e8), *self._tail]
 
-    def _fix_steps(self, top_e8: int) -> None:
-        """Choose step and sizes once, from the first price seen."""
-        self._step_e8 = max(top_e8 // _STEP_RATIO // self._tick_e8, 1) * self._tick_e8
+    def _fix_steps(self, top_e8: int, tick_e8: int) -> None:
+        """Choose step and sizes, from the first price seen."""
+        self._first_e8 = 0
+        self._step_e8 = max(top_e8 // _STEP_RATIO // tick_e8, 1) * tick_e8
         unit_e8 = 2 * self._lot_e8  # halves of it are still on the grid
         self._tail_size_e8 = max(_TAIL_NOTIONAL_E8 * 10**8 // top_e8 // unit_e8, 1) * unit_e8
 

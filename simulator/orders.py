@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
 
-from venues.contract import E8
+from venues.contract import E8, price_step_e8
 
 BUY = 1
 SELL = -1
@@ -85,6 +85,7 @@ class SimInstrument:
     position_limit_e8: int = 0
     max_open_orders: int = 0
     price_band_e8: int = 0  # half width around the mark, as a ratio, for aggressive limits
+    significant_figures: int = 0  # of a price, at most; 0: ``tick_e8`` is the step of every price
 
     def __post_init__(self) -> None:
         """Raise ValueError where the grid is unusable.
@@ -95,6 +96,10 @@ class SimInstrument:
             raise ValueError(f"{self.symbol}: tick and lot must be positive")
         if self.tick_e8 * self.lot_e8 % E8:
             raise ValueError(f"{self.symbol}: tick times lot has more than eight decimals")
+
+    def price_step_e8(self, price_e8: int) -> int:
+        """The step of prices at this one."""
+        return price_step_e8(price_e8, self.tick_e8, self.significant_figures)
 
     @property
     def taker_fee_rate_e8(self) -> int:

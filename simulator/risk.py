@@ -37,8 +37,9 @@ def _check_fits_contract(account: Account, listing: Listing, new: NewOrder) -> N
     if not listing.is_trading:
         raise Refused(Reason.MARKET_CLOSED, f"{new.symbol} is halted")
     price_e8, size_e8 = new.limit_price_e8, new.size_e8
-    if price_e8 is not None and (price_e8 <= 0 or price_e8 % instrument.tick_e8):
-        raise Refused(Reason.PRICE_OFF_GRID, f"price {price_e8} e8, tick {instrument.tick_e8}")
+    if price_e8 is not None and (price_e8 <= 0 or price_e8 % instrument.price_step_e8(price_e8)):
+        step_e8 = instrument.price_step_e8(price_e8)
+        raise Refused(Reason.PRICE_OFF_GRID, f"price {price_e8} e8, tick {step_e8}")
     if size_e8 <= 0 or size_e8 % instrument.lot_e8:
         raise Refused(Reason.SIZE_OFF_GRID, f"size {size_e8} e8, lot {instrument.lot_e8}")
     if size_e8 < instrument.min_size_e8:
@@ -103,7 +104,8 @@ def band_edge_e8(side: int, listing: Listing) -> int | None:
     if not instrument.price_band_e8 or not mark_e8:
         return None
     edge_e8 = mark_e8 + side * (mark_e8 * instrument.price_band_e8 // E8)
-    return side * (side * edge_e8 // instrument.tick_e8) * instrument.tick_e8
+    step_e8 = instrument.price_step_e8(edge_e8)
+    return side * (side * edge_e8 // step_e8) * step_e8
 
 
 def _has_margin(order: SimOrder, account: Account, listing: Listing, markets: Markets) -> bool:

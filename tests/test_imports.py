@@ -14,35 +14,24 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-NOT_PART_OF_THE_HOUSE = {"tests", "benchmarks", "var"}  # they may import anything; nothing imports them
+# They may import anything; nothing imports them.
+NOT_PART_OF_THE_HOUSE = {"tests", "verification", "benchmarks", "var"}
 
-LEAVES = {"settings", "logs", "epochs", "events", "redaction"}
-LATCH = {"kill_latch", "standing"}  # one side orders, the other looks
+LEAVES = {"settings", "events", "observability"}
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
-    "logs": {"events", "redaction"},
     "events": set(),
-    "redaction": set(),
-    "epochs": set(),
-    "native": set(),
-    "kill_latch": {"settings", "shm"},
-    "standing": {"settings"},
-    "control": {"launch", "standing", "venues", "shm"} | LEAVES,  # both ends of the control socket
-    "crashpoints": set(),
-    "tuning": LEAVES,
-    "service_manager": {"logs"},
+    "observability": {"events"},
     "shm": set(),
     "venues": {"shm"} | LEAVES,
-    "launch": {"crashpoints", "tuning", "venues", "shm"} | LEAVES,  # what every process does first
-    **{process: {"launch", "venues", "shm"} | LEAVES for process in PROCESSES - {"executor"}},
-    "executor": {"launch", "venues", "shm"} | LEAVES | LATCH,
+    "runtime": {"venues", "shm"} | LEAVES,  # what every process does first, and files that outlive them all
+    **{process: {"runtime", "venues", "shm"} | LEAVES for process in PROCESSES},
+    "monitoring": PROCESSES | {"supervision", "runtime", "venues", "shm"} | LEAVES,  # reads what they write
     # A replay runs the very detector and pair machine of the processes, beside them.
-    "tools": PROCESSES | {"claim", "control", "launch", "native", "tuning", "venues", "shm"} | LEAVES | LATCH,
-    "claim": {"persistence", "launch", "venues", "shm"} | LEAVES,  # the supervisor's first step
-    "supervisor": PROCESSES
-    | {"claim", "control", "tools", "launch", "service_manager", "tuning", "venues", "shm"}
-    | LEAVES,
+    "tools": PROCESSES | {"monitoring", "supervision", "runtime", "venues", "shm"} | LEAVES,
+    "supervision": PROCESSES | {"runtime", "venues", "shm"} | LEAVES,
+    "supervisor": PROCESSES | {"supervision", "runtime", "venues", "shm"} | LEAVES,
 }
 OURS = MAY_IMPORT.keys() | NOT_PART_OF_THE_HOUSE
 
@@ -128,7 +117,9 @@ def modules_of_the_house() -> Iterator[tuple[str, bool, Path]]:
 def test_imports_point_down() -> None:
     """What two processes need of each other is declared in ``shm``; a venue's quirks stay its own."""
     modules = list(modules_of_the_house())
-    assert {"shm.segment", "venues.contract", "settings", "logs"} <= {module for module, _, _ in modules}
+    assert {"shm.segment", "venues.contract", "settings", "observability.logs"} <= {
+        module for module, _, _ in modules
+    }
 
     found = [
         violation
@@ -145,8 +136,8 @@ def test_imports_point_down() -> None:
         ("shm.slot", "import numpy"),
         ("shm.slot", "from settings import Settings"),
         ("shm.slot", "from venues.contract import E8"),
-        ("settings", "import logs"),
-        ("logs", "from shm.queue import QueueWriter"),
+        ("settings", "from observability import logs"),
+        ("observability.logs", "from shm.queue import QueueWriter"),
         ("venues.contract", "import executor.pair.state"),
         ("venues.vest.signing", "from feeds import session"),
         ("venues.vest.signing", "from tests.venues import conformance"),
@@ -161,7 +152,7 @@ def test_imports_point_down() -> None:
         ("executor.process", "from importlib import import_module\nimport_module(f'feeds.{name}')"),
         ("executor.process", "__import__(name)"),
         ("tools.monitor", "import supervisor"),
-        ("launch", "import executor"),
+        ("runtime.bootstrap", "import executor"),
         ("detector.process", "import asyncio"),
         ("detector.process", "from http import client"),
         ("detector.process", "import urllib.request as web"),
@@ -178,19 +169,25 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("supervisor", "import feeds, detector, executor, persistence, simulator, tools, shm, logs"),
+        (
+            "supervisor",
+            "import feeds, detector, executor, persistence, simulator, supervision, shm, observability",
+        ),
         (
             "executor.gateways.live",
             "from venues.contract import E8\nfrom shm.records import Signal\nimport asyncio",
         ),
         (
             "executor.gateways.live",
-            "from . import state\nfrom .state import step\nfrom executor.pair.transition import Turn",
+            "from . import state\nfrom .state import step\nfrom executor.pair.transition import Transition",
         ),
         ("venues.registry", "from importlib import import_module\nimport_module(f'venues.{venue}')"),
         ("venues.rest_client", "import aiohttp"),
         ("venues.vest.hosts", "from urllib.parse import urlsplit"),
-        ("detector.process", "from launch import start\nfrom venues.contract import E8\nimport shm.agent"),
+        (
+            "detector.process",
+            "from runtime.bootstrap import start\nfrom venues.contract import E8\nimport shm.agent",
+        ),
         ("shm.layout", "from shm.slot import SlotTable\nfrom .queue import QueueWriter\nimport mmap"),
         ("feeds", "from . import session\nfrom .session import Session"),
     ],

@@ -1,8 +1,9 @@
 """``python -m tools COMMAND``: look at, ask and steer an instance from beside it.
 
-Each command is a module of its name in ``tools`` with ``configure(parser)`` and ``run(arguments)``,
-loaded only when it is asked for. Exit codes: 0 done, 1 the answer is bad news (each command says
-which), 2 the command cannot do its work: no instance, no database, a wrong argument.
+Each command is a module with ``configure(parser)`` and ``run(arguments)``, loaded only when it is
+asked for: of its name in this package, or ``command`` in a folder of its name.
+Exit codes: 0 done, 1 the answer is bad news (each command says which), 2 the command cannot do its work:
+no instance, no database, a wrong argument.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(words[:1]).command
-    command = cast(Command, import_module(f"tools.{name.replace('-', '_')}"))
+    command = _load(name)
     own = argparse.ArgumentParser(prog=f"python -m tools {name}", description=COMMANDS[name])
     own.add_argument("-c", "--config", type=Path, default=PROJECT / "config.yaml", metavar="FILE")
     command.configure(own)
@@ -70,6 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, SegmentError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _load(name: str) -> Command:
+    """The command's module: two live with what they read, four are folders, the rest are one file each."""
+    match name:
+        case "alerts":
+            module = import_module("monitoring.alerts.process")
+        case "metrics":
+            module = import_module("monitoring.metrics")
+        case "doctor" | "record" | "replay" | "report":
+            module = import_module(f"tools.{name}.command")
+        case _:
+            module = import_module(f"tools.{name.replace('-', '_')}")
+    return cast(Command, module)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from executor.pair.state import PAIR_BITS, SEQUENCE_BITS
+from executor.pair.client_order_id import compose
 from runtime import kill_switch
 from runtime.epochs import Epochs
 from settings import PROJECT, Settings, SettingsError, load_raw
@@ -89,7 +89,7 @@ async def _flatten_all(settings: Settings, env_file: Path, timeout_s: float) -> 
 
     def next_client_order_id(instrument: Instrument) -> int:
         leg, pair_id = instrument.instrument_id % 2, instrument.instrument_id // 2
-        return (epoch << PAIR_BITS | pair_id) << SEQUENCE_BITS | next(sequence) << 1 | leg
+        return compose(epoch, pair_id, next(sequence), leg)
 
     async with aiohttp.ClientSession() as session:
         told = [Flattening(venue) for venue in settings.venue_names]

@@ -79,6 +79,21 @@ class Instrument(NamedTuple):
     size_decimals: int  # decimals of size text on the wire
     taker_fee_bps: float  # the venue's published rate; accounts may pay less
     is_trading: bool
+    # A price may have at most this many figures, whole numbers excepted: the step then grows with
+    # the price, and ``tick_e8`` is the finest there is. 0 where one step serves every price.
+    significant_figures: int = 0
+
+    def price_step_e8(self, price_e8: int) -> int:
+        """The step of prices at this one."""
+        return price_step_e8(price_e8, self.tick_e8, self.significant_figures)
+
+    def price_down_e8(self, price_e8: int) -> int:
+        """The nearest price on the grid that is not above this one; 0 below the smallest."""
+        return price_e8 - price_e8 % self.price_step_e8(price_e8)
+
+    def price_up_e8(self, price_e8: int) -> int:
+        """The nearest price on the grid that is not below this one."""
+        return price_e8 + -price_e8 % self.price_step_e8(price_e8)
 
 
 class TopOfBook(NamedTuple):
@@ -505,6 +520,18 @@ def format_e8(value_e8: int, decimals: int) -> str:
     return f"{sign}{whole}.{digits[:decimals]}" if decimals else f"{sign}{whole}"
 
 
+def price_step_e8(price_e8: int, tick_e8: int, significant_figures: int) -> int:
+    """The step of prices at this one, where a price has at most so many figures (0: any number).
+
+    Whole numbers are always prices, however many figures they have. Steps are powers of ten and grow
+    at powers of ten, so rounding up by the step below a boundary ends on the boundary at the most.
+    """
+    if not significant_figures or price_e8 <= 0:
+        return tick_e8
+    by_figures_e8: int = 10 ** max(len(str(price_e8)) - significant_figures, 0)
+    return min(max(by_figures_e8, tick_e8), E8)
+
+
 def check_grid(request: OrderRequest) -> None:
     """Raise OffGrid unless price, size, minimum and maximum fit the instrument.
 
@@ -512,10 +539,9 @@ def check_grid(request: OrderRequest) -> None:
     """
     instrument = request.instrument
     size_e8, price_e8 = request.size_e8, request.limit_price_e8
-    if price_e8 <= 0 or price_e8 % instrument.tick_e8:
-        raise OffGrid(
-            instrument, "price", price_e8, f"is not a multiple of the tick {instrument.tick_e8 / E8:.8f}"
-        )
+    step_e8 = instrument.price_step_e8(price_e8)
+    if price_e8 <= 0 or price_e8 % step_e8:
+        raise OffGrid(instrument, "price", price_e8, f"is not a multiple of the tick {step_e8 / E8:.8f}")
     if size_e8 <= 0 or size_e8 % instrument.lot_e8:
         raise OffGrid(
             instrument, "size", size_e8, f"is not a multiple of the lot {instrument.lot_e8 / E8:.8f}"

@@ -214,26 +214,27 @@ MUTANTS: Final = (
     Mutant(
         "silence is no refusal",
         """
-from executor import machine, orders
+from executor.pair import machine, order as orders
 from msgspec.structs import replace
 def give_up(transition):
     for order in transition.live_orders():
         if order.state is orders.OrderState.SENT and transition.now_mono_ns >= order.due_mono_ns:
             order_refused = replace(order, is_told=True)
-            transition.put(order, orders.moved(order_refused, orders.OrderState.REJECTED, transition.now_mono_ns))
+            gone = orders.moved(order_refused, orders.OrderState.REJECTED, transition.now_mono_ns)
+            transition.put(order, gone)
 machine._ask_the_silent = give_up
 """,
         Case(_SILENT, "entry"),
     ),
     Mutant(
         "what is silent is asked for",
-        "from executor import transition; transition.Transition.query = lambda self, order: None",
+        "from executor.pair import transition; transition.Transition.query = lambda self, order: None",
         Case(_SILENT, "entry"),
     ),
     Mutant(
         "a part that filled counts",
         """
-from executor import machine, orders
+from executor.pair import machine, order as orders
 orders.amount_told = lambda order, told: 0
 machine.after_fill = lambda order, fill, **_: order
 """,
@@ -241,13 +242,13 @@ machine.after_fill = lambda order, fill, **_: order
     ),
     Mutant(
         "an execution told twice counts once",
-        "from executor import orders; orders.is_known_fill = lambda order, fill: False",
+        "from executor.pair import order; order.is_known_fill = lambda order, fill: False",
         Case(("filled_in_part:venue=paradex", "event_duplicated:venue=paradex"), "entry"),
     ),
     Mutant(
         "a stream that is back is taken up again",
         """
-from executor import machine
+from executor.pair import machine
 real, seen = machine._HANDLERS[machine.StreamBack], set()
 def only_the_first(transition, event):
     if event.leg not in seen:
@@ -260,15 +261,15 @@ machine._HANDLERS[machine.StreamBack] = only_the_first
     Mutant(
         "legs that differ are mended",
         """
-from executor import plans, telling
-plans.is_naked = telling.is_naked = lambda rules, state: False
+from executor.pair import accounting, repair
+repair.is_naked = accounting.is_naked = lambda rules, state: False
 """,
         Case(("rejected:venue=vest",), "entry"),
     ),
     Mutant(
         "a gateway's error says nothing about the order",
         """
-from executor import machine
+from executor.pair import machine
 from venues.contract import Outcome
 real = machine.after_ack
 machine.after_ack = lambda order, outcome, **k: real(

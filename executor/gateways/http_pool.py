@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from executor.backoff import Backoff
 from executor.gateways.contract import NotSent
+from runtime.backoff import Backoff
 from venues.contract import HttpRequest, HttpResponse
 
 CONNECT_TIMEOUT_S = 5.0

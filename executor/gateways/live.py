@@ -15,12 +15,12 @@ from typing import TypeVar
 
 import aiohttp
 
-from executor.backoff import Backoff
 from executor.gateways.contract import Listener, LoginRefused, NotSent, ReadyOrder
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from executor.gateways.private_socket import PrivateSocket, SocketLost
 from executor.gateways.rate_limit import RateBudget
 from observability.logs import Log
+from runtime.backoff import Backoff
 from venues.contract import (
     Account,
     Call,

@@ -1,8 +1,9 @@
 """What the operator has decided about what nothing explains: take it for ours, or close it.
 
-The request comes through ``runtime.reconcile_request``. ``adopt``: positions become ours as the venues tell them, and
-what is naked then is mended like any leg; orders of others may stay. ``flatten``: the same, and then
-everything on the pairs concerned is closed and the orders of others are cancelled.
+The request comes through ``runtime.reconcile_request``. ``adopt``: positions become ours as the
+venues report them, and what is naked then is mended like any leg; orders of others may stay.
+``flatten``: the same, and then everything on the pairs concerned is closed and the orders of others
+are cancelled.
 """
 
 from __future__ import annotations

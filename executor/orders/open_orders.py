@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from executor.desk import Desk
 from executor.gateways.contract import OrderGateway
-from executor.pair.state import PAIR_BITS, SEQUENCE_BITS
+from executor.pair.client_order_id import epoch_of
 from venues.contract import Instrument, OrderRef, OrderUpdate, Outcome, TransportError, VenueError
 
 # Ids of our earlier lives look like ours: an epoch is seconds, and no order rests for a month.
@@ -132,7 +132,7 @@ class OpenOrders:
         }
 
     def _is_ours(self, client_order_id: int) -> bool:
-        epoch = client_order_id >> SEQUENCE_BITS + PAIR_BITS
+        epoch = epoch_of(client_order_id)
         return self._epoch - EPOCHS_REMEMBERED < epoch <= self._epoch
 
     def _say(self, level: str, event: str, venue: str, **fields: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from executor.accounting import closed_books, is_estimated, remembered, result_of
 from executor.pair.messages import Log, Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
@@ -20,6 +19,7 @@ from executor.pair.state import (
     is_flat,
     net_e8,
 )
+from executor.pair.trade_result import closed_books, is_estimated, remembered, result_of
 from executor.pair.transition import Transition, fate, leg_is_ready
 from shm.records import PairPhase, PairView
 

@@ -7,12 +7,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from executor.pair.accounting import close_books
+from executor.pair.client_order_id import SEQUENCES_KEPT, SEQUENCES_OF_LEG
 from executor.pair.messages import Enter, Purpose
 from executor.pair.pricing import limit_price_e8, openable_e8
 from executor.pair.repair import has_live_order
 from executor.pair.state import (
-    SEQUENCE_BITS,
-    SEQUENCES_KEPT,
     Halt,
     PairState,
     Plan,
@@ -23,7 +22,7 @@ from executor.pair.transition import Transition, leg_is_ready
 from venues.contract import Side
 
 _SIDES = {1: (Side.BUY, Side.SELL), -1: (Side.SELL, Side.BUY)}  # of both legs, by direction
-_SEQUENCES_FOR_ENTRIES = (1 << SEQUENCE_BITS - 1) - SEQUENCES_KEPT
+_SEQUENCES_FOR_ENTRIES = SEQUENCES_OF_LEG - SEQUENCES_KEPT
 
 
 def on_enter(transition: Transition, event: Enter) -> bool:
@@ -91,7 +90,7 @@ def _entry_refusal(transition: Transition, event: Enter, limits_e8: list[int]) -
             wait_ms = (leg.not_before_mono_ns - transition.now_mono_ns) / 1e6
             return "venue_wants_pause", rules.instruments[number].venue, f"in {wait_ms:.0f} ms"
         if leg.sequence >= _SEQUENCES_FOR_ENTRIES:
-            return "order_ids_left", leg.sequence, 1 << SEQUENCE_BITS - 1
+            return "order_ids_left", leg.sequence, SEQUENCES_OF_LEG
     if event.signal_id <= state.last_signal_id:
         return "signal_seen", event.signal_id, state.last_signal_id
     if trade is not None and trade.direction != event.direction:

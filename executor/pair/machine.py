@@ -35,6 +35,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from executor.pair.accounting import tell
+from executor.pair.client_order_id import check_epoch, leg_of
 from executor.pair.entry import on_enter
 from executor.pair.messages import (
     Acked,
@@ -92,9 +93,7 @@ from executor.pair.state import (
     PairRules,
     PairState,
     Plan,
-    check_epoch,
     is_flat,
-    leg_of,
 )
 from executor.pair.transition import Transition
 from venues.contract import OrderStatus

@@ -20,12 +20,11 @@ def limit_price_e8(instrument: Instrument, side: Side, touch_e8: int, band_bps: 
 
     Rounded towards the touch, so the band is never exceeded, but never past the touch itself.
     """
-    tick_e8 = instrument.tick_e8
     offset_e8 = touch_e8 * round(band_bps * _PPB_PER_BPS) // 1_000_000_000
     if side is Side.BUY:
-        return max((touch_e8 + offset_e8) // tick_e8, -(-touch_e8 // tick_e8)) * tick_e8
-    lowest = min(-(-(touch_e8 - offset_e8) // tick_e8), touch_e8 // tick_e8)
-    return max(lowest, 1) * tick_e8
+        return max(instrument.price_down_e8(touch_e8 + offset_e8), instrument.price_up_e8(touch_e8))
+    lowest_e8 = min(instrument.price_up_e8(touch_e8 - offset_e8), instrument.price_down_e8(touch_e8))
+    return max(lowest_e8, instrument.tick_e8)
 
 
 def closable_e8(instrument: Instrument, size_e8: int) -> int:

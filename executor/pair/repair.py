@@ -174,9 +174,13 @@ class Wanted(NamedTuple):
 def unwinding_order(rules: PairRules, state: PairState) -> Wanted | None:
     """Shrink the longer leg; None when its venue takes no order that small."""
     net = net_e8(state)
-    leg = _longer_leg(state)
-    size_e8 = closable_e8(rules.instruments[leg], min(abs(net), abs(state.legs[leg].held_e8)))
-    return Wanted(leg, shrinking_side(net), size_e8) if size_e8 else None
+    number = _longer_leg(state)
+    instrument, leg, side = rules.instruments[number], state.legs[number], shrinking_side(net)
+    size_e8 = closable_e8(instrument, min(abs(net), abs(leg.held_e8)))
+    touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
+    if size_e8 < abs(leg.held_e8) and touch_e8 and not openable_e8(instrument, size_e8, touch_e8):
+        return None  # only what closes the whole position may be worth less than the minimum
+    return Wanted(number, side, size_e8) if size_e8 else None
 
 
 def completing_order(rules: PairRules, state: PairState) -> Wanted | None:

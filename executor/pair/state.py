@@ -13,14 +13,12 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from executor.pair.client_order_id import check_epoch, check_pair_id, compose
 from executor.pair.order import Order
 from executor.pair.pricing import closable_e8
 from shm.records import PairPhase, PairView
 from venues.contract import E8, Instrument, Side
 
-# A client order id is epoch | pair | sequence; ids of all executor lives differ and stay below 2**53.
-SEQUENCE_BITS, PAIR_BITS, EPOCH_BITS = 18, 6, 29
-SEQUENCES_KEPT = 1 << 12  # ids no entry may use: a trade that was opened must always be closable
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
 STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
@@ -226,7 +224,7 @@ def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairSta
     Without ``held`` both legs are expected flat. ``Restarted`` is not needed after this.
     """
     check_epoch(epoch)
-    assert 0 <= rules.pair_id < 1 << PAIR_BITS
+    check_pair_id(rules.pair_id)
     assert rules.common_lot_e8 % rules.instruments[0].lot_e8 == 0
     assert rules.common_lot_e8 % rules.instruments[1].lot_e8 == 0
     if held is None:
@@ -260,22 +258,9 @@ def load(body: bytes) -> PairState:
     return _decoder.decode(body)
 
 
-def check_epoch(epoch: int) -> None:
-    """AssertionError unless the epoch fits its bits of a client order id."""
-    assert 0 < epoch < 1 << EPOCH_BITS, f"epoch {epoch} does not fit a client order id"
-
-
 def next_client_order_id(rules: PairRules, state: PairState, leg: int) -> int:
-    """The id the next order on ``leg`` will have. The lowest bit is the leg, so an order on one leg
-    does not spend what is armed for the other."""
-    sequence = state.legs[leg].sequence << 1 | leg
-    assert sequence < 1 << SEQUENCE_BITS, "the sequence of this life is used up"
-    return (state.epoch << PAIR_BITS | rules.pair_id) << SEQUENCE_BITS | sequence
-
-
-def leg_of(client_order_id: int) -> int:
-    """The leg a client order id belongs to."""
-    return client_order_id & 1
+    """The id the next order on ``leg`` will have."""
+    return compose(state.epoch, rules.pair_id, state.legs[leg].sequence, leg)
 
 
 def net_e8(state: PairState) -> int:

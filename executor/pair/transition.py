@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from executor.accounting import is_estimated, result_of
+from executor.pair.client_order_id import leg_of
 from executor.pair.messages import At, Cancel, Command, Log, Purpose, Query, Send
 from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
 from executor.pair.pricing import average_price_e8
@@ -21,9 +21,9 @@ from executor.pair.state import (
     PairRules,
     PairState,
     Trade,
-    leg_of,
     next_client_order_id,
 )
+from executor.pair.trade_result import is_estimated, result_of
 from venues.contract import Side
 
 Level = Literal["debug", "info", "warning", "error"]

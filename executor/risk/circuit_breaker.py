@@ -1,27 +1,8 @@
-"""What the gates before the wire remember: how many orders left, and how many went wrong in a row."""
+"""The circuit breaker: stops entries after too many failed ones in a row."""
 
 from __future__ import annotations
 
-from collections import deque
-
 from settings import RiskSettings
-
-
-class OrderRate:
-    """How many orders were written in the last minute."""
-
-    _MINUTE_NS = 60_000_000_000
-
-    def __init__(self) -> None:
-        self._sent_mono_ns: deque[int] = deque()
-
-    def count(self, now_mono_ns: int) -> None:
-        self._sent_mono_ns.append(now_mono_ns)
-
-    def last_minute(self, now_mono_ns: int) -> int:
-        while self._sent_mono_ns and self._sent_mono_ns[0] <= now_mono_ns - self._MINUTE_NS:
-            self._sent_mono_ns.popleft()
-        return len(self._sent_mono_ns)
 
 
 class Breaker:

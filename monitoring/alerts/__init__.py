@@ -1,6 +1,6 @@
-"""Telling a person that an instance needs them: what stands, what is told of it, and who takes it.
+"""Alerts: they tell a person that an instance needs them.
 
-    runtime/operator_orders.py   a snapshot and the newest events -> conditions that hold now, notices of what happened
+    conditions.py a snapshot and the newest events -> conditions that hold now, notices of what happened
     book.py       conditions -> messages: each once, again after a while, and its end
     targets.py    Telegram, Discord, webhook, mail, by their settings and secrets
     outbox.py     messages -> a target: a bounded queue, retries, a rate limit, a thread of its own

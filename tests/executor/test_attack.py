@@ -150,7 +150,9 @@ def one(gateway, order):
     send(gateway, order)
 LiveGateway.send = one
 """,
-    "after both writes, before anything else": "from executor.orders.sender import Wire\nWire._account = die\n",
+    "after both writes, before anything else": (
+        "from executor.orders.sender import Wire\nWire._account = die\n"
+    ),
 }
 
 

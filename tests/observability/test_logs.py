@@ -86,7 +86,7 @@ def test_a_text_as_long_as_a_page_is_cut(lines: list[bytes]) -> None:
 def test_lines_of_several_processes_never_share_a_line() -> None:
     """Each line is one write to the shared pipe, whatever its length below the pipe's atomic size."""
     script = (
-        "import sys; sys.path.insert(0, sys.argv[2]); import logs\n"
+        "import sys; sys.path.insert(0, sys.argv[2]); from observability import logs\n"
         "log = logs.make_log(sys.argv[1], run_id='r')\n"
         "for n in range(500): log.info('leg_sent', n=n, pad='x' * 700)\n"
     )
@@ -105,7 +105,7 @@ def test_lines_of_several_processes_never_share_a_line() -> None:
 
 
 FLOOD = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from observability import logs\n"
     "log = logs.make_log('executor', run_id='r')\n"
     "for n in range(30_000): log.info('leg_sent', n=n)\n"
     "sys.stderr.write('done')\n"
@@ -127,7 +127,7 @@ def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
 
 
 LONG = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import logs\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from observability import logs\n"
     "log = logs.make_log('executor', run_id='r')\n"
     "for n in range(300): log.warning('venue_lost', venue='vest', what='x' * (n * 13), detail='y' * 3_900)\n"
 )

@@ -7,6 +7,7 @@ import csv
 import gzip
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
@@ -210,3 +211,14 @@ async def test_playing_keeps_market_time_at_the_set_speed() -> None:
     assert seen_s[2] - began_s >= 0.06
     assert 0.1 <= seen_s[3] - began_s < 0.8
     assert exchange.mark_e8("BTC-PERP") == 60_003 * E8 + E8 // 2
+
+
+@pytest.mark.parametrize("price", ["9999.93", "10000.4", "99.9994", "0.0123456"])
+def test_a_ladder_stands_on_a_grid_of_significant_figures(price: str) -> None:
+    """The step changes with the price, and the ladder with it."""
+    instrument = replace(VEST_BTC, tick_e8=100, lot_e8=E8, significant_figures=5)
+    bids, asks = Ladder(instrument, 1), Ladder(instrument, -1)
+    for shown in (parse_e8(price), 10 * parse_e8(price)):
+        for ladder in (bids, asks):
+            for level_e8, _ in ladder.behind(shown, E8)[:2]:
+                assert level_e8 % instrument.price_step_e8(level_e8) == 0

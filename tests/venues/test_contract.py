@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,49 @@ def test_a_reduce_only_order_may_be_below_the_minimum_notional() -> None:
 
 def test_a_venue_that_states_no_maximum_has_none() -> None:
     check_grid(an_order(size_e8=10**6 * E8, instrument=BTC._replace(max_size_e8=0)))
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hyperliquid_vectors.json").read_text())
+GRIDS = VECTORS["price_grid"]
+
+
+def a_grid_of_figures(market: str, size_decimals: int) -> Instrument:
+    """Five figures; at most 6 (perpetuals) or 8 (spot) decimals less those of sizes."""
+    decimals = {"perp": 6, "spot": 8}[market] - size_decimals
+    return BTC._replace(
+        tick_e8=10 ** (8 - decimals),
+        lot_e8=10 ** (8 - size_decimals),
+        min_size_e8=10 ** (8 - size_decimals),
+        min_notional_e8=0,
+        max_size_e8=0,
+        significant_figures=5,
+    )
+
+
+@pytest.mark.parametrize(
+    "case", GRIDS, ids=lambda case: f"{case['market']}{case['szDecimals']}-{case['price']}"
+)
+def test_a_grid_of_significant_figures_is_the_venues_own(case: dict[str, Any]) -> None:
+    """The step depends on the price, and whole numbers are always prices."""
+    grid, price_e8 = a_grid_of_figures(case["market"], case["szDecimals"]), int(Decimal(case["price"]) * E8)
+    if price_e8:
+        assert grid.price_step_e8(price_e8) == int(Decimal(case["tick_at_this_price"]) * E8)
+    order = an_order(instrument=grid, limit_price_e8=price_e8, size_e8=E8)
+    if case["valid"]:
+        check_grid(order)
+    else:
+        with pytest.raises(OffGrid):
+            check_grid(order)
+
+
+@given(st.integers(1, 10**16), st.integers(0, 5), st.sampled_from(["perp", "spot"]))
+def test_rounding_ends_on_the_grid_and_next_to_the_price(price_e8: int, decimals: int, market: str) -> None:
+    """Across a power of ten, too, where the step changes."""
+    grid = a_grid_of_figures(market, decimals)
+    down_e8, up_e8 = grid.price_down_e8(price_e8), grid.price_up_e8(price_e8)
+    assert down_e8 <= price_e8 <= up_e8
+    for rounded_e8 in (down_e8, up_e8):
+        if rounded_e8:
+            assert rounded_e8 % grid.price_step_e8(rounded_e8) == 0
+    if down_e8 != up_e8:
+        assert up_e8 - down_e8 == grid.price_step_e8(price_e8)

@@ -16,7 +16,7 @@ from verification.conformance.clients.checklist import Checklist
 from verification.conformance.report import Outcome, Report
 from verification.conformance.shims import starknet_crypto_py
 
-CLIENTS = Path(__file__).parent / "clients"
+CLIENTS = Path(__file__).parents[2] / "verification" / "conformance" / "clients"
 VECTORS = Path(__file__).parents[1] / "vectors" / "paradex_vectors.json"
 FOREIGN = {"ccxt", "fast_stark_crypto", "httpx", "paradex_py"}
 

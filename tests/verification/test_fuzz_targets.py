@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 from verification.fuzz.registry import TARGETS
 from verification.fuzz.target import join, split
 
-FOUND: Final = sorted(path for path in (Path(__file__).parent / "found").rglob("*") if path.is_file())
+FOUND: Final = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "verification" / "fuzz" / "found").rglob("*")
+    if path.is_file()
+)
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,4 +1,4 @@
-"""What ``tools.doctor.command`` looks at, each module one neighbourhood; a look returns findings, never raises.
+"""The doctor's checks, one module for each area. A check returns findings and never raises.
 
 finding.py   a finding: check, grade, what was found, what to do
 software.py  Python, libraries, compiled parts

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from shm.records import DepthBook, Quote, QuoteFlags
-from venues.contract import Side
+from venues.contract import Instrument, Side
 
 PPB = 1_000_000_000  # parts per billion: rates as integers
 _UNUSABLE = QuoteFlags.STALE | QuoteFlags.CROSSED
@@ -67,11 +67,11 @@ def standing_book(
     )
 
 
-def slipped_price_e8(price_e8: int, side: Side, *, slippage_ppb: int, tick_e8: int) -> int:
+def slipped_price_e8(price_e8: int, side: Side, *, slippage_ppb: int, instrument: Instrument) -> int:
     """A level's price made worse for the taker by ``slippage_ppb``, rounded against him to the tick."""
     if side is Side.BUY:
-        return -(-price_e8 * (PPB + slippage_ppb) // (PPB * tick_e8)) * tick_e8
-    return price_e8 * (PPB - slippage_ppb) // (PPB * tick_e8) * tick_e8
+        return instrument.price_up_e8(-(-price_e8 * (PPB + slippage_ppb) // PPB))
+    return instrument.price_down_e8(price_e8 * (PPB - slippage_ppb) // PPB)
 
 
 class Taken(NamedTuple):
@@ -89,8 +89,7 @@ def walk(
     size_e8: int,
     limit_price_e8: int,
     slippage_ppb: int,
-    tick_e8: int,
-    lot_e8: int,
+    instrument: Instrument,
 ) -> list[Taken]:
     """Take ``size_e8`` from the levels, best first, none at a worse price than the limit.
 
@@ -99,15 +98,15 @@ def walk(
     """
     taken: list[Taken] = []
     for level_price_e8, level_size_e8 in levels:
-        price_e8 = slipped_price_e8(level_price_e8, side, slippage_ppb=slippage_ppb, tick_e8=tick_e8)
+        price_e8 = slipped_price_e8(level_price_e8, side, slippage_ppb=slippage_ppb, instrument=instrument)
         if price_e8 <= 0 or side * price_e8 > side * limit_price_e8:
             break
         part_e8 = min(size_e8, level_size_e8)
-        part_e8 -= part_e8 % lot_e8
+        part_e8 -= part_e8 % instrument.lot_e8
         if part_e8 > 0:
             taken.append(Taken(level_price_e8, price_e8, part_e8))
             size_e8 -= part_e8
-        if size_e8 < lot_e8:
+        if size_e8 < instrument.lot_e8:
             break
     return taken
 

@@ -140,8 +140,7 @@ class VirtualVenue:
             size_e8=request.size_e8,
             limit_price_e8=request.limit_price_e8,
             slippage_ppb=self._terms.slippage_ppb,
-            tick_e8=instrument.tick_e8,
-            lot_e8=instrument.lot_e8,
+            instrument=instrument,
         )
         is_whole = sum(part.size_e8 for part in taken) == request.size_e8
         if request.time_in_force is TimeInForce.FOK and not is_whole:

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from executor.pair.client_order_id import leg_of
 from executor.pair.messages import LegMarket
 from executor.pair.order import ORDER_STEPS, OrderState, moved
 from executor.pair.pricing import closable_e8, limit_price_e8, mending_costs, openable_e8, price_to_take_e8
-from executor.pair.state import STATE_BYTES_MAX, dump, leg_of, load, new_state, next_client_order_id
+from executor.pair.repair import Wanted, unwinding_order
+from executor.pair.state import STATE_BYTES_MAX, Leg, dump, load, new_state, next_client_order_id
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, an_instrument, some_rules
 from venues.contract import E8, OrderRequest, Side, TimeInForce, check_grid
@@ -21,15 +23,18 @@ from venues.contract import E8, OrderRequest, Side, TimeInForce, check_grid
     touch_e8=st.integers(E8, 200_000 * E8),
     band_bps=st.floats(0, 1_000),
     tick_e8=st.sampled_from([E8 // 100, E8 // 10, E8, 3]),
+    figures=st.sampled_from([0, 5]),
     side=st.sampled_from(Side),
 )
 def test_a_limit_is_on_the_tick_within_the_band_and_marketable(
-    touch_e8: int, band_bps: float, tick_e8: int, side: Side
+    touch_e8: int, band_bps: float, tick_e8: int, figures: int, side: Side
 ) -> None:
-    touch_e8 -= touch_e8 % tick_e8
-    limit_e8 = limit_price_e8(an_instrument(0, tick_e8=tick_e8), side, touch_e8, band_bps)
+    figures = 0 if tick_e8 == 3 else figures
+    instrument = an_instrument(0, tick_e8=tick_e8, significant_figures=figures)
+    touch_e8 = instrument.price_down_e8(touch_e8)
+    limit_e8 = limit_price_e8(instrument, side, touch_e8, band_bps)
 
-    assert limit_e8 % tick_e8 == 0
+    assert limit_e8 % instrument.price_step_e8(limit_e8) == 0
     assert (limit_e8 - touch_e8) * side >= 0
     assert abs(limit_e8 - touch_e8) <= touch_e8 * band_bps / 10_000 + touch_e8 * 1e-9 + 1
 
@@ -49,6 +54,20 @@ def test_every_size_we_send_is_one_the_venue_takes(size_e8: int, price_e8: int) 
             check_grid(
                 OrderRequest(1, instrument, Side.BUY, taken_e8, price_e8, reduce_only, TimeInForce.IOC)
             )
+
+
+def test_an_unwind_of_a_part_below_the_minimum_value_is_not_tried() -> None:
+    """The venues exempt a reduce-only order that closes the whole position, and no other."""
+    rules = some_rules(instruments=(an_instrument(0, min_notional_e8=10 * E8), an_instrument(1)))
+    leg = Leg(position_e8=100 * LOT_E8, bid_e8=E8, ask_e8=E8)
+    other = Leg(position_e8=-99 * LOT_E8, bid_e8=E8, ask_e8=E8)
+    state = replace(new_state(rules, 1), legs=(leg, other))
+
+    assert unwinding_order(rules, state) is None
+    rich = replace(state, legs=(replace(leg, bid_e8=10**6 * E8), other))
+    assert unwinding_order(rules, rich) == Wanted(0, Side.SELL, LOT_E8)
+    whole = replace(state, legs=(leg, replace(other, position_e8=0)))
+    assert unwinding_order(rules, whole) == Wanted(0, Side.SELL, 100 * LOT_E8)
 
 
 def test_a_close_needs_no_minimum_notional() -> None:

@@ -132,7 +132,7 @@ def test_6_one_send_throws_while_the_other_leg_is_live() -> None:
 async def test_6_one_send_throws_while_the_other_leg_is_live_over_sockets() -> None:
     """Vest's bytes are out when Paradex' socket breaks under the write: the real process mends it."""
     broken = """
-from executor import live
+from executor.gateways import live
 send = live.LiveGateway.send
 struck = []
 def once(gateway, order):

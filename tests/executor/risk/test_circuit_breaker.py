@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from executor.risk.circuit_breaker import Breaker, OrderRate
+from executor.risk.circuit_breaker import Breaker
+from executor.risk.order_rate import OrderRate
 from settings import RiskSettings
 
 RISK = RiskSettings.model_validate(

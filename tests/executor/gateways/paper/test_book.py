@@ -18,9 +18,10 @@ from executor.gateways.paper.book import (
     walk,
 )
 from shm.records import DepthBook, Quote, QuoteFlags
-from venues.contract import E8, Side
+from venues.contract import E8, Instrument, Side
 
 TICK_E8, LOT_E8 = E8 // 10, E8 // 1000
+GRID = Instrument(0, "vest", "X", "X", TICK_E8, LOT_E8, LOT_E8, 0, 0, 1, 3, 1.0, True)
 MS = 1_000_000
 NOW = 10_000 * MS
 SIDES = st.sampled_from(Side)
@@ -66,8 +67,7 @@ def test_no_more_is_taken_than_stands_within_the_limit_and_it_costs_the_sum_of_i
         size_e8=size_e8,
         limit_price_e8=limit_e8,
         slippage_ppb=0,
-        tick_e8=TICK_E8,
-        lot_e8=LOT_E8,
+        instrument=GRID,
     )
 
     within = [(price, size // LOT_E8) for price, size in book if side * price <= side * limit_e8]
@@ -88,8 +88,7 @@ def test_what_slippage_makes_of_a_price_is_held_to_the_limit(
         size_e8=100 * E8,
         limit_price_e8=limit * TICK_E8,
         slippage_ppb=slippage_ppb,
-        tick_e8=TICK_E8,
-        lot_e8=LOT_E8,
+        instrument=GRID,
     )
 
     for part in taken:
@@ -103,9 +102,9 @@ def test_slippage_is_rounded_against_the_taker() -> None:
     """100 with 0.5 bps is 100.005: the next tick up for a buy, 99.9 for a sell."""
     half_bps = 50_000
 
-    assert slipped_price_e8(100 * E8, Side.BUY, slippage_ppb=half_bps, tick_e8=TICK_E8) == 1001 * TICK_E8
-    assert slipped_price_e8(100 * E8, Side.SELL, slippage_ppb=half_bps, tick_e8=TICK_E8) == 999 * TICK_E8
-    assert slipped_price_e8(100 * E8, Side.BUY, slippage_ppb=0, tick_e8=TICK_E8) == 100 * E8
+    assert slipped_price_e8(100 * E8, Side.BUY, slippage_ppb=half_bps, instrument=GRID) == 1001 * TICK_E8
+    assert slipped_price_e8(100 * E8, Side.SELL, slippage_ppb=half_bps, instrument=GRID) == 999 * TICK_E8
+    assert slipped_price_e8(100 * E8, Side.BUY, slippage_ppb=0, instrument=GRID) == 100 * E8
 
 
 @given(parts=st.lists(st.tuples(st.integers(1, 10**14), st.integers(1, 10**12)), min_size=1), side=SIDES)
