@@ -18,7 +18,7 @@ from typing import Any
 
 from settings import PROJECT, load_raw, parse_settings
 from tools.database import reading
-from tools.report.queries import Facts, Period, Trade, gather
+from tools.report.queries import Facts, Period, Trade, Whose, gather
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", dest="end", type=_moment, metavar="TIME", help="default: now")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: var/reports/<from>_<to>")
+    parser.add_argument("--bot-id", metavar="ID", help="whose; default: that of the configuration")
+    parser.add_argument(
+        "--mode", choices=("sim", "paper", "live"), help="which mode's; default: that of the configuration"
+    )
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="where DATABASE_URL is; .env")
 
 
@@ -41,10 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     name = "_".join(f"{moment:%Y%m%dT%H%M%S}" for moment in period)
     directory = arguments.out or PROJECT / settings.persistence.var_dir / "reports" / name
     with reading(settings, arguments.env_file) as connection:
-        facts = gather(connection, period)
+        whose = Whose(arguments.bot_id or settings.bot_id, arguments.mode or settings.mode)
+        facts = gather(connection, period, whose)
     directory.mkdir(parents=True, exist_ok=True)
     write(facts, directory)
-    print(f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs")
+    print(
+        f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs of "
+        f"{facts.whose.bot_id} in mode {facts.whose.mode}"
+    )
     return 0
 
 
