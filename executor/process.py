@@ -49,6 +49,7 @@ from runtime import bootstrap
 from runtime.carried_positions import HeldFunding, HeldPair, read_held
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
+from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
 from venues.contract import VenueHosts
 
@@ -161,7 +162,7 @@ class Executor:
 
     def _hosts(self) -> dict[str, VenueHosts]:
         settings = self._desk.settings
-        return {venue: accounts.venue_hosts(settings, venue) for venue in settings.venue_names}
+        return {venue: venue_hosts(settings, venue) for venue in settings.venue_names}
 
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")

@@ -21,7 +21,7 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
-from venues.registry import secrets_of
+from venues.registry import venue
 
 
 def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
 def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
     """Environment names the venues of these settings read, and whether each must be there."""
     return [
-        (secret.name, secret.is_required) for venue in settings.venue_names for secret in secrets_of(venue)
+        (secret.name, secret.is_required) for name in settings.venue_names for secret in venue(name).secrets
     ]
 
 
@@ -92,7 +92,7 @@ def present_secrets(settings: Settings, env_file: Path) -> frozenset[str]:
 
 def all_secret_names() -> frozenset[str]:
     return frozenset(
-        {"DATABASE_URL"} | {secret.name for venue in KNOWN_VENUES for secret in secrets_of(venue)}
+        {"DATABASE_URL"} | {secret.name for name in KNOWN_VENUES for secret in venue(name).secrets}
     )
 
 

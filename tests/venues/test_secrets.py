@@ -17,6 +17,7 @@ from tests.venues.test_conformance import logged_in, play, streaming
 from tests.venues.venue_case import INSTRUMENT_ID, NOW_UNIX_MS, Frame, Kit
 from tests.venues.venue_cases import KITS
 from venues.contract import (
+    AccountOptions,
     Call,
     FrameError,
     HttpRequest,
@@ -25,7 +26,6 @@ from venues.contract import (
     TransportError,
     VenueError,
 )
-from venues.registry import credentials, secrets_of
 
 each_venue = pytest.mark.parametrize("kit", KITS.values(), ids=KITS.keys())
 
@@ -115,19 +115,18 @@ def test_credentials_and_sessions_show_no_key(kit: Kit) -> None:
 
 @each_venue
 def test_credentials_from_the_environment_show_no_key(kit: Kit) -> None:
-    secrets = {item.name: kit.secrets[0] for item in secrets_of(kit.venue) if item.is_required}
+    secrets = {item.name: kit.secrets[0] for item in kit.value.secrets if item.is_required}
     assert secrets
-    check(kit, credentials(kit.venue, secrets))
+    check(kit, kit.value.credentials_from(secrets))
 
 
 @each_venue
 def test_a_key_that_is_none_is_refused_without_being_shown(kit: Kit) -> None:
     """What was pasted into the wrong line may be the key of something else."""
     pasted = "hunter2-is-the-passphrase"
-    secrets = {item.name: pasted for item in secrets_of(kit.venue)}
-    module = type(kit.trading(kit.hosts(1)))
+    secrets = {item.name: pasted for item in kit.value.secrets}
     with pytest.raises(ValueError, match=kit.venue) as refused:
-        module(kit.hosts(1), credentials(kit.venue, secrets))  # type: ignore[call-arg]
+        kit.value.open_account(kit.hosts(1), secrets, AccountOptions())
     check(kit, refused.value, pasted)
 
 

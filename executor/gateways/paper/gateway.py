@@ -24,6 +24,7 @@ from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
 from observability.logs import Log
 from runtime import bootstrap
 from settings import PROJECT, PaperVenueSettings, Settings
+from venues import registry
 from venues.contract import (
     E8,
     Account,
@@ -40,7 +41,6 @@ from venues.contract import (
     TransportError,
     check_grid,
 )
-from venues.registry import venue_module
 
 _PPB_PER_BPS = 100_000
 _T = TypeVar("_T")
@@ -73,7 +73,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         instruments,
         listener,
         process.log,
-        time_in_force=venue_module(venue).Trading.taker_time_in_force,
+        time_in_force=registry.venue(venue).taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
     )
