@@ -166,7 +166,7 @@ class ParadexTrading:
             if not page.next:
                 return found
             filters["cursor"] = page.next
-        raise TransportError(f"{VENUE}: GET /fills: more than {_FILLS_PAGES_MAX} pages")
+        raise TransportError(f"{NAME}: GET /fills: more than {_FILLS_PAGES_MAX} pages")
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""
