@@ -42,7 +42,7 @@ def connect(process: bootstrap.Launch, name: str, listener: Listener, *, may_giv
         where.rest_url,
         tuple(item for item in process.instruments if item.venue == name),
         listener,
-        process.log,
+        process.reporter,
         connections=settings.execution.http_connections,
         answer_limit_s=_ANSWER_LIMITS * settings.execution.reply_timeout_ms / 1_000,
         may_give_up=may_give_up,

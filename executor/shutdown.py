@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+from events.instance import ShutdownStep
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
@@ -39,18 +41,18 @@ async def shut_down(
             engine.feed(pair, FlattenRequested(desk.at(pair), SHUTDOWN))
     is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
     finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
-    _say(desk, "trades in flight", "finished" if finished else "given up: see what remains")
+    _report(desk, "trades in flight", "finished" if finished else "given up: see what remains")
     try:
         async with asyncio.timeout(CANCEL_PATIENCE_S):
             swept = await open_orders.cancel_all_ours()
     except TimeoutError:
-        _say(desk, "open orders", "not confirmed gone in time; look at the venues")
+        _report(desk, "open orders", "not confirmed gone in time; look at the venues")
     else:
         counts = {
             "cancelled": {venue: item.cancelled for venue, item in swept.items()},
             "foreign_orders": sum(item.foreign for item in swept.values()),
         }
-        _say(desk, "open orders", "the venues show none of ours", **counts)
+        _report(desk, "open orders", "the venues show none of ours", **counts)
     await _tell_remains(desk)
 
 
@@ -86,9 +88,14 @@ async def _tell_remains(desk: Desk) -> None:
             desk.tell_position(pair, leg, size_e8)
             if size_e8:
                 positions[f"{venue}:{instrument.symbol}"] = size_e8
-    level = "warning" if unanswered else "info"
-    fields = {"positions_e8": positions, "unanswered": unanswered, "detail": _summary(positions, unanswered)}
-    desk.reports.log(level, "shutdown_step", {"step": "positions", **fields})
+    desk.reports.report(
+        ShutdownStep(
+            step="positions",
+            positions_e8=positions,
+            unanswered=tuple(unanswered),
+            detail=_summary(positions, unanswered),
+        )
+    )
 
 
 def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
@@ -97,5 +104,5 @@ def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
     return "positions remain open" if positions else "flat on every venue"
 
 
-def _say(desk: Desk, step: str, detail: str, **fields: object) -> None:
-    desk.reports.log("info", "shutdown_step", {"step": step, "detail": detail, **fields})
+def _report(desk: Desk, step: str, detail: str, **fields: Any) -> None:
+    desk.reports.report(ShutdownStep(step=step, detail=detail, **fields))

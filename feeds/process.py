@@ -10,6 +10,7 @@ from random import Random
 
 import uvloop
 
+from events.instance import ProcessStarted, ProcessStopped
 from feeds.publisher import Publisher
 from feeds.session import Session
 from runtime.bootstrap import Launch, refuse, start
@@ -44,23 +45,23 @@ def market_data(launch: Launch) -> MarketData:
 async def _run(launch: Launch, protocol: MarketData) -> None:
     instrument_ids = launch.settings.instrument_ids(launch.venue).values()
     publisher = Publisher(launch.memory, launch.venue, instrument_ids, launch.counters, time.monotonic_ns)
-    log = launch.log.bind(venue=launch.venue)
     session = Session(
         protocol,
         publisher,
         launch.counters,
-        log,
+        launch.reporter,
         stale_after_ms=launch.settings.venue(launch.venue).stale_after_ms,
         is_stopping=launch.stop.is_set,
         random=Random(),
     )
     waiting = launch.settings.idle_strategy(launch.process)
-    log.info("process_started", idle=waiting, instruments=len(publisher.awaited))
+    started = ProcessStarted(venue=launch.venue, idle=waiting, instruments=len(publisher.awaited))
+    launch.reporter.report(started)
     quiet_garbage_collector()
     keep_awake(waiting)
     await session.run()
     publisher.close()
-    log.info("process_stopped")
+    launch.reporter.report(ProcessStopped(venue=launch.venue))
 
 
 def keep_awake(waiting: str) -> None:

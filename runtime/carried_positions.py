@@ -93,7 +93,7 @@ def pair_from(fields: dict[str, Any]) -> HeldPair:
     pairs_of_legs = ("legs", "sizes_e8", "entry_prices_e8", "fees_e8")
     orders = tuple(map(_order_from, fields["orders"]))
     unaccounted = tuple(map(_order_from, fields.get("unaccounted", ())))
-    closed = tuple(HeldResult(*result) for result in fields.get("closed", ()))
+    closed = tuple(HeldResult(**result) for result in fields.get("closed", ()))
     due = tuple(HeldFunding(*funding) for funding in fields.get("funding_due", ()))
     legs = {name: tuple(fields[name]) for name in pairs_of_legs}
     lists = {"orders": orders, "funding_due": due, "unaccounted": unaccounted, "closed": closed}
@@ -112,7 +112,7 @@ def plain(pair: HeldPair) -> dict[str, Any]:
         "orders": [order._asdict() for order in pair.orders],
         "funding_due": [list(funding) for funding in pair.funding_due],
         "unaccounted": [order._asdict() for order in pair.unaccounted],
-        "closed": [list(result) for result in pair.closed],
+        "closed": [result._asdict() for result in pair.closed],
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from observability.logs import Log, make_log
+from events.simulator import SimulatorReady
+from observability.logs import Reporter
 from runtime.bootstrap import end_with_supervisor
 from shm.layout import Memory
 from simulator import fault_scripts
@@ -33,22 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if memory_directory is not None:
         end_with_supervisor()
         beat = _beat(memory_directory)
-    log = make_log("simulator", run_id="-")
-
-    def tell(event: str, fields: Mapping[str, Any]) -> None:
-        log.info(event, **fields)
-
+    reporter = Reporter("simulator", run_id="-")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, partial(_announce, log), beat, tell))
+            runner.run(run(config, partial(_announce, reporter), beat, reporter.report))
     except (PortTaken, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
 
 
-def _announce(log: Log, running: RunningSimulator) -> None:
-    log.info("simulator_ready", host=running.host, ports=running.ports)
+def _announce(reporter: Reporter, running: RunningSimulator) -> None:
+    reporter.report(SimulatorReady(host=running.host, ports=running.ports))
 
 
 def _no_one_watches(_now_mono_ns: int) -> None:

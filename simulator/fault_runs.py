@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
+from events.simulator import FaultBegan, FaultEnded
 from simulator.clock import VenueClock
 from simulator.exchange import Exchange
 from simulator.fault_scripts import (
@@ -25,7 +26,7 @@ from simulator.faults import Fault
 from simulator.front import Front, Which
 from simulator.orders import Reason, SimPosition
 
-Tell = Callable[[str, Mapping[str, Any]], None]  # (event, fields)
+Tell = Callable[[FaultBegan | FaultEnded], object]
 
 
 class Simulator(Protocol):
@@ -62,7 +63,7 @@ class Run:
 class FaultRuns:
     """The scripts of one simulator."""
 
-    def __init__(self, simulator: Simulator, tell: Tell = lambda event, fields: None) -> None:
+    def __init__(self, simulator: Simulator, tell: Tell = lambda event: None) -> None:
         self._simulator = simulator
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,16 +108,15 @@ class FaultRuns:
 
     async def _live(self, run: Run, begun: asyncio.Event) -> None:
         script = run.script
-        about = {"fault": script.name, "venue": run.venue}
         await asyncio.sleep(script.after_s)
-        self._tell("fault_began", {**about, "detail": script.description})
+        self._tell(FaultBegan(fault=script.name, venue=run.venue, detail=script.description))
         async with self._effect(run):
             begun.set()
             if script.for_s is None:
                 await asyncio.Event().wait()
             else:
                 await asyncio.sleep(script.for_s)
-        self._tell("fault_ended", {**about, "struck": run.struck})
+        self._tell(FaultEnded(fault=script.name, venue=run.venue, struck=run.struck))
 
     def _effect(self, run: Run) -> AbstractAsyncContextManager[None]:
         front = self._simulator.fronts[run.venue]

@@ -208,7 +208,7 @@ async def run(
     """Serve until SIGTERM or SIGINT.
 
     ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do. The
-    configured fault scripts begin then; ``tell`` hears an event's name and fields of each. Raises
+    configured fault scripts begin then; ``tell`` takes an event at each beginning and end. Raises
     PortTaken, and ScriptError for a script that these venues cannot follow.
     """
     stop = asyncio.Event()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from events.instance import ConfigError
 from settings import (
     KNOWN_VENUES,
     Problem,
@@ -119,3 +120,8 @@ def changeable(settings: Settings) -> dict[str, list[str]]:
         )
         for reload in (Reload.HOT, Reload.WHEN_FLAT)
     }
+
+
+def config_error(problem: Problem) -> ConfigError:
+    """One thing wrong with the configuration, as it is reported."""
+    return ConfigError(key=problem.key, value=problem.value, detail=problem.allowed)

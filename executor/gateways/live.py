@@ -15,11 +15,13 @@ from typing import TypeVar
 
 import aiohttp
 
+from events.market_data import FrameRefused
+from events.positions import VenueLost, VenueStatus
 from executor.gateways.contract import Listener, LoginRefused, NotSent, ReadyOrder
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from executor.gateways.private_socket import PrivateSocket, SocketLost
 from executor.gateways.rate_limit import RateBudget
-from observability.logs import Log
+from observability.logs import Reporter
 from runtime.backoff import Backoff
 from venues.contract import (
     Account,
@@ -72,7 +74,7 @@ class LiveGateway:
         rest_url: str,
         instruments: tuple[Instrument, ...],
         listener: Listener,
-        log: Log,
+        reporter: Reporter,
         *,
         connections: int,
         answer_limit_s: float,
@@ -86,7 +88,7 @@ class LiveGateway:
         self._rest_url = rest_url
         self._instruments = instruments
         self._listener = listener
-        self._log = log
+        self._reporter = reporter
         self._may_give_up = may_give_up
         self._is_logged_in = False
         self._is_stream_ready = False
@@ -193,8 +195,7 @@ class LiveGateway:
             else:
                 if closed != self._closed:
                     self._closed = closed
-                    say = self._log.warning if closed else self._log.info
-                    say("venue_status", venue=self.venue, status=closed or "open")
+                    self._reporter.report(VenueStatus(venue=self.venue, status=closed or "open"))
             await asyncio.sleep(STATUS_LOOK_S)
 
     async def _stream_for_ever(self) -> None:
@@ -223,7 +224,7 @@ class LiveGateway:
             self._listener.on_ack(self.venue, ack, now_mono_ns)
 
     def _lost(self, what: str, detail: str) -> None:
-        self._log.warning("venue_lost", venue=self.venue, what=what, detail=detail)
+        self._reporter.report(VenueLost(venue=self.venue, what=what, detail=detail))
 
     # --- orders ---
 
@@ -277,7 +278,7 @@ class LiveGateway:
 
     def _on_bad_frame(self, error: FrameError) -> None:
         # The frame's own text stays out of the log: a private frame may quote a token.
-        self._log.warning("frame_refused", venue=self.venue, detail=error.detail)
+        self._reporter.report(FrameRefused(venue=self.venue, detail=error.detail))
 
     # --- questions ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from executor.pair.state import ClosedTrade, PairState, Trade
+from executor.pair.state import ClosedTrade, PairRules, PairState, Trade
 
 
 def is_estimated(state: PairState, trade: Trade | ClosedTrade) -> bool:
@@ -41,9 +41,10 @@ def remembered(state: PairState, newest: ClosedTrade) -> tuple[ClosedTrade, ...]
     return (*(trade for trade in state.closed if trade.trade_id in spoken_of), newest)
 
 
-def result_of(state: PairState, trade: ClosedTrade, now_mono_ns: int) -> dict[str, Any]:
-    """A closed trade's result as every line about it says."""
+def result_of(rules: PairRules, state: PairState, trade: ClosedTrade, now_mono_ns: int) -> dict[str, Any]:
+    """A closed trade's result as every event about it says."""
     return {
+        "pair": rules.pair,
         "trade_id": trade.trade_id,
         "direction": trade.direction,
         "gross_e8": trade.gross_e8,

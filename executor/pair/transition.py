@@ -6,12 +6,23 @@ answer. It never outlives the step, so the machine as a whole stays a pure funct
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace
 
+from events.event import Event
+from events.orders import (
+    LegAcked,
+    LegCancelled,
+    LegCorrected,
+    LegFilled,
+    LegRejected,
+    LegResolved,
+    LegUnknown,
+)
+from events.trades import TradeCorrected
 from executor.pair.client_order_id import leg_of
-from executor.pair.messages import At, Cancel, Command, Log, Purpose, Query, Send
+from executor.pair.messages import At, Cancel, Command, Purpose, Query, Send
 from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
 from executor.pair.pricing import average_price_e8
 from executor.pair.state import (
@@ -25,8 +36,6 @@ from executor.pair.state import (
 )
 from executor.pair.trade_result import is_estimated, result_of
 from venues.contract import Side
-
-Level = Literal["debug", "info", "warning", "error"]
 
 
 class Transition:
@@ -125,9 +134,9 @@ class Transition:
         self.others.append(Cancel(order.client_order_id, order.leg, order.venue_order_id))
 
     def put(self, old: Order, new: Order, **told: Any) -> None:
-        """Replace an order by what it has become: position, trade and log follow.
+        """Replace an order by what it has become: position, trade and events follow.
 
-        told: what the venue said with it, for the log.
+        told: what the venue said with it, for the events.
         """
         if new == old:
             return
@@ -159,7 +168,7 @@ class Transition:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
         if has_closed_nothing(new) and not has_closed_nothing(old):
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
-        self._log_change(old, new, told)
+        self._report_change(old, new, told)
         self._correct_closed_trade(old, new)
 
     def retire_ended(self) -> None:
@@ -217,7 +226,7 @@ class Transition:
             self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
 
     def _correct_closed_trade(self, old: Order, new: Order) -> None:
-        """Put into a trade whose books are closed what was told late about an order of it."""
+        """Put into a trade whose books are closed what is told late about an order of it."""
         trade = self.state.trade
         if new.filled_e8 != old.filled_e8 or (trade is not None and trade.trade_id == old.trade_id):
             return  # booked in the current trade
@@ -228,73 +237,78 @@ class Transition:
         was_estimated = is_estimated(self.state, was) or not old.is_accounted
         now = replace(was, gross_e8=was.gross_e8 + gross_e8, fees_e8=was.fees_e8 + fees_e8)
         self.change(closed=tuple(now if trade is was else trade for trade in self.state.closed))
-        self.log(
-            "info",
-            "trade_corrected",
-            **result_of(self.state, now, self.now_mono_ns),
-            was_estimated=was_estimated,
-            gross_change_e8=gross_e8,
-            fees_change_e8=fees_e8,
-            net_change_e8=gross_e8 - fees_e8,
-            **self.about_leg(new.leg),
-            client_order_id=new.client_order_id,
+        self.others.append(
+            TradeCorrected(
+                **result_of(self.rules, self.state, now, self.now_mono_ns),
+                was_estimated=was_estimated,
+                gross_change_e8=gross_e8,
+                fees_change_e8=fees_e8,
+                net_change_e8=gross_e8 - fees_e8,
+                **about_leg(self.rules, new.leg),
+                client_order_id=new.client_order_id,
+            )
         )
 
-    # --- log ---
+    # --- events ---
 
-    def log(self, level: Level, event: str, **fields: Any) -> None:
-        trade_id = self.state.trade.trade_id if self.state.trade else 0
-        self.others.append(Log(level, event, {"pair": self.rules.pair, "trade_id": trade_id, **fields}))
+    def report(self, kind: type[Event], **fields: Any) -> None:
+        """Report an event of this pair and its trade."""
+        self.others.append(kind(pair=self.rules.pair, trade_id=self.trade_id, **fields))
 
-    def log_order(self, level: Level, event: str, order: Order, **fields: Any) -> None:
-        self.log(
-            level,
-            event,
-            **{
-                "trade_id": order.trade_id,
-                **self.about_leg(order.leg),
-                "client_order_id": order.client_order_id,
-                "side": order.side.name,
-                "purpose": order.purpose.name.lower(),
-                "attempt": order.attempt,
-                **fields,
-            },
-        )
+    def report_leg(self, kind: type[Event], leg: int, **fields: Any) -> None:
+        """The same of one leg."""
+        self.report(kind, **about_leg(self.rules, leg), **fields)
 
-    def about_leg(self, leg: int) -> dict[str, Any]:
-        instrument = self.rules.instruments[leg]
-        return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+    @property
+    def trade_id(self) -> int:
+        """Of the current trade; 0 without one."""
+        return self.state.trade.trade_id if self.state.trade else 0
 
-    def _log_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
-        lines_before = len(self.others)
-        facts = {
-            **fate(new),
-            **{name: value for name, value in told.items() if value not in ("", None)},
-        }
+    def _report_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
+        facts = {**about_order(self.rules, new), **fate(new)}
+        facts.update((name, value) for name, value in told.items() if value not in ("", None))
+        report, reported_before = self.others.append, len(self.others)
         if new.state is not old.state:
             if new.state in DOUBTFUL:
                 if old.state not in DOUBTFUL:
-                    self.log_order("warning", "leg_unknown", new, **facts)
+                    report(LegUnknown(**facts))
             elif old.state in DOUBTFUL or old.state is OrderState.ABSENT:
                 asked_ns = self.now_mono_ns - (old.doubt_mono_ns or old.sent_mono_ns)
-                self.log_order(
-                    "info", "leg_resolved", new, doubt_ms=asked_ns / 1e6, questions=old.questions, **facts
-                )
+                report(LegResolved(doubt_ms=asked_ns / 1e6, questions=old.questions, **facts))
             elif new.state is OrderState.OPEN:
-                self.log_order("info", "leg_acked", new, **facts)
+                report(LegAcked(**facts))
         if new.filled_e8 != old.filled_e8:
-            self.log_order("info", "leg_filled", new, **facts)
+            report(LegFilled(**facts))
         if new.state is not old.state:
             if new.state is OrderState.CANCELLED:
-                self.log_order("info", "leg_cancelled", new, **facts)
+                report(LegCancelled(**facts))
             elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
-                self.log_order("warning", "leg_rejected", new, **facts)
-        if len(self.others) == lines_before and _account_of(new) != _account_of(old):
-            self.log_order("info", "leg_corrected", new, **facts)
+                report(LegRejected(**facts))
+        if len(self.others) == reported_before and _account_of(new) != _account_of(old):
+            report(LegCorrected(**facts))
+
+
+def about_leg(rules: PairRules, leg: int) -> dict[str, Any]:
+    """Which leg, and which contract, as events say it."""
+    instrument = rules.instruments[leg]
+    return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+
+
+def about_order(rules: PairRules, order: Order) -> dict[str, Any]:
+    """Which order, as every event about one says it."""
+    return {
+        "pair": rules.pair,
+        "trade_id": order.trade_id,
+        **about_leg(rules, order.leg),
+        "client_order_id": order.client_order_id,
+        "side": order.side.name,
+        "purpose": order.purpose.name.lower(),
+        "attempt": order.attempt,
+    }
 
 
 def fate(order: Order) -> dict[str, Any]:
-    """Where an order stands, as every line about it says."""
+    """Where an order stands, as every event about what became of it says it."""
     return {
         "order_state": order.state.name.lower(),
         "venue_order_id": order.venue_order_id,

@@ -10,7 +10,7 @@ import pytest
 
 from feeds.publisher import Publisher
 from feeds.session import Session
-from observability.logs import make_log
+from observability.logs import Reporter
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
 from tests.venues.account import a_desk
@@ -50,7 +50,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
             ParadexMarketData(desk.hosts, {KIT.symbol: 1}),
             publisher,
             counters,
-            make_log("feed-paradex", run_id="test", to_queue=events.push, to_stdout=False),
+            Reporter("feed-paradex", run_id="test", to_queue=events.push, level=None),
             stale_after_ms=60_000,
             is_stopping=lambda: (
                 (book := instance.depth(1)) is not None and list(book.bids)[:1] == [(60_000 * E8, E8)]

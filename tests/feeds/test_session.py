@@ -14,7 +14,7 @@ import pytest
 import feeds.session
 from feeds.publisher import Publisher
 from feeds.session import Session
-from observability.logs import make_log
+from observability.logs import Reporter
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
 from venues.contract import VenueHosts
@@ -39,7 +39,7 @@ def a_session(
         kind(VenueHosts("", url, ""), {"BTC-PERP": 0, "ETH-PERP": 2}),
         publisher,
         counters,
-        make_log("feed-vest", run_id="test", to_queue=events.push, to_stdout=False),
+        Reporter("feed-vest", run_id="test", to_queue=events.push, level=None),
         stale_after_ms=60_000,
         is_stopping=is_stopping,
         random=Random(1),

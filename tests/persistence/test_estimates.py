@@ -7,10 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from persistence.restore import CHECKPOINT, SOURCE, fold
 from persistence.store import Store
 from runtime.carried_positions import pair_from, plain
-from tests.persistence.test_restore import ORDER, OTHER, a_holding, a_line, an_intent
+from tests.persistence.test_restore import ORDER, OTHER, a_checkpoint, a_holding, a_line, an_intent, fold
 from tests.persistence.test_store import A_RESULT, A_TRADE, AN_ORDER, an_entry, rows
 
 A_DAY_MS = 86_400_000
@@ -21,6 +20,10 @@ CORRECTED: dict[str, Any] = {
     **RESULT, "fees_e8": 145, "net_e8": 355, "gross_change_e8": 0, "fees_change_e8": 45,
     "net_change_e8": -45, "was_estimated": True, "is_estimated": False, "closed_ago_ms": 2_500.0,
 }  # fmt: skip
+LEGS = [
+    {"leg": leg, "venue": "vest", "symbol": "XY"[leg], "size_e8": 1 - leg, "entry_price_e8": 1, "fee_e8": 0}
+    for leg in (0, 1)
+]
 
 
 @pytest.fixture
@@ -37,8 +40,7 @@ def test_a_correction_corrects_the_trade_the_day_and_the_order(store: Store, dat
         "select t.fees_quote, d.fees_quote, d.net_quote, t.is_estimated, d.is_estimated, o.fee_quote, "
         "o.is_estimated, p.is_estimated from trades t, daily_profit d, orders o, open_positions p"
     )
-    legs = [{"leg": 0, "venue": "vest", "symbol": "X", "size_e8": 1, "entry_price_e8": 1, "fee_e8": 0}]
-    holding = {"pair": "btc", "trade_id": 77, "legs": legs}
+    holding = {"pair": "btc", "trade_id": 77, "legs": LEGS}
     store.write(
         [
             an_entry(1, "leg_filled", **order, fee_e8=0, is_estimated=True, fill_us=1.0),
@@ -65,7 +67,7 @@ def test_an_open_trade_is_an_estimate_as_long_as_its_holding_is(store: Store, da
     store.write([an_entry(1, "trade_opened", **A_TRADE, is_estimated=True)])
     assert rows(database_url, shown) == [(True,)]
 
-    store.write([an_entry(2, "holding", pair="btc", trade_id=77, legs=[], is_estimated=False)])
+    store.write([an_entry(2, "holding", pair="btc", trade_id=77, legs=LEGS, is_estimated=False)])
 
     assert rows(database_url, shown) == [(False,)]
 
@@ -137,7 +139,7 @@ def test_a_checkpoint_in_between_changes_nothing() -> None:
     ]
     whole = fold(lines).held()
     for place in range(len(lines) + 1):
-        kept = a_line(CHECKPOINT, proc=SOURCE, **fold(lines[:place]).checkpoint("demo", "live"))
+        kept = a_checkpoint(fold(lines[:place]))
         assert fold([orjson.loads(orjson.dumps(kept)), *lines[place:]]).held() == whole, place
 
 

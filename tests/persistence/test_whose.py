@@ -13,6 +13,7 @@ import pytest
 from persistence.journal import Entry
 from persistence.store import Store
 from tests.persistence.test_store import A_RESULT, A_TRADE, AN_ORDER, rows
+from tests.reported import blanks
 from tools.report.queries import Period, Whose, gather
 
 E8 = 10**8
@@ -35,7 +36,7 @@ def url(database_url: str) -> str:
             nonlocal taken
             taken += 1
             head = {"ts": "2026-01-02T03:04:05Z", "level": "info", "proc": "executor", "run_id": run_id}
-            line = orjson.dumps({**head, "event": event, "mono_ns": taken, **fields})
+            line = orjson.dumps({**head, **blanks(event), "event": event, "mono_ns": taken, **fields})
             store.write([Entry(taken, "executor", taken, line, 0, 0)])
 
         pair = {
@@ -44,6 +45,8 @@ def url(database_url: str) -> str:
             "size_base_e8": E8,
             "entry_bps": 1.5,
             "exit_bps": 0.0,
+            "layers": 1,
+            "confirm_ticks": 1,
         }
         told("settings_loaded", **whose._asdict(), version="0", pairs=[pair])
         told("intent_written", **AN_ORDER, reduce_only=False, size_e8=E8, limit_price_e8=E8)
@@ -60,7 +63,11 @@ def url(database_url: str) -> str:
         )
         told("trade_opened", **{**A_TRADE, "trade_id": 99})
         told("slippage", pair="btc", trade_id=77, kind="entry", first_leg_bps=float(number))
-        legs = [{"leg": 0, "venue": "vest", "symbol": "X", "size_e8": number * E8, "entry_price_e8": E8}]
+        legs = [
+            {"leg": leg, "venue": "vest", "symbol": "XY"[leg], "size_e8": (1 - leg) * number * E8}
+            | {"entry_price_e8": E8, "fee_e8": 0}
+            for leg in (0, 1)
+        ]
         told("holding", pair="btc", trade_id=99, legs=legs, is_estimated=False)
         result = {**A_RESULT, "gross_e8": number * E8, "fees_e8": 0, "net_e8": number * E8}
         told("trade_closed", **A_TRADE, **result)

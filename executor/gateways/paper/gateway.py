@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from events.trades import PaperAccount, PaperHolding
 from executor.gateways.contract import Listener, NotSent, ReadyOrder
-from executor.gateways.paper.account import Holding
 from executor.gateways.paper.book import Book, NoBook, standing_book
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
@@ -21,7 +21,7 @@ from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
 from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
-from observability.logs import Log
+from observability.logs import Reporter
 from runtime import bootstrap
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues import registry
@@ -72,7 +72,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         VirtualVenue(instruments, terms, look, journal),
         instruments,
         listener,
-        process.log,
+        process.reporter,
         time_in_force=registry.venue(venue).taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
@@ -102,7 +102,7 @@ class PaperGateway:
         virtual: VirtualVenue,
         instruments: tuple[Instrument, ...],
         listener: Listener,
-        log: Log,
+        reporter: Reporter,
         *,
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
@@ -113,7 +113,7 @@ class PaperGateway:
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
         self._listener = listener
-        self._log = log
+        self._reporter = reporter
         self._is_open = False
         self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
@@ -210,13 +210,17 @@ class PaperGateway:
     def _tell_account(self) -> None:
         account = self._virtual.account
         held = {symbol: item for symbol, item in account.holdings.items() if item.size_e8}
-        self._log.info(
-            "paper_account",
-            venue=self.venue,
-            balance_e8=account.balance_e16 // E8,
-            equity_e8=self._virtual.equity_e8(),
-            fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
-            positions={symbol: _facts(item) for symbol, item in held.items()},
+        self._reporter.report(
+            PaperAccount(
+                venue=self.venue,
+                balance_e8=account.balance_e16 // E8,
+                equity_e8=self._virtual.equity_e8(),
+                fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
+                positions={
+                    symbol: PaperHolding(size_e8=item.size_e8, entry_price_e8=item.entry_price_e8)
+                    for symbol, item in held.items()
+                },
+            )
         )
 
     # --- questions ---
@@ -280,7 +284,3 @@ def _ack(order: PaperOrder) -> OrderAck:
     if order.is_refused:
         return OrderAck(order.client_order_id, Outcome.REFUSED, venue_order_id(order), order.code, order.text)
     return OrderAck(order.client_order_id, Outcome.ACCEPTED, venue_order_id(order))
-
-
-def _facts(holding: Holding) -> dict[str, int]:
-    return {"size_e8": holding.size_e8, "entry_price_e8": holding.entry_price_e8}
