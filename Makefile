@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign soak lock clean
+.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -15,11 +15,12 @@ help:
 	@echo "make endurance  ten million quotes through a running instance: memory flat, nothing newest lost"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
-	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
+	@echo "make conformance   the venues' own SDKs and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make crash    kill every process at every point of the code, in every scene of a trade; all at once; stop each (an hour)"
 	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
 	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
 	@echo "make campaign a thousand trades with faults drawn at random: how long legs stood alone"
+	@echo "make naked    one order request lost, each way, venue and moment: how long a leg stands alone (half an hour)"
 	@echo "make torture  ten million publishes between two processes"
 	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
@@ -75,9 +76,12 @@ faults: $(READY)
 campaign: $(READY)
 	@$(PY) -m verification.campaign
 
+naked: $(BUILT)
+	@$(PY) -m verification.lost_requests
+
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready
-	@echo "tandem: running paradex-py and ccxt against the simulator (about a minute)" >&2
+	@echo "tandem: running the SDKs and ccxt against the simulator (about a minute)" >&2
 	@$(PY) -m verification.conformance .venv-conformance/bin/python
 
 # --no-deps: everything needed is pinned, and overrides.txt says what is left out on purpose.
@@ -85,13 +89,20 @@ conformance: $(READY) .venv-conformance/.ready
 	$(call environment,.venv-conformance,verification/conformance/requirements.lock,--no-deps --no-compile)
 
 # starknet-py pins what we do not, so it judges in an environment of its own, and imports nothing of ours.
-differential: $(READY) .venv-differential/.ready
+differential: $(READY) .venv-differential/.ready .venv-differential-hyperliquid/.ready
 	@$(PY) -m verification.differential.vest_orders 10000
 	@$(PY) -m verification.differential.paradex_orders 10000 \
 	    | .venv-differential/bin/python verification/differential/check_with_starknet_py.py 10000
+	@$(PY) -m verification.differential.hyperliquid_orders 10000 \
+	    | .venv-differential-hyperliquid/bin/python \
+	    verification/differential/check_with_hyperliquid_sdk.py 10000
 
 .venv-differential/.ready: verification/differential/requirements.txt
 	$(call environment,.venv-differential,verification/differential/requirements.txt)
+
+# The SDK's pins and starknet-py's exclude each other. --no-deps: what it needs is pinned here.
+.venv-differential-hyperliquid/.ready: verification/differential/hyperliquid.txt
+	$(call environment,.venv-differential-hyperliquid,verification/differential/hyperliquid.txt,--no-deps)
 
 # atheris lies beside the environment, not in it: no test and no process may come to need it.
 SECONDS ?= 30
@@ -139,4 +150,4 @@ lock:
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

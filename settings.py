@@ -35,6 +35,8 @@ E8 = 100_000_000
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else has to be told that it exists.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
+# No order that was ever sent, by this or an earlier run under other settings, is valid for longer.
+ORDER_VALIDITY_MS_MAX = 5_000
 PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
 
 
@@ -240,7 +242,8 @@ class ExecutionSettings(Section):
     retry_delay_ms: WhenFlat[Milliseconds] = 100
     reply_timeout_ms: Milliseconds = 800
     query_interval_ms: WhenFlat[Milliseconds] = 250
-    max_naked_ms: WhenFlat[Milliseconds] = 1_500
+    max_naked_ms: WhenFlat[Milliseconds] = 3_000
+    order_validity_ms: Annotated[int, Field(ge=500, le=ORDER_VALIDITY_MS_MAX)] = 1_000
     on_single_leg: WhenFlat[Literal["auto", "complete", "unwind"]] = "auto"
     drift_max_lots: WhenFlat[Annotated[int, Field(ge=0, le=1_000_000)]] = 1
     drift_max_bps: WhenFlat[Annotated[float, Field(ge=0, le=1_000)]] = 10.0
@@ -316,7 +319,7 @@ class RuntimeSettings(Section):
 class SimulatorSettings(Section):
     """The venues of mode sim."""
 
-    ports: Mapping[str, Port] = {"vest": 8701, "paradex": 8702}
+    ports: Mapping[str, Port] = {"vest": 8701, "paradex": 8702, "hyperliquid": 8703}
     source: Literal["recorded", "synthetic"] = "recorded"
     seed: Annotated[int, Field(ge=0)] = 7
     speed: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -326,7 +329,28 @@ class SimulatorSettings(Section):
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
     faults: tuple[str, ...] = ()  # fault scripts as ``python -m simulator --fault`` takes them
 
-    _as_tuple = field_validator("faults", mode="before")(_list_as_tuple)
+    # "venue:SYMBOL" of contracts that cost what their venues publish; all others cost taker_fee_bps.
+    published_fees: tuple[str, ...] = ()
+
+    _as_tuple = field_validator("faults", "published_fees", mode="before")(_list_as_tuple)
+
+    @field_validator("ports")
+    @classmethod
+    def _a_port_each(cls, value: Mapping[str, int]) -> Mapping[str, int]:
+        """Whoever is not given a port gets one that follows from those given: always the same.
+
+        Above those the system hands out itself, a neighbour may be anybody's by now: there it is one
+        far below.
+        """
+        _only_known_venues(value)
+        ports = dict(value)
+        for venue in KNOWN_VENUES:
+            if venue not in ports:
+                highest = max(ports.values(), default=8_700)
+                ports[venue] = highest + 1 if highest < 20_000 else 20_000 + highest % 10_000
+                while list(ports.values()).count(ports[venue]) > 1:
+                    ports[venue] += 1
+        return ports
 
 
 class PaperVenueSettings(Section):

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from executor.gateways.contract import Listener
 from executor.gateways.live import LiveGateway
-from executor.pair.config import ORDER_LIFE_MS
 from observability.redaction import register_secret
 from runtime import bootstrap
 from runtime.venue_hosts import venue_hosts
@@ -43,6 +42,7 @@ def connect(process: bootstrap.Launch, name: str, listener: Listener, *, may_giv
         tuple(item for item in process.instruments if item.venue == name),
         listener,
         process.reporter,
+        process.clock,
         connections=settings.execution.http_connections,
         answer_limit_s=_ANSWER_LIMITS * settings.execution.reply_timeout_ms / 1_000,
         may_give_up=may_give_up,
@@ -61,7 +61,8 @@ def make_trading(
     for item in chosen.secrets:
         if _is_key(item) and item.name in secrets:
             register_secret(secrets[item.name])
-    options = AccountOptions(settings.bot_id.replace("-", ""), ORDER_LIFE_MS, over_http)
+    validity_ms = settings.execution.order_validity_ms
+    options = AccountOptions(settings.bot_id.replace("-", ""), validity_ms, over_http)
     return chosen.open_account(where, secrets, options)
 
 

@@ -11,6 +11,7 @@ from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
 from executor.fill_queries import FillQueries
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
 from executor.operator.standing_orders import Operator
@@ -41,6 +42,7 @@ class Housekeeping:
         operator: Operator,
         reloading: Reloading,
         fill_queries: FillQueries,
+        hold_limit: HoldLimit,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
@@ -52,6 +54,7 @@ class Housekeeping:
         self._operator = operator
         self._reloading = reloading
         self._fill_queries = fill_queries
+        self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -84,6 +87,7 @@ class Housekeeping:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        self._hold_limit.look()
         held = self._trading_state.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
         self._operator.acknowledge(held)

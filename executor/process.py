@@ -30,6 +30,7 @@ from executor.housekeeping import Housekeeping
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
 from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading, resolve_pair
 from executor.operator.standing_orders import Operator
@@ -111,6 +112,7 @@ class Executor:
             operator,
             reloading,
             FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
+            HoldLimit(self._desk, self._engine),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._signer = Signer(self._desk)

@@ -12,6 +12,7 @@ from executor.desk import Desk, Pair
 from executor.pair.messages import (
     Acked,
     At,
+    CancelConfirmed,
     Event,
     FillsRead,
     FillTold,
@@ -223,7 +224,8 @@ class Asking:
         except (TransportError, VenueError) as error:
             self._desk.reports.venue_lost(instrument.venue, "cancel", error)
             return
-        self._feed(pair, acked(self._desk.at(pair), ack)._replace(is_cancel=True))
+        if ack.outcome is Outcome.ACCEPTED:
+            self._feed(pair, CancelConfirmed(self._desk.at(pair), client_order_id))
 
     async def about_positions(self, pair: Pair, venue: str) -> None:
         asked_mono_ns = time.monotonic_ns()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from functools import lru_cache
 from traceback import format_exception
 from types import TracebackType
 from typing import Final, TextIO
@@ -58,6 +59,7 @@ def register_secret(value: str, name: str = "") -> None:
     _heads = re.compile("|".join(heads), re.IGNORECASE)
     long_heads = [head for head, known in zip(heads, _values, strict=True) if len(known) >= _HEAD]
     _long_heads = re.compile("|".join(long_heads), re.IGNORECASE) if long_heads else None
+    clean_id.cache_clear()
 
 
 def redact(text: str) -> str:
@@ -75,6 +77,7 @@ def clean(text: str) -> str:
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "…"
 
 
+@lru_cache(4_096)  # an order is named in every event about it, a few in the same instant
 def clean_id(name: str) -> str:
     """A venue's own name of an order or a payment, by which it is asked again: as it is, if it is one.
 

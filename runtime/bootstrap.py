@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from observability.logs import Reporter
 from observability.redaction import guard_stderr
 from runtime import tuning
+from runtime.clock import Clock, SystemClock
 from settings import PROJECT, Settings, parse_settings
 from shm.counters import CounterTable
 from shm.layout import Memory
@@ -63,6 +64,7 @@ class Launch:
     accounts: tuple[str, ...] = ()  # public names of the accounts traded on
     generation: int = 0  # of the settings: how often they had been reloaded before this start
     stop: Stop = field(default_factory=Stop)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 def write_launch(

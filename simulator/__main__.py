@@ -1,4 +1,4 @@
-"""``python -m simulator``: both venues on loopback until a signal says stop."""
+"""``python -m simulator``: the venues on loopback until a signal says stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError
 from simulator.process import PortTaken, RunningSimulator, run
-from simulator.recorded import RecordingTooShort
+from simulator.recorded import RecordingDamaged, RecordingTooShort
 from simulator.registry import venue_kits
 from venues.contract import parse_e8
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config, partial(_announce, reporter), beat, reporter.report))
-    except (PortTaken, RecordingTooShort, ScriptError) as error:
+    except (PortTaken, RecordingDamaged, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
@@ -66,12 +66,20 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
         parser.add_argument(
             f"--{venue}-port", type=_port, default=0, help="on 127.0.0.1; 0: the system chooses"
         )
+    parser.add_argument("--venues", type=_venues, default=(), help="separated by commas; default: all")
     parser.add_argument("--source", choices=("recorded", "synthetic"), default=defaults.source)
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the synthetic market")
     parser.add_argument("--speed", type=_positive, default=defaults.speed, help="times market time")
     parser.add_argument("--start-s", type=float, default=defaults.start_s, help="where the recording begins")
     parser.add_argument("--taker-fee-bps", type=float, help="on all venues; default: what each publishes")
     parser.add_argument("--maker-fee-bps", type=float, help="likewise")
+    parser.add_argument(
+        "--published-fee",
+        action="append",
+        default=[],
+        metavar="VENUE:SYMBOL",
+        help="a contract that costs what its venue publishes all the same",
+    )
     parser.add_argument("--ack-latency-ms", type=float, help="from a request to its answer")
     parser.add_argument("--execution-latency-ms", type=float, help="from acceptance to matching")
     parser.add_argument("--collateral", default="100000", help="quote currency of every new account")
@@ -92,6 +100,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
     except ValueError as error:
         parser.error(f"--collateral: {error}")
     config = SimulatorConfig(
+        venues=arguments.venues,
         ports={venue: getattr(arguments, f"{venue}_port") for venue in venues},
         source=arguments.source,
         seed=arguments.seed,
@@ -99,6 +108,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
         start_s=arguments.start_s,
         taker_fee_bps=arguments.taker_fee_bps,
         maker_fee_bps=arguments.maker_fee_bps,
+        published_fees=frozenset(arguments.published_fee),
         ack_latency_ms=arguments.ack_latency_ms,
         execution_latency_ms=arguments.execution_latency_ms,
         collateral_e8=collateral_e8,
@@ -135,6 +145,15 @@ def _script(text: str) -> AnyScript:
         return fault_scripts.parse(text)
     except ScriptError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _venues(text: str) -> tuple[str, ...]:
+    known = venue_kits()
+    chosen = tuple(text.split(","))
+    for venue in chosen:
+        if venue not in known:
+            raise argparse.ArgumentTypeError(f"{venue!r} is unknown; known are {', '.join(known)}")
+    return chosen
 
 
 def _port(text: str) -> int:

@@ -12,6 +12,7 @@ from events.simulator import FaultBegan, FaultEnded
 from simulator.clock import VenueClock
 from simulator.exchange import Exchange
 from simulator.fault_scripts import (
+    ALL,
     AnyScript,
     CloseOut,
     ExpireSessions,
@@ -75,7 +76,7 @@ class FaultRuns:
         Raises ScriptError for what this simulator's venues do not have.
         """
         self.check(script)
-        runs = [Run(script, venue) for venue in script.chosen_venues]
+        runs = [Run(script, venue) for venue in self._venues(script)]
         for run in runs:
             begun = asyncio.Event()
             task = asyncio.create_task(self._live(run, begun))
@@ -87,8 +88,17 @@ class FaultRuns:
 
     def check(self, script: AnyScript) -> None:
         """Raise ScriptError for what this simulator's venues do not have."""
-        for venue in script.chosen_venues:
+        for venue in self._venues(script):
             _check(script, self._simulator.fronts[venue])
+
+    def _venues(self, script: AnyScript) -> tuple[str, ...]:
+        """Where it happens; everywhere means at the venues served. Raises ScriptError for another."""
+        served = self._simulator.fronts
+        if script.venue == ALL:
+            return tuple(venue for venue in script.chosen_venues if venue in served)
+        if script.venue not in served:
+            raise ScriptError(script.name, "venue", f"{script.venue} is not served; {', '.join(served)} are")
+        return (script.venue,)
 
     async def wait(self) -> None:
         """Wait until a script fails, and raise why."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from pathlib import Path
@@ -17,6 +19,7 @@ from simulator.market import Top
 from venues.contract import E8, parse_e8
 
 DATA = Path(__file__).parent / "data"
+_HEAD = b"recv_ns,bid_px,bid_qty,ask_px,ask_qty"
 
 
 class Track(NamedTuple):
@@ -26,6 +29,7 @@ class Track(NamedTuple):
     symbol: str
     file: str
     contract_quote: int = 0  # quote currency per contract; 0 where quantities are coins
+    late_s: float = 0.0  # played so much later than it was recorded
 
 
 SHIPPED = (
@@ -33,6 +37,10 @@ SHIPPED = (
     Track("vest", "BTC-PERP", "coinm_BTCUSD_PERP.bbo.csv.gz", contract_quote=100),
     Track("paradex", "ETH-USD-PERP", "usdm_ETHUSDT.bbo.csv.gz"),
     Track("vest", "ETH-PERP", "coinm_ETHUSD_PERP.bbo.csv.gz", contract_quote=10),
+    # A third market was not recorded. This one is Paradex's, two seconds late: its quotes are real, its gaps
+    # to the others are those of a venue that lags.
+    Track("hyperliquid", "BTC", "usdm_BTCUSDT.bbo.csv.gz", late_s=2.0),
+    Track("hyperliquid", "ETH", "usdm_ETHUSDT.bbo.csv.gz", late_s=2.0),
 )
 
 
@@ -57,6 +65,18 @@ class RecordingTooShort(ValueError):
         return f"start {self.start_s:g} s is beyond the end of the recording ({self.length_s:.1f} s)"
 
 
+class RecordingDamaged(ValueError):
+    """A recorded file is missing, cut short, or holds something else than quotes."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path = path
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}. Get it again with the program, or set simulator.source: synthetic"
+
+
 class RecordedMarket:
     """All tracks on one clock, their receive times, played forwards, then backwards, and so on.
 
@@ -73,8 +93,20 @@ class RecordedMarket:
         self._columns = tuple(array("q") for _ in _Row._fields)
         self._previous = array("q")  # row -> the row of the same track before it, or -1
 
+    def check(self) -> None:
+        """Read every file through, so that one cut short is named at the start and not found while playing.
+        Raises RecordingDamaged."""
+        for track in self._tracks:
+            path = self._directory / track.file
+            try:
+                content = gzip.decompress(path.read_bytes())
+            except (OSError, EOFError, zlib.error) as error:
+                raise RecordingDamaged(path, f"cannot be read: {error}") from error
+            if not content.startswith(_HEAD) or content.count(b"\n") < 2 or not content.endswith(b"\n"):
+                raise RecordingDamaged(path, "is no whole recording of quotes")
+
     def tops(self) -> Iterator[Top]:
-        """Tops from the start offset on, for ever. Raises RecordingTooShort."""
+        """Tops from the start offset on, for ever. Raises RecordingTooShort, and RecordingDamaged."""
         # Rows are kept as they are first played, so the first quote does not wait for a parse.
         rows = self._columns
         for column in rows:
@@ -122,20 +154,38 @@ class RecordedMarket:
         return Top(at_ns, track.venue, track.symbol, *row[2:])
 
     def _read(self, track_index: int) -> Iterator[_Row]:
+        """A track's rows; of a late one those whose time comes before the file ends."""
+        late_ns = int(self._tracks[track_index].late_s * 1e9)
+        if not late_ns:
+            yield from self._recorded(track_index)
+            return
+        waiting: deque[_Row] = deque()
+        for row in self._recorded(track_index):
+            waiting.append(row._replace(recv_ns=row.recv_ns + late_ns))
+            while waiting and waiting[0].recv_ns <= row.recv_ns:
+                yield waiting.popleft()
+
+    def _recorded(self, track_index: int) -> Iterator[_Row]:
         track = self._tracks[track_index]
         with gzip.open(self._directory / track.file, "rt", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            for recv_ns, bid, bid_size, ask, ask_size in rows:
-                bid_e8, ask_e8 = parse_e8(bid), parse_e8(ask)
-                yield _Row(
-                    int(recv_ns),
-                    track_index,
-                    bid_e8,
-                    _coins_e8(parse_e8(bid_size), bid_e8, track.contract_quote),
-                    ask_e8,
-                    _coins_e8(parse_e8(ask_size), ask_e8, track.contract_quote),
-                )
+            for values in rows:
+                try:
+                    recv_ns, bid, bid_size, ask, ask_size = values
+                    bid_e8, ask_e8 = parse_e8(bid), parse_e8(ask)
+                    row = _Row(
+                        int(recv_ns),
+                        track_index,
+                        bid_e8,
+                        _coins_e8(parse_e8(bid_size), bid_e8, track.contract_quote),
+                        ask_e8,
+                        _coins_e8(parse_e8(ask_size), ask_e8, track.contract_quote),
+                    )
+                except (ValueError, ZeroDivisionError) as error:
+                    where = f"line {rows.line_num} is no quote: {error}"
+                    raise RecordingDamaged(self._directory / track.file, where) from error
+                yield row
 
 
 def _coins_e8(quantity_e8: int, price_e8: int, contract_quote: int) -> int:

@@ -247,7 +247,9 @@ def _start_all(
 def _simulator_arguments(settings: Settings) -> list[str]:
     chosen = settings.simulator
     return [
-        *(part for venue, port in chosen.ports.items() for part in (f"--{venue}-port", str(port))),
+        *("--venues", ",".join(settings.venue_names)),
+        *(part for venue in settings.venue_names for part in (f"--{venue}-port", str(chosen.ports[venue]))),
+        *(part for contract in chosen.published_fees for part in ("--published-fee", contract)),
         *("--source", chosen.source, "--seed", str(chosen.seed), "--speed", str(chosen.speed)),
         *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
         *("--ack-latency-ms", str(chosen.ack_latency_ms)),

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from events.instance import ConfigError
+from executor.pair.config import compare_naked_bound, naked_bound_ms
 from settings import (
     KNOWN_VENUES,
     Problem,
@@ -104,6 +105,9 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     names_wanted += settings.alerts.secret_names
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
+    shown["naked_bound_ms"] = naked_bound_ms(settings)
+    found, remedy = compare_naked_bound(settings)
+    shown["warnings"] = [f"{found}: {remedy}"] if remedy else []
     shown["reload"] = {**changeable(settings), Reload.RESTART.value: "everything else"}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
 

@@ -31,13 +31,6 @@ def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
     if settings.mode != "sim":
         return settings, raw
     ports = settings.simulator.ports
-    missing = [
-        Problem(f"simulator.ports.{name}", "", "is missing: a pair trades there")
-        for name in settings.venue_names
-        if name not in ports
-    ]
-    if missing:
-        raise SettingsError(source, missing)
     venues = {
         name: {
             **(raw.get("venues") or {}).get(name, {}),

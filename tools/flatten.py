@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from executor.pair.config import ORDER_LIFE_MS
+from executor.pair.config import CLOCK_SPARE_MS
 from executor.pair.pricing import limit_price_e8
+from settings import ORDER_VALIDITY_MS_MAX
 from tools.access import VenueAccess
 from venues.contract import Instrument, OffGrid, OrderRequest, Outcome, Side, TransportError, VenueError
 
@@ -23,7 +24,7 @@ BANDS_BPS: Final = (10.0, 25.0, 50.0, 100.0, 200.0, 400.0)  # from the touch; th
 READS_AGREEING: Final = 2
 _READ_PAUSE_S: Final = 1.0  # between reads that are to agree: a venue's answers may lag behind its fills
 _TRY_PAUSE_S: Final = 0.3
-_SAFE_AFTER_S: Final = ORDER_LIFE_MS / 1e3 + 1.0
+_SAFE_AFTER_S: Final = (ORDER_VALIDITY_MS_MAX + CLOCK_SPARE_MS) / 1e3
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """``python -m tools status``: one look at the running instance; ``--json`` for programs.
 
-Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue away.
+Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue or one symbol
+of it away.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def needs_the_operator(snapshot: Snapshot) -> bool:
         not snapshot.is_supervised
         or any(pair.phase is PairPhase.HALTED for pair in snapshot.pairs)
         or not all(feed.is_connected for feed in snapshot.feeds)
+        or any(leg.is_missing for pair in snapshot.pairs for leg in pair.legs)
     )
 
 

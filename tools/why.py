@@ -31,7 +31,7 @@ from settings import E8, Settings, SettingsError, load_raw, parse_settings
 from shm.layout import Memory
 from tools.bars import replay_bars
 from tools.journal import moment
-from tools.record.reader import Recording
+from tools.record.reader import Recording, missing_text
 from tools.replay.overrides import changed
 from tools.replay.relax import configured, relaxed
 from tools.replay.simulate import Course, simulate
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_recording(recording: Recording, as_json: bool) -> int:
     raw, settings = recording.raw_settings, recording.settings
+    sys.stderr.write(missing_text(recording))
     pairs = {pair.id: pair for pair in settings.pairs}
     with replay_bars(recording.coverage().quotes) as bar:
         unchanged = simulate(recording, raw, bar("unchanged"))

@@ -21,5 +21,9 @@ def venue(name: str) -> Venue[Any]:
             from venues import paradex
 
             return paradex.VENUE
+        case "hyperliquid":
+            from venues import hyperliquid
+
+            return hyperliquid.VENUE
         case _:
             raise ValueError(f"no venue is called {name!r}")

@@ -53,6 +53,9 @@ SCENARIOS: dict[str, Budget] = {
     "amounts not told": Budget(uncounted=1, partials=1, empties=1, delays=0, exits=0),
     "an order lost on the wire, a partial fill": Budget(lost_on_wire=1, partials=1, delays=0, exits=0),
     "an order that stays open until it fills or is cancelled": Budget(rests=1, empties=1, delays=0, exits=0),
+    "an order that stays open until it is cancelled, a lost message": Budget(
+        rests=1, is_stuck=True, lost_messages=1, delays=0, exits=0
+    ),
     "an order that never left": Budget(unsent=1, empties=1, delays=0),
     "entries asked for at any moment": Budget(rash=True, entries=2, empties=1, delays=0, exits=0),
     "a private stream breaks": Budget(disconnects=1, delays=0, exits=0),

@@ -19,7 +19,7 @@ from venues.contract import Instrument, Side
 # left beyond the touch when a template is sent. Armed halfway between that and the end of the band.
 REACH_MIN = 0.25
 ARMED_AT = (REACH_MIN + 1) / 2
-VALIDITY_SPARE_MS = 750  # a template with less left is made anew, and not taken below half of it
+VALIDITY_SPARE_MS = 200  # a template with less left is made anew, and not taken below half of it
 
 
 class Slot(NamedTuple):

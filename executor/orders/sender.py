@@ -14,6 +14,7 @@ from executor.gateways.rate_limit import URGENCY_OF
 from executor.metrics.latency import SignalTimestamps
 from executor.orders.presigned import Slot
 from executor.orders.stagger import Hold
+from executor.pair.config import SIGNING_SPARE_MS
 from executor.pair.messages import At, Purpose, Send, SendFailed
 from executor.pair.order import ENDED, OrderState
 from executor.pair.repair import is_naked
@@ -54,11 +55,15 @@ class Wire:
             time_in_force=gateway.time_in_force,
         )
         try:
-            return gateway.sign(request)
+            order = gateway.sign(request)
         except OffGrid as error:
             return NotSent(str(error))
         except NotSent as error:
             return error
+        late_ns = time.monotonic_ns() - at.now_mono_ns
+        if late_ns > SIGNING_SPARE_MS * 1_000_000:  # this process was stopped in between
+            return NotSent(f"signed {late_ns / 1e6:.0f} ms after it was decided")
+        return order
 
     def keep_warm(self, pair: Pair, sends: Sequence[Send], at: At) -> None:
         """Look at what ``render`` and ``write`` look at, and do nothing."""

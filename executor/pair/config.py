@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from math import lcm
 
-from executor.pair.state import PairRules
+from executor.pair.state import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
 from settings import Settings
 from venues.contract import Instrument
 
-# How long after signing a venue may still take an order; every venue is told the same.
-ORDER_LIFE_MS = 5_000
-_CLOCK_SPARE_MS = 1_000  # their clock against ours
+CLOCK_SPARE_MS = 1_000  # their clock against ours
+# An order is signed within this of the instant it was decided, or it does not leave: its validity, which
+# is counted from then, would last longer than the machine believes.
+SIGNING_SPARE_MS = 100
+_ANSWER_MS = 200  # of a venue to a question or an order, when both are well
 
 
 def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: int) -> PairRules:
@@ -43,8 +45,37 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         reconcile_interval_ns=_ns(execution.reconcile_interval_s * 1_000),
         drift_lots_max=execution.drift_max_lots,
         drift_bps_max=execution.drift_max_bps,
-        appear_ns=_ns(ORDER_LIFE_MS + _CLOCK_SPARE_MS),
+        appear_ns=_ns(_appear_ms(settings)),
     )
+
+
+def naked_bound_ms(settings: Settings) -> float:
+    """The longest time for which a leg stands alone when one request to a venue, or its answer, is lost.
+
+    The order may come into being until its validity has ended by the venue's clock. Then the venue has
+    to deny it as often as the machine asks for, and what mends the pair has to be sent and answered.
+    What takes longer has more than one cause: venues that do not answer, or that do not fill what mends.
+    """
+    execution, interval_ms = settings.execution, settings.execution.query_interval_ms
+    past_validity_ms = _appear_ms(settings) + (LATE_DENIALS_MIN - 1) * interval_ms
+    often_enough_ms = execution.reply_timeout_ms + (UNKNOWN_ANSWERS_MIN - 1) * interval_ms
+    mended_ms = execution.retry_delay_ms + 2 * _ANSWER_MS  # the last denial's answer, and the order's
+    return max(past_validity_ms, often_enough_ms) + mended_ms
+
+
+def compare_naked_bound(settings: Settings) -> tuple[str, str]:
+    """What the settings keep beside what ``execution.max_naked_ms`` asks for, and the remedy where that is
+    less; empty where it is not."""
+    bound_ms, asked_ms = naked_bound_ms(settings), settings.execution.max_naked_ms
+    found = f"a lost request leaves a leg alone for at most {bound_ms:g} ms; max_naked_ms is {asked_ms:g}"
+    if asked_ms >= bound_ms:
+        return found, ""
+    return found, f"execution.max_naked_ms of {bound_ms:g} or more, or a shorter order_validity_ms"
+
+
+def _appear_ms(settings: Settings) -> float:
+    """How long after it was decided an order may still come into being."""
+    return settings.execution.order_validity_ms + CLOCK_SPARE_MS + SIGNING_SPARE_MS
 
 
 def taker_fee_bps(settings: Settings, instrument: Instrument) -> float:

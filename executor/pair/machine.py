@@ -40,6 +40,7 @@ from executor.pair.client_order_id import check_epoch, leg_of
 from executor.pair.entry import on_enter
 from executor.pair.messages import (
     Acked,
+    CancelConfirmed,
     Command,
     Enter,
     EntriesAllowed,
@@ -62,6 +63,7 @@ from executor.pair.messages import (
 from executor.pair.order import (
     DOUBTFUL,
     ENDED,
+    Order,
     OrderState,
     after_ack,
     after_fill,
@@ -208,8 +210,8 @@ def _on_operator_resumed(transition: Transition, event: OperatorResumed) -> None
 
 def _on_acked(transition: Transition, event: Acked) -> None:
     order = transition.find(event.client_order_id)
-    if order is None or event.is_cancel:
-        return  # a cancel's answer says nothing about the order: its fate is told by updates
+    if order is None:
+        return
     new = replace(
         order,
         venue_order_id=event.venue_order_id or order.venue_order_id,
@@ -273,6 +275,14 @@ def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
     believe_reads(transition, order.leg)
 
 
+def _on_cancel_confirmed(transition: Transition, event: CancelConfirmed) -> None:
+    """The order is ending: how it ended is asked for soon, should nobody tell."""
+    order = transition.find(event.client_order_id)
+    if order is not None and order.state not in ENDED:
+        due_mono_ns = min(order.due_mono_ns, transition.now_mono_ns + transition.rules.query_interval_ns)
+        transition.put(order, replace(order, due_mono_ns=due_mono_ns))
+
+
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
     order = transition.find(event.client_order_id)
     if order is not None:
@@ -280,7 +290,11 @@ def _on_send_failed(transition: Transition, event: SendFailed) -> None:
 
 
 def _ask_the_silent(transition: Transition) -> None:
-    """Silence past the limit is doubt, and doubt asks, at growing intervals and without end."""
+    """Silence past the limit is doubt, and doubt asks, at growing intervals and without end.
+
+    What is in doubt is cancelled, too, at once: what takes at once or not at all has no business
+    being open, and what is gone for good cannot surprise anybody.
+    """
     rules, now_mono_ns = transition.rules, transition.now_mono_ns
     for order in transition.live_orders():
         if order.state in ENDED or now_mono_ns < order.due_mono_ns:
@@ -288,14 +302,25 @@ def _ask_the_silent(transition: Transition) -> None:
         new = order
         if order.state in (OrderState.SENT, OrderState.OPEN):
             new = moved(order, OrderState.IN_DOUBT, now_mono_ns)
-            if order.state is OrderState.OPEN:
-                transition.cancel(order)  # what takes at once or not at all has no business being open
-        spacing_ns = rules.query_interval_ns << min(max(new.questions - rules.unknown_answers_min, 0), 3)
-        new = replace(new, questions=new.questions + 1, due_mono_ns=now_mono_ns + spacing_ns)
+        if new.state is OrderState.IN_DOUBT and not new.questions:
+            transition.cancel(new)
+        due_mono_ns = _next_question_mono_ns(rules, new, now_mono_ns)
+        new = replace(new, questions=new.questions + 1, due_mono_ns=due_mono_ns)
         transition.put(order, new)
         transition.query(new)
         if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and transition.state.halt is Halt.NONE:
             halt(transition, Halt.IN_DOUBT)
+
+
+def _next_question_mono_ns(rules: PairRules, order: Order, now_mono_ns: int) -> int:
+    """When a doubtful order is asked for again: at growing intervals, but closely where that can decide,
+    from the very end of its validity on."""
+    interval_ns = rules.query_interval_ns
+    growing_ns = interval_ns << min(max(order.questions - rules.unknown_answers_min, 0), 3)
+    if now_mono_ns < order.gone_mono_ns:
+        return min(now_mono_ns + growing_ns, order.gone_mono_ns)
+    may_decide = now_mono_ns < order.gone_mono_ns + rules.unknown_answers_min * interval_ns
+    return now_mono_ns + (interval_ns if may_decide else growing_ns)
 
 
 # ------------------------------------------------------------------------------- time and streams
@@ -348,6 +373,7 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     FillTold: _on_fill_told,
     FillsRead: _on_fills_read,
     QueryAnswered: _on_query_answered,
+    CancelConfirmed: _on_cancel_confirmed,
     PositionRead: on_position_read,
     SendFailed: _on_send_failed,
     Tick: _pass_time,

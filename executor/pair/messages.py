@@ -74,7 +74,7 @@ class Exit(NamedTuple):
 
 
 class Acked(NamedTuple):
-    """The answer to a ``Send``, or to a ``Cancel``.
+    """The answer to a ``Send``.
 
     IN_DOUBT as soon as the transport knows that no usable answer will come (connection lost,
     5xx, unreadable body). Silence needs no event: the machine keeps its own reply timeout.
@@ -87,7 +87,6 @@ class Acked(NamedTuple):
     code: str = ""
     text: str = ""
     retry_after_ms: int | None = None
-    is_cancel: bool = False  # the answer to a Cancel; never changes what the order itself is
 
 
 class OrderTold(NamedTuple):
@@ -130,6 +129,17 @@ class QueryAnswered(NamedTuple):
     client_order_id: int
     asked_mono_ns: int  # when the request left
     told: OrderTold | None  # None: the venue does not know the order *now*
+
+
+class CancelConfirmed(NamedTuple):
+    """A venue took a ``Cancel``: the order is about to end, or has. How is told, or asked for.
+
+    A cancel that is refused is no event. "No such order" is no denial here: by our id a venue may
+    know open orders alone, and one that has filled is not open.
+    """
+
+    at: At
+    client_order_id: int
 
 
 class PositionRead(NamedTuple):
@@ -220,6 +230,7 @@ Event = (
     | FillTold
     | FillsRead
     | QueryAnswered
+    | CancelConfirmed
     | PositionRead
     | SendFailed
     | Tick
@@ -258,7 +269,7 @@ class Send(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Ask the venue to cancel an order that should have ended by itself."""
+    """Ask the venue to cancel an order that is in doubt or should have ended; answer ``CancelConfirmed``."""
 
     client_order_id: int
     leg: int

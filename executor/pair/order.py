@@ -80,6 +80,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     attempt: int
     trade_id: int
     sent_mono_ns: int
+    gone_mono_ns: int  # from then on it can no longer come into being: the end of its validity
     state: OrderState = OrderState.SENT
     due_mono_ns: int = 0  # silence until then, and the venue is asked
     doubt_mono_ns: int = 0  # since when it is in doubt; 0 when it is not
@@ -97,6 +98,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     questions: int = 0  # queries since it last came into doubt
     unknown_answers: int = 0  # spaced answers "no such order" since then
     unknown_mono_ns: int = 0  # when the last of them was asked
+    late_denials: int = 0  # of them, asked when it could no longer come into being
     retry_after_ns: int = 0  # how long the venue wants to be left alone after refusing it
 
     @property
@@ -158,6 +160,7 @@ def moved(order: Order, state: OrderState, now_mono_ns: int) -> Order:
         questions=0,
         unknown_answers=0,
         unknown_mono_ns=0,
+        late_denials=0,
     )
 
 
@@ -257,12 +260,20 @@ def after_not_sent(order: Order, now_mono_ns: int) -> Order:
 
 
 def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order:
-    """The venue answered that it does not know the order. Only spaced answers count."""
+    """The venue answered that it does not know the order. Only spaced answers count, and the first one
+    past its validity, whatever was answered shortly before."""
     if order.state is not OrderState.IN_DOUBT or asked_mono_ns < order.doubt_mono_ns:
         return order
-    if order.unknown_answers and asked_mono_ns < order.unknown_mono_ns + spacing_ns:
+    is_late = asked_mono_ns >= order.gone_mono_ns
+    has_one_to_space_from = order.late_denials > 0 if is_late else order.unknown_answers > 0
+    if has_one_to_space_from and asked_mono_ns < order.unknown_mono_ns + spacing_ns:
         return order
-    return replace(order, unknown_answers=order.unknown_answers + 1, unknown_mono_ns=asked_mono_ns)
+    return replace(
+        order,
+        unknown_answers=order.unknown_answers + 1,
+        unknown_mono_ns=asked_mono_ns,
+        late_denials=order.late_denials + is_late,
+    )
 
 
 def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:

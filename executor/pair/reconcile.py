@@ -62,18 +62,17 @@ def believe_reads(transition: Transition, number: int) -> None:
 def position_may_settle(rules: PairRules, order: Order, reads: int, read_mono_ns: int) -> bool:
     """Whether a doubtful order's amount may be read off the position.
 
-    The order is over at the venue's word; or the venue has denied it often enough, so late that
-    it can no longer come into being.
+    The order is over at the venue's word; or the venue has denied it often enough, some of it, and
+    the last read, so late that it can no longer come into being.
     """
     if order.state not in DOUBTFUL or reads < rules.equal_reads_min:
         return False
     if order.state is OrderState.UNCOUNTED:
         return True
-    gone_mono_ns = order.sent_mono_ns + rules.appear_ns
     return (
         order.unknown_answers >= rules.unknown_answers_min
-        and order.unknown_mono_ns >= gone_mono_ns
-        and read_mono_ns >= gone_mono_ns
+        and order.late_denials >= rules.late_denials_min
+        and read_mono_ns >= order.gone_mono_ns
     )
 
 

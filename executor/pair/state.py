@@ -21,6 +21,7 @@ from venues.contract import E8, Instrument, Side
 
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
+UNKNOWN_ANSWERS_MIN, LATE_DENIALS_MIN = 4, 2
 STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
 
 # The pair's phase. It is not stored by hand but follows from the facts (``machine`` computes it);
@@ -97,7 +98,8 @@ class PairRules(NamedTuple):
     drift_bps_max: float = 0.0  # of the larger leg
     # An order can no longer come into being this long after it was sent: its signature's validity.
     appear_ns: int = 6_000_000_000
-    unknown_answers_min: int = 4  # "no such order" this often, spaced, before it is believed
+    unknown_answers_min: int = UNKNOWN_ANSWERS_MIN  # "no such order", spaced, before it is believed ...
+    late_denials_min: int = LATE_DENIALS_MIN  # ... and this often past the validity
     equal_reads_min: int = 2  # position reads that must agree before a surprise is believed
     # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
     # reads may lag behind its fills or be empty while it starts.

@@ -118,6 +118,7 @@ class Transition:
             attempt,
             trade_id,
             self.now_mono_ns,
+            self.now_mono_ns + self.rules.appear_ns,
             OrderState.SENT,
             self.now_mono_ns + self.rules.reply_timeout_ns,
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
 from executor.pair.messages import Purpose
 from executor.pair.order import Order, OrderState, moved
 from executor.pair.state import (
@@ -26,8 +27,10 @@ from executor.pair.state import (
     next_client_order_id,
 )
 from runtime.carried_positions import HeldOrder, HeldPair
+from settings import ORDER_VALIDITY_MS_MAX
 from venues.contract import E8, Side
 
+_APPEAR_NS_MAX = (ORDER_VALIDITY_MS_MAX + CLOCK_SPARE_MS + SIGNING_SPARE_MS) * 1_000_000
 _PLAN_OF = {
     Purpose.ENTRY: Plan.ENTRY,
     Purpose.COMPLETE: Plan.COMPLETE,
@@ -152,6 +155,8 @@ def _order(told: HeldOrder, sent_mono_ns: int) -> Order:
         attempt=told.attempt,
         trade_id=told.trade_id,
         sent_mono_ns=sent_mono_ns,
+        # It was signed under the settings of the run that sent it, whatever they are now.
+        gone_mono_ns=sent_mono_ns + _APPEAR_NS_MAX,
         venue_order_id=told.venue_order_id,
         told_e8=told.filled_e8,
         told_quote_e8=told.filled_e8 * told.average_price_e8 // E8,

@@ -13,7 +13,8 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,7 +115,20 @@ class Stage:
         while self.market.steps < until:
             time.sleep(0.02)
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """The venues' own ports."""
+        return self._simulator.ports
+
     # --- the venues' word; read in their own thread ---
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the venues' loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        """Run something on the venues' loop beside them, until it is cancelled."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def ask(self, question: Callable[[RunningSimulator], T]) -> T:
         async def answer() -> T:
@@ -159,16 +173,16 @@ class Stage:
 
     @property
     def positions_e8(self) -> dict[str, int]:
-        return self.ask(
-            lambda simulator: {
-                venue: sum(
-                    position.size_e8
-                    for account in venue_.account_ids
-                    for position in venue_.positions(account)
-                )
-                for venue, venue_ in simulator.exchanges.items()
-            }
-        )
+        return self.ask(lambda _: self.books_e8())
+
+    def books_e8(self) -> dict[str, int]:
+        """The same for whoever runs on the venues' own loop."""
+        return {
+            venue: sum(
+                position.size_e8 for account in venue_.account_ids for position in venue_.positions(account)
+            )
+            for venue, venue_ in self._simulator.exchanges.items()
+        }
 
     def doubled_ids(self) -> list[str]:
         """Client order ids that a venue has seen more than once."""

@@ -26,6 +26,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setattr(redaction, "_values", [])
     monkeypatch.setattr(redaction, "_heads", None)
     monkeypatch.setattr(redaction, "_long_heads", None)
+    redaction.clean_id.cache_clear()
     return []
 
 

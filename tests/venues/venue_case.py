@@ -86,7 +86,7 @@ class Kit:
     environment: Mapping[str, str]  # the account's secrets, as ``value`` reads them
     login: Sequence[HttpResponse]  # answers to a login, with the tokens in ``secrets``
     renewal: Sequence[HttpResponse]
-    listing: HttpResponse
+    listing: Sequence[HttpResponse]  # answers to the question for instruments
     refusal: HttpResponse  # of any call
     acknowledge: Callable[[bytes], Frame]  # the venue's reply to a request of a socket
     book: Callable[[int, int, int], Sequence[Frame]]  # bid, ask, message number; 0 is an empty side

@@ -32,6 +32,7 @@ from tools.doctor.edge import look_at_edge
 from tools.doctor.finding import Finding, Grade, from_settings_error, ok, problem, warning
 from tools.doctor.host import look_at_host
 from tools.doctor.keeping import is_instance_running, look_at_keeping
+from tools.doctor.naked import look_at_naked_bound
 from tools.doctor.online import look_at_venues
 from tools.doctor.software import look_at_software
 
@@ -72,7 +73,8 @@ def _configuration(settings: Settings, source: str) -> list[Finding]:
         except ScriptError as error:
             findings.append(problem("configuration", f"simulator.faults: {error}", "correct it there"))
     pairs = ", ".join(pair.id for pair in settings.pairs)
-    return [*findings, ok("configuration", f"{source}: mode {settings.mode}, pairs {pairs}")]
+    findings.append(ok("configuration", f"{source}: mode {settings.mode}, pairs {pairs}"))
+    return [*findings, look_at_naked_bound(settings)]
 
 
 def _online(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> list[Finding]:

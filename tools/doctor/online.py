@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 
-from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
+from executor.pair.config import taker_fee_bps
 from runtime.venue_hosts import venue_hosts
 from settings import E8, Settings, SettingsError
 from supervision.preflight import pair_problems
@@ -25,7 +25,6 @@ from venues.rest_client import InsecureUrl, perform
 
 TIMEOUT_S: Final = 10.0
 _OFFSET_WARNING_MS: Final = 250.0
-_OFFSET_PROBLEM_MS: Final = ORDER_LIFE_MS / 2  # an order's validity is told in the venue's time
 _SLOW_MS: Final = 250.0
 _APART_S: Final = 0.13
 _DATE_MS: Final = 1_000.0  # a Date header tells whole seconds
@@ -113,7 +112,8 @@ class VenueLook:
         if offset is None:
             return warning(check, "its answers carry no usable time", "compare by hand: chronyc tracking")
         found = f"{offset.middle_ms:+.0f} ms against ours, give or take {offset.doubt_ms:.0f}"
-        if max(-offset.most_ms, offset.least_ms) > _OFFSET_PROBLEM_MS:
+        # An order's validity is told in the venue's time.
+        if max(-offset.most_ms, offset.least_ms) > self._settings.execution.order_validity_ms / 2:
             return problem(
                 check, found, "set this machine's clock (chrony): orders would be refused as expired"
             )

@@ -24,7 +24,7 @@ from typing import Any
 from detector.layers import SizeError
 from settings import E8, Problem, SettingsError, parse_settings
 from tools.bars import replay_bars
-from tools.record.reader import Coverage, Recording
+from tools.record.reader import Coverage, Recording, missing_text
 from tools.replay.overrides import changed, parse_set, parse_sweep
 from tools.replay.simulate import Course, recorded_trades, simulate
 from tools.replay.tables import CourseRow, course_row, recorded_row
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         swept = [course for _, course in courses[-len(sweep.values) :]]
         picture.write_bytes(draw_sweep(sweep.key, sweep.values, swept))
     if arguments.json:
-        print(json.dumps(_plain(coverage, verification, courses, rows, picture)))
+        print(json.dumps(_plain(recording, coverage, verification, courses, rows, picture)))
     else:
         _print(recording, coverage, verification, courses, rows, picture)
     return 1 if arguments.strict and not verification.is_identical else 0
@@ -102,6 +102,7 @@ def _print(
         f"{recording.run_id}: {coverage.seconds:,.0f} s, {coverage.quotes:,} quotes "
         f"({coverage.lost_quotes:,} lost, {coverage.quote_bytes / coverage.quotes:.1f} bytes each)\n\n"
     )
+    out(missing_text(recording))
     out(
         f"recorded signals  {verification.same:,} of {verification.recorded:,} the same, "
         f"{len(verification.different)} different, {len(verification.missing)} not given again, "
@@ -121,6 +122,7 @@ def _print(
 
 
 def _plain(
+    recording: Recording,
     coverage: Coverage,
     verification: Verification,
     courses: list[tuple[str, Course]],
@@ -128,7 +130,11 @@ def _plain(
     picture: Path | None,
 ) -> dict[str, Any]:
     return {
-        "recording": {**coverage._asdict(), "seconds": coverage.seconds},
+        "recording": {
+            **coverage._asdict(),
+            "seconds": coverage.seconds,
+            "missing": list(recording.missing),
+        },
         "signals": {
             "recorded": verification.recorded,
             "same": verification.same,

@@ -64,7 +64,8 @@ from venues.paradex.session import ParadexCredentials, Session
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
 _FILLS_PAGE_ROWS: Final = 1_000  # the venue gives 5000 at most
 _FILLS_PAGES_MAX: Final = 100
-_WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock
+_RECV_WINDOW_MS_MIN: Final = 10  # as the venue documents it
+_WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock; half of a shorter validity
 
 
 class ParadexTrading:
@@ -93,8 +94,8 @@ class ParadexTrading:
         sbe: bool = True,
         schema_version: int = 2,
     ) -> None:
-        if recv_window_ms <= _WRITE_MARGIN_MS:
-            raise ValueError(f"recv_window_ms {recv_window_ms} leaves no time to write an order")
+        if recv_window_ms < _RECV_WINDOW_MS_MIN:
+            raise ValueError(f"recv_window_ms {recv_window_ms} is below the venue's {_RECV_WINDOW_MS_MIN}")
         if not (client_id_prefix.isascii() and client_id_prefix.isalnum() and len(client_id_prefix) <= 40):
             raise ValueError(f"client_id_prefix {client_id_prefix!r} is not 1 to 40 ASCII letters and digits")
         self.create_transport = create_transport
@@ -185,7 +186,10 @@ class ParadexTrading:
         return "" if state == "ok" else state
 
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
-        """ACCEPTED means queued: the truth follows on the stream or by query."""
+        """Cancel by our own id where the venue's is not known yet.
+
+        ACCEPTED means queued: the truth follows on the stream or by query.
+        """
         try:
             yield from self._session.ask(bytes, "DELETE", self._order_path(ref))
         except VenueError as error:
@@ -224,7 +228,8 @@ class ParadexTrading:
             timestamp_ms=timestamp_ms,
             recv_window_ms=self._recv_window_ms,
         )
-        valid_until_unix_ms = timestamp_ms + self._recv_window_ms - _WRITE_MARGIN_MS
+        margin_ms = min(_WRITE_MARGIN_MS, self._recv_window_ms // 2)
+        valid_until_unix_ms = timestamp_ms + self._recv_window_ms - margin_ms
         if self.create_transport == "ws":
             frame = render_request(request.client_order_id, "order.create", params)
             return SignedOrder(request, frame, valid_until_unix_ms)

@@ -40,7 +40,7 @@ IOC_ORDER_TYPE: Final = "MARKET"
 
 # Doubt: the order of arrival of orders dated in our past is bounded by recvWindow, but how far a
 # venue clock ahead of ours eats into it is unknown. An order stops being sendable this long before
-# its window ends.
+# its window ends, or half of a window that is shorter than twice this.
 SEND_MARGIN_MS: Final = 500
 
 # Doubt: no rate limit figures are published, and Retry-After only "may" accompany a 429. Without

@@ -81,8 +81,8 @@ class VestTrading:
     def __init__(
         self, hosts: VenueHosts, credentials: VestCredentials, *, recv_window_ms: int = 5_000
     ) -> None:
-        if recv_window_ms <= SEND_MARGIN_MS:
-            raise ValueError(f"vest: recv_window_ms {recv_window_ms} must be above {SEND_MARGIN_MS}")
+        if recv_window_ms <= 0:
+            raise ValueError(f"vest: recv_window_ms {recv_window_ms} must be above 0")
         self._recv_window_ms = recv_window_ms
         self._session = VestSession(hosts, credentials)
         self._instruments: dict[str, int] = {}
@@ -277,7 +277,9 @@ class VestTrading:
         return SignedOrder(
             request=request,
             wire=self._session.request("POST", "/orders", self._render_signed(order, encoded)),
-            valid_until_unix_ms=now_unix_ms + self._recv_window_ms - SEND_MARGIN_MS,
+            valid_until_unix_ms=now_unix_ms
+            + self._recv_window_ms
+            - min(SEND_MARGIN_MS, self._recv_window_ms // 2),
         )
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,9 +19,10 @@ from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_o
 from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
-from executor.pair.config import ORDER_LIFE_MS, taker_fee_bps
+from executor.pair.config import taker_fee_bps
 from observability.logs import Reporter
 from runtime import bootstrap
+from runtime.clock import Clock, unix_ms
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues import registry
 from venues.contract import (
@@ -38,6 +38,7 @@ from venues.contract import (
     Position,
     Side,
     TimeInForce,
+    Touch,
     TransportError,
     check_grid,
 )
@@ -62,7 +63,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         return standing_book(
             prices.quote(instrument.instrument_id),
             prices.depth(instrument.instrument_id),
-            now_mono_ns=time.monotonic_ns(),
+            now_mono_ns=process.clock.mono_ns(),
             max_age_ns=max_age_ns,
         )
 
@@ -73,9 +74,11 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         instruments,
         listener,
         process.reporter,
+        process.clock,
         time_in_force=registry.venue(venue).taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
+        validity_ms=settings.execution.order_validity_ms,
     )
 
 
@@ -103,22 +106,28 @@ class PaperGateway:
         instruments: tuple[Instrument, ...],
         listener: Listener,
         reporter: Reporter,
+        clock: Clock,
         *,
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
         seed: int,
+        validity_ms: int,
     ) -> None:
         self.venue = venue
+        self._validity_ms = validity_ms
+        self._travel_ms = validity_ms // 2  # left for the way there when an order is written
         self.time_in_force = time_in_force
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
         self._listener = listener
         self._reporter = reporter
+        self._clock = clock
         self._is_open = False
         self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
             OneWay(
                 random.Random(f"{seed} {venue} {way}"),
+                clock,
                 latency_ms=chosen.latency_ms,
                 jitter_ms=chosen.jitter_ms,
             )
@@ -161,7 +170,7 @@ class PaperGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         """There is nothing to render; the numbers are checked as a venue's protocol checks them."""
         check_grid(request)
-        return ReadyOrder(request, b"", time.time_ns() // 1_000_000 + ORDER_LIFE_MS)
+        return ReadyOrder(request, b"", unix_ms(self._clock) + self._validity_ms - self._travel_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_open:
@@ -169,15 +178,17 @@ class PaperGateway:
         self._out.carry(lambda: self._arrived(order))
 
     def _arrived(self, order: ReadyOrder) -> None:
-        now_unix_ms = time.time_ns() // 1_000_000
+        now_unix_ms = unix_ms(self._clock)
         ended = self._virtual.execute(
-            order.request, valid_until_unix_ms=order.valid_until_unix_ms, now_unix_ms=now_unix_ms
+            order.request,
+            valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
+            now_unix_ms=now_unix_ms,
         )
         if isinstance(ended, Refused):
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)
         else:
             ack = _ack(ended)
-        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, time.monotonic_ns()))
+        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, self._clock.mono_ns()))
         if isinstance(ended, PaperOrder) and not ended.is_refused:
             for told in self._news(ended):
                 self._tell(told)
@@ -185,7 +196,7 @@ class PaperGateway:
                 self._tell_account()
 
     def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_told(self.venue, told, time.monotonic_ns()))
+        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self._clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""
@@ -254,6 +265,10 @@ class PaperGateway:
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
         return await self._ask(self._virtual.margin)
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """There is none but the feed's: virtual orders meet nothing else."""
+        raise TransportError(f"{self.venue}: the virtual venue has no market of its own")
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Always too late; the order's end is told as any venue tells it."""

@@ -22,6 +22,7 @@ from executor.pair.messages import (
     Acked,
     At,
     Cancel,
+    CancelConfirmed,
     Command,
     Enter,
     Event,
@@ -144,6 +145,7 @@ class Budget(NamedTuple):
     unsent: int = 0
     restarts: int = 0
     rests: int = 0  # an order stays open in the venue's book until it fills or is cancelled
+    is_stuck: bool = False  # ... and nobody fills it: only its cancel ends it
     disconnects: int = 0  # a private stream breaks: what its venue tells meanwhile is lost
     outsiders: int = 0  # a position is closed by somebody else, wholly or in part
     strangers: int = 0  # somebody else trades on our account; half of the time it is told
@@ -221,7 +223,7 @@ def moves(world: World) -> Iterator[Move]:
             yield Move("deliver_and_keep", index)
         if budget.lost_messages:
             yield Move("lose", index)
-    if budget.delays or not (world.mail or any(order.is_on_wire for order in world.orders)):
+    if budget.delays or not _is_busy(world):
         yield from _with_crashes(world, "tick")
     if budget.outsiders and any(world.positions_e8):
         leg = 0 if world.positions_e8[0] else 1
@@ -254,7 +256,8 @@ def _with_crashes(world: World, kind: str, index: int = 0) -> Iterator[Move]:
 def _fates(world: World, index: int) -> Iterator[Move]:
     order, budget = world.orders[index], world.budget
     if order.is_resting:
-        yield Move("fill", index)
+        if not budget.is_stuck:
+            yield Move("fill", index)
         if order.is_cancel_asked:
             yield Move("cancel", index)
         return
@@ -317,7 +320,7 @@ def _happens(world: World, move: Move) -> tuple[World, Event]:
             world = _spend(world, "exits")._replace(signals=world.signals + 1)
             return world, Exit(_NOW, world.signals, "signal")
         case "tick":
-            if world.mail or any(order.is_on_wire for order in world.orders):
+            if _is_busy(world):
                 world = _spend(world, "delays")
             due = max(due_mono_ns(world.rules, world.state), world.now_mono_ns + MS)
             return world._replace(now_mono_ns=due), Tick(_NOW)
@@ -480,7 +483,8 @@ def _feed_and_die(world: World, event: Event, sends_left: int | None) -> World:
 def _take_cancel(world: World, cancel: Cancel) -> World:
     for index, order in enumerate(world.orders):
         if order.send.client_order_id == cancel.client_order_id and order.is_resting:
-            return _with_order(world, index, order._replace(is_cancel_asked=True))
+            world = _with_order(world, index, order._replace(is_cancel_asked=True))
+            return world._replace(mail=(*world.mail, CancelConfirmed(_NOW, cancel.client_order_id)))
     return world
 
 
@@ -529,12 +533,12 @@ def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | N
     has_rested = is_reconciled = False
     sent = len(world.orders)
     for _ in range(500):
-        world = world._replace(budget=plenty)
+        world = world._replace(budget=plenty._replace(is_stuck=world.budget.is_stuck))
         if len(world.orders) > sent:  # what was read before says nothing about what they did
             sent, is_reconciled = len(world.orders), False
         if known is not None and not has_rested and known(world):
             return world
-        waiting = [index for index, order in enumerate(world.orders) if order.is_on_wire]
+        waiting = [index for index, order in enumerate(world.orders) if _may_end(world, order)]
         if not all(world.streams):
             world = play(world, Move("stream_back", world.streams.index(False)))
         elif waiting:
@@ -542,7 +546,8 @@ def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | N
             is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
             kind = "expire" if is_late else fate
             if order.is_resting:  # it waits for its cancel, which may come when it has filled
-                kind = "cancel" if order.is_cancel_asked and fate != "fill" else "fill"
+                is_cancelled = order.is_cancel_asked and (world.budget.is_stuck or fate != "fill")
+                kind = "cancel" if is_cancelled else "fill"
             world = play(world, Move(kind, waiting[0]))
         elif world.mail:
             # An outside change shows only when positions are read once more.
@@ -671,6 +676,17 @@ def _dated(event: Event, at: At) -> Event:
     if isinstance(event, QueryAnswered) and event.told is not None:
         event = event._replace(told=event.told._replace(at=at))
     return event._replace(at=at)
+
+
+def _is_busy(world: World) -> bool:
+    """Whether something is under way, so that time passing means that it is late."""
+    return bool(world.mail) or any(_may_end(world, order) for order in world.orders)
+
+
+def _may_end(world: World, order: VenueOrder) -> bool:
+    """Whether an order is at the venue or on the way there, and does not wait for a cancel alone."""
+    is_stuck = world.budget.is_stuck and order.is_resting and not order.is_cancel_asked
+    return order.is_on_wire and not is_stuck
 
 
 def _spend(world: World, kind: str) -> World:

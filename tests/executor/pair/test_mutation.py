@@ -41,6 +41,15 @@ def _keeps_reads(_: Transition, __: int) -> None:
     """A read asked before a change is believed after it."""
 
 
+def _keeps_order(_: Transition, __: Order) -> None:
+    """What is open stays open."""
+
+
+def _after_one_late_denial(rules: PairRules, order: Order, reads: int, read_mono_ns: int) -> bool:
+    is_denied = order.unknown_answers >= rules.unknown_answers_min and order.late_denials >= 1
+    return is_denied and reads >= rules.equal_reads_min and read_mono_ns >= order.gone_mono_ns
+
+
 def _nothing_explained(_: Transition, __: int) -> None:
     """A position nobody expected is overlooked."""
 
@@ -70,6 +79,21 @@ MUTANTS = (
         ((reconcile, "position_may_settle", lambda rules, order, reads, read: order.unknown_answers > 0),),
         Budget(delays=6, exits=0),
         prefix=(Move("enter"), Move("fill", 0), Move("deliver", 0), Move("tick")),
+    ),
+    Mutant(
+        "one denial past the validity is not enough",
+        ((reconcile, "position_may_settle", _after_one_late_denial),),
+        Budget(delays=6, exits=0),
+        prefix=(
+            *(Move("enter"), Move("fill", 0), Move("deliver", 0), Move("tick")),
+            *(Move("tick"),) * 2,
+        ),
+        rules=some_rules(appear_ns=1_050 * MS, on_single_leg="unwind"),  # ends as positions are read
+    ),
+    Mutant(
+        "what is in doubt is cancelled",
+        ((transition.Transition, "cancel", _keeps_order),),
+        Budget(rests=1, is_stuck=True, delays=0, exits=0),
     ),
     Mutant(
         "an execution told twice counts once",

@@ -97,7 +97,7 @@ KIT = Kit(
     environment={"PARADEX_L2_PRIVATE_KEY": PRIVATE_KEY, "PARADEX_L1_ADDRESS": "0x" + "11" * 20},
     login=(answer(CONFIG), answer({"jwt_token": TOKEN})),
     renewal=(answer({"jwt_token": NEXT_TOKEN}),),
-    listing=answer({"results": [MARKET]}),
+    listing=(answer({"results": [MARKET]}),),
     refusal=refusal("UNAUTHORIZED_ERROR", status=401),
     acknowledge=lambda request: text({"jsonrpc": "2.0", "id": json.loads(request)["id"], "result": {}}),
     book=book,

@@ -72,7 +72,7 @@ KIT = Kit(
     environment={"VEST_PRIMARY_PRIVATE_KEY": PRIMARY_KEY, "VEST_SIGNING_PRIVATE_KEY": SIGNING_KEY},
     login=(an_answer({"apiKey": API_KEY, "accGroup": 0}), an_answer({"listenKey": LISTEN_KEY})),
     renewal=(an_answer({"listenKey": LISTEN_KEY}),),
-    listing=an_answer({"symbols": [BTC_ROW]}),
+    listing=(an_answer({"symbols": [BTC_ROW]}),),
     refusal=an_answer({"detail": {"code": 1002, "msg": "UNAUTHORIZED"}}, status=401),
     acknowledge=lambda request: frame({"result": None, "id": json.loads(request)["id"]}),
     book=book,
@@ -88,7 +88,7 @@ KIT = Kit(
         ("unknown object", frame({"hello": "world"}), Effect.NAMED),
         ("another channel", frame({"channel": "BTC-PERP@kline", "data": {"open": "1"}}), Effect.ERROR),
         ("worst level first", frame({"channel": "BTC-PERP@depth", "data": {
-            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.ERROR),
+            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.NAMED),
         ("pong", frame({"data": "PONG"}), Effect.NO_NEWS),
         ("acknowledgement", frame({"result": None, "id": 1}), Effect.NO_NEWS),
     ),

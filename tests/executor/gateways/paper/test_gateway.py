@@ -16,6 +16,7 @@ import pytest
 
 from executor.gateways.paper.journal import PaperOrder
 from executor.gateways.paper.wire import OneWay
+from runtime.clock import SystemClock
 from shm.records import PairPhase
 from tests.executor.harness import LEGS, SIZE_E8, World, a_world
 from venues.contract import E8
@@ -124,7 +125,8 @@ async def test_paper_and_a_venue_tell_the_same_story(tmp_path: Path) -> None:
 async def test_an_order_meets_the_book_that_stands_when_it_arrives(tmp_path: Path) -> None:
     """Sent at 50 001, it finds 50 010 and its limit allows that: what latency costs."""
     slow = {**QUICK, "latency_ms": 400.0}
-    async with a_paper_world(tmp_path, latency=slow, execution__reply_timeout_ms=2_000.0) as world:
+    timings = {"execution__reply_timeout_ms": 2_000.0, "execution__order_validity_ms": 5_000}
+    async with a_paper_world(tmp_path, latency=slow, **timings) as world:
         await world.start()
         world.enter()
         # The counter is in shared memory: no log line could be read this soon on a busy machine.
@@ -151,6 +153,7 @@ async def test_a_leg_that_finds_too_little_is_mended_by_the_same_machine(tmp_pat
     """Paradex fills a part: the pair is naked, and ends with both legs equal."""
     slow = {**QUICK, "latency_ms": 400.0}
     timings = {"execution__retry_delay_ms": 10.0, "execution__reply_timeout_ms": 2_000.0}
+    timings["execution__order_validity_ms"] = 5_000
     async with a_paper_world(tmp_path, latency=slow, **timings) as world:
         await world.start()
         world.enter()
@@ -169,6 +172,7 @@ async def test_an_executor_killed_in_mid_trade_finds_its_virtual_positions_again
     # "arrived": the fill is on record and its answer still on the way.
     latency = {**QUICK, "latency_ms": 600.0} if moment == "arrived" else QUICK
     timeouts = {"execution__reply_timeout_ms": 3_000.0, "execution__query_interval_ms": 100.0}
+    timeouts["execution__order_validity_ms"] = 5_000
     async with a_paper_world(tmp_path, latency=latency, **timeouts) as world:
         await world.start()
         world.enter()
@@ -218,7 +222,7 @@ async def test_a_damaged_account_ends_the_start_with_its_name(tmp_path: Path) ->
 
 async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> None:
     """However the draws fall: a fill is never told before an earlier one."""
-    way = OneWay(random.Random(3), latency_ms=5, jitter_ms=30)
+    way = OneWay(random.Random(3), SystemClock(), latency_ms=5, jitter_ms=30)
     began_mono_ns = time.monotonic_ns()
     arrived: list[tuple[int, int]] = []
     all_there = asyncio.Event()
