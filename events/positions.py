@@ -183,3 +183,13 @@ class VenueStatus(Event, frozen=True, kw_only=True):
     @property
     def level(self) -> Level:
         return "info" if self.status == "open" else "warning"
+
+
+class HoldExceeded(Event, frozen=True, kw_only=True):
+    """held for max_hold_s and a leg has no price: the executor closes both; who priced each leg"""
+
+    LEVELS = ("warning",)
+    pair: str
+    held_s: float
+    limit_s: float
+    priced_by: Mapping[str, Text]

@@ -10,6 +10,7 @@ from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
 from executor.operator.standing_orders import Operator
@@ -39,6 +40,7 @@ class Housekeeping:
         decisions: Decisions,
         operator: Operator,
         reloading: Reloading,
+        hold_limit: HoldLimit,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
@@ -49,6 +51,7 @@ class Housekeeping:
         self._decisions = decisions
         self._operator = operator
         self._reloading = reloading
+        self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -81,6 +84,7 @@ class Housekeeping:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        self._hold_limit.look()
         held = self._trading_state.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
         self._operator.acknowledge(held)

@@ -29,6 +29,7 @@ from executor.housekeeping import Housekeeping
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
 from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading, resolve_pair
 from executor.operator.standing_orders import Operator
@@ -109,6 +110,7 @@ class Executor:
             decisions,
             operator,
             reloading,
+            HoldLimit(self._desk, self._engine),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._signer = Signer(self._desk)

@@ -29,7 +29,7 @@ from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
 from runtime.carried_positions import HeldPair, is_written, write_held
-from settings import PROJECT, read_secrets
+from settings import PROJECT, SettingsError, read_secrets
 from shm import counter_names
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
@@ -55,7 +55,7 @@ def main() -> None:
         holdings.adopt(holdings_of(journal.directory))
     except (OSError, JournalError) as error:
         refuse(f"persistence.var_dir {var_dir}: {error}")
-    except AddressError as error:
+    except (AddressError, SettingsError) as error:
         refuse(f"persistence: {error}")
     is_first_life = not is_written(launch.memory.directory)
     writer = DatabaseWriter(

@@ -139,6 +139,7 @@ class FaultKind(Enum):
     CROSSED = "crossed"  # bid above ask (a locked book, bid = ask, is real and no fault)
     EMPTY_SIDE = "empty_side"
     REFUSED = "refused"  # the venue refused a subscription
+    UNREADABLE = "unreadable"  # a frame that names its instrument, and is not as documented
     UNKNOWN = "unknown"  # a frame or message kind nobody documented
 
 
@@ -300,7 +301,11 @@ class RateLimit(NamedTuple):
 
 
 class FrameError(Exception):
-    """A frame is not as documented. Nothing of it was used. The session resubscribes."""
+    """A frame is not as documented and does not say which instrument it is about.
+
+    Nothing of it was used. Market data that names its instrument is a ``FeedFault`` of kind
+    UNREADABLE instead: only that instrument's prices are void then.
+    """
 
     def __init__(self, venue: str, detail: str, frame: bytes) -> None:
         detail = redact(detail)
@@ -377,7 +382,11 @@ class MarketData(Protocol):
         """A new connection stands: forget all books, queue the subscriptions."""
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
-        """Take one frame. Raises FrameError if it is not as documented; never anything else."""
+        """Take one frame. Raises FrameError if it is not as documented and names no instrument of
+        ours; never anything else."""
+
+    def renew(self, instrument_id: int, now_mono_ns: int) -> None:
+        """The instrument has fallen silent: forget its book, queue what subscribes to it anew."""
 
     def tick(self, now_mono_ns: int) -> None:
         """Queue application-level pings that are due. Called at least once a second."""

@@ -12,12 +12,14 @@ from executor.gateways.rate_limit import RateBudget
 from venues.contract import (
     Account,
     Fill,
+    Instrument,
     OrderAck,
     OrderRef,
     OrderRequest,
     OrderUpdate,
     Position,
     TimeInForce,
+    Touch,
 )
 
 
@@ -103,6 +105,9 @@ class OrderGateway(Protocol):
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
         """The margin account and what is held. Raises as above."""
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """Best bid and ask without the feed. Raises as above."""
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Ask for a cancel. Raises as above."""

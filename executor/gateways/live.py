@@ -38,11 +38,13 @@ from venues.contract import (
     Position,
     PrivateEvent,
     StreamReady,
+    Touch,
     Trading,
     TransportError,
     VenueError,
     VoidsOrders,
 )
+from venues.registry import venue
 from venues.rest_client import perform
 
 REST_TIMEOUT_S = 5.0
@@ -300,6 +302,9 @@ class LiveGateway:
     async def query_margin(self) -> tuple[Account, list[Position]]:
         account = await self._perform(self._trading.query_account(unix_ms(self._clock)))
         return account, await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        return await self._perform(venue(self.venue).fetch_touch(instrument.symbol))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         self.budget.spend(self._clock.mono_ns())

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from observability.redaction import redact
 from venues.paradex.messages import PayloadError, read_json
 
 # Ids of our session requests: even numbers from 2**53 up. Client order ids, which are the ids of
@@ -26,7 +27,7 @@ class RpcError(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"{self.message}: {self.data}" if self.data else self.message
+        return redact(f"{self.message}: {self.data}" if self.data else self.message)
 
 
 class Params(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from observability.redaction import redact
 from venues.contract import Account, Fill, OrderStatus, OrderUpdate, Position, PrivateEvent, Side
 from venues.paradex import sbe
 from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json, reported_e8
@@ -204,7 +205,7 @@ class PrivateReader:
             filled_e8=filled_e8,
             average_price_e8=_price(average_price_e8) or None,
             fee_e8=None,  # told by the fills alone
-            reason="" if reason in _NO_REASON else reason,
+            reason="" if reason in _NO_REASON else redact(reason),
             venue_unix_ns=_unix_ns(unix_us),
         )
 

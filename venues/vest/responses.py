@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from observability.redaction import redact
 from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
 from venues.vest.assumptions import RETRY_AFTER_MS
 from venues.vest.errors import VENUE_CODES, Verdict
@@ -49,7 +50,7 @@ def refusal_in(response: HttpResponse) -> Refusal | None:
         return None
     verdict = _verdict(response.status, code)
     return Refusal(
-        code=str(response.status if code is None else code),
+        code=redact(str(response.status if code is None else code)),
         text=text,
         verdict=verdict,
         retry_after_ms=_retry_after_ms(response, code) if verdict is Verdict.RETRY_LATER else None,
@@ -64,12 +65,12 @@ def _error_in(body: bytes) -> tuple[object, str]:
         return None, _excerpt(body)
     error = content.get("detail", content) if isinstance(content, dict) and "id" not in content else None
     if isinstance(error, dict) and error.get("code") is not None:
-        return error["code"], str(error.get("msg", ""))[:_TEXT_LIMIT]
+        return error["code"], redact(str(error.get("msg", "")))[:_TEXT_LIMIT]
     return None, _excerpt(body)
 
 
 def _excerpt(body: bytes) -> str:
-    return " ".join(body[:_TEXT_LIMIT].decode("utf-8", "replace").split())
+    return redact(" ".join(body[:_TEXT_LIMIT].decode("utf-8", "replace").split()))
 
 
 def _verdict(status: int, code: object) -> Verdict:

@@ -38,6 +38,7 @@ from venues.contract import (
     Position,
     Side,
     TimeInForce,
+    Touch,
     TransportError,
     check_grid,
 )
@@ -257,6 +258,10 @@ class PaperGateway:
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
         return await self._ask(self._virtual.margin)
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """There is none but the feed's: virtual orders meet nothing else."""
+        raise TransportError(f"{self.venue}: the virtual venue has no market of its own")
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Always too late; the order's end is told as any venue tells it."""

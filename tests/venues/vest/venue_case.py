@@ -88,7 +88,7 @@ KIT = Kit(
         ("unknown object", frame({"hello": "world"}), Effect.NAMED),
         ("another channel", frame({"channel": "BTC-PERP@kline", "data": {"open": "1"}}), Effect.ERROR),
         ("worst level first", frame({"channel": "BTC-PERP@depth", "data": {
-            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.ERROR),
+            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.NAMED),
         ("pong", frame({"data": "PONG"}), Effect.NO_NEWS),
         ("acknowledgement", frame({"result": None, "id": 1}), Effect.NO_NEWS),
     ),
