@@ -176,7 +176,7 @@ class NotItsOwn(TransportError):
         self.code = redact(code) or f"HTTP {response.status}"
         self.text = redact(text or " ".join(response.body[:200].decode(errors="replace").split()))
         self.retry_after_ms = _stated_ms(response) or _PAUSE_MS if response.status == RATE_LIMITED else None
-        what = f"{code} {self.text}".strip()
+        what = f"{redact(code)} {self.text}".strip()
         super().__init__(f"{NAME}: HTTP {response.status}: {what}")
 
 

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 import orjson
 
+from observability.redaction import redact
 from venues.contract import (
     Account,
     Call,
@@ -366,7 +367,7 @@ class ParadexTrading:
         )
         if not is_same or not order.id:
             text = f"about another order: {order.client_id} {order.side} {order.size} {order.market}"
-            return OrderAck(client_order_id, Outcome.IN_DOUBT, text=text[:200])
+            return OrderAck(client_order_id, Outcome.IN_DOUBT, text=redact(text[:200]))
         return OrderAck(client_order_id, Outcome.ACCEPTED, order.id)
 
     def _report(self, event: PrivateEvent | None) -> None:
