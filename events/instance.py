@@ -75,6 +75,16 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     significant_figures: int | UnsetType = UNSET
 
 
+class InstrumentChanged(Event, frozen=True, kw_only=True):
+    """a venue changed what prices and sizes it takes: what was and what is; orders follow at once"""
+
+    LEVELS = ("warning",)
+    venue: str
+    symbol: Text
+    was: dict[str, int | None]
+    now: dict[str, int | None]
+
+
 class ProcessStarted(Event, frozen=True, kw_only=True):
     """a process runs its loop"""
 

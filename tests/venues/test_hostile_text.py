@@ -8,8 +8,8 @@ import pytest
 
 from tests.observability.test_plain_text import HOSTILE, is_harmless
 from venues.contract import HttpResponse, OrderAck
+from venues.paradex.errors import Request, ack_of_error, error_of
 from venues.paradex.jsonrpc import RpcError
-from venues.paradex.trading import _refusal
 from venues.vest.responses import acknowledge
 
 SAID = HOSTILE.replace("\udce9", "")  # bytes that came over a socket are UTF-8, or no JSON
@@ -19,6 +19,16 @@ def an_answer(status: int, body: bytes) -> HttpResponse:
     return HttpResponse(status, {}, body, 0)
 
 
+def refused_by_paradex(status: int, body: dict[str, str]) -> OrderAck:
+    return ack_of_error(1, error_of(an_answer(status, json.dumps(body).encode())), Request.CREATE)
+
+
+@pytest.mark.parametrize("error", [RpcError(-32602, SAID, SAID), RpcError(1, SAID, {SAID: [SAID]})])
+def test_the_text_of_a_socket_error_is_plain(error: RpcError) -> None:
+    assert error.text
+    assert is_harmless(error.text)
+
+
 @pytest.mark.parametrize(
     "ack",
     [
@@ -26,8 +36,9 @@ def an_answer(status: int, body: bytes) -> HttpResponse:
         acknowledge(1, an_answer(200, json.dumps({"detail": {"code": SAID, "msg": SAID}}).encode())),
         acknowledge(1, an_answer(403, SAID.encode())),
         acknowledge(1, an_answer(200, b"\xe9" + SAID.encode())),
-        _refusal(1, RpcError(-32602, SAID, SAID)),
-        _refusal(1, RpcError(1, SAID, {SAID: [SAID]})),
+        refused_by_paradex(400, {"error": "ORDER_EXPIRED", "message": SAID}),
+        refused_by_paradex(403, {"error": SAID, "message": SAID}),
+        refused_by_paradex(429, {"error": SAID, "message": SAID}),
     ],
 )
 def test_code_and_text_of_an_ack_are_plain(ack: OrderAck) -> None:
