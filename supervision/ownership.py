@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
 from persistence.journal import journal_directory
 from settings import PROJECT, Problem, Settings
