@@ -29,6 +29,13 @@ class TakingOver(Event, frozen=True, kw_only=True):
     detail: Text
 
 
+class EpochNotKept(Event, frozen=True, kw_only=True):
+    """the newest number of a process's incarnation is not on disk: the clock keeps numbers growing"""
+
+    LEVELS = ("warning",)
+    detail: Text
+
+
 class ConfiguredPair(Struct, frozen=True, kw_only=True):
     """One pair as it is configured."""
 
