@@ -4,12 +4,13 @@
 
 Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
 order · 2 the configuration or the environment does not allow a start · 3 a venue does not answer or is
-closed, the same start may do later.
+closed, the same start may do later; or it is as with 2, and something may be held.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from configuration.arguments import path_argument
@@ -30,10 +31,17 @@ from shm.segment import SegmentError
 from supervision.boot import VERSION, run
 from supervision.checks import check_mode, config_error, print_resolved
 from supervision.preflight import resolve
+from supervision.unattended import config_in, exit_code_of_refusal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parse_arguments(argv)
+    try:
+        arguments = _parse_arguments(argv)
+    except SystemExit as error:
+        if error.code == EXIT_UNUSABLE:
+            words = sys.argv[1:] if argv is None else argv
+            raise SystemExit(exit_code_of_refusal(config_in(words))) from None
+        raise
     reporter = Reporter("supervisor", run_id="-")
     try:
         register_keys(arguments.env_file)
@@ -46,10 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         for problem in error.problems:
             reporter.report(config_error(problem))
-        return EXIT_UNUSABLE
     except SegmentError as error:
         reporter.report(ConfigError(detail=str(error)))
-        return EXIT_UNUSABLE
+    return EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,7 +66,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "Ctrl-C stops in order.",
         epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
         "2 the configuration or the environment does not allow a start, 3 a venue does not answer or is "
-        "closed: try again.",
+        "closed, or a start is not allowed while something may be held: try again.",
     )
     parser.add_argument(
         "-c", "--config", type=path_argument, default=PROJECT / "config.yaml", help="default: config.yaml"

@@ -29,6 +29,13 @@ class TakingOver(Event, frozen=True, kw_only=True):
     detail: Text
 
 
+class EpochNotKept(Event, frozen=True, kw_only=True):
+    """the newest number of a process's incarnation is not on disk: the clock keeps numbers growing"""
+
+    LEVELS = ("warning",)
+    detail: Text
+
+
 class ConfiguredPair(Struct, frozen=True, kw_only=True):
     """One pair as it is configured."""
 
@@ -37,8 +44,8 @@ class ConfiguredPair(Struct, frozen=True, kw_only=True):
     size_base_e8: int
     entry_bps: float
     exit_bps: float
-    layers: int
-    confirm_ticks: int
+    layers: int = 1
+    confirm_ticks: int = 1
 
 
 class SettingsLoaded(Event, frozen=True, kw_only=True):

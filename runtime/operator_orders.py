@@ -62,12 +62,14 @@ def read_standing(path: Path) -> Standing:
         return Standing(int(content["number"]), paused, forced)
     except FileNotFoundError:
         return Standing()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         return Standing(0, Order("nobody", "", f"{path} cannot be read ({error}); resume writes it anew"))
 
 
 def _order(kept: dict[str, str]) -> Order:
-    """An order with its texts as they may be shown and logged."""
+    """An order with its texts as they may be shown and logged. Raises TypeError for what is none."""
+    if not all(isinstance(text, str) for text in kept.values()):
+        raise TypeError(f"{kept} is no order")
     return Order(**{name: plain(text) for name, text in kept.items()})
 
 

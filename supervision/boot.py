@@ -15,6 +15,7 @@ from typing import Any, Final
 from configuration.env_file import exposure_of
 from events.instance import (
     ConfiguredPair,
+    EpochNotKept,
     InstrumentLoaded,
     Running,
     SecretsExposed,
@@ -24,6 +25,7 @@ from events.instance import (
 )
 from executor.accounts import account_names
 from observability.logs import Reporter
+from persistence.journal import journal_directory
 from persistence.server import stop_server
 from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from runtime.epochs import Epochs
@@ -45,9 +47,9 @@ from supervision.preflight import load_instruments, pair_problems, resolve, unpa
 from supervision.process_table import Child
 from supervision.supervisor import Fatal, Supervisor
 from supervision.systemd import ServiceManager
+from supervision.unattended import EXIT_NOT_YET, may_be_held
 from venues.contract import format_e8
 
-EXIT_NOT_YET: Final = 3  # a venue does not answer or is closed: the same start may do later
 VERSION: Final = "0.1.0"
 
 
@@ -77,6 +79,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             reporter.report(SecretsExposed(file=str(arguments.env_file), detail=exposure))
         if takeover.processes or takeover.events is not None:
             reporter.report(takeover.event())
+        if epochs.problem:
+            reporter.report(EpochNotKept(detail=epochs.problem))
         supervisor = Supervisor(settings, reporter, counters, epochs, service_manager)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
@@ -119,9 +123,18 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
         takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
+        takeover.is_left_in_turn |= settings.mode != "sim" and memory.events_reader("executor").has_more()
+        if exit_code == EXIT_UNUSABLE and _is_something_held(settings, takeover):
+            exit_code, last_words = EXIT_NOT_YET, f"{last_words} (exit code 3: something may be held)"
         stop_server(PROJECT / settings.persistence.var_dir)
         reporter.report(ShutdownDone(exit_code=exit_code, detail=last_words))
     return exit_code
+
+
+def _is_something_held(settings: Settings, takeover: Takeover) -> bool:
+    """Whether this must be tried again, by whoever has started it, until somebody has corrected it."""
+    is_known = may_be_held(journal_directory(settings)) or takeover.may_hold or takeover.is_left_in_turn
+    return settings.mode != "sim" and is_known
 
 
 def read_again(arguments: argparse.Namespace, directory: Path) -> tuple[Settings, dict[str, Any]]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from events.instance import (
+    EpochNotKept,
     ProcessesStopped,
     ProcessStateChanged,
     ProcessStderr,
@@ -120,8 +121,11 @@ class Supervisor:
             for name, value in os.environ.items()
             if name not in self._secret_names or name in child.secrets
         }
+        had_problem, epoch = self._epochs.problem, self._epochs.next()
+        if self._epochs.problem and not had_problem:
+            self._reporter.report(EpochNotKept(detail=self._epochs.problem))
         child.process = subprocess.Popen(
-            [*child.command, "--epoch", str(self._epochs.next())],
+            [*child.command, "--epoch", str(epoch)],
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import psycopg
 from configuration.env_file import exposure_of
 from executor.accounts import make_trading
 from monitoring.alerts.targets import make_targets
-from persistence.address import Address, AddressError
+from persistence.address import Address, AddressError, connect
 from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from runtime.kill_switch import kill_file
@@ -21,6 +21,8 @@ from runtime.operator_orders import pause_file, read_standing, standing_file
 from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.layout import MACHINE_CAPACITY
+from shm.ownership import is_own_file, is_own_folder
+from shm.segment import SegmentError
 from supervision.instance_lock import processes_of
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
@@ -146,7 +148,7 @@ def _database(settings: Settings, env_file: Path) -> Finding:
         return ok("database", f"the embedded one {state} yet: the instance starts it")
     url = address.url or start_server(var_dir)  # it runs: this only finds its socket
     try:
-        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
+        with connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
             connection.read_only = True
             version = connection.info.server_version // 10_000
             applied = {str(row[0]) for row in connection.execute("select name from migrations")}
@@ -161,6 +163,8 @@ def _database(settings: Settings, env_file: Path) -> Finding:
     if unknown := sorted(applied - ours):
         text = f"it was migrated by a newer version ({unknown[-1]})"
         return warning("database", text, "run that version, or a database of its own")
+    if exposure := address.exposure():
+        return (problem if settings.mode == "live" else warning)("database", *exposure.split(": ", 1))
     missing = len(ours - applied)
     state = f"{missing} migrations are applied by the next start" if missing else "migrated"
     return ok("database", f"{address.kind} answers (PostgreSQL {version}), {state}")
@@ -169,6 +173,12 @@ def _database(settings: Settings, env_file: Path) -> Finding:
 def _leftovers(settings: Settings) -> list[Finding]:
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
+    try:
+        is_own_folder(directory)
+        is_own_file(base / f"{directory.name}.lock")
+    except SegmentError as error:
+        what, _, remedy = str(error).partition(": ")
+        return [problem("instance", what, remedy)]
     if is_instance_running(settings):
         return [ok("instance", f"one runs under bot_id {settings.bot_id!r}")]
     findings = []
@@ -185,7 +195,7 @@ def is_instance_running(settings: Settings) -> bool:
     """Whether a supervisor holds the lock of this bot_id. The file is neither made nor changed."""
     path = Path(settings.runtime.memory_dir) / f"tandem-{settings.bot_id}.lock"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
