@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
+from executor.fill_queries import FillQueries
 from executor.operator.grids import READ_S
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
@@ -20,6 +20,7 @@ from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order
 from executor.pair.state import Halt
 from executor.risk.trading_state import TradingState
+from runtime.clock import mono_s
 from shm import counter_names
 from shm.records import PairPhase
 
@@ -41,6 +42,7 @@ class Housekeeping:
         decisions: Decisions,
         operator: Operator,
         reloading: Reloading,
+        fill_queries: FillQueries,
         hold_limit: HoldLimit,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
@@ -53,15 +55,16 @@ class Housekeeping:
         self._decisions = decisions
         self._operator = operator
         self._reloading = reloading
+        self._fill_queries = fill_queries
         self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
-        self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
+        self._published_s = self._collected_s = self._latency_told_s = mono_s(self._desk.clock)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._transition(time.monotonic())
+            self._transition(mono_s(self._desk.clock))
             await asyncio.sleep(TURN_S)
 
     def tell_latency(self) -> None:
@@ -91,6 +94,7 @@ class Housekeeping:
         self._follow_gates()
         self._operator.acknowledge(held)
         self._reloading.look()
+        self._fill_queries.look(int(now_s * 1e9))
         self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -132,10 +136,11 @@ class Housekeeping:
 
     def _show_limits(self) -> None:
         """What the day's limits and the breaker go by, for those who watch."""
-        desk, now_mono_ns = self._desk, time.monotonic_ns()
+        desk, now_mono_ns = self._desk, self._desk.clock.mono_ns()
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
+        reports.set("estimated_today", desk.results.estimated)
         reports.set("naked_today_us", desk.naked_today_ns(now_mono_ns) // 1_000)
         breaker = counter_names.BREAKER_CLOSED
         if desk.breaker.has_tripped:
@@ -161,7 +166,7 @@ class Housekeeping:
             return "open orders of others"
         if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
             return "unexplained position"
-        is_open = desk.breaker.is_open(time.monotonic_ns())
+        is_open = desk.breaker.is_open(self._desk.clock.mono_ns())
         if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
             desk.reports.report(BreakerHalfOpen(failures=desk.breaker.failures))
         self._was_breaker_open = is_open
@@ -185,7 +190,7 @@ class Housekeeping:
 
     def _is_naked_budget_spent(self) -> bool:
         """Whether legs stood alone for too long today; said once, and again on another day."""
-        naked_s = self._desk.naked_today_ns(time.monotonic_ns()) / 1e9
+        naked_s = self._desk.naked_today_ns(self._desk.clock.mono_ns()) / 1e9
         budget_s = self._desk.settings.risk.naked_budget_s_per_day
         is_spent = naked_s >= budget_s
         if is_spent and not self._was_naked_budget_spent:
@@ -195,7 +200,7 @@ class Housekeeping:
 
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
-        return self._desk.margins.are_known(time.monotonic_ns(), age_ns_max)
+        return self._desk.margins.are_known(self._desk.clock.mono_ns(), age_ns_max)
 
     def _tell_restored(self) -> None:
         """Once the venues have confirmed what an earlier life held: how much of it was adopted."""
