@@ -177,7 +177,9 @@ class OrderAck(NamedTuple):
     venue_order_id: str = ""
     code: str = ""  # the venue's own code and text, unchanged, for log and operator
     text: str = ""
-    retry_after_ms: int | None = None  # set on REFUSED when the same request may be made again
+    # The venue wants to be left alone for so long; on REFUSED the same request may then be made again.
+    retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as the code says
 
 
 class OrderUpdate(NamedTuple):
@@ -195,6 +197,8 @@ class OrderUpdate(NamedTuple):
     venue_unix_ns: int
     # Settled by what it filled, positive = received; None when the venue does not say.
     funding_e8: int | None = None
+    side: Side | None = None  # None where the message does not say
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class Fill(NamedTuple):
@@ -431,6 +435,12 @@ class Trading(Protocol):
 
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """The order by our id. None: the venue does not know it *now*; it may still appear."""
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order that was sent after ``since_unix_ms``. The list may lag behind them.
+
+        None where the venue lists none: price and fee are told with the order, ``query_order``.
+        """
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""
