@@ -26,8 +26,8 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
-from supervision.preflight import quote_problems
 from supervision.ownership import ownership_problems
+from supervision.preflight import quote_problems
 from supervision.unattended import may_be_held
 from venues.registry import venue
 
