@@ -121,6 +121,13 @@ class DatabaseAway(Event, frozen=True, kw_only=True):
     detail: Text
 
 
+class DatabaseUnverified(Event, frozen=True, kw_only=True):
+    """DATABASE_URL leads over a network without verified TLS; mode live refuses that"""
+
+    LEVELS = ("warning",)
+    detail: Text
+
+
 class DatabaseBack(Event, frozen=True, kw_only=True):
     """the database answers again; how many events were waiting"""
 
@@ -182,6 +189,24 @@ class JournalWritable(Event, frozen=True, kw_only=True):
     """the disk takes the journal again"""
 
     journalled: int
+
+
+class LeftMemoryRead(Event, frozen=True, kw_only=True):
+    """what a killed run left while the disk was full: how many of its events are in the journal now"""
+
+    LEVELS = ("warning",)
+    memory: str
+    events_kept: int
+    detail: Text
+
+
+class ForeignFiles(Event, frozen=True, kw_only=True):
+    """what lies among the journal's files and is none of them: passed over, and named once"""
+
+    LEVELS = ("warning",)
+    files: tuple[str, ...]
+    count: int
+    detail: Text
 
 
 class EventUnstorable(Event, frozen=True, kw_only=True):

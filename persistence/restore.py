@@ -137,7 +137,12 @@ def fold(reported: Iterable[Reported]) -> Holdings:
 
 
 def _is_checkpoint(entry: Entry) -> bool:
-    return entry.source == SOURCE and isinstance(decode(entry.payload).event, JournalCheckpoint)
+    if entry.source != SOURCE or JournalCheckpoint.name().encode() not in entry.payload:
+        return False
+    try:
+        return isinstance(decode(entry.payload).event, JournalCheckpoint)
+    except NotAnEvent:  # passed over, as ``take_line`` does
+        return False
 
 
 def _after(pair: HeldPair, reported: Reported) -> HeldPair:
