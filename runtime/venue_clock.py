@@ -85,6 +85,7 @@ class VenueClock:
     def __init__(self, host: Clock, steady_ns: Callable[[], int] = steady_ns) -> None:
         self._host = host
         self.steady_ns = steady_ns
+        self._trusted_ns: int | None = None  # the host's wall clock less the steady one, when they agreed
         self._own = _Bounds()  # by what the venue itself calls its time
         self._dated = _Bounds()  # by the date of HTTP answers: whole seconds, perhaps of a server before it
 
@@ -92,10 +93,18 @@ class VenueClock:
         return self._host.mono_ns()
 
     def unix_ns(self) -> int:
-        """The venue's time, never one that it has not reached: some refuse what lies in the future."""
-        if not self.is_known:
-            return self._host.unix_ns()
-        return self.steady_ns() + min(self._best.low_ns, self._best.high_ns)
+        """The host's time while the venue's answers allow it; else by what they allow, and what the host's
+        clock was before it was set."""
+        wall_ns, steady_ns = self._host.unix_ns(), self.steady_ns()
+        best = self._best
+        if not best.is_known:
+            return wall_ns
+        lead_ns = wall_ns - steady_ns
+        if best.low_ns <= lead_ns <= best.high_ns:
+            self._trusted_ns = lead_ns
+            return wall_ns
+        guess_ns = self._trusted_ns if self._trusted_ns is not None else (best.low_ns + best.high_ns) // 2
+        return steady_ns + min(max(guess_ns, best.low_ns), best.high_ns)
 
     # --- what is heard ---
 
