@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -111,7 +110,7 @@ def likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]
 
 def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
     """A template for each slot whose leg has a price and whose venue can be sent to."""
-    now_mono_ns = time.monotonic_ns()
+    now_mono_ns = desk.clock.mono_ns()
     wanted = []
     for slot in _likely_next(pair):
         instrument = pair.rules.instruments[slot.leg]
