@@ -45,6 +45,7 @@ class Pair:
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
     limits: Limits
     was_restored: bool = False  # taken over from an earlier life
+    suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)
     unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
     funding_due: list[HeldFunding] = field(default_factory=list)  # to be asked for, of earlier lives' orders

@@ -130,7 +130,7 @@ class Housekeeping:
         common = self._why_no_entries()
         self._desk.reports.set("entries_stopped", _stop_number(common))
         for pair in self._desk.pairs:
-            reason = common or self._operator.why_no_entries(pair)
+            reason = common or self._operator.why_no_entries(pair) or pair.suspended
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._desk.at(pair)

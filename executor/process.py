@@ -355,6 +355,7 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
         **resolved._asdict(),
         state=state,
         was_restored=known is not None or told is not None,
+        suspended=process.suspended.get(rules.pair, ""),
         result=result,
         unsettled=load_taken(event) if event else None,
         funding_due=_funding_due(state, told),

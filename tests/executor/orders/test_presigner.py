@@ -44,6 +44,7 @@ async def signing(sign: Sign) -> AsyncIterator[tuple[Signer, Any]]:
     )
     gateway = SimpleNamespace(is_up=True, time_in_force=TimeInForce.IOC, sign=sign, clock=SystemClock())
     desk = SimpleNamespace(
+        clock=SystemClock(),
         prices=SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8)),
         gateways=dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway),
     )
