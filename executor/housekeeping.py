@@ -19,6 +19,7 @@ from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order
 from executor.pair.state import Halt
+from executor.risk.clock_watch import ClockWatch
 from executor.risk.trading_state import TradingState
 from runtime.clock import mono_s
 from shm import counter_names
@@ -57,6 +58,7 @@ class Housekeeping:
         self._reloading = reloading
         self._fill_queries = fill_queries
         self._hold_limit = hold_limit
+        self._clock_watch = ClockWatch(desk.gateways, desk.settings.venue_names, desk.reports)
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = mono_s(self._desk.clock)
@@ -89,6 +91,7 @@ class Housekeeping:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        self._clock_watch.look()
         self._hold_limit.look()
         held = self._trading_state.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
@@ -175,6 +178,8 @@ class Housekeeping:
         for venue, gateway in desk.gateways.items():
             if gateway.closed:
                 return f"{venue}: {gateway.closed}"
+        if self._clock_watch.off:
+            return "clock off"
         results = desk.results
         if -results.today_e8 >= risk.max_daily_loss_quote_e8:
             return "daily loss"

@@ -40,7 +40,9 @@ class Signer:
         """
         wanted, presigned = _wanted(self._desk, pair), pair.presigned
         presigned.keep_only(wanted)
-        stale = presigned.first_stale(wanted, unix_ms(self._desk.clock))
+        stale = next(
+            (item for item in wanted if presigned.first_stale([item], self._now_ms(pair, item))), None
+        )
         if stale is None:
             return None
         instrument = pair.rules.instruments[stale.slot.leg]
@@ -62,6 +64,10 @@ class Signer:
         signing = asyncio.get_running_loop().run_in_executor(self._thread, gateway.sign, request)
         signing.add_done_callback(arm)
         return signing
+
+    def _now_ms(self, pair: Pair, item: Wanted) -> int:
+        """The time by which the template's validity is told: its venue's."""
+        return unix_ms(self._desk.gateways[pair.rules.instruments[item.slot.leg].venue].clock)
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -32,19 +32,19 @@ class Wire:
 
     def render(self, pair: Pair, send: Send, at: At) -> ReadyOrder | NotSent:
         """The bytes of an order, armed or made now; NotSent as a value when it cannot be made."""
+        instrument = pair.rules.instruments[send.leg]
+        gateway = self._desk.gateways[instrument.venue]
         armed = pair.presigned.take(
             Slot(send.leg, send.side, send.size_e8, send.reduce_only),
             client_order_id=send.client_order_id,
             worst_price_e8=send.limit_price_e8,
             touch_e8=touch_e8(at.markets[send.leg], send.side),
-            now_unix_ms=unix_ms(self._desk.clock),
+            now_unix_ms=unix_ms(gateway.clock),
         )
         if armed is not None:
             self._desk.reports.count("template_hits_total")
             return armed
         self._desk.reports.count("template_misses_total")
-        instrument = pair.rules.instruments[send.leg]
-        gateway = self._desk.gateways[instrument.venue]
         request = OrderRequest(
             client_order_id=send.client_order_id,
             instrument=instrument,
@@ -69,14 +69,14 @@ class Wire:
         """Look at what ``render`` and ``write`` look at, and do nothing."""
         now_mono_ns = self._desk.clock.mono_ns()
         for send in sends:
+            gateway = self._desk.gateways[pair.rules.instruments[send.leg].venue]
             pair.presigned.find(
                 Slot(send.leg, send.side, send.size_e8, send.reduce_only),
                 client_order_id=send.client_order_id,
                 worst_price_e8=send.limit_price_e8,
                 touch_e8=touch_e8(at.markets[send.leg], send.side),
-                now_unix_ms=unix_ms(self._desk.clock),
+                now_unix_ms=unix_ms(gateway.clock),
             )
-            gateway = self._desk.gateways[pair.rules.instruments[send.leg].venue]
             gateway.budget.has_room(URGENCY_OF[send.purpose], now_mono_ns)
         self._hold(pair)
 
