@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +28,7 @@ from executor.risk.margin import Margins
 from executor.risk.order_rate import OrderRate
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import HeldFunding, HeldPair
+from runtime.clock import Clock
 from settings import Settings
 from shm.records import PairView, SignalKind
 from venues.contract import Instrument, Side
@@ -68,6 +68,7 @@ class Desk:
     sign in the signer's thread, too (``arming``)."""
 
     settings: Settings
+    clock: Clock
     pairs: tuple[Pair, ...]
     prices: Prices
     reports: Reports
@@ -86,8 +87,8 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.exposure = Exposure([(pair.rules, pair.state) for pair in self.pairs])
-        self.results = Results([pair.result for pair in self.pairs])
-        self.margins = Margins(self.settings.venue_names, self.reports)
+        self.results = Results([pair.result for pair in self.pairs], self.clock)
+        self.margins = Margins(self.settings.venue_names, self.reports, self.clock)
         execution = self.settings.execution
         self.stagger = Stagger(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))
 
@@ -108,7 +109,7 @@ class Desk:
 
     def at(self, pair: Pair, *, with_depth: bool = True) -> At:
         """Now, and what both legs could be traded at."""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self.clock.mono_ns()
         look = self.prices.market if with_depth else self.prices.touch
         first, second = pair.rules.instruments
         return At(
