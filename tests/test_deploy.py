@@ -126,7 +126,8 @@ SECRETS = (
     "deploy/docker/config.yaml", "tools/.env", "venues/vest/private.pem", "executor/keys.json", "id_ed25519",
     "simulator/scripts/.env", "persistence/dump.sql", "config.live.yaml", "notes.py.txt",
     "simulator/data/mine.parquet", "var/journal/demo-live/0000000000000000001.journal", "var/epoch-demo",
-    "recordings/a.parquet", ".git/config", ".ssh/id_rsa", "supervisor.py.swp", "tests/vectors/key.py", ".venv/bin/python", "venues/vest/_depth.so",
+    "recordings/a.parquet", ".git/config", ".ssh/id_rsa", "supervisor.py.swp", "tests/vectors/key.py",
+    ".venv/bin/python", "venues/vest/_depth.so",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Whether a pinned package has a known fault: ``python -m verification.audit``, exit code 1 if one has.
 
-Every lock file is held against ``advisories.toml``, which is kept by hand and asks nobody. Where ``pip-audit``
+Every lock file is held against ``advisories.toml``, a list kept by hand that asks nobody. Where ``pip-audit``
 is installed and reaches its source it is asked about ``requirements.lock``, too; where it does not, that is
 printed and decides nothing: a build must not depend on somebody else's server.
 """
