@@ -12,14 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from configuration.arguments import path_argument
 from events.instance import (
     ConfigError,
 )
 from executor.accounts import register_keys
 from observability.logs import Reporter
 from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams, run_command
 from runtime.bootstrap import EXIT_UNUSABLE
 from settings import (
     PROJECT,
@@ -42,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise SystemExit(exit_code_of_refusal(config_in(words))) from None
         raise
     reporter = Reporter("supervisor", run_id="-")
-    register_keys(arguments.env_file)
     try:
+        register_keys(arguments.env_file)
         settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
         check_mode(settings, arguments)
         if arguments.check:
@@ -68,9 +69,11 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "closed, or a start is not allowed while something may be held: try again.",
     )
     parser.add_argument(
-        "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"
+        "-c", "--config", type=path_argument, default=PROJECT / "config.yaml", help="default: config.yaml"
     )
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="secrets; default: .env")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
+    )
     parser.add_argument("--check", action="store_true", help="validate, print the resolved settings, stop")
     parser.add_argument("--live", action="store_true", help="second switch for real orders, with mode: live")
     parser.add_argument(
@@ -81,5 +84,6 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    open_standard_streams()
     guard_stderr()
-    sys.exit(main())
+    run_command(main)

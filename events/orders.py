@@ -98,6 +98,18 @@ class LegRetold(OrderChanged, frozen=True, kw_only=True):
     """what became of an order of an earlier life, which may not have reported it"""
 
 
+class AnswerDisowned(OrderEvent, frozen=True, kw_only=True):
+    """what a venue said under an order's name is about another: not believed, asked for by our own id"""
+
+    LEVELS = ("warning",)
+    FLOOD_BY = ("pair", "leg")
+    size_e8: int
+    venue_order_id: VenueId
+    named_order_id: int
+    named_side: str | None
+    named_size_e8: int | None
+
+
 class LegRetry(Event, frozen=True, kw_only=True):
     """What every try to mend or close a leg says; one that is given up has no order."""
 

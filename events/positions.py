@@ -66,6 +66,8 @@ class Halted(Exposed, frozen=True, kw_only=True):
 
     LEVELS = ("error",)
     reason: Text
+    # What the venues showed last; None before a read.
+    venue_positions_e8: tuple[int | None, int | None] | UnsetType = UNSET
 
 
 class NakedStart(Exposed, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from events.orders import IntentWritten
 from executor.desk import Desk, Pair
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
+from executor.operator.grids import Grids
 from executor.orders.sender import Wire
 from executor.pair import fast_path, machine
 from executor.pair.messages import (
@@ -29,6 +30,7 @@ from executor.pair.messages import (
     Exit,
     Publish,
     Query,
+    ReadGrid,
     ReadPositions,
     Send,
     SendFailed,
@@ -63,6 +65,7 @@ class Engine:
         self._wire = Wire(desk, self.feed)
         self._asking = Asking(desk, self.feed)
         self._subscribers = Subscribers(desk)
+        self.grids = Grids(desk, self.feed)
         self._waiting: deque[tuple[Pair, Input]] = deque()
         self._is_stepping = False
 
@@ -213,6 +216,9 @@ class Engine:
             case Cancel():
                 venue = pair.rules.instruments[command.leg].venue
                 self._ask(venue, self._asking.to_cancel(pair, command.leg, *_names(command)))
+            case ReadGrid():
+                venue = pair.rules.instruments[command.leg].venue
+                self._ask(venue, self.grids.read(venue))
             case ReadPositions():
                 for venue in dict.fromkeys(item.venue for item in pair.rules.instruments):
                     self._ask(venue, self._asking.about_positions(pair, venue))

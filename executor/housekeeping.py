@@ -10,6 +10,7 @@ from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
+from executor.operator.grids import READ_S
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
@@ -47,6 +48,7 @@ class Housekeeping:
         self._engine = engine
         self._trading_state = trading_state
         self._open_orders = open_orders
+        self._grids_read_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
         self._operator = operator
@@ -214,8 +216,12 @@ class Housekeeping:
             )
 
     def _sweep_when_due(self, now_s: float) -> None:
-        """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer."""
+        """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer; at
+        what its contracts' prices and sizes must be now and then."""
         for venue, gateway in self._desk.gateways.items():
+            if gateway.can_ask and now_s - self._grids_read_s[venue] >= READ_S:
+                self._grids_read_s[venue] = now_s
+                self._desk.start(self._engine.grids.read(venue))
             if not gateway.is_up:
                 self._swept_s[venue] = 0.0
             elif now_s - self._swept_s[venue] >= self._desk.settings.execution.reconcile_interval_s:

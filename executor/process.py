@@ -31,7 +31,8 @@ from executor.metrics.latency import LatencyRecorder
 from executor.metrics.slippage_model import SlippageModel, learned_file
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
-from executor.operator.reload import Reloading, resolve_pair
+from executor.operator.reload import Reloading
+from executor.operator.resolve import resolve_pair
 from executor.operator.standing_orders import Operator
 from executor.orders.open_orders import OpenOrders
 from executor.orders.presigner import Signer, predict_one
@@ -82,6 +83,7 @@ class Executor:
             settings=settings,
             pairs=pairs,
             strangers=strangers([pair.rules for pair in pairs], held),
+            instruments=process.instruments,
             prices=Prices(memory, process.instruments),
             reports=Reports(process),
             ledger=LatencyRecorder(process.counters),
@@ -101,7 +103,7 @@ class Executor:
         decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
         operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._settings, process.instruments)
+        reloading = Reloading(self._desk, self._engine, self._settings)
         self._housekeeping = Housekeeping(
             self._desk,
             self._engine,

@@ -36,7 +36,7 @@ from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
 from runtime.carried_positions import HeldPair, is_written, write_held
-from settings import PROJECT, read_secrets
+from settings import PROJECT, SettingsError, read_secrets
 from shm import counter_names
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
@@ -128,7 +128,7 @@ def _address(launch: Launch) -> Address:
     depends on what is held."""
     try:
         address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
-    except AddressError as error:
+    except (AddressError, SettingsError) as error:
         return Address.unusable(str(error))
     if exposure := address.exposure():
         if launch.settings.mode == "live":

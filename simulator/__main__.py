@@ -14,6 +14,8 @@ import uvloop
 
 from events.simulator import SimulatorReady
 from observability.logs import Reporter
+from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams, run_command
 from runtime.bootstrap import end_with_supervisor
 from shm.layout import Memory
 from simulator import fault_scripts
@@ -170,4 +172,6 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    open_standard_streams()
+    guard_stderr()
+    run_command(main)

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from configuration.env_file import exposure_of
 from events.instance import (
     ConfiguredPair,
     EpochNotKept,
     InstrumentLoaded,
     Running,
+    SecretsExposed,
     SettingsLoaded,
     ShutdownDone,
     Starting,
@@ -41,7 +43,7 @@ from supervision.checks import config_error, fault_problems, needed_secrets
 from supervision.control.commands import Commands
 from supervision.control.socket import Channel
 from supervision.instance_lock import Takeover, account_locks, instance_directory
-from supervision.preflight import load_instruments, pair_problems, resolve
+from supervision.preflight import load_instruments, pair_problems, resolve, unpaid_costs
 from supervision.process_table import Child
 from supervision.supervisor import Fatal, Supervisor
 from supervision.systemd import ServiceManager
@@ -73,6 +75,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         reporter.report(Starting(version=VERSION, mode=settings.mode, config=source, memory=str(directory)))
+        if exposure := exposure_of(arguments.env_file):
+            reporter.report(SecretsExposed(file=str(arguments.env_file), detail=exposure))
         if takeover.processes or takeover.events is not None:
             reporter.report(takeover.event())
         if epochs.problem:
@@ -229,6 +233,9 @@ def _start_all(
     instruments = load_instruments(settings, source)
     write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
     reporter.report(settings_loaded(settings))
+    if settings.mode != "sim":  # whose fees are invented
+        for event in unpaid_costs(settings, instruments):
+            reporter.report(event)
     for instrument in instruments:
         reporter.report(InstrumentLoaded(**instrument._asdict()))
     # Alone, until the database has answered or is known to be away: without any nothing is started.

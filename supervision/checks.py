@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from configuration.env_file import exposure_of
 from events.instance import ConfigError
 from executor.pair.config import compare_naked_bound, naked_bound_ms
 from persistence.address import Address, AddressError
@@ -39,6 +40,8 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
                     "mode", "'live'", "needs --live on the command line too: two switches for real orders"
                 )
             )
+        if exposure := exposure_of(arguments.env_file):
+            problems.append(Problem("--env-file", "", f"{arguments.env_file} {exposure}"))
         present = present_secrets(settings, arguments.env_file)
         problems += [
             Problem(

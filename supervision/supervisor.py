@@ -190,9 +190,9 @@ class Supervisor:
         data = child.stderr.read()
         whole, _, child.partial = (child.partial + (data or b"")).rpartition(b"\n")
         lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
-        if lines:  # a traceback is one event
+        if lines:  # a traceback is one event, on one line
             child.last_stderr = lines[-1]
-            self._reporter.report(ProcessStderr(process=child.name, detail="\n".join(lines)[-3000:]))
+            self._reporter.report(ProcessStderr(process=child.name, detail=" | ".join(lines)[-3000:]))
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:

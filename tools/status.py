@@ -17,6 +17,7 @@ from rich.console import Console
 
 from monitoring.instance import attach_arguments, attached_directory
 from monitoring.snapshot import PairShown, Snapshot, Watcher
+from observability.standard_streams import for_drawing
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
 from tools.screen import draw
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.buffer.write(orjson.dumps(as_plain(snapshot)) + b"\n")
     else:
-        console = Console(highlight=False)
+        console = Console(file=for_drawing(sys.stdout), highlight=False)
         console.print(draw(snapshot, snapshot, [], console.width, console.height - 1))
     return int(needs_the_operator(snapshot))
 

@@ -17,9 +17,9 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from configuration.arguments import path_argument
 from detector.layers import SizeError
 from events.codec import NotAnEvent, decode
 from events.decisions import Refusals
@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--since", type=moment, metavar="TIME", help="2026-01-02T12:00:00Z, or 90s, 10m, 2h, 3d"
     )
-    what.add_argument("--recording", type=Path, metavar="DIR", help="what tools record has made")
+    what.add_argument("--recording", type=path_argument, metavar="DIR", help="what tools record has made")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -177,7 +177,9 @@ class OrderAck(NamedTuple):
     venue_order_id: str = ""
     code: str = ""  # the venue's own code and text, unchanged, for log and operator
     text: str = ""
-    retry_after_ms: int | None = None  # set on REFUSED when the same request may be made again
+    # The venue wants to be left alone for so long; on REFUSED the same request may then be made again.
+    retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as the code says
 
 
 class OrderUpdate(NamedTuple):
@@ -195,6 +197,8 @@ class OrderUpdate(NamedTuple):
     venue_unix_ns: int
     # Settled by what it filled, positive = received; None when the venue does not say.
     funding_e8: int | None = None
+    side: Side | None = None  # None where the message does not say
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class Fill(NamedTuple):

@@ -103,6 +103,9 @@ class OrderGateway(Protocol):
     async def query_positions(self) -> dict[int, int]:
         """Signed size_e8 by instrument_id of every leg, 0 where flat. Raises as above."""
 
+    async def query_instruments(self) -> list[Instrument]:
+        """The legs' contracts as the venue publishes them now. Raises as above."""
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         """The margin account and what is held. Raises as above."""
 

@@ -275,7 +275,7 @@ class LiveGateway:
                 self._listener.on_told(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
-        if ack.outcome is Outcome.REFUSED and ack.retry_after_ms is not None:
+        if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:
             self.budget.refused(ack.retry_after_ms, recv_mono_ns)
 
     def _on_bad_frame(self, error: FrameError) -> None:
@@ -298,6 +298,10 @@ class LiveGateway:
         told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
+
+    async def query_instruments(self) -> list[Instrument]:
+        wanted = {item.symbol: item.instrument_id for item in self._instruments}
+        return await self._perform(self._trading.fetch_instruments(wanted))
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
         account = await self._perform(self._trading.query_account(unix_ms(self._clock)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from events.orders import IntentWritten, LegRetold
-from events.positions import Halted, HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
+from events.positions import HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
 from events.trades import LegName, TradeClosed, TradeOpened
 from executor.pair.messages import Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
-from executor.pair.repair import exposure, has_live_order, is_naked
+from executor.pair.repair import exposure, has_live_order, is_naked, log_halted
 from executor.pair.state import (
     PHASE_STEPS,
     Book,
@@ -164,7 +164,7 @@ def _tell_halted_again(transition: Transition) -> None:
     if halt is Halt.NONE or before.halt is not halt or before.legs is transition.state.legs:
         return
     if any(old.held_e8 != new.held_e8 for old, new in zip(before.legs, transition.state.legs, strict=True)):
-        transition.report(Halted, reason=halt.name.lower(), **exposure(transition))
+        log_halted(transition)
 
 
 def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
@@ -245,7 +245,7 @@ def _publish(transition: Transition) -> None:
         state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
         and not state.entries_stopped
         and not state.flatten
-        and all(leg_is_ready(leg) for leg in state.legs)
+        and all(leg_is_ready(rules, leg) for leg in state.legs)
     )
     view = PairView(
         pair_id=rules.pair_id,

@@ -87,10 +87,14 @@ class Acked(NamedTuple):
     code: str = ""
     text: str = ""
     retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as is known
 
 
 class OrderTold(NamedTuple):
-    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``."""
+    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``.
+
+    The id is the order's that the venue names; whether what it says of it fits is the machine's to see.
+    """
 
     at: At
     client_order_id: int
@@ -100,6 +104,10 @@ class OrderTold(NamedTuple):
     fee_e8: int | None = None  # cumulative, positive = paid
     reason: str = ""
     venue_order_id: str = ""
+    instrument_id: int = -1  # -1, None: the venue does not say
+    side: Side | None = None
+    size_e8: int | None = None
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class FillTold(NamedTuple):
@@ -121,6 +129,7 @@ class QueryAnswered(NamedTuple):
     client_order_id: int
     asked_mono_ns: int  # when the request left
     told: OrderTold | None  # None: the venue does not know the order *now*
+    is_by_venue_id: bool = False  # it was asked for by the id that the venue is believed to have given it
 
 
 class CancelConfirmed(NamedTuple):
@@ -144,6 +153,14 @@ class PositionRead(NamedTuple):
     leg: int
     size_e8: int  # signed
     asked_mono_ns: int  # when the request left: reads asked before the last change count nothing
+
+
+class GridRead(NamedTuple):
+    """The venue has said what the leg's prices and sizes must be, and the rules of this step are by it."""
+
+    at: At
+    leg: int
+    asked_mono_ns: int  # when the request left
 
 
 class SendFailed(NamedTuple):
@@ -223,6 +240,7 @@ Event = (
     | QueryAnswered
     | CancelConfirmed
     | PositionRead
+    | GridRead
     | SendFailed
     | Tick
     | Restarted
@@ -279,6 +297,12 @@ class ReadPositions(NamedTuple):
     """Ask both venues for the pair's positions; answer with one ``PositionRead`` per leg."""
 
 
+class ReadGrid(NamedTuple):
+    """Ask the leg's venue for its contract's grid; answer with ``GridRead``, the rules renewed before it."""
+
+    leg: int
+
+
 class Publish(NamedTuple):
     """The pair changed as others see it. The process adds its own gates to ``entries_allowed``."""
 
@@ -286,4 +310,4 @@ class Publish(NamedTuple):
 
 
 # An event of ``events`` says what has happened; everybody who keeps or counts something hears it.
-Command = Send | Cancel | Query | ReadPositions | Publish | DomainEvent
+Command = Send | Cancel | Query | ReadPositions | ReadGrid | Publish | DomainEvent

@@ -132,6 +132,8 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     gone_e8: int = 0  # signed: what was believed to be closed by somebody else
     gone_mono_ns: int = 0
     filled_mono_ns: int = 0  # when a fill of ours was told last
+    grid_doubted_mono_ns: int = 0  # since when the venue does not like our grid; 0 when it is known
+    next_grid_mono_ns: int = 0  # when it is asked for again
     disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
 
     @property

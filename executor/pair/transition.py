@@ -14,7 +14,7 @@ from events.event import Event
 from events.orders import LegAcked, LegCancelled, LegFilled, LegRejected, LegResolved, LegUnknown
 from executor.pair.client_order_id import leg_of
 from executor.pair.messages import At, Cancel, Command, Purpose, Query, Send
-from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
+from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState, is_refusal_open
 from executor.pair.pricing import average_price_e8
 from executor.pair.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, next_client_order_id
 from venues.contract import Side
@@ -67,6 +67,10 @@ class Transition:
 
     def live_orders(self) -> list[Order]:
         return [order for leg in self.state.legs for order in leg.live]
+
+    def open_refusals(self) -> list[Order]:
+        """Orders that only the answer to their create called refused, and that may yet have been taken."""
+        return [order for leg in self.state.legs for order in open_refusals(leg)]
 
     def find(self, client_order_id: int) -> Order | None:
         """One of our orders, live or past; None for a stranger's or a long forgotten one."""
@@ -151,7 +155,15 @@ class Transition:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
         if has_closed_nothing(new) and not has_closed_nothing(old):
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
+        if is_laid_to_rest(old, new) or (new.is_refused and not old.is_refused):
+            self.have_confirmed(old.leg)
         self._report_change(old, new, told)
+
+    def have_confirmed(self, leg: int) -> None:
+        """Have the venue say what the leg holds before anything is opened."""
+        self.distrust_reads(leg)
+        self.change_leg(leg, is_to_confirm=True)
+        self.change(next_read_mono_ns=self.now_mono_ns)
 
     def retire_ended(self) -> None:
         """Move the live orders that ended to the past and into the position."""
@@ -301,6 +313,24 @@ def is_reducing(purpose: Purpose) -> bool:
     return purpose in (Purpose.EXIT, Purpose.UNWIND)
 
 
-def leg_is_ready(leg: Leg) -> bool:
-    """Whether what happens on the leg is heard, and its position confirmed."""
-    return leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
+def leg_is_ready(rules: PairRules, leg: Leg) -> bool:
+    """Whether what happens on the leg is heard, its position confirmed, its grid known, and nothing on its
+    way to it."""
+    is_confirmed = leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
+    return is_confirmed and is_grid_known(leg) and not open_refusals(leg)
+
+
+def is_grid_known(leg: Leg) -> bool:
+    """Whether the venue has not complained of a price or a size since it said what it takes."""
+    return not leg.grid_doubted_mono_ns
+
+
+def open_refusals(leg: Leg) -> list[Order]:
+    """Orders on the leg that only the answer to their create called refused: another one that opens could
+    come on top of them."""
+    return [order for order in leg.past if is_refusal_open(order)]
+
+
+def is_laid_to_rest(old: Order, new: Order) -> bool:
+    """Whether a refused order is known by now to come into being no more."""
+    return is_refusal_open(old) and not is_refusal_open(new)

@@ -10,6 +10,7 @@ from typing import Final
 
 import psycopg
 
+from configuration.env_file import exposure_of
 from executor.accounts import make_trading
 from monitoring.alerts.targets import make_targets
 from persistence.address import Address, AddressError, connect
@@ -34,7 +35,7 @@ _CONNECT_S: Final = 5
 
 def look_at_keeping(settings: Settings, env_file: Path) -> list[Finding]:
     return [
-        *_env_file(env_file),
+        *_env_file(settings, env_file),
         *_credentials(settings, env_file),
         _alerts(settings, env_file),
         _shared_memory(settings),
@@ -45,9 +46,15 @@ def look_at_keeping(settings: Settings, env_file: Path) -> list[Finding]:
     ]
 
 
-def _env_file(env_file: Path) -> list[Finding]:
+def _env_file(settings: Settings, env_file: Path) -> list[Finding]:
+    """Whether others can read it. Raises SettingsError where we cannot."""
+    read_secrets((), env_file)
+    if exposure := exposure_of(env_file):
+        told = problem if settings.mode == "live" else warning
+        return [told("credentials", f"{env_file} {exposure}", f"chmod 600 {env_file}")]
     if env_file.exists() and env_file.stat().st_mode & 0o077:
-        return [warning("credentials", f"{env_file} can be read by others", f"chmod 600 {env_file}")]
+        text = f"{env_file} can be read by others as soon as its directory lets them in"
+        return [warning("credentials", text, f"chmod 600 {env_file}")]
     return []
 
 

@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from observability.redaction import redact
 from venues.contract import Account, Fill, OrderStatus, OrderUpdate, Position, PrivateEvent, Side
 from venues.paradex import sbe
 from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json, reported_e8
@@ -66,6 +67,15 @@ class PrivateReader:
         updates = (self._order(order) for order in read_json(_ORDERS_DECODER, content).results)
         return [update for update in updates if update is not None]
 
+    def order_in_history(self, content: bytes | msgspec.Raw, client_order_id: int) -> OrderUpdate | None:
+        """Our order on a page of the history; None where the history has no such order and no other page."""
+        page = read_json(_ORDERS_DECODER, content)
+        ours = (order for order in page.results if self.client_order_id(order.client_id) == client_order_id)
+        found = next((update for order in ours if (update := self._order(order)) is not None), None)
+        if found is None and page.next:  # we asked by its name: there is no second page of one order
+            raise PayloadError("a history that goes on without the order that was asked for")
+        return found
+
     def fill(self, content: bytes | msgspec.Raw) -> Fill | None:
         fill = read_json(_FILL_DECODER, content)
         instrument_id = self._instrument_ids.get(fill.market)
@@ -102,6 +112,7 @@ class PrivateReader:
     def _order(self, order: _OrderJson) -> OrderUpdate | None:
         return self._update(
             market=order.market,
+            side=Side[order.side],
             client_id=order.client_id,
             venue_order_id=order.id,
             state=sbe.OrderState[order.status],
@@ -140,6 +151,7 @@ class PrivateReader:
         if isinstance(message, sbe.Order):
             return self._update(
                 market=message.market,
+                side=Side[_enum(sbe.OrderSide, message.side).name],
                 client_id=message.client_id,
                 venue_order_id=message.venue_order_id,
                 state=_enum(sbe.OrderState, message.state),
@@ -180,6 +192,7 @@ class PrivateReader:
         self,
         *,
         market: str,
+        side: Side,
         client_id: str | None,
         venue_order_id: str,
         state: sbe.OrderState,
@@ -204,8 +217,9 @@ class PrivateReader:
             filled_e8=filled_e8,
             average_price_e8=_price(average_price_e8) or None,
             fee_e8=None,  # told by the fills alone
-            reason="" if reason in _NO_REASON else reason,
+            reason="" if reason in _NO_REASON else redact(reason),
             venue_unix_ns=_unix_ns(unix_us),
+            side=side,
         )
 
 
@@ -265,6 +279,7 @@ def _enum(kind: type[_EnumT], code: int) -> _EnumT:
 class _OrderJson(msgspec.Struct, frozen=True):
     id: str
     market: str
+    side: Literal["BUY", "SELL"]
     status: Literal["NEW", "UNTRIGGERED", "OPEN", "CLOSED"]
     size: str
     remaining_size: str
@@ -306,6 +321,7 @@ class _AccountJson(msgspec.Struct, frozen=True):
 
 class _OrdersJson(msgspec.Struct, frozen=True):
     results: list[_OrderJson]
+    next: str | None = None
 
 
 class _PositionsJson(msgspec.Struct, frozen=True):

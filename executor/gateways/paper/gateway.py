@@ -256,6 +256,10 @@ class PaperGateway:
             }
         )
 
+    async def query_instruments(self) -> list[Instrument]:
+        """A virtual venue takes what it took at its start."""
+        return list(self._instruments.values())
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         return await self._ask(self._virtual.margin)
 
