@@ -114,5 +114,5 @@ def test_memory_of_a_killed_run_may_hold_anything(tmp_path: Path) -> None:
 def test_the_configuration_of_a_command_line_with_a_slip_is_found() -> None:
     assert config_in(["--lvie", "-c", "a.yaml"]) == Path("a.yaml")
     assert config_in(["--config=b.yaml"]) == Path("b.yaml")
-    assert config_in(["--config"]) == Path("")
+    assert config_in(["--config"]) == Path()
     assert config_in([]) == PROJECT / "config.yaml"
