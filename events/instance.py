@@ -44,8 +44,8 @@ class ConfiguredPair(Struct, frozen=True, kw_only=True):
     size_base_e8: int
     entry_bps: float
     exit_bps: float
-    layers: int
-    confirm_ticks: int
+    layers: int = 1
+    confirm_ticks: int = 1
 
 
 class SettingsLoaded(Event, frozen=True, kw_only=True):

@@ -54,6 +54,22 @@ class CheckpointOrder(Struct, frozen=True, kw_only=True):
     filled_e8: int
     average_price_e8: int
     fee_e8: int
+    fill_ids: tuple[VenueId, ...] = ()
+    fills_e8: int = 0
+    fills_quote_e8: int = 0
+    fills_fee_e8: int = 0
+
+
+class CheckpointResult(Struct, frozen=True, kw_only=True):
+    """A closed trade's result, which what becomes known late about its orders corrects."""
+
+    trade_id: int
+    direction: int
+    closed_unix_ms: int
+    gross_e8: int
+    fees_e8: int
+    happened_outside: bool
+    is_estimated: bool
 
 
 class CheckpointPair(Struct, frozen=True, kw_only=True):
@@ -75,6 +91,9 @@ class CheckpointPair(Struct, frozen=True, kw_only=True):
     result_e8: int
     best_e8: int
     funding_due: tuple[tuple[int, int, str], ...] = ()
+    unaccounted: tuple[CheckpointOrder, ...] = ()
+    closed: tuple[CheckpointResult, ...] = ()
+    estimated: int = 0
 
 
 class JournalCheckpoint(Event, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ class HoldingChanged(Event, frozen=True, kw_only=True, tag="holding"):
     live: tuple[int, ...] | UnsetType = UNSET
     opened_mono_ns: int
     is_estimated: bool
+    happened_outside: bool | UnsetType = UNSET  # the same, but no venue will ever mend it
 
 
 class Exposed(Event, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from events.decisions import SignalStages
@@ -188,8 +189,7 @@ class Engine:
                     self._desk.reports.report(command)
 
     def _write_journal(self, pair: Pair) -> None:
-        result = pair.result
-        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8, result.naked_ns)
+        entry = Entry(dump(pair.state), *astuple(pair.result))
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:

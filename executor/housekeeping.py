@@ -10,6 +10,7 @@ from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
+from executor.fill_queries import FillQueries
 from executor.operator.grids import READ_S
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
@@ -41,6 +42,7 @@ class Housekeeping:
         decisions: Decisions,
         operator: Operator,
         reloading: Reloading,
+        fill_queries: FillQueries,
         hold_limit: HoldLimit,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
@@ -53,6 +55,7 @@ class Housekeeping:
         self._decisions = decisions
         self._operator = operator
         self._reloading = reloading
+        self._fill_queries = fill_queries
         self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
@@ -91,6 +94,7 @@ class Housekeeping:
         self._follow_gates()
         self._operator.acknowledge(held)
         self._reloading.look()
+        self._fill_queries.look(int(now_s * 1e9))
         self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -136,6 +140,7 @@ class Housekeeping:
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
+        reports.set("estimated_today", desk.results.estimated)
         reports.set("naked_today_us", desk.naked_today_ns(now_mono_ns) // 1_000)
         breaker = counter_names.BREAKER_CLOSED
         if desk.breaker.has_tripped:

@@ -22,6 +22,7 @@ from events.trades import SlippageNotKept
 from executor import accounts
 from executor.desk import Desk, Pair
 from executor.engine import Engine
+from executor.fill_queries import FillQueries
 from executor.funding import Funding
 from executor.gateways.contract import LoginRefused
 from executor.gateways.paper import gateway as paper
@@ -48,7 +49,7 @@ from executor.risk.daily_pnl import PairResult
 from executor.risk.trading_state import TradingState
 from executor.shutdown import shut_down
 from executor.signals import Signals
-from executor.venue_events import VenueEvents
+from executor.venue_events import Asking, VenueEvents
 from runtime import bootstrap
 from runtime.carried_positions import HeldFunding, HeldPair, read_held
 from runtime.kill_switch import KillSwitch, kill_file
@@ -112,6 +113,7 @@ class Executor:
             decisions,
             operator,
             reloading,
+            FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
             HoldLimit(self._desk, self._engine),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
@@ -179,7 +181,8 @@ class Executor:
                 self._engine.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its event.
-                for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
+                now_mono_ns = time.monotonic_ns()
+                for told in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
                     desk.reports.report(told)
         for stranger in desk.strangers:
             unlooked = ReconcileDiff(
@@ -306,7 +309,7 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
-        result = PairResult(told.result_day, told.result_e8, told.best_e8)
+        result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return Pair(

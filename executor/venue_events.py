@@ -15,6 +15,7 @@ from executor.pair.messages import (
     At,
     CancelConfirmed,
     Event,
+    FillsRead,
     FillTold,
     OrderTold,
     PositionRead,
@@ -22,7 +23,7 @@ from executor.pair.messages import (
     StreamBack,
     StreamLost,
 )
-from executor.pair.order import is_fill_of
+from executor.pair.order import Order, is_fill_of
 from venues.contract import (
     Account,
     Fill,
@@ -93,34 +94,10 @@ class VenueEvents:
                     told.fee_e8,
                 )
                 self._feed(pair, event)
-                self._tell_fill(pair, venue, client_order_id, told)
+                self._asking.tell_fill(pair, client_order_id, told)
             case _:
                 # A pushed position or balance does not say how old it is; the machine has them read.
                 return
-
-    def _tell_fill(self, pair: Pair, venue: str, client_order_id: int, fill: Fill) -> None:
-        leg = fill.instrument_id % 2
-        self._desk.reports.report(
-            FillReported(
-                pair=pair.rules.pair,
-                leg=leg,
-                venue=venue,
-                symbol=pair.rules.instruments[leg].symbol,
-                client_order_id=client_order_id,
-                venue_order_id=fill.venue_order_id,
-                fill_id=fill.fill_id,
-                side="BUY" if fill.side > 0 else "SELL",
-                price_e8=fill.price_e8,
-                size_e8=fill.size_e8,
-                fee_e8=fill.fee_e8,
-                is_funding_due=fill.funding_e8 is None,
-            )
-        )
-        if fill.funding_e8 is not None:
-            tell_funding(self._desk, pair, leg, payment_id=fill.fill_id, amount_e8=fill.funding_e8)
-        elif fill.venue_order_id:
-            question = self._asking.about_funding(pair, leg, client_order_id, fill.venue_order_id)
-            self._desk.start(question)
 
     def on_up(self, venue: str) -> None:
         self._desk.reports.report(VenueReady(venue=venue))
@@ -170,6 +147,58 @@ class Asking:
         self._feed(pair, answer)
         if update is not None and named == client_order_id:  # its fills may never be told
             self._tell_funding_of_order(pair, leg, client_order_id, update)
+
+    async def about_fills(self, pair: Pair, order: Order) -> None:
+        """Ask for the price and fee of everything an order has filled, where they were not all heard."""
+        instrument = pair.rules.instruments[order.leg]
+        ref = OrderRef(order.client_order_id, instrument, order.venue_order_id)
+        age_ms = max(0, time.monotonic_ns() - order.sent_mono_ns) // 1_000_000
+        try:
+            fills = await self._desk.gateways[instrument.venue].query_fills(ref, age_ms)
+        except (TransportError, VenueError) as error:
+            self._desk.reports.venue_lost(instrument.venue, "fills", error)
+            return
+        if fills is None:
+            await self.about_order(pair, order.leg, order.client_order_id, order.venue_order_id)
+            return
+        now = order_of(pair, order.client_order_id)
+        if now is None or now.is_accounted:
+            return  # heard while the question was under way
+        fills = [
+            fill
+            for fill in fills
+            if is_fill_of(now, leg=fill.instrument_id % 2, side=fill.side, size_e8=fill.size_e8)
+        ]
+        self._feed(pair, FillsRead(self._desk.at(pair), order.client_order_id, tuple(fills)))
+        for fill in fills:
+            if fill.fill_id not in now.fill_ids:
+                self.tell_fill(pair, order.client_order_id, fill)
+
+    def tell_fill(self, pair: Pair, client_order_id: int, fill: Fill) -> None:
+        """Report an execution, and what funding it has settled, which is asked for where it does not say."""
+        leg = fill.instrument_id % 2
+        instrument, order = pair.rules.instruments[leg], order_of(pair, client_order_id)
+        self._desk.reports.report(
+            FillReported(
+                pair=pair.rules.pair,
+                trade_id=order.trade_id if order else 0,
+                leg=leg,
+                venue=instrument.venue,
+                symbol=instrument.symbol,
+                client_order_id=client_order_id,
+                venue_order_id=fill.venue_order_id,
+                fill_id=fill.fill_id,
+                side="BUY" if fill.side > 0 else "SELL",
+                price_e8=fill.price_e8,
+                size_e8=fill.size_e8,
+                fee_e8=fill.fee_e8,
+                is_funding_due=fill.funding_e8 is None,
+            )
+        )
+        if fill.funding_e8 is not None:
+            tell_funding(self._desk, pair, leg, payment_id=fill.fill_id, amount_e8=fill.funding_e8)
+        elif fill.venue_order_id:
+            self._desk.start(self.about_funding(pair, leg, client_order_id, fill.venue_order_id))
 
     async def about_funding_of_before(self, venue: str) -> None:
         """What an earlier life has noticed and may not have told, once this one can ask."""
@@ -253,6 +282,15 @@ def tell_funding(desk: Desk, pair: Pair, leg: int, *, payment_id: str, amount_e8
                 amount_e8=amount_e8,
             )
         )
+
+
+def order_of(pair: Pair, client_order_id: int) -> Order | None:
+    """One of the pair's orders, as long as its machine remembers it."""
+    for leg in pair.state.legs:
+        for order in (*leg.live, *leg.past):
+            if client_order_id and order.client_order_id == client_order_id:
+                return order
+    return None
 
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:

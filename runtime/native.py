@@ -14,8 +14,6 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-from observability.standard_streams import open_standard_streams
-
 PROJECT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = tuple(sorted(PROJECT.glob("venues/*/_*.c")))
 
@@ -73,5 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    open_standard_streams()
     sys.exit(main())

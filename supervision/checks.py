@@ -26,6 +26,7 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
+from supervision.ownership import ownership_problems
 from supervision.unattended import may_be_held
 from venues.registry import venue
 
@@ -54,6 +55,7 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
         ]
     elif arguments.live:
         problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
+    problems += ownership_problems(settings)
     problems += fault_problems(settings.simulator.faults)
     problems += alert_problems(settings, arguments.env_file)
     problems += database_problems(settings, arguments.env_file)

@@ -34,6 +34,9 @@ def reading(settings: Settings, env_file: Path) -> Iterator[psycopg.Connection]:
     except psycopg.errors.UndefinedTable as error:
         problem = Problem(source, "", "holds no tables yet: start the instance once")
         raise SettingsError("database", [problem]) from error
+    except psycopg.errors.UndefinedColumn as error:
+        problem = Problem(source, "", "its tables are of an older version: start the instance once")
+        raise SettingsError("database", [problem]) from error
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())[:200]
         raise SettingsError("database", [Problem(source, "", f"does not answer: {reason}")]) from None

@@ -436,6 +436,12 @@ class Trading(Protocol):
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """The order by our id. None: the venue does not know it *now*; it may still appear."""
 
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order that was sent after ``since_unix_ms``. The list may lag behind them.
+
+        None where the venue lists none: price and fee are told with the order, ``query_order``.
+        """
+
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""
 

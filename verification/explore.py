@@ -260,6 +260,7 @@ def canonical(world: World) -> Hashable:
             state,
             view=None,
             trade=None,
+            closed=(),
             legs=(
                 _of_leg(state.legs[0], matters, now_mono_ns),
                 _of_leg(state.legs[1], matters, now_mono_ns),

@@ -97,6 +97,10 @@ class OrderGateway(Protocol):
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
         """The order as the venue knows it now. Raises TransportError or VenueError."""
 
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        """Every execution of an order sent that long ago, as far as the venue lists them by now; None where
+        it tells them with the order alone. Raises as above."""
+
     async def query_open_orders(self) -> list[OrderUpdate]:
         """Every open order of the account. Raises TransportError or VenueError."""
 

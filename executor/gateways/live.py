@@ -26,6 +26,7 @@ from runtime.clock import Clock, unix_ms
 from venues.contract import (
     Account,
     Call,
+    Fill,
     FrameError,
     HttpRequest,
     HttpResponse,
@@ -50,6 +51,7 @@ from venues.rest_client import perform
 REST_TIMEOUT_S = 5.0
 CONNECTIONS_KEPT_S = 60.0
 FALLBACK_CONNECTIONS = 2  # one order per leg of a batch; used only while the private socket is gone
+FILLS_MARGIN_MS = 600_000  # executions are looked for from so long before the order was sent: clocks differ
 STATUS_LOOK_S = 2.0  # modes such as cancel-only last about two minutes
 RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
 RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
@@ -290,6 +292,11 @@ class LiveGateway:
             # Here doubt need not wait until the order's time is over: it is made sure never to run.
             told = await self._perform(self._trading.void_order(ref, unix_ms(self._clock)))
         return told
+
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        now_unix_ms = unix_ms(self._clock)
+        since_unix_ms = now_unix_ms - age_ms - FILLS_MARGIN_MS
+        return await self._perform(self._trading.query_fills(ref, since_unix_ms, now_unix_ms))
 
     async def query_open_orders(self) -> list[OrderUpdate]:
         return await self._perform(self._trading.query_open_orders(unix_ms(self._clock)))

@@ -48,6 +48,7 @@ from executor.pair.messages import (
     EntriesStopped,
     Event,
     Exit,
+    FillsRead,
     FillTold,
     FlattenRequested,
     GridRead,
@@ -69,6 +70,7 @@ from executor.pair.order import (
     OrderState,
     after_ack,
     after_fill,
+    after_fills_read,
     after_not_sent,
     after_told,
     after_unknown,
@@ -267,6 +269,14 @@ def _on_fill_told(transition: Transition, event: FillTold) -> None:
     transition.put(order, new)
 
 
+def _on_fills_read(transition: Transition, event: FillsRead) -> None:
+    order = transition.find(event.client_order_id)
+    if order is not None:
+        new = after_fills_read(order, event, transition.now_mono_ns)
+        own_late_close(transition, order, new)
+        transition.put(order, new)
+
+
 def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
     order = transition.find(event.client_order_id)
     if event.told is not None and event.told.client_order_id == event.client_order_id:
@@ -438,6 +448,7 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     Acked: _on_acked,
     OrderTold: _on_order_told,
     FillTold: _on_fill_told,
+    FillsRead: _on_fills_read,
     QueryAnswered: _on_query_answered,
     CancelConfirmed: _on_cancel_confirmed,
     PositionRead: on_position_read,

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from events.event import Event as DomainEvent
 from shm.records import PairView
-from venues.contract import OrderStatus, Outcome, Side
+from venues.contract import Fill, OrderStatus, Outcome, Side
 
 # ----------------------------------------------------------------------------------------- events
 
@@ -120,6 +120,14 @@ class FillTold(NamedTuple):
     price_e8: int
     size_e8: int
     fee_e8: int
+
+
+class FillsRead(NamedTuple):
+    """The executions of one order as the venue lists them: asked for where they were not all heard."""
+
+    at: At
+    client_order_id: int
+    fills: tuple[Fill, ...]
 
 
 class QueryAnswered(NamedTuple):
@@ -237,6 +245,7 @@ Event = (
     | Acked
     | OrderTold
     | FillTold
+    | FillsRead
     | QueryAnswered
     | CancelConfirmed
     | PositionRead

@@ -29,7 +29,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from executor.pair.messages import FillTold, OrderTold, Purpose
+from executor.pair.messages import FillsRead, FillTold, OrderTold, Purpose
 from venues.contract import E8, OrderStatus, Outcome, Side
 
 
@@ -122,6 +122,8 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     def quote_e8(self) -> int:
         """Value of what it filled; what was told without a price is valued at the limit."""
         filled_e8 = self.filled_e8
+        if self.fills_e8 == filled_e8:  # exact, where an average told with the total is rounded
+            return self.fills_quote_e8
         if self.told_quote_e8 and self.told_e8 == filled_e8:
             return self.told_quote_e8
         return self.fills_quote_e8 + (filled_e8 - self.fills_e8) * self.limit_price_e8 // E8
@@ -132,7 +134,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_accounted(self) -> bool:
-        """Whether price and fee of everything it filled were told."""
+        """Whether price and fee of everything it filled were told. Until then they are estimates."""
         filled_e8 = self.filled_e8
         if self.fills_e8 == filled_e8:
             return True
@@ -250,6 +252,27 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
         # All that it can fill has been told: which executions that were need not be remembered.
         return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
     return _known_open(order, now_mono_ns, wait_ns)
+
+
+def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
+    """What the venue's list of its executions makes of an order: it takes the place of what was heard singly.
+
+    A list that knows less than was heard lags behind: it is asked for again.
+    """
+    fills = {fill.fill_id: fill for fill in read.fills}.values()
+    size_e8 = sum(fill.size_e8 for fill in fills)
+    if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
+        return order
+    order = replace(
+        order,
+        fill_ids=tuple(fill.fill_id for fill in fills),
+        fills_e8=size_e8,
+        fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
+        fills_fee_e8=sum(fill.fee_e8 for fill in fills),
+    )
+    if size_e8 < order.size_e8:
+        return order
+    return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
 
 
 def after_not_sent(order: Order, now_mono_ns: int) -> Order:

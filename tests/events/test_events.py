@@ -30,15 +30,8 @@ NOT_OURS = {"tests", "benchmarks", "var"}
 UNITS = ("e8", "bps", "us", "ms", "s", "ns")
 # What decides, keeps, counts or restores: none of it may go by an event's name.
 GO_BY_TYPES = (
-    *(
-        "executor",
-        "persistence",
-        "tools/alerting",
-        "tools/replaying",
-        "monitoring/alerts/process.py",
-        "tools/why.py",
-    ),
-    *("tools/screen.py", "monitoring/journal_tail.py", "tools/monitor.py", "monitoring/funnel.py"),
+    *("executor", "persistence", "monitoring", "tools/replay", "tools/record", "tools/why.py"),
+    *("tools/screen.py", "tools/monitor.py"),
 )
 
 

@@ -20,7 +20,7 @@ from configuration.arguments import path_argument
 from observability.plain_text import plain, plain_lines
 from settings import PROJECT, load_raw, parse_settings
 from tools.database import reading
-from tools.report.queries import Facts, Period, Trade, gather
+from tools.report.queries import Facts, Period, Trade, Whose, gather
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=path_argument, metavar="DIR", help="default: var/reports/<from>_<to>")
     parser.add_argument(
         "--env-file", type=path_argument, default=PROJECT / ".env", help="where DATABASE_URL is; .env"
+    )
+    parser.add_argument("--bot-id", metavar="ID", help="whose; default: that of the configuration")
+    parser.add_argument(
+        "--mode", choices=("sim", "paper", "live"), help="which mode's; default: that of the configuration"
     )
 
 
@@ -45,10 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     name = "_".join(f"{moment:%Y%m%dT%H%M%S}" for moment in period)
     directory = arguments.out or PROJECT / settings.persistence.var_dir / "reports" / name
     with reading(settings, arguments.env_file) as connection:
-        facts = gather(connection, period)
+        whose = Whose(arguments.bot_id or settings.bot_id, arguments.mode or settings.mode)
+        facts = gather(connection, period, whose)
     directory.mkdir(parents=True, exist_ok=True)
     write(facts, directory)
-    print(f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs")
+    print(
+        f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs of "
+        f"{facts.whose.bot_id} in mode {facts.whose.mode}"
+    )
     return 0
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -77,7 +77,14 @@ class PrivateReader:
         return found
 
     def fill(self, content: bytes | msgspec.Raw) -> Fill | None:
-        fill = read_json(_FILL_DECODER, content)
+        return self._fill(read_json(_FILL_DECODER, content))
+
+    def fills(self, content: bytes | msgspec.Raw) -> FillsPage:
+        page = read_json(_FILLS_DECODER, content)
+        fills = (self._fill(fill) for fill in page.results)
+        return FillsPage([fill for fill in fills if fill is not None], page.next or "")
+
+    def _fill(self, fill: _FillJson) -> Fill | None:
         instrument_id = self._instrument_ids.get(fill.market)
         if instrument_id is None:
             return None
@@ -276,6 +283,13 @@ def _enum(kind: type[_EnumT], code: int) -> _EnumT:
         raise PayloadError(f"{kind.__name__} {code}") from None
 
 
+class FillsPage(NamedTuple):
+    """One page of the account's executions; ``next`` is the cursor of the following one, "" at the end."""
+
+    fills: list[Fill]
+    next: str
+
+
 class _OrderJson(msgspec.Struct, frozen=True):
     id: str
     market: str
@@ -324,6 +338,11 @@ class _OrdersJson(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
+class _FillsJson(msgspec.Struct, frozen=True):
+    results: list[_FillJson]
+    next: str | None = None
+
+
 class _PositionsJson(msgspec.Struct, frozen=True):
     results: list[_PositionJson]
 
@@ -331,6 +350,7 @@ class _PositionsJson(msgspec.Struct, frozen=True):
 _ORDER_DECODER: Final = msgspec.json.Decoder(_OrderJson)
 _ORDERS_DECODER: Final = msgspec.json.Decoder(_OrdersJson)
 _FILL_DECODER: Final = msgspec.json.Decoder(_FillJson)
+_FILLS_DECODER: Final = msgspec.json.Decoder(_FillsJson)
 _POSITION_DECODER: Final = msgspec.json.Decoder(_PositionJson)
 _POSITIONS_DECODER: Final = msgspec.json.Decoder(_PositionsJson)
 _ACCOUNT_DECODER: Final = msgspec.json.Decoder(_AccountJson)

@@ -26,6 +26,7 @@ from observability.redaction import redact
 from venues.contract import (
     Account,
     Call,
+    Fill,
     FrameError,
     HttpRequest,
     HttpResponse,
@@ -64,6 +65,8 @@ from venues.paradex.private_stream import PrivateReader
 from venues.paradex.session import ParadexCredentials, Session
 
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
+_FILLS_PAGE_ROWS: Final = 1_000  # the venue gives 5000 at most
+_FILLS_PAGES_MAX: Final = 100
 _SIGNED_KEPT: Final = 512
 _RECV_WINDOW_MS_MIN: Final = 10  # as the venue documents it
 _WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock; half of a shorter validity
@@ -155,6 +158,25 @@ class ParadexTrading:
         path = f"/orders-history?{urlencode(filters)}"
         read = partial(self._reader.order_in_history, client_order_id=ref.client_order_id)
         return (yield from self._session.ask(read, "GET", path))
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order: the market's fills since then, of which its own are picked out here,
+        because the venue filters by market and time alone."""
+        self._know(ref.instrument)
+        found: list[Fill] = []
+        filters: dict[str, str | int] = {
+            "market": ref.instrument.symbol,
+            "start_at": since_unix_ms,
+            "page_size": _FILLS_PAGE_ROWS,
+        }
+        for _ in range(_FILLS_PAGES_MAX):
+            path = f"/fills?{urlencode(filters)}"
+            page = yield from self._session.ask(self._reader.fills, "GET", path)
+            found += [fill for fill in page.fills if fill.client_order_id == ref.client_order_id]
+            if not page.next:
+                return found
+            filters["cursor"] = page.next
+        raise TransportError(f"{NAME}: GET /fills: more than {_FILLS_PAGES_MAX} pages")
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""

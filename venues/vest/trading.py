@@ -15,6 +15,7 @@ import msgspec
 from venues.contract import (
     Account,
     Call,
+    Fill,
     HttpRequest,
     HttpResponse,
     Instrument,
@@ -130,6 +131,11 @@ class VestTrading:
                 NAME, "ambiguous", f"{len(matching)} orders have the nonce {ref.client_order_id}"
             )
         return _update(matching[0], ref.instrument.instrument_id)
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Vest lists no executions: an order's row has its average price and its fees in sum."""
+        return None
+        yield  # a conversation that asks nothing
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order on the known instruments.

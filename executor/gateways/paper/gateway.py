@@ -243,6 +243,13 @@ class PaperGateway:
 
         return await self._ask(answer)
 
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        def answer() -> list[Fill] | None:
+            order = self._virtual.order(ref.client_order_id)
+            return [told for told in self._news(order) if isinstance(told, Fill)] if order else []
+
+        return await self._ask(answer)
+
     async def query_open_orders(self) -> list[OrderUpdate]:
         """None ever is: what an order does not take on arrival is cancelled."""
         none: list[OrderUpdate] = []

@@ -558,6 +558,32 @@ def test_a_history_that_goes_on_is_not_the_last_word() -> None:
         )
 
 
+def test_the_fills_of_an_order_are_picked_out_of_every_page() -> None:
+    """The venue filters by market and time alone; somebody else's fills are not the order's."""
+    first, other, last = (
+        FILL | {"id": "f1", "client_id": "td-17"},
+        FILL | {"id": "f2", "client_id": "td-170"},
+        FILL | {"id": "f3", "client_id": "td-17"},
+    )
+
+    requests, fills = converse(
+        a_trading().query_fills(OrderRef(17, BTC), NOW_MS - 5_000, NOW_MS),
+        answer({"results": [first, other], "next": "f2", "prev": None}),
+        answer({"results": [last], "next": None, "prev": "f1"}),
+    )
+
+    path = f"/fills?market=BTC-USD-PERP&start_at={NOW_MS - 5_000}&page_size=1000"
+    assert [request.path for request in requests] == [path, f"{path}&cursor=f2"]
+    assert fills is not None
+    assert [(fill.fill_id, fill.client_order_id) for fill in fills] == [("f1", 17), ("f3", 17)]
+
+
+def test_fills_without_end_are_no_answer() -> None:
+    page = answer({"results": [FILL], "next": "again", "prev": None})
+    with pytest.raises(TransportError, match="more than"):
+        converse(a_trading().query_fills(OrderRef(17, BTC), 0, NOW_MS), *[page] * 1_000)
+
+
 def test_open_orders_of_known_instruments() -> None:
     """Other markets are other people's business; foreign orders on ours are not."""
     results = [
