@@ -196,3 +196,20 @@ class HoldExceeded(Event, frozen=True, kw_only=True):
     held_s: float
     limit_s: float
     priced_by: Mapping[str, Text]
+
+
+class ClockOff(Event, frozen=True, kw_only=True):
+    """a venue's clock and this host's differ by more than a second: nothing is opened; how to mend it"""
+
+    LEVELS = ("error",)
+    venue: str
+    offset_ms: float
+    limit_ms: float
+    detail: Text
+
+
+class ClockOn(Event, frozen=True, kw_only=True):
+    """a venue's clock and this host's agree again"""
+
+    venue: str
+    offset_ms: float

@@ -47,6 +47,7 @@ def connect(process: bootstrap.Launch, name: str, listener: Listener, *, may_giv
         answer_limit_s=_ANSWER_LIMITS * settings.execution.reply_timeout_ms / 1_000,
         may_give_up=may_give_up,
         warm_request=venue(name).warm_request,
+        fetch_server_time_ms=venue(name).fetch_server_time_ms,
     )
 
 

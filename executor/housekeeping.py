@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
@@ -20,7 +19,9 @@ from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order
 from executor.pair.state import Halt
+from executor.risk.clock_watch import ClockWatch
 from executor.risk.trading_state import TradingState
+from runtime.clock import mono_s
 from shm import counter_names
 from shm.records import PairPhase
 
@@ -57,14 +58,15 @@ class Housekeeping:
         self._reloading = reloading
         self._fill_queries = fill_queries
         self._hold_limit = hold_limit
+        self._clock_watch = ClockWatch(desk.gateways, desk.settings.venue_names, desk.reports)
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
-        self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
+        self._published_s = self._collected_s = self._latency_told_s = mono_s(self._desk.clock)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._transition(time.monotonic())
+            self._transition(mono_s(self._desk.clock))
             await asyncio.sleep(TURN_S)
 
     def tell_latency(self) -> None:
@@ -89,6 +91,7 @@ class Housekeeping:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        self._clock_watch.look()
         self._hold_limit.look()
         held = self._trading_state.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
@@ -127,7 +130,7 @@ class Housekeeping:
         common = self._why_no_entries()
         self._desk.reports.set("entries_stopped", _stop_number(common))
         for pair in self._desk.pairs:
-            reason = common or self._operator.why_no_entries(pair)
+            reason = common or self._operator.why_no_entries(pair) or pair.suspended
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._desk.at(pair)
@@ -136,7 +139,7 @@ class Housekeeping:
 
     def _show_limits(self) -> None:
         """What the day's limits and the breaker go by, for those who watch."""
-        desk, now_mono_ns = self._desk, time.monotonic_ns()
+        desk, now_mono_ns = self._desk, self._desk.clock.mono_ns()
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
@@ -166,7 +169,7 @@ class Housekeeping:
             return "open orders of others"
         if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
             return "unexplained position"
-        is_open = desk.breaker.is_open(time.monotonic_ns())
+        is_open = desk.breaker.is_open(self._desk.clock.mono_ns())
         if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
             desk.reports.report(BreakerHalfOpen(failures=desk.breaker.failures))
         self._was_breaker_open = is_open
@@ -175,6 +178,8 @@ class Housekeeping:
         for venue, gateway in desk.gateways.items():
             if gateway.closed:
                 return f"{venue}: {gateway.closed}"
+        if self._clock_watch.off:
+            return "clock off"
         results = desk.results
         if -results.today_e8 >= risk.max_daily_loss_quote_e8:
             return "daily loss"
@@ -190,7 +195,7 @@ class Housekeeping:
 
     def _is_naked_budget_spent(self) -> bool:
         """Whether legs stood alone for too long today; said once, and again on another day."""
-        naked_s = self._desk.naked_today_ns(time.monotonic_ns()) / 1e9
+        naked_s = self._desk.naked_today_ns(self._desk.clock.mono_ns()) / 1e9
         budget_s = self._desk.settings.risk.naked_budget_s_per_day
         is_spent = naked_s >= budget_s
         if is_spent and not self._was_naked_budget_spent:
@@ -200,7 +205,7 @@ class Housekeeping:
 
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
-        return self._desk.margins.are_known(time.monotonic_ns(), age_ns_max)
+        return self._desk.margins.are_known(self._desk.clock.mono_ns(), age_ns_max)
 
     def _tell_restored(self) -> None:
         """Once the venues have confirmed what an earlier life held: how much of it was adopted."""

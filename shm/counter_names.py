@@ -97,12 +97,15 @@ EXECUTOR_COUNTERS = {
     "best_today_e8": "the best that has been since midnight UTC, at least 0",
     "estimated_today": "trades in result_today_e8 of which a price or fee was not told yet",
     "naked_today_us": "how long legs have stood alone since midnight UTC",
+    "clock_offset_us": "a venue's clock less this host's, of the venue where they differ most",
+    "clock_offset_venue": "which venue that is: its place in the settings' list of venues",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
 # What stops entries everywhere, in the order in which the executor asks: one hides those behind it.
 ENTRY_STOPS = (
     *("", "kill latch", "stopping", "settings change", "paused", "lease lost", "journal full"),
-    *("open orders of others", "unexplained position", "breaker", "venue closed", "daily loss", "drawdown"),
+    *("open orders of others", "unexplained position", "breaker", "venue closed", "clock off"),
+    *("daily loss", "drawdown"),
     *("naked budget", "margin unknown", "exposure unknown", "another reason"),
 )
 BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN = 0, 1, 2

@@ -185,6 +185,7 @@ async def _strike(run: Run, script: Strike, front: Front) -> AsyncIterator[None]
         drop=script.drop,
         drop_reply=script.drop_reply,
         duplicate=script.duplicate,
+        answers_last=script.answers_last,
         garble=script.garble,
         is_crossed=script.is_crossed,
         code=script.of(script.code, front.venue),

@@ -28,7 +28,7 @@ SCRIPTS: Final = Path(__file__).with_name("scripts")
 ALL: Final = "all"
 # Points that know which instrument they are about: only there can a script be limited to some.
 _SYMBOL_KNOWN: Final = (
-    *("rest.orders.create", "ws.order.create", "execute.", "read.positions"),
+    *("rest.orders.create", "ws.order.create", "admit.replay", "execute.", "read.positions"),
     *("push.depth.", "push.trades.", "push.order_book.", "push.bbo.", "push.orders.", "push.fills."),
     *("push.positions", "push.account_private"),
 )
@@ -97,6 +97,7 @@ class Strike(Script, frozen=True, kw_only=True, tag="strike"):
     drop: bool = False
     drop_reply: bool = False
     duplicate: bool = False
+    answers_last: bool = False
     is_crossed: bool = False
     garble: bool = False
     code: ByVenue = ""
@@ -180,7 +181,7 @@ _KINDS: Final[dict[str, type[AnyScript]]] = {
 }
 # What makes a script what it is: not for the caller to change.
 _FIXED: Final = frozenset({"name", "description", "does", "venues", "at", "body", "is_carried_out"}) | {
-    *("drop", "drop_reply", "duplicate", "garble", "is_crossed")
+    *("drop", "drop_reply", "duplicate", "answers_last", "garble", "is_crossed")
 }
 
 

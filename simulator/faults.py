@@ -6,7 +6,10 @@ and what is understood there:
 - ``rest.<call>``, ``ws.<method>``: a REST call or a request on a socket, named by the front
   (``rest.orders.create``, ``ws.order.create``). ``code``, ``status`` or ``body`` answer in its place, or
   with ``is_crossed`` what was meant for another create: it is not carried out, unless ``is_carried_out``.
-  ``drop_reply``, ``delay_ms`` and ``garble`` carry it out and lose, delay or spoil the answer.
+  ``drop_reply``, ``delay_ms`` and ``garble`` carry it out and lose, delay or spoil the answer. ``duplicate``
+  has it reach the venue twice, as a middlebox that repeats requests does: the first one's answer comes, or
+  with ``answers_last`` the second one's.
+- ``admit.replay``: a signed order that Paradex has taken already; ``duplicate`` takes it once more.
 - ``execute.<symbol>``: an accepted order, or a change of one, on its way to the engine; ``delay_ms``
   executes it late, ``steps`` in so many pieces ``delay_ms`` apart, ``share`` fills at most this part of
   it and gives the rest back, ``reason`` ends it without a fill.
@@ -48,6 +51,7 @@ class Fault:
     drop: bool = False
     drop_reply: bool = False
     duplicate: bool = False
+    answers_last: bool = False
     is_crossed: bool = False  # answered with an earlier create's answer, or a stranger's where there is none
     garble: bool = False  # the first half of the bytes, which is no JSON
     code: str = ""  # the venue's own error code, answered with its usual status and body

@@ -10,9 +10,10 @@ import asyncio
 import errno
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -92,7 +93,10 @@ class RunningSimulator:
 
     async def add(self, front: Front, port: int, clock: VenueClock | None = None) -> None:
         """Bind a front's port and start it. ``clock`` is its exchange's. Raises PortTaken."""
-        runner = web.AppRunner(front.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        app = front.app()
+        if clock is not None:
+            app.on_response_prepare.append(_dated_by(clock))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
             site = await self._listen(front.venue, runner, port)
@@ -194,6 +198,15 @@ async def serve(
         until_all_answer.pop_all()
     await running.play(source or config.market(), config.speed)
     return running
+
+
+def _dated_by(clock: VenueClock) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Every answer is dated by the venue's own clock, which may be wrong."""
+
+    async def date(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(clock.now_unix_ns() / 1e9, usegmt=True)
+
+    return date
 
 
 def _exchange(venue: str, kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], int]) -> Exchange:

@@ -6,13 +6,14 @@ of its own, questions and orders as plain requests. Nothing here is fast, and no
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
 
 from executor.accounts import make_trading
+from runtime.clock import SystemClock, unix_ms
+from runtime.venue_clock import VenueClock
 from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Problem, Settings, SettingsError
 from venues import registry
@@ -55,22 +56,23 @@ class VenueAccess:
             raise SettingsError(str(env_file), [Problem(name, "", "is missing: set it there")]) from None
         except (InsecureUrl, ValueError) as error:
             raise SettingsError(str(env_file), [Problem(f"venues.{venue}", "", str(error))]) from None
+        self._clock = VenueClock(SystemClock())
         self.time_in_force = self._trading.taker_time_in_force
 
     async def login(self) -> None:
         found = await self._perform(self._trading.fetch_instruments(self._wanted))
         self.instruments = {item.instrument_id: item for item in found}
-        await self._perform(self._trading.login(_unix_ms()))
+        await self._perform(self._trading.login(unix_ms(self._clock)))
 
     async def open_orders(self) -> list[OrderUpdate]:
-        return await self._perform(self._trading.query_open_orders(_unix_ms()))
+        return await self._perform(self._trading.query_open_orders(unix_ms(self._clock)))
 
     async def account(self) -> Account:
-        return await self._perform(self._trading.query_account(_unix_ms()))
+        return await self._perform(self._trading.query_account(unix_ms(self._clock)))
 
     async def positions_e8(self) -> dict[int, int]:
         """Signed size of every configured leg that is not flat, by instrument_id."""
-        told = await self._perform(self._trading.query_positions(_unix_ms()))
+        told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
         return {
             item.instrument_id: item.size_e8
             for item in told
@@ -82,7 +84,7 @@ class VenueAccess:
         if instrument is None:
             raise VenueError(self.venue, "", f"order {update.venue_order_id} is on no configured instrument")
         ref = OrderRef(update.client_order_id, instrument, update.venue_order_id)
-        return await self._perform(self._trading.cancel_order(ref, _unix_ms()))
+        return await self._perform(self._trading.cancel_order(ref, unix_ms(self._clock)))
 
     async def touch(self, instrument: Instrument) -> Touch:
         call = registry.venue(self.venue).fetch_touch(instrument.symbol)
@@ -93,18 +95,14 @@ class VenueAccess:
         return await self._perform(self._create(request))
 
     def _create(self, request: OrderRequest) -> Call[OrderAck]:
-        signed = self._trading.sign_create(request, _unix_ms())
+        signed = self._trading.sign_create(request, unix_ms(self._clock))
         assert isinstance(signed.wire, HttpRequest), "asked for orders over HTTP"
         response = yield signed.wire
         return self._trading.parse_create_response(request, response)
 
     async def _perform(self, call: Call[T]) -> T:
-        return await perform(self._session, self._rest_url, call, timeout_s=TIMEOUT_S)
+        return await perform(self._session, self._rest_url, call, timeout_s=TIMEOUT_S, clock=self._clock)
 
 
 def var_path(settings: Settings) -> Path:
     return PROJECT / settings.persistence.var_dir
-
-
-def _unix_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -23,7 +23,7 @@ from events.trades import SlippageMeasured
 from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 from observability.plain_text import plain
 from settings import E8
-from shm.counter_names import DATABASE_AWAY, DATABASE_UP
+from shm.counter_names import DATABASE_AWAY, DATABASE_UP, ENTRY_STOPS
 from shm.records import PairPhase
 
 _WIDE: Final = 144  # columns from which figures stand beside the pairs
@@ -118,6 +118,8 @@ def _header(now: Snapshot, width: int) -> Text:
         state, style = "STOPPING", "bold yellow"
     elif halted:
         state, style = f"{halted} PAIR{'S' * (halted > 1)} HALTED", "bold red"
+    elif now.executor["entries_stopped"] == ENTRY_STOPS.index("clock off"):
+        state, style = f"CLOCK OFF {now.executor['clock_offset_us'] / 1e6:+.1f} s", "bold red"
     elif now.is_paused:
         state, style = "ENTRIES PAUSED", "bold yellow"
     elif now.operator.forced:
@@ -178,10 +180,12 @@ def _leg(shown: LegShown) -> Text:
 def _result(now: Snapshot) -> Lines:
     executor = now.executor
     armed, fresh = executor["template_hits_total"], executor["template_misses_total"]
+    estimated = " (estimated)" if executor["estimated_today"] else ""
     return [
         Text(
             f"  gross {_money(executor['gross_e8_total'])}  fees {executor['fees_e8_total'] / E8:,.2f}  "
-            f"net {_money(executor['net_e8_total'])}  naked {executor['naked_us_total'] / 1e6:.3f} s"
+            f"net {_money(executor['net_e8_total'])}{estimated}  "
+            f"naked {executor['naked_us_total'] / 1e6:.3f} s"
         ),
         Text(
             f"  trades {executor['trades_opened_total']} hedged {executor['trades_closed_total']} closed  "

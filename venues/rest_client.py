@@ -6,8 +6,9 @@ The conversation knows what to say and what the answers mean; this module only c
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -64,7 +65,40 @@ def _is_loopback(host: str) -> bool:
     return any(address in network for network in _LOOPBACK)
 
 
-async def perform(session: aiohttp.ClientSession, rest_url: str, call: Call[T], *, timeout_s: float) -> T:
+class AnswerClock(Protocol):
+    """What time it is for a conversation, and who compares the clocks by its answers."""
+
+    def unix_ns(self) -> int:
+        """The venue's time as far as it is known, else ours."""
+
+    def steady_ns(self) -> int:
+        """A clock that only measures."""
+
+    def answered(self, headers: Mapping[str, str], sent_ns: int, recv_ns: int) -> None:
+        """An answer has come to what left at ``sent_ns``; both of the steady clock."""
+
+
+class _Ours:
+    """Our own clock, compared with nobody's: for conversations in which no time is signed."""
+
+    def unix_ns(self) -> int:
+        return time.time_ns()
+
+    def steady_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def answered(self, headers: Mapping[str, str], sent_ns: int, recv_ns: int) -> None:
+        """Nothing is learned of it."""
+
+
+async def perform(
+    session: aiohttp.ClientSession,
+    rest_url: str,
+    call: Call[T],
+    *,
+    timeout_s: float,
+    clock: AnswerClock | None = None,
+) -> T:
     """Carry a conversation through and return its result.
 
     ``timeout_s`` bounds each request, connecting and reading included. What the conversation
@@ -77,7 +111,7 @@ async def perform(session: aiohttp.ClientSession, rest_url: str, call: Call[T], 
         request = next(call)
         while True:
             try:
-                response = await _send(session, rest_url, request, timeout_s)
+                response = await _send(session, rest_url, request, timeout_s, clock or _Ours())
             except TransportError as error:
                 request = call.throw(error)
             else:
@@ -90,8 +124,13 @@ async def perform(session: aiohttp.ClientSession, rest_url: str, call: Call[T], 
 
 
 async def _send(
-    session: aiohttp.ClientSession, rest_url: str, request: HttpRequest, timeout_s: float
+    session: aiohttp.ClientSession,
+    rest_url: str,
+    request: HttpRequest,
+    timeout_s: float,
+    clock: AnswerClock,
 ) -> HttpResponse:
+    sent_ns = clock.steady_ns()
     try:
         async with session.request(
             request.method,
@@ -109,4 +148,5 @@ async def _send(
         raise TransportError(f"{what} at {rest_url}: {detail}") from error
     names = {name.lower() for name in response.headers}
     headers = {name: ", ".join(response.headers.getall(name)) for name in names}
-    return HttpResponse(response.status, headers, body, time.time_ns() // 1_000_000)
+    clock.answered(headers, sent_ns, clock.steady_ns())
+    return HttpResponse(response.status, headers, body, clock.unix_ns() // 1_000_000)

@@ -36,6 +36,7 @@ _OF_MARKET_DATA: Final = ("sequence_gap", "stall")
 _ASKED_BECAUSE: Final = {
     "order_missing_by_id": ("reply_lost", "event_lost:count=none"),
     "order_missing_from_history": ("reply_lost", "event_lost:count=none"),
+    "replay_taken": ("request_repeated",),
 }
 # What others do to a position, or what is shown of it, is a surprise by its nature.
 _SURPRISING: Final = {"position_misread", "liquidated", "deleveraged"}
@@ -65,6 +66,7 @@ COMBINATIONS: Final = (
     *((_DELAYED, f"tokens_expired:venue={venue},after_s=0.1") for venue in VENUES),
     *((f"filled_in_part:venue={venue}", f"position_misread:venue={venue},count=3") for venue in VENUES),
     *((f"reply_lost:venue={venue}", f"position_misread:venue={venue},misread=double") for venue in VENUES),
+    ("request_repeated_last:venue=paradex", "replay_taken"),
     ("filled_in_part", "event_duplicated"),
     ("filled_in_steps", "events_reordered", "event_duplicated"),
     ("gateway_timeout", "malformed_event"),

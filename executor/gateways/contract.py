@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from executor.gateways.rate_limit import RateBudget
+from runtime.clock import Clock
 from venues.contract import (
     Account,
     Fill,
@@ -84,6 +85,10 @@ class OrderGateway(Protocol):
     @property
     def budget(self) -> RateBudget:
         """What the venue's rate limits leave us."""
+
+    @property
+    def clock(self) -> Clock:
+        """The venue's clock as far as it is known: what is signed is stamped by it."""
 
     async def run(self) -> None:
         """Log in and stay logged in, until cancelled. Raises LoginRefused."""

@@ -23,6 +23,7 @@ from executor.gateways.rate_limit import RateBudget
 from observability.logs import Reporter
 from runtime.backoff import Backoff
 from runtime.clock import Clock, unix_ms
+from runtime.venue_clock import VenueClock
 from venues.contract import (
     Account,
     Call,
@@ -52,6 +53,7 @@ REST_TIMEOUT_S = 5.0
 CONNECTIONS_KEPT_S = 60.0
 FALLBACK_CONNECTIONS = 2  # one order per leg of a batch; used only while the private socket is gone
 FILLS_MARGIN_MS = 600_000  # executions are looked for from so long before the order was sent: clocks differ
+CLOCK_LOOK_S = 2.0
 STATUS_LOOK_S = 2.0  # modes such as cancel-only last about two minutes
 RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
 RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
@@ -81,6 +83,7 @@ class LiveGateway:
         may_give_up: bool,
         warm_request: HttpRequest,
         on_round_trip_ns: Callable[[int], None] = lambda _: None,
+        fetch_server_time_ms: Callable[[], Call[int]] | None = None,
     ) -> None:
         self.venue = trading.venue
         self.time_in_force = trading.taker_time_in_force
@@ -89,13 +92,14 @@ class LiveGateway:
         self._instruments = instruments
         self._listener = listener
         self._reporter = reporter
-        self._clock = clock
+        self.clock = VenueClock(clock)
+        self._fetch_server_time_ms = fetch_server_time_ms
         self._may_give_up = may_give_up
         self._is_logged_in = False
         self._is_stream_ready = False
         self._session: aiohttp.ClientSession | None = None
         self._socket = PrivateSocket(
-            trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame, clock=clock
+            trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame, clock=self.clock
         )
         self._unanswered: set[int] = set()  # orders on the private socket whose answer is to come
         self._takes_http = trading.create_transport == "http"
@@ -105,7 +109,7 @@ class LiveGateway:
             ping=warm_request,
             answer_limit_s=answer_limit_s,
             on_round_trip_ns=on_round_trip_ns,
-            clock=clock,
+            clock=self.clock,
         )
         self.budget = RateBudget(trading.order_limits)
         self._closed = ""
@@ -144,6 +148,7 @@ class LiveGateway:
                 group.create_task(self._renew_for_ever())
                 group.create_task(self._stream_for_ever())
                 group.create_task(self._watch_status_for_ever())
+                group.create_task(self._watch_clock_for_ever())
                 group.create_task(self._pool.run())
 
     async def _insist(self, call: Callable[[], Call[object]], what: str, *, gives_up: bool) -> None:
@@ -166,18 +171,18 @@ class LiveGateway:
                 return
 
     async def _login(self, *, gives_up: bool) -> None:
-        await self._insist(lambda: self._trading.login(unix_ms(self._clock)), "login", gives_up=gives_up)
+        await self._insist(lambda: self._trading.login(unix_ms(self.clock)), "login", gives_up=gives_up)
 
     async def _renew_for_ever(self) -> None:
         backoff = Backoff()
         while True:
             # Looked at again and again: a refusal makes it due at once, and the wall clock may be set.
-            wait_s = (self._trading.renew_due_unix_ms - unix_ms(self._clock)) / 1_000
+            wait_s = (self._trading.renew_due_unix_ms - unix_ms(self.clock)) / 1_000
             if wait_s > 0:
                 await asyncio.sleep(min(wait_s, RENEWAL_LOOK_S))
                 continue
             try:
-                await self._perform(self._trading.renew(unix_ms(self._clock)))
+                await self._perform(self._trading.renew(unix_ms(self.clock)))
             except TransportError as error:
                 self._lost("renewal", str(error))
                 await asyncio.sleep(backoff.next_pause_s())
@@ -202,6 +207,18 @@ class LiveGateway:
                     self._reporter.report(VenueStatus(venue=self.venue, status=closed or "open"))
             await asyncio.sleep(STATUS_LOOK_S)
 
+    async def _watch_clock_for_ever(self) -> None:
+        """Ask a venue that says so what time it is; others are known by the dates of their answers."""
+        while self._fetch_server_time_ms is not None:
+            sent_ns = self.clock.steady_ns()
+            try:
+                server_time_ms = await self._perform(self._fetch_server_time_ms())
+            except (TransportError, VenueError) as error:
+                self._lost("clock", str(error))
+            else:
+                self.clock.told(server_time_ms * 1_000_000, sent_ns, self.clock.steady_ns())
+            await asyncio.sleep(CLOCK_LOOK_S)
+
     async def _stream_for_ever(self) -> None:
         backoff = Backoff()
         while True:
@@ -222,7 +239,7 @@ class LiveGateway:
         self._is_stream_ready = False
         self._listener.on_down(self.venue, reason)
         unanswered, self._unanswered = self._unanswered, set()
-        now_mono_ns = self._clock.mono_ns()
+        now_mono_ns = self.clock.mono_ns()
         for client_order_id in unanswered:
             ack = OrderAck(client_order_id, Outcome.IN_DOUBT, text="the socket was lost before the answer")
             self._listener.on_ack(self.venue, ack, now_mono_ns)
@@ -235,7 +252,7 @@ class LiveGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         if not self._is_logged_in:
             raise NotSent(f"{self.venue}: not logged in yet, an order cannot be signed")
-        signed = self._trading.sign_create(request, unix_ms(self._clock))
+        signed = self._trading.sign_create(request, unix_ms(self.clock))
         if isinstance(signed.wire, bytes):
             return ReadyOrder(request, signed.wire, signed.valid_until_unix_ms)
         return ReadyOrder(request, self._pool.render(signed.wire), signed.valid_until_unix_ms)
@@ -244,23 +261,24 @@ class LiveGateway:
         if not self._is_logged_in:
             raise NotSent(f"{self.venue}: not logged in")
         if self._takes_http:
-            self._pool.send(order.wire, partial(self._on_answer, order.request))
+            self._pool.send(order.wire, partial(self._on_answer, order.request, self.clock.steady_ns()))
         elif self._is_stream_ready and self._socket.can_write:
             self._socket.write(order.wire)
             self._unanswered.add(order.request.client_order_id)
         else:
             # Not a byte of it has been written. Once one has, its outcome is asked for, never sent again.
             wire = self._pool.render(self._trading.create_over_http(order.wire))
-            self._pool.send(wire, partial(self._on_answer, order.request))
-        self.budget.spend(self._clock.mono_ns())
+            self._pool.send(wire, partial(self._on_answer, order.request, self.clock.steady_ns()))
+        self.budget.spend(self.clock.mono_ns())
 
-    def _on_answer(self, request: OrderRequest, answer: HttpResponse | AnswerLost) -> None:
-        recv_mono_ns = self._clock.mono_ns()
+    def _on_answer(self, request: OrderRequest, sent_ns: int, answer: HttpResponse | AnswerLost) -> None:
+        recv_mono_ns = self.clock.mono_ns()
         if isinstance(answer, AnswerLost):
             ack = OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=answer.reason)
         else:
             ack = self._trading.parse_create_response(request, answer)
             self.budget.told(answer.headers, recv_mono_ns)
+            self.clock.answered(answer.headers, sent_ns, self.clock.steady_ns())
         self._heard_pause(ack, recv_mono_ns)
         self._listener.on_ack(self.venue, ack, recv_mono_ns)
 
@@ -274,6 +292,8 @@ class LiveGateway:
                 self._heard_pause(event, recv_mono_ns)
                 self._listener.on_ack(self.venue, event, recv_mono_ns)
             case _:
+                if isinstance(event, OrderUpdate | Fill):
+                    self.clock.happened(event.venue_unix_ns)
                 self._listener.on_told(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
@@ -287,22 +307,22 @@ class LiveGateway:
     # --- questions ---
 
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
-        told = await self._perform(self._trading.query_order(ref, unix_ms(self._clock)))
+        told = await self._perform(self._trading.query_order(ref, unix_ms(self.clock)))
         if told is None and isinstance(self._trading, VoidsOrders):
             # Here doubt need not wait until the order's time is over: it is made sure never to run.
-            told = await self._perform(self._trading.void_order(ref, unix_ms(self._clock)))
+            told = await self._perform(self._trading.void_order(ref, unix_ms(self.clock)))
         return told
 
     async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
-        now_unix_ms = unix_ms(self._clock)
+        now_unix_ms = unix_ms(self.clock)
         since_unix_ms = now_unix_ms - age_ms - FILLS_MARGIN_MS
         return await self._perform(self._trading.query_fills(ref, since_unix_ms, now_unix_ms))
 
     async def query_open_orders(self) -> list[OrderUpdate]:
-        return await self._perform(self._trading.query_open_orders(unix_ms(self._clock)))
+        return await self._perform(self._trading.query_open_orders(unix_ms(self.clock)))
 
     async def query_positions(self) -> dict[int, int]:
-        told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+        told = await self._perform(self._trading.query_positions(unix_ms(self.clock)))
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
 
@@ -311,20 +331,20 @@ class LiveGateway:
         return await self._perform(self._trading.fetch_instruments(wanted))
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
-        account = await self._perform(self._trading.query_account(unix_ms(self._clock)))
-        return account, await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+        account = await self._perform(self._trading.query_account(unix_ms(self.clock)))
+        return account, await self._perform(self._trading.query_positions(unix_ms(self.clock)))
 
     async def query_touch(self, instrument: Instrument) -> Touch:
         return await self._perform(venue(self.venue).fetch_touch(instrument.symbol))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
-        self.budget.spend(self._clock.mono_ns())
-        ack = await self._perform(self._trading.cancel_order(ref, unix_ms(self._clock)))
-        self._heard_pause(ack, self._clock.mono_ns())
+        self.budget.spend(self.clock.mono_ns())
+        ack = await self._perform(self._trading.cancel_order(ref, unix_ms(self.clock)))
+        self._heard_pause(ack, self.clock.mono_ns())
         return ack
 
     async def _perform(self, call: Call[_T]) -> _T:
         if self._session is None:
             call.close()
             raise TransportError(f"{self.venue}: not connected yet")
-        return await perform(self._session, self._rest_url, call, timeout_s=REST_TIMEOUT_S)
+        return await perform(self._session, self._rest_url, call, timeout_s=REST_TIMEOUT_S, clock=self.clock)

@@ -56,6 +56,12 @@ _STOPS: Final[Mapping[str, tuple[str, Severity, str]]] = {
         "a venue holds a position that nothing explains: nothing is opened until python -m tools reconcile",
     ),
     "venue closed": ("venue", Severity.WARNING, "a venue takes no orders that open"),
+    "clock off": (
+        "clock",
+        Severity.CRITICAL,
+        "this host's clock and a venue's differ by more than a second: nothing is opened. Set the clock "
+        "(chronyc makestep); what closes is stamped with the venue's time",
+    ),
     "exposure unknown": ("venue", Severity.WARNING, "it is not known what both venues together hold"),
     "another reason": ("error", Severity.WARNING, "nothing is opened; the log and tools status say why"),
     "margin unknown": (
@@ -237,6 +243,8 @@ class Observer:
                     f"{venue}: {word}" for venue, word in self._closed.items() if word != "open"
                 )
                 why = f" ({words})" if reason == "venue closed" and words else ""
+                if reason == "clock off":
+                    why = f" (by {now.executor['clock_offset_us'] / 1e6:+.1f} s)"
                 yield Condition(kind, f"stop.{reason}", severity, text + why, 5.0)
 
     def _of_persistence(self, now: Snapshot) -> Iterator[Condition]:

@@ -142,7 +142,11 @@ class Api:
             return Reply(500, "null", fault)
         if road == "rest" and not self._weights.spend(remote, 1, self._exchange.now_unix_ns()):
             return Reply(429, "Too Many Requests", fault)
-        return (await self._act(body))._replace(fault=fault)
+        reply = await self._act(body)
+        if fault is not None and fault.duplicate:
+            again = await self._act(body)
+            reply = again if fault.answers_last else reply
+        return reply._replace(fault=fault)
 
     async def _act(self, body: Any) -> Reply:
         try:

@@ -13,6 +13,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from simulator.exchange import Exchange
 from simulator.execution import execute_later
@@ -21,7 +22,7 @@ from simulator.orders import Amendment, Reason, Refused, SimOrder, SimOrderStatu
 from simulator.paradex.errors import ApiError, from_refused, from_refused_modify
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.members import account_id
-from simulator.paradex.order_spec import OrderSpec, parse_order
+from simulator.paradex.order_spec import RECV_WINDOW_MS_DEFAULT, OrderSpec, parse_order
 from simulator.paradex.private_feed import OrderDetails, PrivateFeed
 from simulator.paradex.records import RequestInfo
 from simulator.paradex.settings import ParadexSettings, SystemStatus
@@ -29,6 +30,8 @@ from simulator.paradex.signatures import Message, Verifier, modify_message
 from simulator.paradex.tokens import Session
 
 Admitted = SimOrder | ApiError
+# Remembered orders beyond this have those whose window is over forgotten.
+_TAKEN_MAX: Final = 50_000
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class OrderDesk:
     faults: FaultPlan
     settings: ParadexSettings
     system_status: SystemStatus = "ok"
+    # What was signed and taken, by account, until when it could be sent again (Unix ms).
+    _taken: dict[tuple[int, Message], int] = field(default_factory=dict)
     _request_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def spend(self, session: Session) -> dict[str, str]:
@@ -101,6 +106,8 @@ class OrderDesk:
 
     def _register(self, session: Session, spec: OrderSpec, received_us: int) -> Admitted:
         account = account_id(session.account)
+        if replayed := self._replayed(session, spec.message, spec):
+            return replayed
         if spec.client_id:
             twin = self.exchange.order_by_client_id(account, spec.client_id)
             if twin is not None and not twin.status.is_final:
@@ -110,7 +117,27 @@ class OrderDesk:
         except Refused as refused:
             return from_refused(refused)
         self.feed.remember(order.order_id, OrderDetails.of(spec, received_us))
+        self._note_taken(session, spec.message, spec)
         return order
+
+    def _replayed(self, session: Session, message: Message, spec: OrderSpec) -> ApiError | None:
+        """Why a signed message is not taken twice: its hash, of these fields alone, was taken before.
+
+        The client id is not signed, so another one makes no other order of it."""
+        now_ms = self.exchange.now_unix_ns() // 1_000_000
+        if self.settings.takes_replays or self._taken.get((session.account, message), 0) < now_ms:
+            return None
+        fault = self.faults.take("admit.replay", spec.market)
+        if fault is not None and fault.duplicate:
+            return None
+        return ApiError("DUPLICATED_CLIENT_ID", "this signed order was taken already: one hash, one order")
+
+    def _note_taken(self, session: Session, message: Message, spec: OrderSpec) -> None:
+        now_ms = self.exchange.now_unix_ns() // 1_000_000
+        if len(self._taken) >= _TAKEN_MAX:
+            self._taken = {key: until_ms for key, until_ms in self._taken.items() if until_ms >= now_ms}
+        window_ms = max(spec.recv_window_ms, RECV_WINDOW_MS_DEFAULT)
+        self._taken[session.account, message] = spec.signed_unix_ms + window_ms
 
     def _arrive(self, admitted: list[Admitted], on_ack: Callable[[list[Admitted]], None]) -> None:
         """Acknowledge, announce as NEW, and send on to risk and matching."""
@@ -143,11 +170,15 @@ class OrderDesk:
         details = self.feed.details(order)
         to = _amendment(order, details, spec)
         self._check_admissible(spec, details.instruction, received_us)
-        await self._check_signature(session, modify_message(spec.message, order.order_id), spec.signature)
+        message = modify_message(spec.message, order.order_id)
+        await self._check_signature(session, message, spec.signature)
+        if replayed := self._replayed(session, message, spec):
+            raise replayed
         try:
             self.exchange.check_amendment(order.order_id, to)
         except Refused as refused:
             raise from_refused_modify(refused) from None
+        self._note_taken(session, message, spec)
         request = RequestInfo(f"{order.order_id}-{next(self._request_numbers)}", "PENDING", "")
         self.feed.note_request(order, request)
 

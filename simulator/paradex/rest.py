@@ -139,18 +139,24 @@ class RestApi:
     def _wrap(
         self, name: str, group: Group, handler: Handler
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def call(request: web.Request) -> web.StreamResponse:
-            request[RECEIVED_US] = self._now_us()
+        async def answered(request: web.Request) -> web.Response:
             headers: dict[str, str] = {}
-            fault = self._faults.take(f"rest.{name}", await self._symbol(request, name))
-            if fault is not None and fault.answers_instead and not fault.is_carried_out:
-                return await _deliver(request, _instead(fault), fault)
             try:
                 headers = self._admit(request, group)
                 answer = await handler(request)
-                response = _json(answer.value, answer.status, headers)
+                return _json(answer.value, answer.status, headers)
             except ApiError as error:
-                response = _json(error.body, error.status, {**headers, **error.headers})
+                return _json(error.body, error.status, {**headers, **error.headers})
+
+        async def call(request: web.Request) -> web.StreamResponse:
+            request[RECEIVED_US] = self._now_us()
+            fault = self._faults.take(f"rest.{name}", await self._symbol(request, name))
+            if fault is not None and fault.answers_instead and not fault.is_carried_out:
+                return await _deliver(request, _instead(fault), fault)
+            response = await answered(request)
+            if fault is not None and fault.duplicate:
+                again = await answered(request)
+                response = again if fault.answers_last else response
             if fault is not None and fault.answers_instead:
                 response = _instead(fault)
             return await _deliver(request, response, fault)

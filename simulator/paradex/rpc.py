@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -134,7 +135,17 @@ class RpcSession:
             elif not fault.drop_reply:
                 self._send_faulty(request_id, result, received_us, fault)
 
+        is_repeated = fault is not None and fault.duplicate
+        if is_repeated and fault is not None and fault.answers_last:
+            await self._unheard(method, params, received_us)
         await method(self, params, reply, received_us)
+        if is_repeated and fault is not None and not fault.answers_last:
+            await self._unheard(method, params, received_us)
+
+    async def _unheard(self, method: Method, params: Any, received_us: int) -> None:
+        """Carry a request out whose answer nobody gets."""
+        with suppress(ApiError, RpcError):
+            await method(self, params, lambda result: None, received_us)
 
     # --- session methods ---
 

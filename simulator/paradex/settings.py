@@ -43,6 +43,7 @@ class ParadexSettings(FrontSettings):
     signature_skew_ms: int = 1_000  # how far ahead of the venue a signature's time may be
     batch_max: int = 10
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    takes_replays: bool = False  # a signed order sent again within its window is another order
     require_sbe: bool = False  # the live service answers 400 to a socket that asks for JSON
     sbe_versions: tuple[int, ...] = SBE_VERSIONS  # any other is answered with 400
     sbe_private: bool = False  # encode orders, fills, positions, account in SBE on SBE sockets

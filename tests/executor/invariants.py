@@ -11,7 +11,14 @@ from tests.executor.harness import World
 REST = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 SETTLE_S = 60.0  # the longest doubt, an order that may appear late, ends before
 _STAYS_S = 0.3  # how long rest must last to be rest
-_TOLD_AT_A_HALT = {"reason", "positions_e8", "under_way_e8", "net_e8", "net_notional_e8"}
+_TOLD_AT_A_HALT = {
+    "reason",
+    "positions_e8",
+    "under_way_e8",
+    "net_e8",
+    "net_notional_e8",
+    "venue_positions_e8",
+}
 
 
 def is_at_rest(world: World) -> bool:

@@ -15,6 +15,8 @@ SAMPLE = (
     Case(("executed_late:venue=vest,delay_ms=600", "rejected:venue=paradex"), "entry"),
     Case(("reply_delayed:delay_ms=300", "restarted:venue=paradex,after_s=0.1"), "exit"),
     Case(("deleveraged:venue=vest",), "entry"),
+    Case(("edge_page:venue=vest",), "entry"),
+    Case(("crossed_answer_lost:venue=vest",), "exit"),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 import aiohttp
 
 from executor.pair.config import taker_fee_bps
+from executor.risk.clock_watch import LIMIT_NS
 from runtime.venue_hosts import venue_hosts
 from settings import E8, Settings, SettingsError
 from supervision.preflight import pair_problems
@@ -112,8 +113,9 @@ class VenueLook:
         if offset is None:
             return warning(check, "its answers carry no usable time", "compare by hand: chronyc tracking")
         found = f"{offset.middle_ms:+.0f} ms against ours, give or take {offset.doubt_ms:.0f}"
-        # An order's validity is told in the venue's time.
-        if max(-offset.most_ms, offset.least_ms) > self._settings.execution.order_validity_ms / 2:
+        # Beyond this the executor opens nothing; an order's validity is told in the venue's time.
+        limit_ms = min(LIMIT_NS / 1e6, self._settings.execution.order_validity_ms / 2)
+        if max(-offset.most_ms, offset.least_ms) > limit_ms:
             return problem(
                 check, found, "set this machine's clock (chrony): orders would be refused as expired"
             )

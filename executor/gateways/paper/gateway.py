@@ -121,7 +121,7 @@ class PaperGateway:
         self._instruments = {item.symbol: item for item in instruments}
         self._listener = listener
         self._reporter = reporter
-        self._clock = clock
+        self.clock = clock
         self._is_open = False
         self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
@@ -170,7 +170,7 @@ class PaperGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         """There is nothing to render; the numbers are checked as a venue's protocol checks them."""
         check_grid(request)
-        return ReadyOrder(request, b"", unix_ms(self._clock) + self._validity_ms - self._travel_ms)
+        return ReadyOrder(request, b"", unix_ms(self.clock) + self._validity_ms - self._travel_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_open:
@@ -178,7 +178,7 @@ class PaperGateway:
         self._out.carry(lambda: self._arrived(order))
 
     def _arrived(self, order: ReadyOrder) -> None:
-        now_unix_ms = unix_ms(self._clock)
+        now_unix_ms = unix_ms(self.clock)
         ended = self._virtual.execute(
             order.request,
             valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
@@ -188,7 +188,7 @@ class PaperGateway:
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)
         else:
             ack = _ack(ended)
-        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, self._clock.mono_ns()))
+        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, self.clock.mono_ns()))
         if isinstance(ended, PaperOrder) and not ended.is_refused:
             for told in self._news(ended):
                 self._tell(told)
@@ -196,7 +196,7 @@ class PaperGateway:
                 self._tell_account()
 
     def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self._clock.mono_ns()))
+        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self.clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""

@@ -17,6 +17,7 @@ from executor.orders.presigned import PresignedOrders
 from executor.orders.presigner import Signer
 from executor.pair.messages import LegMarket
 from executor.pair.state import new_state
+from runtime.clock import SystemClock
 from tests.executor.pair.model import SIZE_E8, some_rules
 from venues.contract import E8, OrderRequest, TimeInForce
 
@@ -41,8 +42,9 @@ async def signing(sign: Sign) -> AsyncIterator[tuple[Signer, Any]]:
         entries_stopped="",
         max_age_ns=1_000_000_000,
     )
-    gateway = SimpleNamespace(is_up=True, time_in_force=TimeInForce.IOC, sign=sign)
+    gateway = SimpleNamespace(is_up=True, time_in_force=TimeInForce.IOC, sign=sign, clock=SystemClock())
     desk = SimpleNamespace(
+        clock=SystemClock(),
         prices=SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8)),
         gateways=dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway),
     )

@@ -1,0 +1,92 @@
+"""The host's clock steps while something is held: told, nothing is opened, and what closes is not refused."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import pytest
+
+from shm.records import PairPhase
+from tests.executor.harness import a_world
+
+# As the host's clock would: everything that reads the wall clock in the process sees it.
+_WALL = """
+import mmap, os, struct, time
+offset = mmap.mmap(os.open({path!r}, os.O_RDONLY), 8, prot=mmap.PROT_READ)
+time_ns, seconds = time.time_ns, time.time
+time.time_ns = lambda: time_ns() + struct.unpack_from("<q", offset)[0]
+time.time = lambda: seconds() + struct.unpack_from("<q", offset)[0] / 1e9
+"""
+
+
+class Wall:
+    """The executor's wall clock, to be set."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(bytes(8))
+        self.prelude = _WALL.format(path=str(path))
+        self._file = path.open("r+b")
+        self._offset = mmap.mmap(self._file.fileno(), 8)
+
+    def set(self, ahead_s: float) -> None:
+        self._offset[:] = int(ahead_s * 1e9).to_bytes(8, "little", signed=True)
+
+
+@pytest.mark.parametrize("ahead_s", [30.0, -30.0])
+async def test_a_step_of_the_clock_stops_entries_and_closes_all_the_same(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    wall = Wall(tmp_path / "offset")
+    async with a_world() as world:
+        await world.start(prelude=wall.prelude)
+        await world.open()
+        wall.set(ahead_s)
+        told = {venue: await world.until_told("clock_off", venue=venue) for venue in ("vest", "paradex")}
+        for line in told.values():
+            assert abs(line["offset_ms"] + ahead_s * 1e3) < 1_500
+            assert "this host's clock" in line["detail"]
+            assert "chronyc" in line["detail"]
+        world.show("paradex", 50_000, 50_001)
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+        assert not world.told("leg_rejected")
+        assert world.positions_e8 == (0, 0)
+
+        world.show("paradex", 50_050, 50_051)
+        world.enter()
+        refused = await world.until_told("signal_refused")
+        assert "clock off" in str(refused)
+        assert world.view is not None
+        assert not world.view.entries_allowed
+
+        wall.set(0)
+        await world.until_told("clock_on", venue="vest")
+        await world.until_told("clock_on", venue="paradex")
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries")
+        await world.open()
+
+
+async def test_a_start_with_a_wrong_clock_logs_in_and_opens_nothing(tmp_path: Path) -> None:
+    wall = Wall(tmp_path / "offset")
+    wall.set(45)
+    async with a_world() as world:
+        await world.start(prelude=wall.prelude, wait_ready=False)
+        await world.until_told("clock_off", venue="paradex")
+        await world.until_told("venue_ready", venue="paradex")
+        await world.until_told("venue_ready", venue="vest")
+        wall.set(0)
+        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries", 60)
+
+
+@pytest.mark.parametrize("venue", ["vest", "paradex"])
+async def test_a_venue_whose_own_clock_is_wrong_is_named(venue: str) -> None:
+    async with a_world() as world:
+        await world.start()
+        world.simulator.clocks[venue].ahead_ms = -8_000
+        line = await world.until_told("clock_off", venue=venue)
+        other = "paradex" if venue == "vest" else "vest"
+        assert f"agrees with {other}" in line["detail"]
+        assert not world.told("clock_off", venue=other)
+        world.simulator.clocks[venue].ahead_ms = 0
+        await world.until_told("clock_on", venue=venue)
