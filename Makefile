@@ -4,13 +4,14 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: owned help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
+.PHONY: owned help run check test lint types audit format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
 	@echo "make check    validate config.yaml and print the resolved settings"
 	@echo "make test     run the tests"
 	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
+	@echo "make audit    pinned packages against known faults (a list kept here; pip-audit where it can ask)"
 	@echo "make bench    wire to wire against two baselines, shared memory, signing (about ten minutes)"
 	@echo "make endurance  ten million quotes through a running instance: memory flat, nothing newest lost"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
@@ -51,6 +52,9 @@ format: $(READY)
 
 types: $(READY)
 	@$(PY) -m mypy
+
+audit: $(READY)
+	@$(PY) -m verification.audit
 
 bench: $(BUILT) .venv-baselines/.ready .venv-conformance/.ready
 	@$(PY) -m benchmarks

@@ -10,6 +10,7 @@ closed, the same start may do later; or it is as with 2, and something may be he
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from events.instance import (
     ConfigError,
 )
 from executor.accounts import register_keys
-from observability.logs import Reporter
+from observability.logs import Reporter, finish_lines
 from observability.redaction import guard_stderr
 from observability.standard_streams import open_standard_streams, run_command
 from runtime.bootstrap import EXIT_UNUSABLE
@@ -52,11 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return run(settings, resolved, arguments)
     except SettingsError as error:
-        for problem in error.problems:
-            reporter.report(config_error(problem))
+        refusals = [config_error(problem) for problem in error.problems]
     except SegmentError as error:
-        reporter.report(ConfigError(detail=str(error)))
-    return EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
+        refusals = [ConfigError(detail=str(error))]
+    exit_code = EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
+    for refusal in refusals:  # last of all: who reads them finds the process ended
+        reporter.report(refusal)
+    return exit_code
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -86,4 +89,11 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 if __name__ == "__main__":
     open_standard_streams()
     guard_stderr()
-    run_command(main)
+    try:
+        run_command(main)
+    except SystemExit as end:
+        # Nothing is left to end, and taking the interpreter apart takes as long as a refused start: whoever
+        # reads the last line finds the process ended.
+        finish_lines()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)

@@ -60,9 +60,9 @@ class LineWriter:
 
     def finish(self) -> None:
         """At the end wait a moment for the last lines, not for a reader that has stopped."""
-        self._waiting.put(None)
-        assert self._thread is not None
-        self._thread.join(_LAST_LINES_S)
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join(_LAST_LINES_S)
 
     def _write_all(self) -> None:
         while True:

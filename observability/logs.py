@@ -151,4 +151,9 @@ def print_line(line: bytes) -> None:
     _stdout.put(line)
 
 
+def finish_lines() -> None:
+    """Wait a moment for the last lines, for who ends without taking the interpreter apart."""
+    _stdout.finish()
+
+
 _stdout: Final = LineWriter(1)

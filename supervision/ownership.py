@@ -24,6 +24,8 @@ def ownership_problems(settings: Settings) -> list[Problem]:
     if os.geteuid() == 0 and owner != me:
         text = f"{there} belongs to {owner}, and you are root: run as {owner}, without sudo"
         return [Problem(_KEY, str(var_dir), text)]
+    if not there.is_dir():
+        return [Problem(_KEY, str(var_dir), f"{there} is a file, and a folder has to be there: move it away")]
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         text = (
             f"{there} belongs to {owner}, and {me} may not write there: run as {owner}, or name another one"

@@ -38,9 +38,9 @@ def exit_code_of_refusal(config: Path) -> int:
 
 def config_in(words: Sequence[str]) -> Path:
     """The configuration of a command line that cannot be parsed as a whole."""
-    for word, following in zip(words, (*words[1:], ""), strict=True):
+    for number, word in enumerate(words):
         if word in ("-c", "--config"):
-            return Path(following)
+            return Path(*words[number + 1 : number + 2])
         if word.startswith("--config="):
             return Path(word.partition("=")[2])
     return PROJECT / "config.yaml"

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import supervisor
+from persistence.address import Address
 from persistence.server import _STOP_TIMEOUT_S
 from settings import PROJECT, load_raw, parse_settings
 from supervision.instance_lock import LAST_WORDS_S
@@ -97,3 +99,79 @@ def test_shared_memory_outlives_a_killed_service() -> None:
         assert service["RemoveIPC"] == "no"
         assert service.get("PrivateDevices", "no") == "no"
         assert "ProcSubset" not in service  # boot_id lies in /proc/sys
+
+
+# --- the image ---
+
+
+def in_the_build(path: str) -> bool:
+    """Whether Docker takes a file of the tree into the build, by .dockerignore.
+
+    The last pattern that fits the path, or a folder above it, decides
+    (https://docs.docker.com/build/concepts/context/#dockerignore-files).
+    """
+    is_in = True
+    for line in (PROJECT / ".dockerignore").read_text().splitlines():
+        pattern = line.strip().removeprefix("!").strip("/")
+        if not pattern or pattern.startswith("#"):
+            continue
+        parts = (re.escape(part).replace(r"\*", "[^/]*") for part in pattern.replace("**/", "\0").split("\0"))
+        if re.fullmatch("(.*/)?".join(parts) + "(/.*)?", path):
+            is_in = line.strip().startswith("!")
+    return is_in
+
+
+SECRETS = (
+    ".env", ".env.live", "secrets.env", "deploy/docker/secrets.env", "deploy/docker/database-password",
+    "deploy/docker/config.yaml", "tools/.env", "venues/vest/private.pem", "executor/keys.json", "id_ed25519",
+    "simulator/scripts/.env", "persistence/dump.sql", "config.live.yaml", "notes.py.txt",
+    "simulator/data/mine.parquet", "var/journal/demo-live/0000000000000000001.journal", "var/epoch-demo",
+    "recordings/a.parquet", ".git/config", ".ssh/id_rsa", "supervisor.py.swp", "tests/vectors/key.py",
+    ".venv/bin/python", "venues/vest/_depth.so",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SECRETS)
+def test_nothing_but_the_program_gets_into_the_image(path: str) -> None:
+    """A list of what stays out forgets what nobody thought of: secrets.env beside compose.yaml was copied."""
+    assert not in_the_build(path)
+
+
+def tracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("the tree is no repository")
+    return done.stdout.splitlines()
+
+
+def test_the_whole_program_gets_into_the_image() -> None:
+    outside = ("tests", "verification", "benchmarks", "docs", "deploy")
+    kinds = (".py", ".sql", ".c", ".yaml", ".gz", ".lock")  # what the program runs by
+    program = {path for path in tracked() if path.endswith(kinds) and path.split("/")[0] not in outside}
+    assert {path for path in program if not in_the_build(path)} == set()
+    assert in_the_build("persistence/migrations/0001_tables.sql")
+
+
+def test_the_secrets_of_compose_stay_out_of_the_repository() -> None:
+    compose = yaml.safe_load((PROJECT / "deploy/docker/compose.yaml").read_text())
+    service, database = compose["services"]["tandem"], compose["services"]["database"]
+    files = [*service["env_file"], *(secret["file"] for secret in compose["secrets"].values())]
+    files += [
+        volume.split(":")[0].removeprefix("./") for volume in service["volumes"] if volume.startswith("./")
+    ]
+    for file in files:
+        path = f"deploy/docker/{file}"
+        assert path not in tracked()
+        done = subprocess.run(["git", "check-ignore", "-q", path], cwd=PROJECT, check=False)
+        assert done.returncode == 0, f"{path} could be committed"
+        assert not in_the_build(path)
+    assert "environment" not in service
+    assert not any("PASSWORD" in name and not name.endswith("_FILE") for name in database["environment"])
+
+
+def test_composes_address_is_one_that_mode_live_takes() -> None:
+    """Its first one went in clear over a network."""
+    text = (PROJECT / "deploy/docker/compose.yaml").read_text()
+    found = re.search(r"DATABASE_URL=(\S+?)\)", text)
+    assert found is not None
+    assert Address.parse(found[1]).exposure() == ""

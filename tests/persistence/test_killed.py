@@ -17,7 +17,8 @@ import pytest
 
 from events.persistence import JournalCheckpoint
 from persistence.journal import files, read_file
-from persistence.restore import SOURCE
+from persistence.restore import SOURCE, holdings_of
+from persistence.salvage import keep_unread
 from runtime.carried_positions import HeldPair, is_written, read_held
 from tests.persistence.harness import World, a_world, wait_until
 
@@ -175,3 +176,70 @@ def test_what_is_held_on_paper_or_by_another_bot_is_not_ours(world: World, bot_i
     (pair,) = held_by("run-4", bot_id=bot_id, mode=mode)
     assert pair.sizes_e8 == (5, -5)
     world.kill()
+
+
+_ON_A_FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+from persistence.process import main
+main()
+"""
+
+
+def test_what_a_killed_run_left_on_a_full_disk_is_known_at_once_and_journalled_first(world: World) -> None:
+    """Nobody looked after its positions: the start was refused. The journal is in the order of events."""
+    world.push(500)
+    world.tell(
+        "holding", pair="btc", trade_id=77, direction=1, layers=1, opened_mono_ns=0, is_estimated=False,
+        legs=[
+            {"leg": leg, "venue": venue, "symbol": "A", "size_e8": size, "entry_price_e8": 7, "fee_e8": 0}
+            for leg, venue, size in ((0, "vest", 5), (1, "paradex", -5))
+        ],
+    )  # fmt: skip
+    left = world.memory.directory
+    world.new_run("run-2")
+    kept = keep_unread(left, world.memory.directory, 1)
+    world.start(_ON_A_FULL_DISK)
+    world.push(3)
+
+    assert [pair["sizes_e8"] for pair in world.wait_for("journal_read")["pairs"]] == [[5, -5]]
+    world.wait_for("journal_refused")
+    assert world.counter("journal_full") == 1
+    assert world.journalled_serials() == []
+    assert not world.has_drained()
+    world.kill()  # and once more
+    world.start(_ON_A_FULL_DISK)
+    world.wait_for("journal_refused", 2)
+
+    assert world.process is not None
+    subprocess.run(["prlimit", "--pid", str(world.process.pid), "--fsize=unlimited:"], check=True)
+    assert world.wait_for("left_memory_read")["events_kept"] == 501
+    world.wait_for("journal_writable")
+    wait_until(world.has_drained)
+    assert world.journalled_serials() == world.all_serials
+    assert not kept.exists()
+    assert world.stop() == 0
+    assert [pair.sizes_e8 for pair in holdings_of(world.journal_dir).held()] == [(5, -5)]
+
+
+def test_a_journal_that_cannot_be_opened_ends_no_running_instance(world: World) -> None:
+    """Persistence was killed, and a file in its way was exit code 2: with it the whole instance stopped."""
+    world.start()
+    world.push(5)
+    world.wait_for("journal_read")
+    wait_until(world.has_drained)
+    world.kill()
+    aside = world.journal_dir.with_name("aside")
+    world.journal_dir.rename(aside)
+    world.journal_dir.write_text("in the way")
+    world.push(5)
+    world.start()
+    assert str(world.journal_dir) in world.wait_for("journal_refused")["detail"]
+    wait_until(lambda: world.counter("journal_full") == 1)
+    world.journal_dir.unlink()
+    aside.rename(world.journal_dir)
+    world.wait_for("journal_writable")
+    wait_until(world.has_drained)
+    assert world.journalled_serials() == world.all_serials
+    wait_until(lambda: world.counter("journal_full") == 0)
+    assert world.stop() == 0

@@ -158,7 +158,7 @@ def test_without_any_database_nothing_that_trades_is_started(
 
     assert done.returncode == 2, done.stdout
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert said in lines[-1]["detail"]
+    assert said in lines[-1].get("key", "") + lines[-1]["detail"]
     assert not any(line.get("process") in ("executor", "detector", "feed-vest") for line in lines)
     assert list(memory_dir(config).iterdir()) == []
 
