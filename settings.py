@@ -573,16 +573,16 @@ def load_raw(path: Path) -> Any:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        problem = Problem("", "", f"is not UTF-8 (line {line}): save it as UTF-8")
+        problem = Problem("", "", f"{path} is not UTF-8 (line {line}): save it as UTF-8")
         raise SettingsError(str(path), [problem]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        problem = Problem("", "", f"cannot be read ({reason}); give another with --config FILE")
+        problem = Problem("", "", f"{path} cannot be read ({reason}); give another with --config FILE")
         raise SettingsError(str(path), [problem]) from error
     try:
         return read_yaml(text)
     except YamlError as error:
-        raise SettingsError(str(path), [Problem("", "", str(error))]) from None
+        raise SettingsError(str(path), [Problem("", "", f"{path}: {error}")]) from None
 
 
 def parse_settings(raw: object, source: str) -> Settings:

@@ -39,6 +39,8 @@ def read_env_file(path: Path) -> dict[str, str]:
     """What the file assigns; nothing where there is no file. Raises EnvFileError."""
     try:
         status = path.stat()
+        if os.path.samestat(status, os.stat(os.devnull)):
+            return {}  # how one says that there is none
         if not stat.S_ISREG(status.st_mode):
             raise EnvFileError("is no file: every process reads it anew; name a file with --env-file")
         content = path.read_bytes()
@@ -90,6 +92,8 @@ def exposure_of(path: Path) -> str:
         parents = [parent.stat().st_mode for parent in path.parents]
     except OSError:
         return ""  # reading it says more
+    if not stat.S_ISREG(status.st_mode):
+        return ""
     if status.st_uid not in (0, os.geteuid()):
         owner, own = _user(status.st_uid), _user(os.geteuid())
         return f"belongs to {owner}, who can read it: run as {owner}, or chown {own} {path}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from events.codec import NotAnEvent, Reported, decode, fields_of
+from events.codec import NotAnEvent, decode, fields_of
 from events.decisions import Refusals
 from events.fills import FillReported
 from events.orders import IntentWritten, LegAcked
@@ -75,7 +75,8 @@ def _told(events: Sequence[bytes], count: int) -> Lines:
         except NotAnEvent:
             continue  # persistence says so in an event of its own
         if not isinstance(reported.event, _LEFT_OUT):
-            lines.append(_event(reported))
+            head = {"ts": reported.ts, "level": reported.level, "event": reported.event.name()}
+            lines.append(_event({**head, **fields_of(reported.event)}))
     return lines[::-1]
 
 
@@ -259,11 +260,11 @@ def _latency(now: Snapshot) -> Lines:
     ]
 
 
-def _event(reported: Reported) -> Text:
-    style = {"warning": "yellow", "error": "bold red"}.get(reported.level, "")
-    fields = fields_of(reported.event)
-    told = " ".join(_field(key, fields[key]) for key in _TELLING if fields.get(key) not in (None, ""))
-    return Text(plain(f"  {reported.ts[11:23]} {reported.event.name():<14} {told}"), style=style)
+def _event(line: Mapping[str, Any]) -> Text:
+    """A line of the log. Journals of before may hold a venue's text as it came: it is made plain here."""
+    style = {"warning": "yellow", "error": "bold red"}.get(line["level"], "")
+    told = " ".join(_field(key, line[key]) for key in _TELLING if line.get(key) not in (None, ""))
+    return Text(plain(f"  {line['ts'][11:23]} {line['event']:<14} {told}"), style=style)
 
 
 def _field(key: str, value: object) -> str:

@@ -53,6 +53,7 @@ def test_utf8_is_read_with_and_without_a_byte_order_mark(mark: bytes, tmp_path: 
 
 def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:
     assert read_env_file(tmp_path / "none.env") == {}
+    assert read_env_file(Path("/dev/null")) == {}
 
 
 def test_a_directory_a_pipe_and_a_name_that_is_none_are_refused(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_a_file_behind_a_closed_directory_is_not_exposed(open_to_all: Path) -> N
 
     assert exposure_of(open_to_all) == ""
     assert exposure_of(open_to_all.parent / "none") == ""
+    assert exposure_of(Path("/dev/null")) == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

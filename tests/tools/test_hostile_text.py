@@ -22,6 +22,7 @@ from tools.doctor.command import _print
 from tools.doctor.finding import problem
 from tools.flatten import Flattening
 from tools.kill import _summary
+from tools.screen import _event
 from tools.table import as_table
 from venues.contract import VenueError
 
@@ -89,3 +90,10 @@ def test_a_line_of_an_alert_is_one_line() -> None:
 
 def test_a_page_hides_and_reorders_nothing() -> None:
     assert all(map(is_harmless, plain_lines(f"<td>{HOSTILE}</td>\n<td>2</td>").split("\n")))
+
+
+def test_a_line_of_an_old_journal_is_drawn_plain() -> None:
+    """Case 07: what was kept before texts were made plain is drawn by the monitor all the same."""
+    line = {"ts": "2026-11-30T19:00:00.000000Z", "level": "warning", "event": "venue_lost", "detail": HOSTILE}
+
+    assert is_harmless(_event(line).plain)
