@@ -414,8 +414,18 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         ),
         "flat_confirmed": Event(
             "info",
-            "a venue confirms a flat leg after a start, a reconnect or a repair",
+            "a venue confirms a flat leg after a close (of that trade), a start, a reconnect or a repair",
             f"{_LEG} position_e8",
+        ),
+        "not_flat": Event(
+            "error",
+            "a venue still shows a position of a trade that was closed: look at it there",
+            f"{_LEG} position_e8",
+        ),
+        "hedge_drift": Event(
+            "warning",
+            "the legs differed by more than allowed for too long: both are closed",
+            "pair trade_id drift_bps limit_bps drift_ms positions_e8 under_way_e8 net_e8 net_notional_e8",
         ),
         "breaker_opened": Event(
             "warning",

@@ -79,8 +79,12 @@ def _confirm_position(transition: Transition, number: int) -> None:
     leg = transition.state.legs[number]
     if leg.is_to_confirm or not leg.is_verified:
         transition.change_leg(number, is_verified=True, is_to_confirm=False)
-        event = "positions_restored" if leg.position_e8 else "flat_confirmed"
-        transition.log("info", event, **transition.about_leg(number), position_e8=leg.position_e8)
+        facts = {**transition.about_leg(number), "position_e8": leg.position_e8}
+        if leg.closed_trade_id:  # what is left of it is too small to be closed
+            transition.change_leg(number, closed_trade_id=0)
+            transition.log("info", "flat_confirmed", **facts, trade_id=leg.closed_trade_id)
+        else:
+            transition.log("info", "positions_restored" if leg.position_e8 else "flat_confirmed", **facts)
     if transition.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in transition.state.legs):
         transition.change(halt=Halt.NONE)  # whatever it was, it is gone
 
@@ -102,6 +106,7 @@ def explain_difference(transition: Transition, number: int) -> None:
         told_e8 = max(order.told_e8, order.fills_e8)
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
             transition.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
+            _tell_not_flat(transition, number)
             state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
             transition.put(order, moved(replace(order, counted_e8=filled_e8), state, transition.now_mono_ns))
             transition.change_leg(number, is_verified=True)
@@ -117,6 +122,9 @@ def explain_difference(transition: Transition, number: int) -> None:
         )
         _follow_venue(transition, number)
         return
+    if may_lag(transition.rules, leg):
+        return  # what the last fill closed may still be shown
+    _tell_not_flat(transition, number)
     if is_back_again(transition.rules, leg, difference_e8, transition.now_mono_ns):
         transition.log("error", "reconcile_diff", **facts, explained_by="back again")
         transition.change_leg(number, gone_e8=leg.gone_e8 - difference_e8)
@@ -126,6 +134,16 @@ def explain_difference(transition: Transition, number: int) -> None:
     if transition.state.halt is not Halt.UNEXPLAINED:
         transition.log("error", "reconcile_diff", **facts, explained_by=None)
         halt(transition, Halt.UNEXPLAINED)
+
+
+def _tell_not_flat(transition: Transition, number: int) -> None:
+    """Report a trade whose close the venue does not show."""
+    leg = transition.state.legs[number]
+    if leg.closed_trade_id:
+        about = transition.about_leg(number)
+        trade_id, position_e8 = leg.closed_trade_id, leg.read_e8
+        transition.log("error", "not_flat", **about, trade_id=trade_id, position_e8=position_e8)
+        transition.change_leg(number, closed_trade_id=0)
 
 
 def is_back_again(rules: PairRules, leg: Leg, difference_e8: int, now_mono_ns: int) -> bool:

@@ -103,6 +103,9 @@ class Observer:
                 self._closed[event["venue"]] = event["status"]
             case "reconcile_diff" if not isinstance(event.get("explained_by"), int):
                 self._unexplained(event)
+            case "not_flat":
+                text = f"{event['pair']}: closed, and {event['venue']} still shows {event['symbol']}"
+                self._note("disagreement", f"not_flat.{event['pair']}", Severity.CRITICAL, text)
             case "breaker_half_open":
                 text = "the circuit breaker is half open: one entry may try"
                 self._note("breaker", "breaker.half_open", Severity.INFO, text)
@@ -305,7 +308,7 @@ class Observer:
 _TOLD_BY_THE_SNAPSHOT: Final = frozenset(
     {
         *("halted", "lease_lost", "positions_disagree", "journal_full", "journal_refused", "reconcile_diff"),
-        *("naked_budget_spent", "processes_stopped"),
+        *("not_flat", "naked_budget_spent", "processes_stopped"),
     }
 )
 _HEAD: Final = frozenset({"ts", "mono_ns", "level", "event", "proc", "pid", "run_id"})
