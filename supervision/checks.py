@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from executor.pair.config import naked_bound_ms
+from executor.pair.config import compare_naked_bound, naked_bound_ms
 from settings import (
     KNOWN_VENUES,
     Problem,
@@ -22,8 +22,6 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
-from tools.doctor.finding import Grade
-from tools.doctor.naked import look_at_naked_bound
 from venues.registry import secrets_of
 
 
@@ -107,8 +105,8 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
     shown["naked_bound_ms"] = naked_bound_ms(settings)
-    naked = look_at_naked_bound(settings)
-    shown["warnings"] = [f"{naked.found}: {naked.remedy}"] if naked.grade is Grade.WARNING else []
+    found, remedy = compare_naked_bound(settings)
+    shown["warnings"] = [f"{found}: {remedy}"] if remedy else []
     shown["reload"] = {**changeable(settings), Reload.RESTART.value: "everything else"}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
 

@@ -1,4 +1,4 @@
-"""The ``jq`` lines of the README, run as they stand there against a real run's log."""
+"""The ``jq`` lines of docs/log.md, run as they stand there against a real run's log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Line = Mapping[str, Any]
 
 def jq_lines() -> dict[str, str]:
     """The commands of the section on the log, by the comment above each."""
-    section = (PROJECT / "README.md").read_text().partition("## Reading the log")[2]
+    section = (PROJECT / "docs" / "log.md").read_text()
     block = section.partition("```sh\n")[2].partition("```")[0]
     parts = re.split(r"^# (.*)\n", block, flags=re.MULTILINE)[1:]
     return {comment: text.strip() for comment, text in zip(parts[::2], parts[1::2], strict=True)}

@@ -65,6 +65,16 @@ def naked_bound_ms(settings: Settings) -> float:
     return max(past_validity_ms, often_enough_ms) + mended_ms
 
 
+def compare_naked_bound(settings: Settings) -> tuple[str, str]:
+    """What the settings keep beside what ``execution.max_naked_ms`` asks for, and the remedy where that is
+    less; empty where it is not."""
+    bound_ms, asked_ms = naked_bound_ms(settings), settings.execution.max_naked_ms
+    found = f"a lost request leaves a leg alone for at most {bound_ms:g} ms; max_naked_ms is {asked_ms:g}"
+    if asked_ms >= bound_ms:
+        return found, ""
+    return found, f"execution.max_naked_ms of {bound_ms:g} or more, or a shorter order_validity_ms"
+
+
 def _appear_ms(settings: Settings) -> float:
     """How long after it was decided an order may still come into being."""
     return settings.execution.order_validity_ms + CLOCK_SPARE_MS + SIGNING_SPARE_MS
