@@ -106,7 +106,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         "shutdown_step": Event(
             "info warning error",
             "one step of the shutdown is done",
-            "step process exit_code cancelled foreign_orders positions_e8 unanswered detail",
+            "step process exit_code cancelled foreign_orders positions_e8 unanswered unconfirmed detail",
         ),
         "processes_stopped": Event(
             "info",
@@ -115,8 +115,8 @@ GROUPS: Final[Mapping[str, Mapping[str, Event]]] = {
         ),
         "shutdown_done": Event(
             "info error",
-            "nothing is left running; what remains open",
-            "exit_code detail",
+            "nothing is left running; what remains open, and what the venues did not confirm",
+            "exit_code unconfirmed detail",
         ),
         "process_stopped": Event(
             "info",

@@ -2,9 +2,9 @@
 
     python supervisor.py [--config FILE] [--check] [--live] [--clean]
 
-Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
-order · 2 the configuration or the environment does not allow a start · 3 a venue does not answer or is
-closed, the same start may do later.
+Exit codes: 0 stopped as asked · 1 a process could not be kept alive, the executor did not end in order,
+or a venue did not confirm what a stop asks of it · 2 the configuration or the environment does not allow
+a start · 3 a venue does not answer or is closed, the same start may do later.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python supervisor.py",
         description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
         "Ctrl-C stops in order.",
-        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
-        "2 the configuration or the environment does not allow a start, 3 a venue does not answer or is "
-        "closed: try again.",
+        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, or a "
+        "venue did not confirm what a stop asks of it, 2 the configuration or the environment does not allow "
+        "a start, 3 a venue does not answer or is closed: try again.",
     )
     parser.add_argument(
         "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"

@@ -18,6 +18,7 @@ from persistence.server import stop_server
 from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from runtime.epochs import Epochs
 from runtime.tuning import cores_kept_awake
+from runtime.unconfirmed import read_unconfirmed
 from settings import (
     PROJECT,
     Settings,
@@ -65,7 +66,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
         if takeover.processes or takeover.events is not None:
             log.warning("taking_over", **takeover.fields())
-        supervisor = Supervisor(settings, log, counters, epochs, service_manager)
+        left = partial(read_unconfirmed, memory.directory)
+        supervisor = Supervisor(settings, log, counters, epochs, service_manager, left)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
         commands = stack.enter_context(closing(Commands(settings, memory, counters, log, reread)))
@@ -93,13 +95,17 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             last_words = f"{source}: {len(error.problems)} problem(s), see above"
         if supervisor.stop(exit_code) and not exit_code:
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
+            if supervisor.has_executor_ended_in_order:
+                last_words = f"not confirmed: {', '.join(supervisor.unconfirmed)}; look there"
         # Its machines know more than was told of them: a signal's orders may have left untold. So do those
         # that were taken over from a run before, until an executor has told all of it and ended.
         is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
         takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
-        (log.error if exit_code else log.info)("shutdown_done", exit_code=exit_code, detail=last_words)
+        (log.error if exit_code else log.info)(
+            "shutdown_done", exit_code=exit_code, unconfirmed=supervisor.unconfirmed, detail=last_words
+        )
     return exit_code
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from executor.pair.messages import Log, Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
-from executor.pair.repair import exposure, has_live_order, is_naked
+from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked
 from executor.pair.state import (
     PHASE_STEPS,
     Book,

@@ -61,7 +61,7 @@ def plan_next(transition: Transition) -> None:
 
 
 def have_confirmed(transition: Transition) -> None:
-    """What was mended or closed is told by the fills of single orders; now the venues are to say what is held."""
+    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
     for number in (0, 1):
         transition.change_leg(number, is_to_confirm=True)
         transition.distrust_reads(number)
