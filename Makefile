@@ -15,7 +15,7 @@ help:
 	@echo "make endurance  ten million quotes through a running instance: memory flat, nothing newest lost"
 	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
 	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
-	@echo "make conformance   paradex-py and ccxt, unchanged, against the simulator: every call, green or red"
+	@echo "make conformance   the venues' own SDKs and ccxt, unchanged, against the simulator: every call, green or red"
 	@echo "make crash    kill every process at every point of the code, in every scene of a trade; all at once; stop each (an hour)"
 	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
 	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
@@ -81,7 +81,7 @@ naked: $(BUILT)
 
 # paradex-py and ccxt pin what we do not, so they run in an environment of their own.
 conformance: $(READY) .venv-conformance/.ready
-	@echo "tandem: running paradex-py and ccxt against the simulator (about a minute)" >&2
+	@echo "tandem: running the SDKs and ccxt against the simulator (about a minute)" >&2
 	@$(PY) -m verification.conformance .venv-conformance/bin/python
 
 # --no-deps: everything needed is pinned, and overrides.txt says what is left out on purpose.
@@ -89,13 +89,20 @@ conformance: $(READY) .venv-conformance/.ready
 	$(call environment,.venv-conformance,verification/conformance/requirements.lock,--no-deps --no-compile)
 
 # starknet-py pins what we do not, so it judges in an environment of its own, and imports nothing of ours.
-differential: $(READY) .venv-differential/.ready
+differential: $(READY) .venv-differential/.ready .venv-differential-hyperliquid/.ready
 	@$(PY) -m verification.differential.vest_orders 10000
 	@$(PY) -m verification.differential.paradex_orders 10000 \
 	    | .venv-differential/bin/python verification/differential/check_with_starknet_py.py 10000
+	@$(PY) -m verification.differential.hyperliquid_orders 10000 \
+	    | .venv-differential-hyperliquid/bin/python \
+	    verification/differential/check_with_hyperliquid_sdk.py 10000
 
 .venv-differential/.ready: verification/differential/requirements.txt
 	$(call environment,.venv-differential,verification/differential/requirements.txt)
+
+# The SDK's pins and starknet-py's exclude each other. --no-deps: what it needs is pinned here.
+.venv-differential-hyperliquid/.ready: verification/differential/hyperliquid.txt
+	$(call environment,.venv-differential-hyperliquid,verification/differential/hyperliquid.txt,--no-deps)
 
 # atheris lies beside the environment, not in it: no test and no process may come to need it.
 SECONDS ?= 30
@@ -143,4 +150,4 @@ lock:
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

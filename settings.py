@@ -322,7 +322,7 @@ class RuntimeSettings(Section):
 class SimulatorSettings(Section):
     """The venues of mode sim."""
 
-    ports: Mapping[str, Port] = {"vest": 8701, "paradex": 8702}
+    ports: Mapping[str, Port] = {"vest": 8701, "paradex": 8702, "hyperliquid": 8703}
     source: Literal["recorded", "synthetic"] = "recorded"
     seed: Annotated[int, Field(ge=0)] = 7
     speed: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -332,7 +332,28 @@ class SimulatorSettings(Section):
     collateral_quote_e8: Annotated[DecimalE8, Field(alias="collateral_quote")] = 100_000 * E8
     faults: tuple[str, ...] = ()  # fault scripts as ``python -m simulator --fault`` takes them
 
-    _as_tuple = field_validator("faults", mode="before")(_list_as_tuple)
+    # "venue:SYMBOL" of contracts that cost what their venues publish; all others cost taker_fee_bps.
+    published_fees: tuple[str, ...] = ()
+
+    _as_tuple = field_validator("faults", "published_fees", mode="before")(_list_as_tuple)
+
+    @field_validator("ports")
+    @classmethod
+    def _a_port_each(cls, value: Mapping[str, int]) -> Mapping[str, int]:
+        """Whoever is not given a port gets one that follows from those given: always the same.
+
+        Above those the system hands out itself, a neighbour may be anybody's by now: there it is one
+        far below.
+        """
+        _only_known_venues(value)
+        ports = dict(value)
+        for venue in KNOWN_VENUES:
+            if venue not in ports:
+                highest = max(ports.values(), default=8_700)
+                ports[venue] = highest + 1 if highest < 20_000 else 20_000 + highest % 10_000
+                while list(ports.values()).count(ports[venue]) > 1:
+                    ports[venue] += 1
+        return ports
 
 
 class PaperVenueSettings(Section):

@@ -14,8 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from events.instance import (
+    ConfigError,
+)
 from executor.accounts import register_keys
-from observability.logs import make_log
+from observability.logs import Reporter
 from observability.redaction import guard_stderr
 from runtime.bootstrap import EXIT_UNUSABLE
 from settings import (
@@ -25,13 +28,13 @@ from settings import (
 )
 from shm.segment import SegmentError
 from supervision.boot import VERSION, run
-from supervision.checks import check_mode, print_resolved
+from supervision.checks import check_mode, config_error, print_resolved
 from supervision.preflight import resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
-    log = make_log("supervisor", run_id="-")
+    reporter = Reporter("supervisor", run_id="-")
     register_keys(arguments.env_file)
     try:
         settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
@@ -42,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(settings, resolved, arguments)
     except SettingsError as error:
         for problem in error.problems:
-            log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+            reporter.report(config_error(problem))
         return EXIT_UNUSABLE
     except SegmentError as error:
-        log.error("config_error", detail=str(error))
+        reporter.report(ConfigError(detail=str(error)))
         return EXIT_UNUSABLE
 
 

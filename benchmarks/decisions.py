@@ -34,7 +34,7 @@ from executor.risk.margin import Margins, margin_of
 from executor.risk.pre_trade import limits_of, refuse_entry
 from executor.risk.trading_state import TradingState
 from executor.signals import Signals
-from observability.logs import make_log
+from observability.logs import Reporter
 from runtime.bootstrap import Stop
 from runtime.kill_switch import KillSwitch
 from runtime.operator_orders import StandingOrders
@@ -232,7 +232,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         )
         for number in range(len(settings.pairs))
     ]
-    log = make_log("detector", run_id="bench", to_stdout=False)
+    log = Reporter("detector", run_id="bench", level=None)
     detector = Detector(memory, counters, settings, rules, log, epoch=1)
     signals = memory.signals_reader()
     first, second = instruments[0], instruments[1]

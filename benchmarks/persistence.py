@@ -24,11 +24,12 @@ import orjson
 
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
 from benchmarks.pair_machine import Story
+from events.orders import IntentWritten
 from executor.pair import fast_path, machine
 from executor.pair.messages import Send
 from executor.pair.state import dump
 from executor.recovery.state_store import Entry, Journal
-from observability.logs import make_log
+from observability.logs import Reporter
 from shm.counter_names import DATABASE_AWAY
 from shm.queue import QueueReader, QueueWriter
 from shm.slot import SlotTable
@@ -52,11 +53,11 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
         SlotTable.attach(directory / "taken", writer=True),
     )
     queue, reader = QueueWriter.attach(directory / "events"), QueueReader.attach(directory / "events")
-    log = make_log("executor", run_id="benchmark", to_queue=queue.push, to_stdout=False)
+    report = Reporter("executor", run_id="benchmark", to_queue=queue.push, level=None).report
     _, commands = machine.step(story.rules, story.flat, story.enter)
     sends = tuple(command for command in commands if isinstance(command, Send))
     opening, event = story.opening, fast_path.dump_taken(story.enter, sends)
-    intent = {**ORDER, "trade_id": 7, "leg": 0, "client_order_id": 7, "size_e8": 2_000_000,
+    intent: dict[str, Any] = {**ORDER, "trade_id": 7, "leg": 0, "client_order_id": 7, "size_e8": 2_000_000,
               "limit_price_e8": 6 * 10**12, "reduce_only": False}  # fmt: skip
 
     def make_room() -> None:
@@ -67,7 +68,10 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
         ("nothing (the clock and a call)", lambda: None),
         ("before the bytes: the signal and its orders", lambda: journal.write_event(0, event)),
         ("before the bytes: the pair's state", lambda: journal.write(0, Entry(dump(opening), 1, 2, 3))),
-        ("after the bytes: one line rendered and queued", lambda: log.info("intent_written", **intent)),
+        (
+            "after the bytes: one event made, encoded and queued",
+            lambda: report(IntentWritten(**intent)),
+        ),
     )
     timings = [percentiles(name, time_calls(operation, rounds, make_room)) for name, operation in operations]
     print(f"a state is {len(dump(opening))} bytes, a signal's event {len(event)}")

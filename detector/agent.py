@@ -11,7 +11,6 @@ import gc
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
@@ -20,7 +19,8 @@ from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules, instruments_of, rules_for
 from detector.spreads import entry_spread_bps
 from detector.strategy import Market, Opportunity, PairStrategy
-from observability.logs import Log
+from events.decisions import LastRefusal, QuotesOvertaken, Refusals, SignalDecided
+from observability.logs import Reporter
 from runtime.bootstrap import SettingsWatch
 from settings import Settings
 from shm.broadcast import BroadcastReader
@@ -100,7 +100,7 @@ class Detector:
         counters: CounterTable,
         settings: Settings,
         rules: Sequence[Rules],
-        log: Log,
+        reporter: Reporter,
         *,
         epoch: int,
         clock_mono_ns: Callable[[], int] = time.monotonic_ns,
@@ -109,7 +109,7 @@ class Detector:
         watch: SettingsWatch | None = None,
     ) -> None:
         self._counters = counters
-        self._log = log
+        self._reporter = reporter
         self._watch = watch
         self._epoch = epoch
         self._clock_mono_ns = clock_mono_ns
@@ -137,7 +137,6 @@ class Detector:
         self._quotes_total = counters.index("quotes_total")
         self._overtaken_total = counters.index("overtaken_total")
         self._signals_refused = counters.index("signals_refused_total")
-        self._events_refused = counters.index("events_refused_total")
         self._publish_to_seen = counters.histogram("publish_to_seen")
         self._seen_to_decided = counters.histogram("seen_to_decided")
         self._keeps_warm = settings.runtime.keep_warm_ms > 0
@@ -340,26 +339,28 @@ class Detector:
                 continue
             gates = {gate.value: self._since_reported(pair, index) for gate, index in pair.gates.items()}
             last = pair.last_refusal
-            self._say(
-                self._log.info,
-                "refusals",
-                pair=pair.rules.name,
-                evaluations=evaluations,
-                signals=self._since_reported(pair, pair.signals),
-                expected_slippage_bps=round(pair.strategy.slippage_bps, 3),
-                expected_funding_bps=round(pair.strategy.funding_bps, 3),
-                gates={gate: count for gate, count in gates.items() if count},
-                last={"gate": last.gate.value, "value": last.value, "limit": last.limit} if last else None,
-                spreads_bps=self._spreads_bps(pair.rules),
+            self._reporter.report(
+                Refusals(
+                    pair=pair.rules.name,
+                    evaluations=evaluations,
+                    signals=self._since_reported(pair, pair.signals),
+                    expected_slippage_bps=round(pair.strategy.slippage_bps, 3),
+                    expected_funding_bps=round(pair.strategy.funding_bps, 3),
+                    gates={gate: count for gate, count in gates.items() if count},
+                    last=last and LastRefusal(gate=last.gate.value, value=last.value, limit=last.limit),
+                    spreads_bps=self._spreads_bps(pair.rules),
+                )
             )
 
-    def _spreads_bps(self, rules: Rules) -> list[float] | None:
+    def _spreads_bps(self, rules: Rules) -> tuple[float, float] | None:
         """What opening captures now, forward and backward; None without two usable quotes."""
         first, second = self._quotes[rules.first.instrument_id], self._quotes[rules.second.instrument_id]
         if quote_valid(first) or quote_valid(second):
             return None
-        both = entry_spread_bps(first.ask_e8, second.bid_e8), entry_spread_bps(second.ask_e8, first.bid_e8)
-        return [round(spread_bps, 3) for spread_bps in both]
+        return (
+            round(entry_spread_bps(first.ask_e8, second.bid_e8), 3),
+            round(entry_spread_bps(second.ask_e8, first.bid_e8), 3),
+        )
 
     def _since_reported(self, pair: _Pair, index: int) -> int:
         total = self._counters.get(index)
@@ -372,31 +373,24 @@ class Detector:
             self._say_signal(*self._unsaid.popleft())
         for feed in self._feeds.values():
             if feed.overtaken_unsaid:
-                self._say(
-                    self._log.warning, "quotes_overtaken", venue=feed.venue, quotes=feed.overtaken_unsaid
-                )
+                self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unsaid))
                 feed.overtaken_unsaid = 0
 
     def _say_signal(self, pair: _Pair, signal: Signal) -> None:
         rules = pair.rules
-        self._say(
-            self._log.info,
-            "signal",
-            pair=rules.name,
-            signal_id=signal.signal_id,
-            kind=SignalKind(signal.kind).name.lower(),
-            direction=signal.direction,
-            layer=signal.layer,
-            size_base=signal.size_e8 / E8,
-            first_price=signal.first_price_e8 / E8,
-            second_price=signal.second_price_e8 / E8,
-            spread_bps=round(signal.spread_bps, 3),
-            edge_bps=round(signal.edge_bps, 3),
-            recv_to_decided_us=(signal.decided_mono_ns - signal.recv_mono_ns) / 1_000,
-            seen_to_decided_us=(signal.decided_mono_ns - signal.seen_mono_ns) / 1_000,
+        self._reporter.report(
+            SignalDecided(
+                pair=rules.name,
+                signal_id=signal.signal_id,
+                kind="enter" if signal.kind == SignalKind.ENTER else "exit",
+                direction=signal.direction,
+                layer=signal.layer,
+                size_base=signal.size_e8 / E8,
+                first_price=signal.first_price_e8 / E8,
+                second_price=signal.second_price_e8 / E8,
+                spread_bps=round(signal.spread_bps, 3),
+                edge_bps=round(signal.edge_bps, 3),
+                recv_to_decided_us=(signal.decided_mono_ns - signal.recv_mono_ns) / 1_000,
+                seen_to_decided_us=(signal.decided_mono_ns - signal.seen_mono_ns) / 1_000,
+            )
         )
-
-    def _say(self, level: Callable[..., Any], event: str, **fields: object) -> None:
-        # False: the queue to persistence is full. A level that is filtered out gives None.
-        if level(event, **fields) is False:
-            self._counters.add(self._events_refused)

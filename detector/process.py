@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from detector.agent import Detector
 from detector.layers import SizeError
 from detector.rules import rules_for
+from events.instance import ProcessStarted, ProcessStopped
 from runtime.bootstrap import SettingsWatch, refuse, start
 from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
@@ -31,12 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         launch.counters,
         launch.settings,
         rules,
-        launch.log,
+        launch.reporter,
         epoch=launch.epoch,
         watch=watch,
     )
     heartbeat = launch.counters.index("heartbeat_mono_ns")
-    launch.log.info("process_started", idle=waiting, pairs=[rule.name for rule in rules])
+    launch.reporter.report(ProcessStarted(idle=waiting, pairs=tuple(rule.name for rule in rules)))
     quiet_garbage_collector()
     run_agent(
         detector,
@@ -49,4 +50,4 @@ def main(argv: Sequence[str] | None = None) -> None:
         beat=lambda now_mono_ns: launch.counters.set(heartbeat, now_mono_ns),
         is_stopping=launch.stop.is_set,
     )
-    launch.log.info("process_stopped")
+    launch.reporter.report(ProcessStopped())

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from events.positions import PositionReported
 from executor.gateways.contract import OrderGateway
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder, SignalTimestamps
@@ -93,13 +94,15 @@ class Desk:
         if pair.told_positions_e8[leg] != size_e8:
             pair.told_positions_e8[leg] = size_e8
             instrument = pair.rules.instruments[leg]
-            about = {
-                "pair": pair.rules.pair,
-                "leg": leg,
-                "venue": instrument.venue,
-                "symbol": instrument.symbol,
-            }
-            self.reports.log("info", "position", {**about, "size_e8": size_e8})
+            self.reports.report(
+                PositionReported(
+                    pair=pair.rules.pair,
+                    leg=leg,
+                    venue=instrument.venue,
+                    symbol=instrument.symbol,
+                    size_e8=size_e8,
+                )
+            )
 
     def at(self, pair: Pair, *, with_depth: bool = True) -> At:
         """Now, and what both legs could be traded at."""

@@ -1,7 +1,7 @@
 """Feeds the pair machines what is heard and carries out what they decide.
 
 One step is: what the machine has decided into the journal, every ``Send`` of its batch onto the wire,
-then everything that can wait: its conclusions, log lines, questions, the view for others. A signal
+then everything that can wait: its conclusions, events, questions, the view for others. A signal
 that was rehearsed goes a shorter way (``lane``): its event into the journal, its orders onto the
 wire, then its step.
 """
@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
+from events.decisions import SignalStages
+from events.event import Event
+from events.orders import IntentWritten
 from executor.desk import Desk, Pair
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
@@ -23,9 +26,7 @@ from executor.pair.messages import (
     Cancel,
     Command,
     Enter,
-    Event,
     Exit,
-    Log,
     Publish,
     Query,
     ReadPositions,
@@ -33,8 +34,10 @@ from executor.pair.messages import (
     SendFailed,
     Tick,
 )
+from executor.pair.messages import Event as Input
 from executor.pair.state import dump
 from executor.recovery.state_store import Entry, Journal
+from executor.subscribers import Subscribers
 from executor.venue_events import Asking
 from shm.records import Signal, SignalKind
 from shm.views import ViewWriter
@@ -59,10 +62,11 @@ class Engine:
         self._views = views
         self._wire = Wire(desk, self.feed)
         self._asking = Asking(desk, self.feed)
-        self._waiting: deque[tuple[Pair, Event]] = deque()
+        self._subscribers = Subscribers(desk)
+        self._waiting: deque[tuple[Pair, Input]] = deque()
         self._is_stepping = False
 
-    def feed(self, pair: Pair, event: Event) -> None:
+    def feed(self, pair: Pair, event: Input) -> None:
         """Give the machine an event and carry out what it commands, and what follows from that."""
         self._waiting.append((pair, event))
         if self._is_stepping:
@@ -86,12 +90,15 @@ class Engine:
         self._desk.ledger.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
             pair.batches[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
-            fields = {
-                "pair": pair.rules.pair,
-                "signal_id": signal.signal_id,
-                "client_order_ids": list(stages.client_order_ids),
-            }
-            self._desk.reports.log("info", "signal_stages", fields | stages.fields_mono_ns())
+            first_id, second_id = stages.client_order_ids
+            self._desk.reports.report(
+                SignalStages(
+                    pair=pair.rules.pair,
+                    signal_id=signal.signal_id,
+                    client_order_ids=(first_id, second_id),
+                    **stages.fields_mono_ns(),
+                )
+            )
         return any(stages.sent)
 
     def keep_warm(self, pair: Pair, event: Enter | Exit) -> None:
@@ -131,7 +138,7 @@ class Engine:
             self._step(*self._waiting.popleft())
         self._is_stepping = False
 
-    def _step(self, pair: Pair, event: Event, ahead: _Ahead | None = None) -> None:
+    def _step(self, pair: Pair, event: Input, ahead: _Ahead | None = None) -> None:
         """Take an event in; ``ahead`` is what has left for it already."""
         transition = machine.decide(pair.rules, pair.state, event)
         sends, failed = transition.sends, []
@@ -148,8 +155,8 @@ class Engine:
         self._write_journal(pair)
         if sends:
             for command in commands:
-                if isinstance(command, Log) and command.event == "intent_written":
-                    self._desk.reports.log(command.level, command.event, command.fields)
+                if type(command) is IntentWritten:
+                    self._desk.reports.report(command)
             self._wire.tell_sent(pair, sends, failed)
             self._waiting.extendleft((pair, item) for item in reversed(failed))
         self._desk.exposure.update(pair.rules, pair.state)
@@ -174,8 +181,8 @@ class Engine:
             self._add_results(pair, commands)
             self._write_journal(pair)
             for command in commands:
-                if isinstance(command, Log):
-                    self._desk.reports.log(command.level, command.event, command.fields)
+                if isinstance(command, Event):
+                    self._desk.reports.report(command)
 
     def _write_journal(self, pair: Pair) -> None:
         result = pair.result
@@ -193,10 +200,10 @@ class Engine:
 
     def _carry_out(self, pair: Pair, command: Command) -> None:
         match command:
-            case Log(event="intent_written") | Send():
+            case IntentWritten() | Send():
                 return  # done before everything else
-            case Log():
-                self._tell(pair, command)
+            case Event():
+                self._subscribers.hand(pair, command)
             case Publish():
                 pair.view = command.view
                 self.publish(pair)
@@ -217,96 +224,11 @@ class Engine:
         else:
             question.close()
 
-    def _tell(self, pair: Pair, line: Log) -> None:
-        """Write a line, and keep the figures that follow from it."""
-        desk, fields = self._desk, dict(line.fields)
-        match line.event:
-            case "trade_opened":
-                desk.reports.count("trades_opened_total")
-                if desk.breaker.succeeded():
-                    desk.reports.log("info", "breaker_closed", {})
-            case "trade_closed":
-                desk.reports.count("trades_closed_total")
-                for result in ("gross_e8", "fees_e8", "net_e8"):
-                    desk.reports.count(f"{result}_total", fields[result])
-                desk.reports.count("naked_us_total", round(fields["naked_ms"] * 1e3))
-            case "leg_auto_close":
-                desk.reports.count("legs_closed_total")
-                self._failed(pair, line.event)
-            case "leg_rejected":
-                desk.reports.count("orders_rejected_total")
-                self._failed(pair, line.event)
-            case "leg_unknown":
-                self._failed(pair, line.event)
-            case "naked_end":
-                desk.ledger.record("naked", int(fields["naked_ms"] * 1e6))
-            case "pair_state" if fields["phase"] == "FLAT":
-                desk.breaker.undecided()
-            case "leg_acked":
-                fields["ack_us"] = desk.ledger.ack_us(fields["client_order_id"])
-            case "leg_filled":
-                fields["fill_us"] = self._filled(pair, fields["client_order_id"])
-        desk.reports.log(line.level, line.event, fields)
-        if "order_state" in fields:
-            for batch in pair.batches.values():
-                batch.follow(fields)
-        elif line.event == "trade_opened":
-            self._tell_slippage(pair, SignalKind.ENTER, fields["trade_id"])
-        elif line.event == "trade_closed":
-            self._tell_slippage(pair, SignalKind.EXIT, fields["trade_id"])
-            pair.batches.pop(SignalKind.ENTER, None)
-
-    def _tell_slippage(self, pair: Pair, kind: SignalKind, trade_id: int) -> None:
-        """Compare what was seen, sent and filled, and learn from it; once per signal.
-
-        An entry or exit that no signal of this life asked for has nothing to be compared with.
-        """
-        batch = pair.batches.pop(kind, None)
-        if batch is None:
-            return
-        desk, rules = self._desk, pair.rules
-        legs = [{"venue": item.venue, "symbol": item.symbol} for item in rules.instruments]
-        told = {"pair": rules.pair, "trade_id": trade_id, "legs": legs, **batch.fields()}
-        worse_bps = batch.worse_bps(batch.filled_e8)
-        known = [
-            None if bps is None else desk.learned.observe(instrument, side, bps)
-            for instrument, side, bps in zip(rules.instruments, batch.sides, worse_bps, strict=True)
-        ]
-        told["learned_bps"] = [None if view is None else round(view.mean_bps, 3) for view in known]
-        told["learned_samples"] = [None if view is None else view.samples for view in known]
-        try:
-            desk.learned.save()
-        except OSError as error:  # what was learned is shared all the same; the next trade tries again
-            desk.reports.log("warning", "slippage_not_kept", {"detail": str(error)})
-        desk.reports.log("info", "slippage", told)
-
-    def _filled(self, pair: Pair, client_order_id: int) -> float | None:
-        """Account for a fill told now; return how long after the order's bytes, in µs."""
-        now_mono_ns = time.monotonic_ns()
-        for batch in pair.batches.values():
-            batch.stages.reached(batch.stages.filled, client_order_id, now_mono_ns)
-        return self._desk.ledger.filled(client_order_id, now_mono_ns)
-
-    def _failed(self, pair: Pair, cause: str) -> None:
-        desk, risk = self._desk, self._desk.settings.risk
-        if desk.breaker.failed(time.monotonic_ns()):
-            fields = {
-                "pair": pair.rules.pair,
-                "cause": cause,
-                "failures": desk.breaker.failures,
-                "limit": risk.max_consecutive_failures,
-                "pause_s": risk.breaker_pause_s,
-            }
-            desk.reports.log("warning", "breaker_opened", fields)
-
     def _add_results(self, pair: Pair, commands: Sequence[Command]) -> None:
-        """What a step adds to the day. Journalled with the state that has forgotten it: added later, it
-        would be lost with a process that is killed in between, and the limits would go by too little."""
+        """What a step adds to the day, before its state is journalled. See ``Results.follow``."""
         for command in commands:
-            if isinstance(command, Log) and command.event == "trade_closed":
-                self._desk.results.add(pair.result, command.fields["net_e8"])
-            elif isinstance(command, Log) and command.event == "naked_end":
-                self._desk.results.add_naked(pair.result, int(command.fields["naked_ms"] * 1e6))
+            if isinstance(command, Event):
+                self._desk.results.follow(pair.result, command)
 
 
 def _names(command: Query | Cancel) -> tuple[int, str]:

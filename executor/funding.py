@@ -11,8 +11,8 @@ from executor.reports import Reports
 from settings import Settings
 from shm.records import FundingView
 from shm.slot import RecordSlots
+from venues import registry
 from venues.contract import TransportError, VenueError, VenueHosts
-from venues.registry import venue_module
 from venues.rest_client import perform
 
 _INTERVAL_S = 60.0  # rates move by the minute at most
@@ -39,7 +39,7 @@ class Funding:
         asked_mono_ns = time.monotonic_ns()
         wanted = self._settings.instrument_ids(venue)
         try:
-            call = venue_module(venue).fetch_funding(wanted)
+            call = registry.venue(venue).fetch_funding(wanted)
             rates = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
         except (TransportError, VenueError) as error:
             self._reports.venue_lost(venue, "funding", error)

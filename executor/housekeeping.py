@@ -6,6 +6,8 @@ import asyncio
 import gc
 import time
 
+from events.positions import NakedBudgetSpent, PositionsRestored
+from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
 from executor.operator.reconcile import Decisions
@@ -60,12 +62,13 @@ class Housekeeping:
     def tell_latency(self) -> None:
         """How long every stage took since the start, and how many orders were signed beforehand."""
         reports = self._desk.reports
-        fields = {
-            "stages_us": self._desk.ledger.percentiles_us(),
-            "template_hits": reports.counted("template_hits_total"),
-            "template_misses": reports.counted("template_misses_total"),
-        }
-        reports.log("info", "latency", fields)
+        reports.report(
+            Latency(
+                stages_us=self._desk.ledger.percentiles_us(),
+                template_hits=reports.counted("template_hits_total"),
+                template_misses=reports.counted("template_misses_total"),
+            )
+        )
 
     def _transition(self, now_s: float) -> None:
         desk = self._desk
@@ -154,7 +157,7 @@ class Housekeeping:
             return "unexplained position"
         is_open = desk.breaker.is_open(time.monotonic_ns())
         if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
-            desk.reports.log("info", "breaker_half_open", {"failures": desk.breaker.failures})
+            desk.reports.report(BreakerHalfOpen(failures=desk.breaker.failures))
         self._was_breaker_open = is_open
         if is_open:
             return "breaker"
@@ -180,8 +183,7 @@ class Housekeeping:
         budget_s = self._desk.settings.risk.naked_budget_s_per_day
         is_spent = naked_s >= budget_s
         if is_spent and not self._was_naked_budget_spent:
-            fields = {"naked_s": round(naked_s, 3), "limit_s": budget_s}
-            self._desk.reports.log("error", "naked_budget_spent", fields)
+            self._desk.reports.report(NakedBudgetSpent(naked_s=round(naked_s, 3), limit_s=budget_s))
         self._was_naked_budget_spent = is_spent
         return is_spent
 
@@ -197,16 +199,15 @@ class Housekeeping:
         self._is_restored_told = True
         held = [(pair, leg) for pair in restored for leg in (0, 1) if pair.state.legs[leg].held_e8]
         if held:
-            fields = {
-                "count": len(held),
-                "positions_e8": {
-                    f"{item.venue}:{item.symbol}": pair.state.legs[leg].held_e8
-                    for pair, leg in held
-                    for item in (pair.rules.instruments[leg],)
-                },
-                "detail": "both venues confirm them; their exits are monitored",
+            positions_e8 = {
+                f"{item.venue}:{item.symbol}": pair.state.legs[leg].held_e8
+                for pair, leg in held
+                for item in (pair.rules.instruments[leg],)
             }
-            self._desk.reports.log("info", "positions_restored", fields)
+            detail = "both venues confirm them; their exits are monitored"
+            self._desk.reports.report(
+                PositionsRestored(count=len(held), positions_e8=positions_e8, detail=detail)
+            )
 
     def _sweep_when_due(self, now_s: float) -> None:
         """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer."""

@@ -16,6 +16,9 @@ from typing import Any
 import msgspec
 import uvloop
 
+from events.instance import ProcessStarted, ProcessStopped
+from events.positions import ReconcileDiff
+from events.trades import SlippageNotKept
 from executor import accounts
 from executor.desk import Desk, Pair
 from executor.engine import Engine
@@ -49,6 +52,7 @@ from runtime.carried_positions import HeldFunding, HeldPair, read_held
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
 from runtime.unconfirmed import write_unconfirmed
+from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
 from venues.contract import VenueHosts
 
@@ -146,7 +150,7 @@ class Executor:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._housekeeping.tell_latency()
             self._close()
-        self._process.log.info("process_stopped")
+        self._process.reporter.report(ProcessStopped())
 
     def _connect(self) -> None:
         hearing = VenueEvents(self._desk, self._engine.feed)
@@ -160,7 +164,7 @@ class Executor:
 
     def _hosts(self) -> dict[str, VenueHosts]:
         settings = self._desk.settings
-        return {venue: accounts.venue_hosts(settings, venue) for venue in settings.venue_names}
+        return {venue: venue_hosts(settings, venue) for venue in settings.venue_names}
 
     def _begin(self) -> None:
         desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
@@ -171,36 +175,36 @@ class Executor:
             else:
                 self._engine.tick(pair)
             if pair.was_restored:
-                # The last life may have been killed between a change and its line.
+                # The last life may have been killed between a change and its event.
                 for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
-                    desk.reports.log(told.level, told.event, told.fields)
+                    desk.reports.report(told)
         for stranger in desk.strangers:
-            unlooked: dict[str, object] = {
-                "kind": "pair",
-                "pair": stranger.pair,
-                "legs": stranger.legs,
-                "sizes_e8": stranger.sizes_e8,
-                "orders": [order.client_order_id for order in stranger.orders],
-                "explained_by": None,
-                "detail": "an earlier run held this for a pair that is not configured so any more and is not "
+            unlooked = ReconcileDiff(
+                kind="pair",
+                pair=stranger.pair,
+                legs=stranger.legs,
+                sizes_e8=stranger.sizes_e8,
+                orders=tuple(order.client_order_id for order in stranger.orders),
+                explained_by=None,
+                detail="an earlier run held this for a pair that is not configured so any more and is not "
                 "looked after: configure it again, or close it at the venues and run: "
                 "python -m tools reconcile --adopt",
-            }
-            desk.reports.log("error", "reconcile_diff", unlooked)
-        fields = {
-            "idle": waiting,
-            "pairs": [pair.rules.pair for pair in desk.pairs],
-            "restored": [pair.rules.pair for pair in desk.pairs if pair.was_restored],
-            "http_connections": desk.settings.execution.http_connections,
-            "kill_file": str(self._trading_state.latch.path),
-            "pause_file": str(self._trading_state.orders.pause_path),
-        }
-        desk.reports.log("info", "process_started", fields)
+            )
+            desk.reports.report(unlooked)
+        started = ProcessStarted(
+            idle=waiting,
+            pairs=tuple(pair.rules.pair for pair in desk.pairs),
+            restored=tuple(pair.rules.pair for pair in desk.pairs if pair.was_restored),
+            http_connections=desk.settings.execution.http_connections,
+            kill_file=str(self._trading_state.latch.path),
+            pause_file=str(self._trading_state.orders.pause_path),
+        )
+        desk.reports.report(started)
         try:
             desk.learned.load()
         except (OSError, ValueError) as error:
             detail = f"{learned_file(desk.settings)}: {error}; begun anew"
-            desk.reports.log("warning", "slippage_not_kept", {"detail": detail})
+            desk.reports.report(SlippageNotKept(detail=detail))
         self._settings.done()
         quiet_garbage_collector()
         self._listen(waiting)
@@ -330,5 +334,5 @@ def _load(process: bootstrap.Launch, pair: str, state: bytes) -> PairState | Non
         return load(state)
     except msgspec.DecodeError as error:
         detail = f"its machine was left by another version: {error}; the journal's word is taken"
-        process.log.error("reconcile_diff", kind="machine", pair=pair, explained_by=None, detail=detail)
+        process.reporter.report(ReconcileDiff(kind="machine", pair=pair, explained_by=None, detail=detail))
         return None

@@ -1,29 +1,29 @@
-"""Log lines and counters of the executor."""
+"""Events and counters of the executor."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
+from events.event import Event
+from events.positions import VenueLost
 from runtime.bootstrap import Launch
 
 
 class Reports:
-    """Says what happened: to people and persistence by log lines, to tools by counters."""
+    """Says what happened: to people and persistence by events, to tools by counters."""
 
     def __init__(self, process: Launch) -> None:
-        self._log = process.log
+        self._reporter = process.reporter
         self._events = process.events
         self._counters = process.counters
         self._index = {name: process.counters.index(name) for name in process.counters.names}
 
-    def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
-        getattr(self._log, level)(event, **fields)
+    def report(self, event: Event) -> None:
+        self._reporter.report(event)
 
     def venue_lost(self, venue: str, what: str, error: object) -> None:
         """A venue did not answer as it should; ``what`` was asked."""
-        self.log("warning", "venue_lost", {"venue": venue, "what": what, "detail": str(error)})
+        self.report(VenueLost(venue=venue, what=what, detail=str(error)))
 
     @property
     def is_crowded(self) -> bool:
@@ -41,5 +41,3 @@ class Reports:
 
     def beat(self) -> None:
         self.set("heartbeat_mono_ns", time.monotonic_ns())
-        if self._events is not None:
-            self.set("events_refused_total", self._events.refused)

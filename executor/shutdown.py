@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+from events.instance import ShutdownStep
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
@@ -42,9 +44,9 @@ async def shut_down(
     finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
     given_up = [pair.rules.pair for pair in desk.pairs if not finished and not is_done(pair)]
     if given_up:
-        _say(desk, "trades in flight", "given up: see what remains", level="warning", unconfirmed=given_up)
+        _report(desk, "trades in flight", "given up: see what remains", unconfirmed=tuple(given_up))
     else:
-        _say(desk, "trades in flight", "finished")
+        _report(desk, "trades in flight", "finished")
     not_cancelled = await _cancel_orders(desk, open_orders)
     unanswered = await _tell_remains(desk)
     return [
@@ -63,14 +65,14 @@ async def _cancel_orders(desk: Desk, open_orders: OpenOrders) -> list[str]:
         "foreign_orders": sum(item.foreign for item in swept.values()),
     }
     if not unconfirmed:
-        _say(desk, "open orders", "the venues show none of ours", **counts)
+        _report(desk, "open orders", "the venues show none of ours", **counts)
         return []
     shown = "; ".join(
         f"{venue} did not answer" if ids is None else f"{venue} still shows {', '.join(map(str, ids))}"
         for venue, ids in unconfirmed.items()
     )
     detail = f"not confirmed gone within {CANCEL_PATIENCE_S:g} s: {shown}; look there"
-    _say(desk, "open orders", detail, level="warning", unconfirmed=list(unconfirmed), **counts)
+    _report(desk, "open orders", detail, unconfirmed=tuple(unconfirmed), **counts)
     return list(unconfirmed)
 
 
@@ -106,9 +108,14 @@ async def _tell_remains(desk: Desk) -> list[str]:
             desk.tell_position(pair, leg, size_e8)
             if size_e8:
                 positions[f"{venue}:{instrument.symbol}"] = size_e8
-    level = "warning" if unanswered else "info"
-    fields = {"positions_e8": positions, "unanswered": unanswered, "detail": _summary(positions, unanswered)}
-    desk.reports.log(level, "shutdown_step", {"step": "positions", **fields})
+    desk.reports.report(
+        ShutdownStep(
+            step="positions",
+            positions_e8=positions,
+            unanswered=tuple(unanswered),
+            detail=_summary(positions, unanswered),
+        )
+    )
     return unanswered
 
 
@@ -118,5 +125,5 @@ def _summary(positions: dict[str, int], unanswered: list[str]) -> str:
     return "positions remain open" if positions else "flat on every venue"
 
 
-def _say(desk: Desk, step: str, detail: str, *, level: str = "info", **fields: object) -> None:
-    desk.reports.log(level, "shutdown_step", {"step": step, "detail": detail, **fields})
+def _report(desk: Desk, step: str, detail: str, **fields: Any) -> None:
+    desk.reports.report(ShutdownStep(step=step, detail=detail, **fields))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from events.decisions import SignalRefused
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.gateways.rate_limit import Urgency
@@ -161,15 +162,16 @@ class Signals:
         elif signal.kind == SignalKind.ENTER:
             # What refused it will mostly still stand at the next quote, a few milliseconds on.
             pair.refused_until_mono_ns = time.monotonic_ns() + _REFUSAL_PAUSE_NS
-        fields = {
-            "pair": pair.rules.pair,
-            "signal_id": signal.signal_id,
-            "kind": SignalKind(signal.kind).name,
-            "gate": refusal.gate,
-            "value": refusal.value,
-            "limit": refusal.limit,
-        }
-        reports.log("info", "signal_refused", fields)
+        reports.report(
+            SignalRefused(
+                pair=pair.rules.pair,
+                signal_id=signal.signal_id,
+                kind="ENTER" if signal.kind == SignalKind.ENTER else "EXIT",
+                gate=refusal.gate.value,
+                value=refusal.value,
+                limit=refusal.limit,
+            )
+        )
 
 
 def _enter(signal: Signal, at: At) -> Enter:

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from events.fills import FillReported, FundingPaid, FundingRead
+from events.positions import VenueReady
 from executor.desk import Desk, Pair
 from executor.pair.messages import (
     Acked,
@@ -83,22 +85,23 @@ class VenueEvents:
                 return
 
     def _tell_fill(self, pair: Pair, venue: str, client_order_id: int, fill: Fill) -> None:
-        fields = {
-            "pair": pair.rules.pair,
-            "leg": fill.instrument_id % 2,
-            "venue": venue,
-            "symbol": pair.rules.instruments[fill.instrument_id % 2].symbol,
-            "client_order_id": client_order_id,
-            "fill_id": fill.fill_id,
-            "side": fill.side.name,
-            "price_e8": fill.price_e8,
-            "size_e8": fill.size_e8,
-            "fee_e8": fill.fee_e8,
-            "venue_order_id": fill.venue_order_id,
-            "is_funding_due": fill.funding_e8 is None,
-        }
-        self._desk.reports.log("info", "fill", fields)
         leg = fill.instrument_id % 2
+        self._desk.reports.report(
+            FillReported(
+                pair=pair.rules.pair,
+                leg=leg,
+                venue=venue,
+                symbol=pair.rules.instruments[leg].symbol,
+                client_order_id=client_order_id,
+                venue_order_id=fill.venue_order_id,
+                fill_id=fill.fill_id,
+                side="BUY" if fill.side > 0 else "SELL",
+                price_e8=fill.price_e8,
+                size_e8=fill.size_e8,
+                fee_e8=fill.fee_e8,
+                is_funding_due=fill.funding_e8 is None,
+            )
+        )
         if fill.funding_e8 is not None:
             tell_funding(self._desk, pair, leg, payment_id=fill.fill_id, amount_e8=fill.funding_e8)
         elif fill.venue_order_id:
@@ -106,7 +109,7 @@ class VenueEvents:
             self._desk.start(question)
 
     def on_up(self, venue: str) -> None:
-        self._desk.reports.log("info", "venue_ready", {"venue": venue})
+        self._desk.reports.report(VenueReady(venue=venue))
         for pair, leg in self._desk.legs_on(venue):
             self._feed(pair, StreamBack(self._desk.at(pair), leg))
         self._desk.start(self._asking.about_funding_of_before(venue))
@@ -178,13 +181,14 @@ class Asking:
             return False
         tell_funding(self._desk, pair, leg, payment_id=update.venue_order_id, amount_e8=update.funding_e8)
         # Only now is the question answered: killed in between, the next life asks again.
-        fields = {
-            "pair": pair.rules.pair,
-            "leg": leg,
-            "client_order_id": client_order_id,
-            "amount_e8": update.funding_e8,
-        }
-        self._desk.reports.log("info", "funding_read", fields)
+        self._desk.reports.report(
+            FundingRead(
+                pair=pair.rules.pair,
+                leg=leg,
+                client_order_id=client_order_id,
+                amount_e8=update.funding_e8,
+            )
+        )
         return True
 
     async def to_cancel(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
@@ -216,8 +220,16 @@ def tell_funding(desk: Desk, pair: Pair, leg: int, *, payment_id: str, amount_e8
     """Log funding that a venue has settled; ``payment_id`` is its own on that venue."""
     if amount_e8:
         instrument = pair.rules.instruments[leg]
-        about = {"pair": pair.rules.pair, "leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
-        desk.reports.log("info", "funding_paid", {**about, "payment_id": payment_id, "amount_e8": amount_e8})
+        desk.reports.report(
+            FundingPaid(
+                pair=pair.rules.pair,
+                leg=leg,
+                venue=instrument.venue,
+                symbol=instrument.symbol,
+                payment_id=payment_id,
+                amount_e8=amount_e8,
+            )
+        )
 
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:

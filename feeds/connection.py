@@ -14,9 +14,9 @@ from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from events.market_data import BookInvalid, FeedLive, FrameRefused
 from feeds.publisher import Publisher
-from feeds.quiet import Speaker
-from observability.logs import Log
+from observability.logs import Reporter
 from shm.counters import CounterTable
 from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 
@@ -40,14 +40,12 @@ class Connection(WSListener):
         protocol: MarketData,
         publisher: Publisher,
         counters: CounterTable,
-        speaker: Speaker,
-        log: Log,
+        reporter: Reporter,
     ) -> None:
         self._protocol = protocol
         self._publisher = publisher
         self._counters = counters
-        self._speaker = speaker
-        self._log = log
+        self._reporter = reporter
         self._transport: WSTransport | None = None
         self._fragments: list[bytes] = []
         self._is_binary = False
@@ -175,16 +173,13 @@ class Connection(WSListener):
             self._counters.set(self._connected, 1)
         if not self._publisher.awaited:
             self._is_complete = True
-            self._speaker.say(
-                self._log.info,
-                "feed_live",
-                since_connected_ms=(recv_mono_ns - self.connected_mono_ns) / 1_000_000,
-            )
+            since_ms = (recv_mono_ns - self.connected_mono_ns) / 1_000_000
+            self._reporter.report(FeedLive(venue=self._publisher.venue, since_connected_ms=since_ms))
 
     def _refuse(self, error: FrameError, recv_mono_ns: int) -> None:
         self._counters.add(self._counters.index("bad_frames_total"))
         self._publisher.flag_invalid()
-        self._speaker.say_rarely(self._log.warning, "frame_refused", "unreadable", detail=str(error))
+        self._reporter.report(FrameRefused(venue=self._publisher.venue, kind="unreadable", detail=str(error)))
         self._bad_frames.append(recv_mono_ns)
         window_is_full = len(self._bad_frames) == BAD_FRAMES_MAX
         if window_is_full and recv_mono_ns - self._bad_frames[0] <= BAD_FRAMES_WINDOW_NS:
@@ -195,12 +190,13 @@ class Connection(WSListener):
         for fault in faults:
             counters = self._counters
             counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
-            self._speaker.say_rarely(
-                self._log.warning,
-                "book_invalid",
-                fault.kind.value,
-                instrument_id=fault.instrument_id,
-                detail=fault.detail,
+            self._reporter.report(
+                BookInvalid(
+                    venue=self._publisher.venue,
+                    kind=fault.kind.value,
+                    instrument_id=fault.instrument_id,
+                    detail=fault.detail,
+                )
             )
 
     def _send(self, frames: list[bytes]) -> None:

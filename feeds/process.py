@@ -6,17 +6,18 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from inspect import signature
 from random import Random
 
 import uvloop
 
+from events.instance import ProcessStarted, ProcessStopped
 from feeds.publisher import Publisher
 from feeds.session import Session
 from runtime.bootstrap import Launch, refuse, start
+from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
-from venues.contract import MarketData
-from venues.registry import hosts, venue_module
+from venues.contract import FeedOptions, MarketData
+from venues.registry import venue
 from venues.rest_client import InsecureUrl, require_secure
 
 
@@ -36,40 +37,31 @@ def main(argv: Sequence[str] | None = None) -> None:
 def market_data(launch: Launch) -> MarketData:
     """The venue's public protocol for the instruments that the pairs use."""
     configured = launch.settings.venue(launch.venue)
-    where = hosts(
-        launch.venue,
-        rest_url=configured.rest_url,
-        public_ws_url=configured.public_ws_url,
-        private_ws_url=configured.private_ws_url,
-    )
-    make = venue_module(launch.venue).MarketData
-    # A venue with a binary encoding offers it as ``sbe``; the others speak JSON anyway.
-    use_json = configured.public_encoding == "json" and "sbe" in signature(make).parameters
-    options = {"sbe": False} if use_json else {}
-    protocol: MarketData = make(where, launch.settings.instrument_ids(launch.venue), **options)
-    return protocol
+    options = FeedOptions(prefers_json=configured.public_encoding == "json")
+    where = venue_hosts(launch.settings, launch.venue)
+    return venue(launch.venue).market_data(where, launch.settings.instrument_ids(launch.venue), options)
 
 
 async def _run(launch: Launch, protocol: MarketData) -> None:
     instrument_ids = launch.settings.instrument_ids(launch.venue).values()
     publisher = Publisher(launch.memory, launch.venue, instrument_ids, launch.counters, time.monotonic_ns)
-    log = launch.log.bind(venue=launch.venue)
     session = Session(
         protocol,
         publisher,
         launch.counters,
-        log,
+        launch.reporter,
         stale_after_ms=launch.settings.venue(launch.venue).stale_after_ms,
         is_stopping=launch.stop.is_set,
         random=Random(),
     )
     waiting = launch.settings.idle_strategy(launch.process)
-    log.info("process_started", idle=waiting, instruments=len(publisher.awaited))
+    started = ProcessStarted(venue=launch.venue, idle=waiting, instruments=len(publisher.awaited))
+    launch.reporter.report(started)
     quiet_garbage_collector()
     keep_awake(waiting)
     await session.run()
     publisher.close()
-    log.info("process_stopped")
+    launch.reporter.report(ProcessStopped(venue=launch.venue))
 
 
 def keep_awake(waiting: str) -> None:

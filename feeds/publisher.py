@@ -39,6 +39,7 @@ class Publisher:
         counters: CounterTable,
         clock_mono_ns: Callable[[], int],
     ) -> None:
+        self.venue = venue
         self._instrument_ids = tuple(instrument_ids)
         self._ring: BroadcastWriter = memory.quotes_writer(venue)
         self._tops = memory.tops(venue, writer=True)

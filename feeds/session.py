@@ -15,10 +15,10 @@ from typing import Final
 
 from picows import WSError, WSInvalidStatusError, ws_connect
 
+from events.market_data import FeedConnected, FeedDisconnected, QuoteStale
 from feeds.connection import FRAME_BYTES_MAX, Connection
 from feeds.publisher import Publisher
-from feeds.quiet import Speaker
-from observability.logs import Log
+from observability.logs import Reporter
 from runtime.backoff import Backoff
 from shm.counters import CounterTable
 from venues.contract import MarketData
@@ -40,7 +40,7 @@ class Session:
         protocol: MarketData,
         publisher: Publisher,
         counters: CounterTable,
-        log: Log,
+        reporter: Reporter,
         *,
         stale_after_ms: float,
         is_stopping: Callable[[], bool],
@@ -49,12 +49,10 @@ class Session:
         self._protocol = protocol
         self._publisher = publisher
         self._counters = counters
-        self._log = log
+        self._reporter = reporter
         self._stale_after_ns = int(stale_after_ms * 1_000_000)
         self._is_stopping = is_stopping
         self._backoff = Backoff(longest_s=_LONGEST_PAUSE_S, is_first_immediate=True, rng=random)
-        refused = counters.index("events_refused_total")
-        self._speaker = Speaker(time.monotonic_ns, lambda: counters.add(refused))
         self._heartbeat = counters.index("heartbeat_mono_ns")
         self._connected = counters.index("connected")
         self._reconnects = counters.index("reconnects_total")
@@ -88,7 +86,7 @@ class Session:
 
     async def _stay_connected(self) -> None:
         while not self._stopping.is_set():
-            connection = Connection(self._protocol, self._publisher, self._counters, self._speaker, self._log)
+            connection = Connection(self._protocol, self._publisher, self._counters, self._reporter)
             await self._connect_and_stay(connection)
             if self._stopping.is_set():
                 return
@@ -96,12 +94,13 @@ class Session:
                 self._backoff.reset()
             delay_s = self._backoff.next_pause_s()
             self._counters.add(self._reconnects)
-            self._speaker.say(
-                self._log.warning,
-                "feed_disconnected",
-                reason=connection.ended_because,
-                live_s=round(connection.live_ns / 1e9, 3),
-                retry_in_ms=round(delay_s * 1_000),
+            self._reporter.report(
+                FeedDisconnected(
+                    venue=self._publisher.venue,
+                    reason=connection.ended_because,
+                    live_s=round(connection.live_ns / 1e9, 3),
+                    retry_in_ms=round(delay_s * 1_000),
+                )
             )
             await self._sleep(delay_s)
 
@@ -128,7 +127,7 @@ class Session:
         except (OSError, WSError) as error:
             connection.end(f"cannot connect: {error}")
             return
-        self._speaker.say(self._log.info, "feed_connected")
+        self._reporter.report(FeedConnected(venue=self._publisher.venue))
         self._connection = connection
         watch = asyncio.create_task(self._watch(connection))
         try:
@@ -146,11 +145,12 @@ class Session:
             silent_ns = time.monotonic_ns() - connection.last_data_mono_ns
             if silent_ns >= self._stale_after_ns:
                 connection.end(f"no data for {silent_ns / 1_000_000:.0f} ms")
-                self._speaker.say(
-                    self._log.warning,
-                    "quote_stale",
-                    silent_ms=silent_ns / 1_000_000,
-                    limit_ms=self._stale_after_ns / 1_000_000,
+                self._reporter.report(
+                    QuoteStale(
+                        venue=self._publisher.venue,
+                        silent_ms=silent_ns / 1_000_000,
+                        limit_ms=self._stale_after_ns / 1_000_000,
+                    )
                 )
                 return
             await self._sleep((self._stale_after_ns - silent_ns) / 1e9)

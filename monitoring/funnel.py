@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from events.decisions import Refusals
 from shm.counter_names import Gate
 from shm.counters import CounterTable
 
@@ -65,14 +66,13 @@ def of_counters(table: CounterTable, pairs: Iterable[str]) -> list[Funnel]:
     return found
 
 
-def of_events(events: Iterable[Mapping[str, Any]]) -> list[Funnel]:
-    """What the ``refusals`` lines of a period say together."""
+def of_events(events: Iterable[Refusals]) -> list[Funnel]:
+    """What the detector reported in a period, together."""
     evaluations: Counter[str] = Counter()
     signals: Counter[str] = Counter()
     gates: dict[str, Counter[str]] = {}
     for event in events:
-        pair = event["pair"]
-        evaluations[pair] += event["evaluations"]
-        signals[pair] += event["signals"]
-        gates.setdefault(pair, Counter()).update(event["gates"])
+        evaluations[event.pair] += event.evaluations
+        signals[event.pair] += event.signals
+        gates.setdefault(event.pair, Counter()).update(event.gates)
     return [Funnel(pair, evaluations[pair], gates[pair], signals[pair]) for pair in sorted(gates)]

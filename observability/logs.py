@@ -1,114 +1,153 @@
-"""One JSON object per line: structlog set-up, limits on what could flood, redaction.
+"""Where a process's events go: all of them to persistence, and to the log as loud as an operator wishes.
 
-``events`` is the catalogue of what may be told.
+The queue to persistence has an event as ``events.codec`` writes it, whatever the log's level. A line of the
+log is a rendering of that: ``log_level`` and the log's flood limit decide whether it is printed and nothing
+else.
 
 Every process writes its lines to stdout in one ``write`` each, none longer than a pipe takes whole, so
-lines of different processes never interleave; and it never waits for whoever reads them. The same
-line goes into its queue to persistence, uncut: what the log says and what the database holds is one
-thing. The detector, which must not touch a file descriptor, only pushes; persistence prints its lines
-for it.
+lines of different processes never interleave; and it never waits for whoever reads them. The detector, which
+must not touch a file descriptor, only pushes; persistence prints its lines for it.
 
-Secrets are kept out by construction: values are numbers, booleans, text and plain containers of
-them, any other object is shown as its type's name alone; and every text passes ``redaction``, which
-knows the secrets that this process has read or was granted, whatever field they come in.
+Secrets are kept out by construction: an event's texts are masked when it is made (``events.event``).
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from datetime import UTC, datetime
-from enum import Enum
+from collections.abc import Callable
 from queue import SimpleQueue
 from select import PIPE_BUF
 from threading import Thread
 from typing import Any, Final
 
 import orjson
-import structlog
 
-from events import EVENTS, EVERY_LINE, FLOOD_BURST, FLOOD_INTERVAL_S
-from observability.redaction import redact
+from events.codec import EVERY_LINE, Encoder
+from events.event import FLOOD_BURST, FLOOD_INTERVAL_S, KEPT_TIMES, Event, Level
+from events.simulator import LogDropped
 
 _LINES_WAITING_MAX: Final = 10_000
 _LAST_LINES_S: Final = 1.0
-_TEXT_MAX: Final = 4_000  # characters of one value: a venue may answer with a page, a queue refuses that
 _SHORTER: Final = (1_000, 300, 100, 30)  # characters of a text, items of a list, in a line that is too long
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-Log = structlog.typing.FilteringBoundLogger
+_LEVELS: Final[dict[Level, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# jq 1.6 reads numbers as floating point: beyond this it rounds them.
+_INTEGER_MAX: Final = 2**53 - 1
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{16}")
 
 
-def make_log(
-    process: str,
-    *,
-    run_id: str,
-    level: str = "info",
-    to_queue: Callable[[bytes], bool] | None = None,
-    to_stdout: bool = True,
-    is_limited: bool = True,
-) -> Log:
-    """Return the process's logger.
+class Reporter:
+    """What a process reports by.
 
-    ``log.info("event", field=…)`` returns False if the line had to go to persistence and its queue was
-    full. The event name must be in ``EVENTS``. ``is_limited=False`` tells every line, however many.
+    to_queue: its queue to persistence; False where that is full, which ``on_refused`` then counts.
+    level: None prints nothing, for a process that must not or where nobody reads.
+    is_limited: False keeps and prints every event, however many come.
     """
-    writer = _LineWriter(to_queue, to_stdout)
-    logger = structlog.wrap_logger(
-        writer,
-        processors=[
-            structlog.processors.add_log_level,
-            *([_RateLimitedLog()] if is_limited else []),
-            _stamp,
-            _render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        cache_logger_on_first_use=True,
-    )
-    bound: Log = logger.bind(proc=process, pid=os.getpid(), run_id=run_id)
-    return bound
+
+    def __init__(
+        self,
+        process: str,
+        *,
+        run_id: str,
+        level: Level | None = "info",
+        to_queue: Callable[[bytes], bool] | None = None,
+        on_refused: Callable[[], None] | None = None,
+        is_limited: bool = True,
+    ) -> None:
+        self._encoder = Encoder(process, os.getpid(), run_id)
+        self._to_queue = to_queue
+        self._on_refused = on_refused
+        self._limit = RateLimit(KEPT_TIMES) if is_limited else None
+        self._log = None if level is None else Log(level, is_limited=is_limited)
+
+    def report(self, event: Event) -> bool:
+        """Keep an event and print it; False if persistence's queue was full."""
+        encoded = self._encoder.encode(event)
+        is_kept = True
+        if self._to_queue is not None:
+            held_back = self._limit.held_back(event) if self._limit is not None else 0
+            if held_back is not None:
+                is_kept = self._to_queue(_with_count(encoded, held_back))
+                if not is_kept and self._on_refused is not None:
+                    self._on_refused()
+        if self._log is not None:
+            self._log.show(event, encoded)
+        return is_kept
 
 
-class _RateLimitedLog:
-    """Lets a few lines of each kind through at once and then one each interval; the next counts the others.
+class Log:
+    """The lines on stdout: those from a level on, and of a flood a few."""
+
+    def __init__(self, level: Level, *, is_limited: bool = True) -> None:
+        self._level = _LEVELS[level]
+        self._limit = RateLimit() if is_limited else None
+
+    def show(self, event: Event, encoded: bytes) -> None:
+        """Print an event, if it is wanted; ``encoded`` is what ``Encoder.encode`` made of it."""
+        if _LEVELS[event.level] < self._level:
+            return
+        held_back = self._limit.held_back(event) if self._limit is not None else 0
+        if held_back is not None:
+            print_line(render(_with_count(encoded, held_back)))
+
+
+class RateLimit:
+    """Lets some events of each kind through at once and then one each interval; the next counts the others.
 
     A disk full of one complaint holds no other, and a process that complains all day does little else.
     """
 
-    def __init__(self) -> None:
-        # By event and the values it is limited by: lines left at once, when the last one was, kept back.
+    def __init__(self, times: int = 1) -> None:
+        self._burst = float(times * FLOOD_BURST)
+        self._interval_s = FLOOD_INTERVAL_S / times
+        # By event and the values it is limited by: left at once, when the last one was, held back.
         self._kinds: dict[tuple[object, ...], tuple[float, float, int]] = {}
 
-    def __call__(self, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        flood_by = EVENTS[event["event"]].flood_by if event["event"] in EVENTS else None
+    def held_back(self, event: Event) -> int | None:
+        """How many of its kind were held back before this one, or None: so is this one."""
+        flood_by = event.FLOOD_BY
         if flood_by is None:
-            return event
-        kind = (event["event"], *(event.get(field) for field in flood_by))
+            return 0
+        kind = (type(event), *(getattr(event, field) for field in flood_by))
         now_s = time.monotonic()
-        left, last_s, kept_back = self._kinds.get(kind, (float(FLOOD_BURST), now_s, 0))
-        left = min(float(FLOOD_BURST), left + (now_s - last_s) / FLOOD_INTERVAL_S)
+        left, last_s, held_back = self._kinds.get(kind, (self._burst, now_s, 0))
+        left = min(self._burst, left + (now_s - last_s) / self._interval_s)
         if left < 1:
-            self._kinds[kind] = (left, now_s, kept_back + 1)
-            raise structlog.DropEvent
+            self._kinds[kind] = (left, now_s, held_back + 1)
+            return None
         self._kinds[kind] = (left - 1, now_s, 0)
-        if kept_back:
-            event["kept_back"] = event.get("kept_back", 0) + kept_back
-        return event
+        return held_back
 
 
-class _LineWriter:
-    def __init__(self, to_queue: Callable[[bytes], bool] | None, to_stdout: bool) -> None:
-        self._to_queue = to_queue
-        self._to_stdout = to_stdout
+def render(encoded: bytes) -> bytes:
+    """An event as the log has it: integers that ``jq`` would round are text there."""
+    if _LONG_NUMBER.search(encoded) is None:
+        return encoded
+    return orjson.dumps(_readable(orjson.loads(encoded)))
 
-    def msg(self, line: bytes) -> bool:
-        is_kept = self._to_queue is None or self._to_queue(line)
-        if self._to_stdout:
-            print_line(line)
-        return is_kept
 
-    debug = info = warning = error = critical = msg
+def _readable(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int() if abs(value) > _INTEGER_MAX:
+            return str(value)
+        case dict():
+            return {name: _readable(item) for name, item in value.items()}
+        case list():
+            return [_readable(item) for item in value]
+        case _:
+            return value
+
+
+def _with_count(encoded: bytes, held_back: int) -> bytes:
+    """The event with how many of its kind were held back before it, by us and by those it went through."""
+    if not held_back:
+        return encoded
+    fields = orjson.loads(encoded)
+    return orjson.dumps({**fields, "kept_back": fields.get("kept_back", 0) + held_back})
 
 
 def print_line(line: bytes) -> None:
@@ -145,7 +184,8 @@ class _Stdout:
             self._write(line)
             if self._dropped and self._waiting.empty():
                 count, self._dropped = self._dropped, 0
-                head = {"level": "warning", "event": "log_dropped", "pid": os.getpid()}
+                event = LogDropped(count=count)
+                head = {"level": event.level, "event": event.name(), "pid": os.getpid()}
                 self._write(orjson.dumps({**head, "count": count}))
 
     def _write(self, line: bytes) -> None:
@@ -179,7 +219,7 @@ def fitting(line: bytes) -> bytes:
         shorter = orjson.dumps({**_cut(fields, most), "cut": True})
         if len(shorter) < PIPE_BUF:
             return shorter
-    return orjson.dumps({name: fields[name] for name in EVERY_LINE.split() if name in fields} | {"cut": True})
+    return orjson.dumps({name: fields[name] for name in EVERY_LINE if name in fields} | {"cut": True})
 
 
 def _cut(value: Any, most: int) -> Any:
@@ -192,35 +232,3 @@ def _cut(value: Any, most: int) -> Any:
             return [_cut(item, most) for item in value[:most]]
         case _:
             return value
-
-
-def _stamp(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    name = event.pop("event")
-    assert name in EVENTS, f"event {name!r} is not in events.EVENTS"
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    head = {"ts": now, "level": event.pop("level"), "event": name, "proc": event.pop("proc")}
-    return {**head, **event, "mono_ns": time.monotonic_ns()}
-
-
-def _render(_: object, __: str, event: MutableMapping[str, Any]) -> bytes:
-    return orjson.dumps({key: _plain(value) for key, value in event.items()})
-
-
-def _plain(value: Any) -> Any:
-    """Numbers, text and containers of them; of anything else only its type's name."""
-    match value:
-        case Enum():
-            return _plain(value.value)
-        case str():
-            value = redact(value)  # before it is cut, and before JSON escapes what is in it
-            return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
-        case None | bool() | int() | float():
-            return value
-        case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in value]
-        case Exception():
-            return _plain(str(value))
-        case _:
-            return f"<{type(value).__name__}>"

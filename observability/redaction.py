@@ -25,11 +25,16 @@ _SHAPES: Final = re.compile(
     r"|[0-9a-fA-F]{100,}"  # an Ethereum signature has 130 digits; an order id or a hash of 32 bytes has 64
     r"|[0-9]{60,}"  # one half of a Stark signature, decimal
 )
+_TEXT_MAX: Final = 4_000  # characters of one text: a venue may answer with a page, a queue refuses that
+_ID_MAX: Final = 300  # characters of a venue's own name of something
+# What moves a terminal's cursor, its colours or the direction of its text. A line's end and a tab may stay.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NAMED_KEPT: Final = 2  # the token that was replaced may still be quoted by an answer on its way
 
 _values: list[str] = []
 _named: dict[str, list[str]] = {}
 _heads: re.Pattern[str] | None = None
+_long_heads: re.Pattern[str] | None = None  # of those that are longer than their head: keys and tokens
 
 
 def register_secret(value: str, name: str = "") -> None:
@@ -38,7 +43,7 @@ def register_secret(value: str, name: str = "") -> None:
     One of fewer than four characters is passed over: it cannot be hidden, only make the log unreadable.
     Secrets that are replaced again and again are given a ``name``: only the last two of it are kept.
     """
-    global _heads
+    global _heads, _long_heads
     value = value.removeprefix("0x")
     if len(value) < _SHORTEST or value in _values:
         return
@@ -49,7 +54,10 @@ def register_secret(value: str, name: str = "") -> None:
             _values.remove(kept.pop(0))
     _values.append(value)
     _values.sort(key=len, reverse=True)
-    _heads = re.compile("|".join(re.escape(known[:_HEAD]) for known in _values), re.IGNORECASE)
+    heads = [re.escape(known[:_HEAD]) for known in _values]
+    _heads = re.compile("|".join(heads), re.IGNORECASE)
+    long_heads = [head for head, known in zip(heads, _values, strict=True) if len(known) >= _HEAD]
+    _long_heads = re.compile("|".join(long_heads), re.IGNORECASE) if long_heads else None
 
 
 def redact(text: str) -> str:
@@ -57,6 +65,24 @@ def redact(text: str) -> str:
     if _heads is not None and _heads.search(text) is not None:
         text = _without_values(text)
     return _SHAPES.sub(_MASK, text) if len(text) >= _SHAPES_FROM else text
+
+
+def clean(text: str) -> str:
+    """Text from outside as it may be kept and shown: masked, without control characters, not too long."""
+    text = redact(text)  # before it is cut: half a secret is not known by its value
+    if not text.isprintable():
+        text = _CONTROLS.sub("", text).encode("utf-8", "replace").decode()
+    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "…"
+
+
+def clean_id(name: str) -> str:
+    """A venue's own name of an order or a payment, by which it is asked again: as it is, if it is one.
+
+    What is short and happens to be part of it is no secret that got out; a whole key or token would be.
+    """
+    if name.isprintable() and len(name) <= _ID_MAX and not (_long_heads and _long_heads.search(name)):
+        return _SHAPES.sub(_MASK, name) if len(name) >= _SHAPES_FROM else name
+    return clean(name)[:_ID_MAX]
 
 
 def _without_values(text: str) -> str:

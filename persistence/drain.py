@@ -10,7 +10,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from observability.logs import print_line
+from events.codec import decode
+from events.persistence import (
+    EventsLost,
+    EventUnstorable,
+    JournalFilling,
+    JournalFull,
+    JournalHasRoom,
+    JournalRefused,
+    JournalWritable,
+)
+from observability.logs import Log
 from persistence.journal import Journal
 from persistence.restore import SOURCE, Holdings
 from runtime.bootstrap import Launch
@@ -39,7 +49,8 @@ class Drain:
         self._holdings = holdings
         self._own_lines = own_lines
         self._stored_number = stored_number
-        self._log = launch.log
+        self._reporter = launch.reporter
+        self._silent = Log(launch.settings.log_level)  # the lines of those that must not print
         self._max_bytes = launch.settings.persistence.journal_max_mib << 20
         self._keep_s = launch.settings.persistence.journal_keep_days * _DAY_S
         self._queues: dict[str, QueueReader] = {
@@ -79,7 +90,7 @@ class Drain:
         self._tell(moved)
         if self._is_disk_refusing:
             self._is_disk_refusing = False
-            self._log.info("journal_writable", journalled=len(moved))
+            self._reporter.report(JournalWritable(journalled=len(moved)))
         if now_mono_s >= self._limits_mono_s:
             self._limits_mono_s = now_mono_s + _LIMITS_S
             self._keep_within_limits()
@@ -110,9 +121,9 @@ class Drain:
             if source == SOURCE:
                 self._own_lines.popleft()
             elif source in _SILENT_SOURCES:
-                print_line(line)
+                self._silent.show(decode(line).event, line)
         while self._holdings.broken:
-            self._log.error("event_unstorable", detail=self._holdings.broken.pop())
+            self._reporter.report(EventUnstorable(detail=self._holdings.broken.pop()))
         self._counters.add(self._events_total, len(moved))
         self._counters.add(self._journal_bytes_total, sum(len(line) for _, line in moved))
         self._counters.set(self._backlog, self._journal.count_after(self._stored_number()))
@@ -120,23 +131,19 @@ class Drain:
             lost = queue.refused - self._refused[source]
             if lost > 0:
                 self._refused[source] += lost
-                self._log.warning(
-                    "events_lost",
-                    process=source,
-                    count=lost,
-                    detail="its queue was full; raise runtime.event_queue_kib",
-                )
+                detail = "its queue was full; raise runtime.event_queue_kib"
+                self._reporter.report(EventsLost(process=source, count=lost, detail=detail))
 
     def _disk_refused(self, error: OSError, now_mono_s: float) -> None:
         self._try_again_mono_s = now_mono_s + _REFUSED_PAUSE_S
         self._counters.set(self._journal_full, 1)
         if not self._is_disk_refusing:
             self._is_disk_refusing = True
-            self._log.error(
-                "journal_refused",
-                detail=f"{self._journal.directory}: {error.strerror}; events wait in memory and nothing is "
-                "opened until the disk takes them: give it room",
+            detail = (
+                f"{self._journal.directory}: {error.strerror}; events wait in memory and nothing is "
+                "opened until the disk takes them: give it room"
             )
+            self._reporter.report(JournalRefused(detail=detail))
 
     def _keep_within_limits(self) -> None:
         """Drop what the database holds; say so when what it does not hold grows too large."""
@@ -147,24 +154,20 @@ class Drain:
         where = f"{journal.directory} holds events that the database has not taken"
         if waiting < _ALARM_RATIO * max_bytes:
             if self._is_filling:
-                self._log.info("journal_has_room", bytes=waiting, limit_bytes=max_bytes)
+                self._reporter.report(JournalHasRoom(bytes=waiting, limit_bytes=max_bytes))
             self._is_filling = self._is_full = False
         elif not self._is_filling:
             self._is_filling = True
-            self._log.warning(
-                "journal_filling",
-                bytes=waiting,
-                limit_bytes=max_bytes,
-                detail=f"{where}; at the limit nothing is opened any more. Give the database its connection "
-                "back, or raise persistence.journal_max_mib",
+            detail = (
+                f"{where}; at the limit nothing is opened any more. Give the database its connection "
+                "back, or raise persistence.journal_max_mib"
             )
+            self._reporter.report(JournalFilling(bytes=waiting, limit_bytes=max_bytes, detail=detail))
         if waiting >= max_bytes and not self._is_full:
             self._is_full = True
-            self._log.error(
-                "journal_full",
-                bytes=waiting,
-                limit_bytes=max_bytes,
-                detail=f"{where}; nothing is opened until it has. What is open goes on being looked after, "
-                "and its events are still kept",
+            detail = (
+                f"{where}; nothing is opened until it has. What is open goes on being looked after, "
+                "and its events are still kept"
             )
+            self._reporter.report(JournalFull(bytes=waiting, limit_bytes=max_bytes, detail=detail))
         self._counters.set(self._journal_full, int(self._is_full))

@@ -2,8 +2,8 @@
 
 A journal is a directory of files ``<first number>.journal``. A file begins with the run it belongs
 to and with the number and checksum of the record before it; a record is a head (payload length,
-checksum, event number, queue cursor, source) and the payload, one log line. Each checksum covers the
-one before it, so no record can be changed, left out or put elsewhere unnoticed.
+checksum, event number, queue cursor, source) and the payload, one event (``events.codec``). Each checksum
+covers the one before it, so no record can be changed, left out or put elsewhere unnoticed.
 
 Numbers grow by one within a process life, and a life begins above everything an earlier one can
 have used, even if the last of that was lost with the power. With the journal's id they are the key
@@ -20,6 +20,7 @@ record. Layouts, little-endian: see ``_HEAD`` and ``_FILE_HEAD``.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from errno import ENOSPC
@@ -32,7 +33,10 @@ from settings import PROJECT, Settings
 
 _HEAD = Struct("<IIQQ16s")  # payload length, checksum, number, cursor, source
 _FILE_HEAD = Struct("<8s64sQII")  # magic, run, number and checksum before this file, checksum of these
-_MAGIC = b"TNDMJ002"
+_MAGIC = b"TNDMJ003"
+# Read as well: 002 held what the log said, so that a quiet log's journal lacks what it did not say.
+_READ = frozenset({_MAGIC, b"TNDMJ002"})
+_ANY_VERSION = re.compile(rb"TNDMJ([0-9]{3})")
 _MAX_PAYLOAD = 1 << 24
 _LIFE_BITS = 24  # numbers given to a life before it reaches into those of later ones: 16 million
 FILE_BYTES = 16 << 20
@@ -273,14 +277,28 @@ def read_file_head(path: Path, file: IO[bytes]) -> FileHead:
     if len(content) < _FILE_HEAD.size:
         return FileHead()
     magic, run_id, previous_number, previous_checksum, checksum = _FILE_HEAD.unpack(content)
-    if magic != _MAGIC:
-        raise JournalError(f"{path} is no journal of this version: move it out of {path.parent}")
+    if magic not in _READ:
+        raise JournalError(_other_version(path, magic))
     if crc32(content[:-4]) != checksum:
         raise JournalError(
             f"{path} is damaged in its first bytes: move {path.parent} aside (the database and the venues "
             "know the rest) and start again"
         )
     return FileHead(run_id.rstrip(b"\0").decode(), previous_number, previous_checksum)
+
+
+def _other_version(path: Path, magic: bytes) -> str:
+    """Why a file of this beginning cannot be read, and what to do."""
+    version, ours = _ANY_VERSION.fullmatch(magic), int(_MAGIC[-3:])
+    if version is None:
+        return f"{path} is no journal: move it out of {path.parent}"
+    if int(version[1]) > ours:
+        return (
+            f"{path} is a journal of version {int(version[1])}, this Tandem reads up to version {ours}: "
+            f"start the newer Tandem that wrote it, or move {path.parent} aside (the database and the venues "
+            "know the rest)"
+        )
+    return f"{path} is a journal of version {int(version[1])}, read no more: move it out of {path.parent}"
 
 
 def read_entries(file: IO[bytes], next_number: int, previous_checksum: int) -> Iterator[Entry]:

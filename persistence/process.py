@@ -15,16 +15,16 @@ import dataclasses
 import os
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import NoReturn
 
-import orjson
-
-from observability.logs import make_log
+from events.codec import Encoder
+from events.instance import ProcessStopped
+from events.persistence import JournalRead, PairRead
+from observability.logs import Reporter
 from persistence.address import Address, AddressError
 from persistence.drain import Drain
 from persistence.journal import FILE_BYTES, Journal, JournalError, journal_directory
-from persistence.restore import CHECKPOINT, SOURCE, Holdings, holdings_of, is_held
+from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
@@ -92,18 +92,18 @@ def main() -> None:
     finally:
         if not address.url:
             stop_server(var_dir)
-    launch.log.info("process_stopped", journalled=journal.last_number, stored=writer.stored_number)
+    launch.reporter.report(ProcessStopped(journalled=journal.last_number, stored=writer.stored_number))
 
 
 def _with_own_lines(launch: Launch, own_lines: deque[bytes]) -> Launch:
-    """The launch with a log whose lines are journalled like everybody's: outages are history, too."""
+    """The launch with a reporter whose events are journalled like everybody's: outages are history, too."""
 
     def keep(line: bytes) -> bool:
         own_lines.append(line)
         return True
 
-    log = make_log(SOURCE, run_id=launch.run_id, level=launch.settings.log_level, to_queue=keep)
-    return dataclasses.replace(launch, log=log)
+    reporter = Reporter(SOURCE, run_id=launch.run_id, level=launch.settings.log_level, to_queue=keep)
+    return dataclasses.replace(launch, reporter=reporter)
 
 
 def _end_with_writer(writer: DatabaseWriter) -> NoReturn:
@@ -124,14 +124,15 @@ def _hand_over(
     held = _held(launch, holdings)
     write_held(launch.memory.directory, held)
     open_pairs = [pair for pair in held if is_held(pair)]
-    launch.log.info(
-        "journal_read",
-        told_by=knows,
-        pairs=[
-            {"pair": pair.pair, "legs": pair.legs, "sizes_e8": pair.sizes_e8, "trade_id": pair.trade_id}
-            for pair in open_pairs
-        ],
-        orders=[order.client_order_id for pair in open_pairs for order in pair.orders],
+    launch.reporter.report(
+        JournalRead(
+            told_by=knows,
+            pairs=tuple(
+                PairRead(pair=pair.pair, legs=pair.legs, sizes_e8=pair.sizes_e8, trade_id=pair.trade_id)
+                for pair in open_pairs
+            ),
+            orders=tuple(order.client_order_id for pair in open_pairs for order in pair.orders),
+        )
     )
 
 
@@ -141,14 +142,6 @@ def _held(launch: Launch, holdings: Holdings) -> list[HeldPair]:
 
 
 def _checkpoint(launch: Launch, holdings: Holdings) -> bytes:
-    """What is held now, as a log line."""
-    head = {
-        "ts": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "level": "info",
-        "event": CHECKPOINT,
-        "proc": SOURCE,
-        "pid": os.getpid(),
-        "run_id": launch.run_id,
-    }
-    fields = holdings.checkpoint(launch.settings.bot_id, launch.settings.mode)
-    return orjson.dumps({**head, **fields, "mono_ns": time.monotonic_ns()})
+    """What is held now, as an event that is written into the journal and not into the log."""
+    encoder = Encoder(SOURCE, os.getpid(), launch.run_id)
+    return encoder.encode(holdings.checkpoint(launch.settings.bot_id, launch.settings.mode))

@@ -10,22 +10,26 @@ The same fold reads the ``events`` table: a line is a line, wherever it was kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import orjson
+from msgspec import UNSET, convert, to_builtins
 
+from events.codec import NotAnEvent, Reported, UnknownEvent, decode
+from events.fills import FillReported, FundingRead
+from events.orders import IntentWritten, OrderChanged, OrderEvent
+from events.persistence import CheckpointPair, JournalCheckpoint
+from events.positions import HoldingChanged
+from events.trades import TradeClosed
 from persistence.journal import Entry, files, read_file
 from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, pair_from, plain
 
-SOURCE: Final = "persistence"  # whose lines checkpoints are
-CHECKPOINT: Final = "journal_checkpoint"
-_ENDED: Final = frozenset({"filled", "cancelled", "rejected", "unsent", "absent"})
+SOURCE: Final = "persistence"  # whose events checkpoints are
+EXECUTOR: Final = "executor"
 _REDUCING: Final = frozenset({"exit", "unwind"})
-_TELLERS: Final = frozenset({SOURCE, "executor"})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REPORTERS: Final = frozenset({SOURCE, EXECUTOR})
+_HELD_BY: Final = (IntentWritten, OrderChanged, HoldingChanged, TradeClosed, FillReported, FundingRead)
 _DAY_MS: Final = 86_400_000
 _FUNDING_MAX: Final = 32  # older questions about funding are let be: a venue that never answers them
 T = TypeVar("T")
@@ -37,7 +41,7 @@ class Holdings:
     def __init__(self) -> None:
         self.pairs: dict[str, HeldPair] = {}
         self.told_unix_ms = 0
-        self.broken: list[str] = []  # lines that were not what their event promises
+        self.broken: list[str] = []  # events that were not what their name promises
 
     def held(self) -> list[HeldPair]:
         """The pairs that hold something, have an order under way, realised something, or may be paid."""
@@ -52,14 +56,10 @@ class Holdings:
         self.pairs, self.told_unix_ms = dict(other.pairs), other.told_unix_ms
         self.broken += other.broken
 
-    def checkpoint(self, bot_id: str, mode: str) -> dict[str, Any]:
-        """The fold as the fields of a ``journal_checkpoint``."""
-        return {
-            "bot_id": bot_id,
-            "mode": mode,
-            "told_unix_ms": self.told_unix_ms,
-            "pairs": [plain(pair) for pair in self.held()],
-        }
+    def checkpoint(self, bot_id: str, mode: str) -> JournalCheckpoint:
+        """The fold as an event."""
+        pairs = convert([plain(pair) for pair in self.held()], tuple[CheckpointPair, ...])
+        return JournalCheckpoint(bot_id=bot_id, mode=mode, told_unix_ms=self.told_unix_ms, pairs=pairs)
 
     def take_entry(self, entry: Entry) -> None:
         """Fold in a journalled line; those of processes that hold nothing are not even parsed."""
@@ -68,30 +68,32 @@ class Holdings:
     def take_line(self, source: str, payload: bytes) -> None:
         """The same for a line on its own. One that cannot be read is remembered and passed over:
         a start that knows the rest is better than none, and the venues have the last word."""
-        if source not in _TELLERS:
+        if source not in _REPORTERS:
             return
         try:
-            self.take(orjson.loads(payload))
-        except (KeyError, TypeError, ValueError) as error:
-            self.broken.append(f"{type(error).__name__} {error} in {payload[:300].decode(errors='replace')}")
+            self.take(decode(payload))
+        except UnknownEvent:
+            return  # of a version that had more of them
+        except NotAnEvent as error:
+            self.broken.append(f"{error} in {payload[:300].decode(errors='replace')}")
 
-    def take(self, line: Mapping[str, Any]) -> None:
-        """Fold in one log line. Raises KeyError, TypeError or ValueError if it breaks its promise."""
-        event = line["event"]
-        if event == CHECKPOINT:
-            self.pairs = {fields["pair"]: pair_from(fields) for fields in line["pairs"]}
-            self.told_unix_ms = max(line["told_unix_ms"], self.told_unix_ms)
+    def take(self, reported: Reported) -> None:
+        """Fold in one event."""
+        event = reported.event
+        if isinstance(event, JournalCheckpoint):
+            self.pairs = {pair.pair: pair_from(to_builtins(pair)) for pair in event.pairs}
+            self.told_unix_ms = max(event.told_unix_ms, self.told_unix_ms)
             return
-        pair = line.get("pair")
-        if line["proc"] != "executor" or not pair:
+        if reported.proc != EXECUTOR or not isinstance(event, _HELD_BY):
             return
-        before = self.pairs.get(pair, HeldPair(pair))
-        after = _after(before, line)
+        before = self.pairs.get(event.pair, HeldPair(event.pair))
+        after = _after(before, reported)
         if after is not before:
-            self.told_unix_ms = _unix_ms(line["ts"])
-            self.pairs[pair] = after._replace(told_unix_ms=self.told_unix_ms)
-            if event == "trade_closed":
-                self.pairs[pair] = self.pairs[pair]._replace(best_e8=self._best_e8(after.result_day))
+            self.told_unix_ms = reported.unix_ms
+            self.pairs[event.pair] = after._replace(told_unix_ms=self.told_unix_ms)
+            if isinstance(event, TradeClosed):
+                best_e8 = self._best_e8(after.result_day)
+                self.pairs[event.pair] = self.pairs[event.pair]._replace(best_e8=best_e8)
 
     def _best_e8(self, day: int) -> int:
         """The best that all pairs together had realised on a day, as of now."""
@@ -122,80 +124,85 @@ def holdings_of(directory: Path) -> Holdings:
     return holdings
 
 
-def fold(lines: Iterable[Mapping[str, Any]]) -> Holdings:
-    """What lines in order amount to."""
+def fold(reported: Iterable[Reported]) -> Holdings:
+    """What events in order amount to."""
     holdings = Holdings()
-    for line in lines:
-        holdings.take(line)
+    for one in reported:
+        holdings.take(one)
     return holdings
 
 
 def _is_checkpoint(entry: Entry) -> bool:
-    return entry.source == SOURCE and orjson.loads(entry.payload)["event"] == CHECKPOINT
+    return entry.source == SOURCE and isinstance(decode(entry.payload).event, JournalCheckpoint)
 
 
-def _after(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    match line["event"]:
-        case "intent_written":
-            return _with_intent(pair, line)
-        case "holding":
-            return _with_holding(pair, line)
-        case "trade_closed":
-            return _with_result(pair, line)
-        case "fill" if line.get("is_funding_due"):
-            due = HeldFunding(line["leg"], line["client_order_id"], line["venue_order_id"])
+def _after(pair: HeldPair, reported: Reported) -> HeldPair:
+    event = reported.event
+    match event:
+        case IntentWritten():
+            return _with_intent(pair, event, reported.unix_ms)
+        case HoldingChanged():
+            return _with_holding(pair, event, reported)
+        case TradeClosed():
+            return _with_result(pair, event, reported.unix_ms)
+        case FillReported() if event.is_funding_due:
+            due = HeldFunding(event.leg, event.client_order_id, event.venue_order_id)
             return pair._replace(funding_due=(*_without(pair, due.client_order_id), due)[-_FUNDING_MAX:])
-        case "funding_read":
-            return pair._replace(funding_due=_without(pair, line["client_order_id"]))
-    return _with_order(pair, line) if "order_state" in line else pair
+        case FundingRead():
+            return pair._replace(funding_due=_without(pair, event.client_order_id))
+        case OrderChanged():
+            return _with_order(pair, event, reported.unix_ms)
+    return pair
 
 
 def _without(pair: HeldPair, client_order_id: int) -> tuple[HeldFunding, ...]:
     return tuple(due for due in pair.funding_due if due.client_order_id != client_order_id)
 
 
-def _with_intent(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    order = _order(line, limit_price_e8=line["limit_price_e8"], reduce_only=line["reduce_only"])
+def _with_intent(pair: HeldPair, event: IntentWritten, unix_ms: int) -> HeldPair:
+    order = _order(event, event.size_e8, event.limit_price_e8, unix_ms, reduce_only=event.reduce_only)
     direction = _sign(order.side) * (1 if order.leg == 0 else -1)
     if order.purpose == "entry":  # whatever else is held, a remainder or layers, is of its trade
         pair = pair._replace(trade_id=order.trade_id, direction=direction)
-    legs = _put(pair.legs, order.leg, f"{line['venue']}:{line['symbol']}")
+    legs = _put(pair.legs, order.leg, f"{event.venue}:{event.symbol}")
     return pair._replace(legs=legs, orders=(*pair.orders, order))
 
 
-def _order(line: Mapping[str, Any], *, limit_price_e8: int, reduce_only: bool) -> HeldOrder:
+def _order(
+    event: OrderEvent, size_e8: int, limit_price_e8: int, unix_ms: int, *, reduce_only: bool
+) -> HeldOrder:
     return HeldOrder(
-        client_order_id=line["client_order_id"],
-        leg=line["leg"],
-        side=line["side"],
-        size_e8=line["size_e8"],
+        client_order_id=event.client_order_id,
+        leg=event.leg,
+        side=event.side,
+        size_e8=size_e8,
         limit_price_e8=limit_price_e8,
         reduce_only=reduce_only,
-        purpose=line["purpose"],
-        attempt=line["attempt"],
-        trade_id=line["trade_id"],
-        sent_unix_ms=_unix_ms(line["ts"]),
+        purpose=event.purpose,
+        attempt=event.attempt,
+        trade_id=event.trade_id,
+        sent_unix_ms=unix_ms,
     )
 
 
-def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
+def _with_order(pair: HeldPair, event: OrderChanged, unix_ms: int) -> HeldPair:
     """An order's change. What it filled counts at once: the ``holding`` that follows may be lost."""
-    client_order_id, is_over = line["client_order_id"], line["order_state"] in _ENDED
+    client_order_id = event.client_order_id
     before = next((order for order in pair.orders if order.client_order_id == client_order_id), None)
-    if before is None and is_over:
+    if before is None and event.is_ended:
         return pair  # over since long; what its late word changes is told by ``holding``
-    if before is None:  # killed between its bytes and its intent's line, or alive after all
-        before = _order(line, limit_price_e8=0, reduce_only=line["purpose"] in _REDUCING)
+    if before is None:  # killed between its bytes and its intent's event, or alive after all
+        before = _order(event, event.size_e8, 0, unix_ms, reduce_only=event.purpose in _REDUCING)
         pair = pair._replace(orders=(*pair.orders, before))
     after = before._replace(
-        state=line["order_state"],
-        venue_order_id=line["venue_order_id"],
-        filled_e8=line["filled_e8"],
-        average_price_e8=line["average_price_e8"],
-        fee_e8=line["fee_e8"],
+        state=event.order_state,
+        venue_order_id=event.venue_order_id,
+        filled_e8=event.filled_e8,
+        average_price_e8=event.average_price_e8,
+        fee_e8=event.fee_e8,
     )
     others = tuple(order for order in pair.orders if order is not before)
-    pair = pair._replace(orders=others if is_over else (*others, after))
+    pair = pair._replace(orders=others if event.is_ended else (*others, after))
     filled_e8 = after.filled_e8 - before.filled_e8
     if not filled_e8:
         return pair
@@ -208,34 +215,34 @@ def _with_order(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
     return pair._replace(sizes_e8=_put(pair.sizes_e8, leg, size_e8), fees_e8=fees_e8)
 
 
-def _with_holding(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    first, second = line["legs"]
-    # Of an order that is over here, the end may never have been told: killed before its line.
-    live = line.get("live", [order.client_order_id for order in pair.orders])
-    age_ms = (line["mono_ns"] - line["opened_mono_ns"]) // 1_000_000
+def _with_holding(pair: HeldPair, event: HoldingChanged, reported: Reported) -> HeldPair:
+    first, second = event.legs
+    # Of an order that is over here, the end may never have been told: killed before its event.
+    live = event.live
+    age_ms = (reported.mono_ns - event.opened_mono_ns) // 1_000_000
     return pair._replace(
-        legs=(f"{first['venue']}:{first['symbol']}", f"{second['venue']}:{second['symbol']}"),
-        trade_id=line["trade_id"],
-        direction=line["direction"],
-        layers=line["layers"],
-        sizes_e8=(first["size_e8"], second["size_e8"]),
-        entry_prices_e8=(first["entry_price_e8"], second["entry_price_e8"]),
-        fees_e8=(first["fee_e8"], second["fee_e8"]),
-        opened_unix_ms=_unix_ms(line["ts"]) - age_ms if line["opened_mono_ns"] else 0,
-        is_estimated=line["is_estimated"],
-        orders=tuple(order for order in pair.orders if order.client_order_id in live),
+        legs=(f"{first.venue}:{first.symbol}", f"{second.venue}:{second.symbol}"),
+        trade_id=event.trade_id,
+        direction=event.direction,
+        layers=event.layers,
+        sizes_e8=(first.size_e8, second.size_e8),
+        entry_prices_e8=(first.entry_price_e8, second.entry_price_e8),
+        fees_e8=(first.fee_e8, second.fee_e8),
+        opened_unix_ms=reported.unix_ms - age_ms if event.opened_mono_ns else 0,
+        is_estimated=event.is_estimated,
+        orders=tuple(order for order in pair.orders if live is UNSET or order.client_order_id in live),
     )
 
 
-def _with_result(pair: HeldPair, line: Mapping[str, Any]) -> HeldPair:
-    day = _unix_ms(line["ts"]) // _DAY_MS
+def _with_result(pair: HeldPair, event: TradeClosed, unix_ms: int) -> HeldPair:
+    day = unix_ms // _DAY_MS
     before_e8 = pair.result_e8 if pair.result_day == day else 0
     return pair._replace(
         trade_id=0,
         direction=0,
         layers=0,
         result_day=day,
-        result_e8=before_e8 + line["net_e8"],
+        result_e8=before_e8 + event.net_e8,
         best_e8=pair.best_e8 if pair.result_day == day else 0,
     )
 
@@ -246,7 +253,3 @@ def _put(pair: tuple[T, T], leg: int, value: T) -> tuple[T, T]:
 
 def _sign(side: str) -> int:
     return 1 if side == "BUY" else -1
-
-
-def _unix_ms(ts: str) -> int:
-    return (datetime.fromisoformat(ts) - _EPOCH) // timedelta(milliseconds=1)

@@ -1,4 +1,4 @@
-"""What an event means for the tables: one log line in, SQL statements out. Pure.
+"""What an event means for the tables: one event in, SQL statements out. Pure.
 
 Statements run in the order of their events, each event once. Inserts do nothing where the row
 exists already (two runs may tell of one order); updates follow the order's life forward.
@@ -10,7 +10,26 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-Event = Mapping[str, Any]
+from msgspec import to_builtins
+
+from events.codec import Reported, fields_of
+from events.event import Event
+from events.fills import FillReported, FundingPaid
+from events.instance import ConfiguredPair, ProcessesStopped, SettingsLoaded
+from events.orders import (
+    IntentWritten,
+    LegAcked,
+    LegCancelled,
+    LegFilled,
+    LegRejected,
+    LegResolved,
+    LegRetold,
+    LegUnknown,
+    OrderChanged,
+)
+from events.positions import HoldingChanged, PositionReported
+from events.trades import SlippageMeasured, TradeClosed, TradeOpened
+
 Statement = tuple[str, Mapping[str, Any]]
 
 _RUN: Final = """
@@ -35,7 +54,7 @@ _ORDER: Final = """
     on conflict do nothing
 """
 # order_state is the machine's word for where the order stands. An executor killed between an order's
-# bytes and its intent's line leaves the order to be told of first by what became of it.
+# bytes and its intent's event leaves the order to be told of first by what became of it.
 _ORDER_CHANGE: Final = """
     insert into orders (client_order_id, run_id, trade_id, pair, leg, venue, symbol, side, purpose, attempt,
                         size_base, status, venue_order_id, filled_base, average_price_quote, fee_quote,
@@ -145,90 +164,110 @@ _SLIPPAGE: Final = """
             %(second_filled_us)s)
     on conflict do nothing
 """
-_SQL: Final[Mapping[str, str]] = {
-    "processes_stopped": _RUN_STOPPED,
-    "intent_written": _ORDER,
-    "leg_acked": _ORDER_CHANGE,
-    "leg_filled": _ORDER_CHANGE,
-    "leg_cancelled": _ORDER_CHANGE,
-    "leg_rejected": _ORDER_CHANGE,
-    "leg_unknown": _ORDER_CHANGE,
-    "leg_resolved": _ORDER_CHANGE,
-    "leg_retold": _ORDER_CHANGE,
-    "fill": _FILL,
-    "position": _POSITION,
-    "funding_paid": _FUNDING,
-    "trade_opened": _TRADE_OPENED,
-    "trade_closed": _TRADE_CLOSED,
+_SQL: Final[Mapping[type[Event], str]] = {
+    ProcessesStopped: _RUN_STOPPED,
+    IntentWritten: _ORDER,
+    LegAcked: _ORDER_CHANGE,
+    LegFilled: _ORDER_CHANGE,
+    LegCancelled: _ORDER_CHANGE,
+    LegRejected: _ORDER_CHANGE,
+    LegUnknown: _ORDER_CHANGE,
+    LegResolved: _ORDER_CHANGE,
+    LegRetold: _ORDER_CHANGE,
+    FillReported: _FILL,
+    PositionReported: _POSITION,
+    FundingPaid: _FUNDING,
+    TradeOpened: _TRADE_OPENED,
+    TradeClosed: _TRADE_CLOSED,
 }
-# Values that a line may not have: SQL null then.
-_ABSENT: Final = dict.fromkeys(
-    (
-        *("trade_id", "size", "ack_us", "fill_us", "funding", "signal_id"),
-        *("detected_bps", "sent_bps", "filled_bps"),
-        *("first_leg_bps", "second_leg_bps", "first_leg_sent_bps", "second_leg_sent_bps"),
-        *("recv_to_publish_us", "publish_to_seen_us"),
-        *("seen_to_decided_us", "decided_to_executor_us", "executor_to_first_us", "executor_to_both_us"),
-        "recv_to_both_us",
-    )
-)
-_UNANSWERED: Final = frozenset({"sent", "in_doubt", "unsent"})
-_ENDED: Final = frozenset({"filled", "cancelled", "rejected", "unsent", "absent"})
+# Values that an event may not have: SQL null then.
+_ABSENT: Final = dict.fromkeys(("trade_id", "ack_us", "fill_us", "funding"))
 
 
-def statements(event: Event) -> list[Statement]:
+def statements(reported: Reported) -> list[Statement]:
     """Statements for one event, none for an event that only the ``events`` table keeps.
 
-    ``event`` is a log line as parsed JSON. Raises KeyError, TypeError or ValueError if it is not the
-    line its name promises; a value that a statement needs and nobody gave is psycopg's
-    ProgrammingError when it runs.
+    Raises ValueError for an event whose values no row can be made of; what the database refuses is
+    psycopg's error when it runs.
     """
-    name = event["event"]
-    if name == "slippage":
-        return [(_SLIPPAGE, _slippage(event))]
-    if name == "settings_loaded":
-        return [(_RUN, event), *((_PAIR, _pair(event, pair)) for pair in event["pairs"])]
-    if name == "holding":
-        return [(_HOLDING, _values({**event, **leg})) for leg in event["legs"]]
-    sql = _SQL.get(name)
+    event = reported.event
+    match event:
+        case SlippageMeasured():
+            return [(_SLIPPAGE, _slippage(reported, event))]
+        case SettingsLoaded():
+            run = {"mode": event.mode, "version": event.version, "bot_id": event.bot_id}
+            return [
+                (_RUN, {**_about(reported), **run}),
+                *((_PAIR, _pair(reported, pair)) for pair in event.pairs),
+            ]
+        case HoldingChanged():
+            about = {**_about(reported), "pair": event.pair, "trade_id": event.trade_id}
+            return [(_HOLDING, {**about, **_decimals(to_builtins(leg))}) for leg in event.legs]
+    sql = _SQL.get(type(event))
     if sql is None:
         return []
-    values = _values(event)
-    changes_fills = values["client_order_id"] != 0 if name == "fill" else values.get("is_ended", False)
+    values = _values(reported)
+    match event:
+        case OrderChanged():
+            values |= _fate(event)
+            changes_fills = event.is_ended
+        case FillReported():
+            changes_fills = event.client_order_id != 0
+        case _:
+            changes_fills = False
     then = (_FORGET_REMAINDER, _REMAINDER) if changes_fills else ()
     return [(statement, values) for statement in (sql, *then)]
 
 
-def _values(event: Event) -> Mapping[str, Any]:
-    """The line's fields; each ``<name>_e8`` also as ``<name>``, the database's numeric."""
-    values: dict[str, Any] = {**_ABSENT, **event}
-    for key, value in list(values.items()):
+def _about(reported: Reported) -> dict[str, Any]:
+    return {"run_id": reported.run_id, "ts": reported.ts}
+
+
+def _values(reported: Reported) -> dict[str, Any]:
+    """The event's fields and when it was; each ``<name>_e8`` also as ``<name>``, the database's numeric."""
+    return {**_ABSENT, **_about(reported), **_decimals(fields_of(reported.event))}
+
+
+def _decimals(fields: dict[str, Any]) -> dict[str, Any]:
+    for key, value in list(fields.items()):
         if key.endswith("_e8") and isinstance(value, int):
-            values[key[:-3]] = Decimal(value).scaleb(-8)
-    if "order_state" in values:
-        values["said"] = values.get("reason") or values.get("text") or ""
-        values["is_answered"] = values["order_state"] not in _UNANSWERED
-        values["is_ended"] = values["order_state"] in _ENDED
-        if not values["filled_e8"]:
-            values["average_price"] = None
-    return values
+            fields[key[:-3]] = Decimal(value).scaleb(-8)
+    return fields
 
 
-def _slippage(event: Event) -> Mapping[str, Any]:
-    legs = dict.fromkeys(("first_acked_us", "second_acked_us", "first_filled_us", "second_filled_us"))
-    for what in ("acked", "filled"):
-        legs[f"first_{what}_us"], legs[f"second_{what}_us"] = event.get(f"sent_to_{what}_us") or (None, None)
-    return {"layer": 0, **_values(event), **legs}
+def _fate(order: OrderChanged) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "said": order.reason or order.text,
+        "is_answered": order.is_answered,
+        "is_ended": order.is_ended,
+    }
+    return values if order.filled_e8 else {**values, "average_price": None}
 
 
-def _pair(event: Event, pair: Mapping[str, Any]) -> Mapping[str, Any]:
-    (first_venue, first_symbol), (second_venue, second_symbol) = (leg.split(":", 1) for leg in pair["legs"])
+def _slippage(reported: Reported, event: SlippageMeasured) -> Mapping[str, Any]:
+    (first_acked_us, second_acked_us), (first_filled_us, second_filled_us) = (
+        event.sent_to_acked_us,
+        event.sent_to_filled_us,
+    )
     return {
-        **_values(pair),
-        "run_id": event["run_id"],
+        **_values(reported),
+        "first_acked_us": first_acked_us,
+        "second_acked_us": second_acked_us,
+        "first_filled_us": first_filled_us,
+        "second_filled_us": second_filled_us,
+    }
+
+
+def _pair(reported: Reported, pair: ConfiguredPair) -> Mapping[str, Any]:
+    (first_venue, first_symbol), (second_venue, second_symbol) = (leg.split(":", 1) for leg in pair.legs)
+    return {
+        "run_id": reported.run_id,
+        "pair": pair.pair,
         "first_venue": first_venue,
         "first_symbol": first_symbol,
         "second_venue": second_venue,
         "second_symbol": second_symbol,
-        "size": Decimal(pair["size_base_e8"]).scaleb(-8),
+        "size": Decimal(pair.size_base_e8).scaleb(-8),
+        "entry_bps": pair.entry_bps,
+        "exit_bps": pair.exit_bps,
     }

@@ -14,6 +14,16 @@ from pathlib import Path
 
 import psycopg
 
+from events.persistence import (
+    DatabaseAway,
+    DatabaseBack,
+    DatabaseReady,
+    EventUnstorable,
+    LeaseLost,
+    LeaseRegained,
+    PositionsAgree,
+    PositionsDisagree,
+)
 from persistence.address import Address
 from persistence.journal import Entry, Journal, Tail
 from persistence.lease import RENEW_S, LeaseHeld, this_holder
@@ -87,11 +97,8 @@ class DatabaseWriter(threading.Thread):
             self.join(_LOOK_S)
         left = self._journal.count_after(self.stored_number)
         if left > 0:
-            self._launch.log.warning(
-                "database_away",
-                waiting=left,
-                detail="stopping without the database; the journal keeps these events for the next start",
-            )
+            detail = "stopping without the database; the journal keeps these events for the next start"
+            self._launch.reporter.report(DatabaseAway(waiting=left, detail=detail))
 
     def end_silence(self) -> None:
         """Cut a connection whose server owes an answer for too long; the thread goes on from there.
@@ -130,14 +137,16 @@ class DatabaseWriter(threading.Thread):
     def _away(self, detail: str) -> None:
         if self.state != counter_names.DATABASE_AWAY:
             self.state = counter_names.DATABASE_AWAY
-            self._launch.log.warning(
-                "database_away", detail=f"{detail}; trading goes on, events wait in the journal"
+            self._launch.reporter.report(
+                DatabaseAway(detail=f"{detail}; trading goes on, events wait in the journal")
             )
 
     def _back(self, applied: list[str], waiting: int) -> None:
         """It has stored what waited, or the first of it: a server may well answer and store nothing."""
-        event = "database_back" if self.state == counter_names.DATABASE_AWAY else "database_ready"
-        self._launch.log.info(event, database=self._address.kind, migrations=applied, waiting=waiting)
+        event = DatabaseBack if self.state == counter_names.DATABASE_AWAY else DatabaseReady
+        self._launch.reporter.report(
+            event(database=self._address.kind, migrations=tuple(applied), waiting=waiting)
+        )
         self.state = counter_names.DATABASE_UP
         self._failures = 0
 
@@ -187,15 +196,15 @@ class DatabaseWriter(threading.Thread):
         found = store.disagreements(settings.bot_id, settings.mode, _LASTING_S)
         self._asked_mono_s = 0.0
         if found and found != self._disagreements:
-            self._launch.log.error(
-                "positions_disagree",
-                positions=found,
-                lasting_s=_LASTING_S,
-                detail="venue, symbol, what the executor holds, what the venue says. If it does not end by "
-                "itself: python -m tools reconcile",
+            detail = (
+                "venue, symbol, what the executor holds, what the venue says. If it does not end by "
+                "itself: python -m tools reconcile"
+            )
+            self._launch.reporter.report(
+                PositionsDisagree(positions=tuple(found), lasting_s=_LASTING_S, detail=detail)
             )
         elif self._disagreements and not found:
-            self._launch.log.info("positions_agree", positions=self._disagreements)
+            self._launch.reporter.report(PositionsAgree(positions=tuple(self._disagreements)))
         self._disagreements = found
 
     def _keep_leases(self, store: Store) -> None:
@@ -212,12 +221,12 @@ class DatabaseWriter(threading.Thread):
             if not self.is_lease_lost:
                 self.is_lease_lost = True
                 detail = f"{error}. Nothing is opened here any more; what is open is looked after"
-                self._launch.log.error("lease_lost", account=error.account, detail=detail)
+                self._launch.reporter.report(LeaseLost(account=error.account, detail=detail))
         else:
             self.lease_epoch = newest
             if self.is_lease_lost:
                 self.is_lease_lost = False
-                self._launch.log.info("lease_held", accounts=self._launch.accounts)
+                self._launch.reporter.report(LeaseRegained(accounts=self._launch.accounts))
         self._asked_mono_s = 0.0
 
     def _newest_epoch(self) -> int:
@@ -259,11 +268,12 @@ class DatabaseWriter(threading.Thread):
                     self._write_all_or_each(store, [entry])
                 return
             store.write_line_alone(entries[0])
-            self._launch.log.error(
-                "event_unstorable",
-                number=entries[0].number,
-                source=entries[0].source,
-                detail=f"{' '.join(str(error).split())[:300]}; only its line was stored",
+            self._launch.reporter.report(
+                EventUnstorable(
+                    number=entries[0].number,
+                    source=entries[0].source,
+                    detail=f"{' '.join(str(error).split())[:300]}; only its line was stored",
+                )
             )
 
     def _is_over(self) -> bool:

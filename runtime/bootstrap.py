@@ -15,14 +15,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from observability.logs import Log, make_log
+from observability.logs import Reporter
 from observability.redaction import guard_stderr
 from runtime import tuning
+from runtime.clock import Clock, SystemClock
 from settings import PROJECT, Settings, parse_settings
 from shm.counters import CounterTable
 from shm.layout import Memory
@@ -31,6 +32,7 @@ from venues.contract import Instrument
 
 _LAUNCH = "launch.json"
 _PR_SET_PDEATHSIG = 1
+_EVENTS_REFUSED = "events_refused_total"
 EXIT_UNUSABLE = 2  # configuration or environment: restarting cannot help, the supervisor stops
 
 
@@ -58,10 +60,11 @@ class Launch:
     memory: Memory
     counters: CounterTable
     events: QueueWriter | None
-    log: Log
+    reporter: Reporter
     accounts: tuple[str, ...] = ()  # public names of the accounts traded on
     generation: int = 0  # of the settings: how often they had been reloaded before this start
     stop: Stop = field(default_factory=Stop)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 def write_launch(
@@ -192,14 +195,15 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     content = read_launch(arguments.memory)
     settings = parse_settings(content["settings"], "launch.json")
     events = memory.events_writer(process) if process in memory.plan.event_sources else None
-    log = make_log(
+    counters = memory.counters(process, writer=True)
+    reporter = Reporter(
         process,
         run_id=content["run_id"],
-        level=settings.log_level,
+        level=settings.log_level if log_to_stdout else None,
         to_queue=events.push if events else None,
-        to_stdout=log_to_stdout,
+        on_refused=_count_refused(counters),
     )
-    _tune(process, settings, log)
+    _tune(process, settings, reporter)
     return Launch(
         process=process,
         venue=arguments.venue,
@@ -209,9 +213,9 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         instruments=instruments_in(content),
         env_file=Path(content["env_file"]),
         memory=memory,
-        counters=memory.counters(process, writer=True),
+        counters=counters,
         events=events,
-        log=log,
+        reporter=reporter,
         accounts=tuple(content["accounts"]),
         generation=content["generation"],
         stop=stop,
@@ -245,12 +249,20 @@ def _listen_for_signals(stop: Stop) -> None:
     end_with_supervisor()
 
 
-def _tune(process: str, settings: Settings, log: Log) -> None:
+def _count_refused(counters: CounterTable) -> Callable[[], None] | None:
+    """Counts an event that the queue to persistence had no room for, in a process that shows it."""
+    if _EVENTS_REFUSED not in counters.names:
+        return None
+    refused = counters.index(_EVENTS_REFUSED)
+    return lambda: counters.add(refused)
+
+
+def _tune(process: str, settings: Settings, reporter: Reporter) -> None:
     """Ask the system for what is configured for this process."""
     core, nice = settings.pinned_core(process), settings.nice_value(process)
     if core is not None:
-        tuning.pin(core, log)
+        tuning.pin(core, reporter)
     if nice is not None:
-        tuning.prioritise(nice, log)
+        tuning.prioritise(nice, reporter)
     if settings.runtime.lock_memory and process not in ("persistence", "alerts"):
-        tuning.lock_memory(log)
+        tuning.lock_memory(reporter)

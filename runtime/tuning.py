@@ -13,46 +13,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from observability.logs import Log
+from events.instance import PinRefused, TuningRefused
+from observability.logs import Reporter
 
 DMA_LATENCY: Final = Path("/dev/cpu_dma_latency")
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 
 
-def pin(core: int, log: Log) -> None:
+def pin(core: int, reporter: Reporter) -> None:
     """Run on this core alone."""
     try:
         os.sched_setaffinity(0, {core})
     except OSError as error:
-        log.warning(
-            "pin_refused",
-            core=core,
-            detail=f"{error.strerror}; cores allowed here: {sorted(os.sched_getaffinity(0))}. "
-            "The process runs unpinned; correct runtime.pin",
+        detail = (
+            f"{error.strerror}; cores allowed here: {sorted(os.sched_getaffinity(0))}. "
+            "The process runs unpinned; correct runtime.pin"
         )
+        reporter.report(PinRefused(core=core, detail=detail))
 
 
-def prioritise(nice: int, log: Log) -> None:
+def prioritise(nice: int, reporter: Reporter) -> None:
     """Set the scheduler's nice value, from -20 (first) to 19."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     except OSError as error:
-        _refused(log, "priority", nice, error, "run as root, give CAP_SYS_NICE, or correct runtime.nice")
+        _refused(reporter, "priority", nice, error, "run as root, give CAP_SYS_NICE, or correct runtime.nice")
 
 
-def lock_memory(log: Log) -> None:
+def lock_memory(reporter: Reporter) -> None:
     """Keep every page of the process in memory, those mapped already at once: no page fault on the way."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
         number = ctypes.get_errno()
         error = OSError(number, os.strerror(number))
         _refused(
-            log, "lock_memory", True, error, "raise the limit (ulimit -l unlimited), or give CAP_IPC_LOCK"
+            reporter,
+            "lock_memory",
+            True,
+            error,
+            "raise the limit (ulimit -l unlimited) or give CAP_IPC_LOCK",
         )
 
 
 @contextmanager
-def cores_kept_awake(wanted: bool, log: Log) -> Iterator[None]:
+def cores_kept_awake(wanted: bool, reporter: Reporter) -> Iterator[None]:
     """Forbid idle states that take time to leave, while the context lasts: the kernel ties that to an
     open file. It costs power."""
     if not wanted:
@@ -61,7 +65,7 @@ def cores_kept_awake(wanted: bool, log: Log) -> Iterator[None]:
     try:
         fd = os.open(DMA_LATENCY, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
-        _refused(log, "keep_cores_awake", True, error, f"run as root, or allow writing {DMA_LATENCY}")
+        _refused(reporter, "keep_cores_awake", True, error, f"run as root, or allow writing {DMA_LATENCY}")
         yield
         return
     try:
@@ -71,10 +75,6 @@ def cores_kept_awake(wanted: bool, log: Log) -> Iterator[None]:
         os.close(fd)
 
 
-def _refused(log: Log, what: str, wanted: object, error: OSError, remedy: str) -> None:
-    log.warning(
-        "tuning_refused",
-        what=what,
-        wanted=wanted,
-        detail=f"{error.strerror or error}; {remedy}. The process runs without",
-    )
+def _refused(reporter: Reporter, what: str, wanted: int, error: OSError, remedy: str) -> None:
+    detail = f"{error.strerror or error}; {remedy}. The process runs without"
+    reporter.report(TuningRefused(what=what, wanted=wanted, detail=detail))

@@ -1,4 +1,4 @@
-"""``python -m simulator``: both venues on loopback until a signal says stop."""
+"""``python -m simulator``: the venues on loopback until a signal says stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from observability.logs import Log, make_log
+from events.simulator import SimulatorReady
+from observability.logs import Reporter
 from runtime.bootstrap import end_with_supervisor
 from shm.layout import Memory
 from simulator import fault_scripts
@@ -33,22 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if memory_directory is not None:
         end_with_supervisor()
         beat = _beat(memory_directory)
-    log = make_log("simulator", run_id="-")
-
-    def tell(event: str, fields: Mapping[str, Any]) -> None:
-        log.info(event, **fields)
-
+    reporter = Reporter("simulator", run_id="-")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, partial(_announce, log), beat, tell))
+            runner.run(run(config, partial(_announce, reporter), beat, reporter.report))
     except (PortTaken, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
 
 
-def _announce(log: Log, running: RunningSimulator) -> None:
-    log.info("simulator_ready", host=running.host, ports=running.ports)
+def _announce(reporter: Reporter, running: RunningSimulator) -> None:
+    reporter.report(SimulatorReady(host=running.host, ports=running.ports))
 
 
 def _no_one_watches(_now_mono_ns: int) -> None:
@@ -69,12 +66,20 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
         parser.add_argument(
             f"--{venue}-port", type=_port, default=0, help="on 127.0.0.1; 0: the system chooses"
         )
+    parser.add_argument("--venues", type=_venues, default=(), help="separated by commas; default: all")
     parser.add_argument("--source", choices=("recorded", "synthetic"), default=defaults.source)
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the synthetic market")
     parser.add_argument("--speed", type=_positive, default=defaults.speed, help="times market time")
     parser.add_argument("--start-s", type=float, default=defaults.start_s, help="where the recording begins")
     parser.add_argument("--taker-fee-bps", type=float, help="on all venues; default: what each publishes")
     parser.add_argument("--maker-fee-bps", type=float, help="likewise")
+    parser.add_argument(
+        "--published-fee",
+        action="append",
+        default=[],
+        metavar="VENUE:SYMBOL",
+        help="a contract that costs what its venue publishes all the same",
+    )
     parser.add_argument("--ack-latency-ms", type=float, help="from a request to its answer")
     parser.add_argument("--execution-latency-ms", type=float, help="from acceptance to matching")
     parser.add_argument("--collateral", default="100000", help="quote currency of every new account")
@@ -95,6 +100,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
     except ValueError as error:
         parser.error(f"--collateral: {error}")
     config = SimulatorConfig(
+        venues=arguments.venues,
         ports={venue: getattr(arguments, f"{venue}_port") for venue in venues},
         source=arguments.source,
         seed=arguments.seed,
@@ -102,6 +108,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
         start_s=arguments.start_s,
         taker_fee_bps=arguments.taker_fee_bps,
         maker_fee_bps=arguments.maker_fee_bps,
+        published_fees=frozenset(arguments.published_fee),
         ack_latency_ms=arguments.ack_latency_ms,
         execution_latency_ms=arguments.execution_latency_ms,
         collateral_e8=collateral_e8,
@@ -138,6 +145,15 @@ def _script(text: str) -> AnyScript:
         return fault_scripts.parse(text)
     except ScriptError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _venues(text: str) -> tuple[str, ...]:
+    known = venue_kits()
+    chosen = tuple(text.split(","))
+    for venue in chosen:
+        if venue not in known:
+            raise argparse.ArgumentTypeError(f"{venue!r} is unknown; known are {', '.join(known)}")
+    return chosen
 
 
 def _port(text: str) -> int:

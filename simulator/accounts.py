@@ -40,6 +40,13 @@ class Holding:
         """Funding since the last settlement; positive = received. Longs pay a rising index."""
         return -(index_e12 - self.funding_index_e12) * self.size_e8 // E12
 
+    def settle_funding(self, index_e12: int) -> int:
+        """Settle what has accrued up to this index; return it, positive = received."""
+        funding_e8 = self.accrued_funding_e8(index_e12)
+        self.funding_index_e12 = index_e12
+        self.realised_funding_e8 += funding_e8
+        return funding_e8
+
     def trade(
         self, side: int, price_e8: int, size_e8: int, *, index_e12: int, unix_ns: int
     ) -> tuple[int, int]:
@@ -47,8 +54,7 @@ class Holding:
 
         Returns (realised_e8, funding_e8) of this fill, before its fee.
         """
-        funding_e8 = self.accrued_funding_e8(index_e12)
-        self.funding_index_e12 = index_e12
+        funding_e8 = self.settle_funding(index_e12)
         if self.size_e8 == 0:
             self.opened_unix_ns = unix_ns
         realised_e8 = 0
@@ -66,7 +72,6 @@ class Holding:
         self.size_e8 += side * opening_e8
         self.cost_e8 += side * (opening_e8 * price_e8 // E8)
         self.realised_e8 += realised_e8
-        self.realised_funding_e8 += funding_e8
         self.updated_unix_ns = unix_ns
         return realised_e8, funding_e8
 

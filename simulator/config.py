@@ -8,10 +8,10 @@ from typing import Literal, TypeVar
 
 from simulator.fault_scripts import AnyScript
 from simulator.front import FrontSettings
-from simulator.market import MarketSource
+from simulator.market import MarketSource, Together
 from simulator.orders import SimInstrument
-from simulator.recorded import RecordedMarket
-from simulator.synthetic import SyntheticMarket
+from simulator.recorded import SHIPPED, RecordedMarket
+from simulator.synthetic import EVERYWHERE, UNRECORDED, SyntheticMarket
 from venues.contract import E8
 
 SettingsT = TypeVar("SettingsT", bound=FrontSettings)
@@ -22,6 +22,7 @@ class SimulatorConfig:
     """All venues at once. None leaves a venue's own published or documented value."""
 
     host: str = "127.0.0.1"
+    venues: tuple[str, ...] = ()  # those to serve; empty: all
     ports: Mapping[str, int] = field(default_factory=dict)  # by venue; absent or 0: the system chooses
     source: Literal["recorded", "synthetic"] = "recorded"
     seed: int = 1  # of the synthetic market
@@ -29,6 +30,7 @@ class SimulatorConfig:
     start_s: float = 0.0  # where the recording begins
     taker_fee_bps: float | None = None
     maker_fee_bps: float | None = None
+    published_fees: frozenset[str] = frozenset()  # "venue:SYMBOL": what its venue publishes all the same
     ack_latency_ms: float | None = None
     execution_latency_ms: float | None = None
     collateral_e8: int = 100_000 * E8  # of every account that registers
@@ -36,12 +38,20 @@ class SimulatorConfig:
 
     def market(self) -> MarketSource:
         """The market of this run, from its beginning."""
-        if self.source == "recorded":
-            return RecordedMarket(start_s=self.start_s)
-        return SyntheticMarket(self.seed)
+        if self.source == "synthetic":
+            return SyntheticMarket(self.seed, coins=EVERYWHERE)
+        tracks = tuple(track for track in SHIPPED if self.serves(track.venue))
+        return Together(
+            RecordedMarket(tracks, start_s=self.start_s), SyntheticMarket(self.seed, coins=UNRECORDED)
+        )
 
-    def instrument(self, listed: SimInstrument) -> SimInstrument:
+    def serves(self, venue: str) -> bool:
+        return not self.venues or venue in self.venues
+
+    def instrument(self, venue: str, listed: SimInstrument) -> SimInstrument:
         """A contract with the fees of this run."""
+        if f"{venue}:{listed.symbol}" in self.published_fees:
+            return listed
         return replace(
             listed,
             taker_fee_bps=listed.taker_fee_bps if self.taker_fee_bps is None else self.taker_fee_bps,

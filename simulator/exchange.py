@@ -182,6 +182,16 @@ class Exchange:
         """Charge longs this much per base unit, to the benefit of shorts; settled by later fills."""
         self._ledger.listing(symbol).funding_index_e12 += amount_e12
 
+    def settle_funding(self, account_id: str, symbol: str) -> int:
+        """Pay a position's accrued funding into its account now; return it, positive = received."""
+        account, listing = self._ledger.account(account_id), self._ledger.listing(symbol)
+        holding = account.holdings.get(symbol)
+        if holding is None:
+            return 0
+        paid_e8 = holding.settle_funding(listing.funding_index_e12)
+        account.collateral_e8 += paid_e8
+        return paid_e8
+
     def liquidate(self, account_id: str) -> list[SimOrder]:
         """Cancel the account's orders, then close positions against the book until it is safe.
 

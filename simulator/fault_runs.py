@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
+from events.simulator import FaultBegan, FaultEnded
 from simulator.clock import VenueClock
 from simulator.exchange import Exchange
 from simulator.fault_scripts import (
+    ALL,
     AnyScript,
     CloseOut,
     ExpireSessions,
@@ -25,7 +27,7 @@ from simulator.faults import Fault
 from simulator.front import Front, Which
 from simulator.orders import Reason, SimPosition
 
-Tell = Callable[[str, Mapping[str, Any]], None]  # (event, fields)
+Tell = Callable[[FaultBegan | FaultEnded], object]
 
 
 class Simulator(Protocol):
@@ -62,7 +64,7 @@ class Run:
 class FaultRuns:
     """The scripts of one simulator."""
 
-    def __init__(self, simulator: Simulator, tell: Tell = lambda event, fields: None) -> None:
+    def __init__(self, simulator: Simulator, tell: Tell = lambda event: None) -> None:
         self._simulator = simulator
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +76,7 @@ class FaultRuns:
         Raises ScriptError for what this simulator's venues do not have.
         """
         self.check(script)
-        runs = [Run(script, venue) for venue in script.chosen_venues]
+        runs = [Run(script, venue) for venue in self._venues(script)]
         for run in runs:
             begun = asyncio.Event()
             task = asyncio.create_task(self._live(run, begun))
@@ -86,8 +88,17 @@ class FaultRuns:
 
     def check(self, script: AnyScript) -> None:
         """Raise ScriptError for what this simulator's venues do not have."""
-        for venue in script.chosen_venues:
+        for venue in self._venues(script):
             _check(script, self._simulator.fronts[venue])
+
+    def _venues(self, script: AnyScript) -> tuple[str, ...]:
+        """Where it happens; everywhere means at the venues served. Raises ScriptError for another."""
+        served = self._simulator.fronts
+        if script.venue == ALL:
+            return tuple(venue for venue in script.chosen_venues if venue in served)
+        if script.venue not in served:
+            raise ScriptError(script.name, "venue", f"{script.venue} is not served; {', '.join(served)} are")
+        return (script.venue,)
 
     async def wait(self) -> None:
         """Wait until a script fails, and raise why."""
@@ -107,16 +118,15 @@ class FaultRuns:
 
     async def _live(self, run: Run, begun: asyncio.Event) -> None:
         script = run.script
-        about = {"fault": script.name, "venue": run.venue}
         await asyncio.sleep(script.after_s)
-        self._tell("fault_began", {**about, "detail": script.description})
+        self._tell(FaultBegan(fault=script.name, venue=run.venue, detail=script.description))
         async with self._effect(run):
             begun.set()
             if script.for_s is None:
                 await asyncio.Event().wait()
             else:
                 await asyncio.sleep(script.for_s)
-        self._tell("fault_ended", {**about, "struck": run.struck})
+        self._tell(FaultEnded(fault=script.name, venue=run.venue, struck=run.struck))
 
     def _effect(self, run: Run) -> AbstractAsyncContextManager[None]:
         front = self._simulator.fronts[run.venue]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from heapq import merge
 from typing import NamedTuple, Protocol
 
 from simulator.exchange import Exchange
@@ -43,6 +44,16 @@ class Top(NamedTuple):
 class MarketSource(Protocol):
     def tops(self) -> Iterator[Top]:
         """Tops in order of time, for ever."""
+
+
+class Together:
+    """Several sources on one clock."""
+
+    def __init__(self, *sources: MarketSource) -> None:
+        self._sources = sources
+
+    def tops(self) -> Iterator[Top]:
+        return merge(*(source.tops() for source in self._sources), key=lambda top: top.at_ns)
 
 
 class Ladder:

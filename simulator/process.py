@@ -176,7 +176,7 @@ async def serve(
     settings: Mapping[str, FrontSettings] | None = None,
     now_unix_ns: Callable[[], int] = time.time_ns,
 ) -> RunningSimulator:
-    """Start every venue and the market; return once all answer.
+    """Start the venues and the market; return once all answer.
 
     ``source`` replaces the configured market, ``settings`` (by venue) a venue's defaults. Raises
     PortTaken, and then nothing is left running.
@@ -185,17 +185,19 @@ async def serve(
     async with AsyncExitStack() as until_all_answer:
         until_all_answer.push_async_callback(running.stop)
         for venue, kit in venue_kits().items():
+            if not config.serves(venue):
+                continue
             front_settings = config.front((settings or {}).get(venue, kit.settings))
             clock = VenueClock(now_unix_ns)
-            front = kit.make_front(_exchange(kit, config, clock.now_unix_ns), front_settings)
+            front = kit.make_front(_exchange(venue, kit, config, clock.now_unix_ns), front_settings)
             await running.add(front, config.ports.get(venue, 0), clock)
         until_all_answer.pop_all()
     await running.play(source or config.market(), config.speed)
     return running
 
 
-def _exchange(kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], int]) -> Exchange:
-    instruments = [config.instrument(listed) for listed in kit.listing]
+def _exchange(venue: str, kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], int]) -> Exchange:
+    instruments = [config.instrument(venue, listed) for listed in kit.listing]
     return Exchange(instruments, now_unix_ns=now_unix_ns, make_id=kit.make_id)
 
 
@@ -208,7 +210,7 @@ async def run(
     """Serve until SIGTERM or SIGINT.
 
     ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do. The
-    configured fault scripts begin then; ``tell`` hears an event's name and fields of each. Raises
+    configured fault scripts begin then; ``tell`` takes an event at each beginning and end. Raises
     PortTaken, and ScriptError for a script that these venues cannot follow.
     """
     stop = asyncio.Event()

@@ -26,11 +26,29 @@ class Coin(NamedTuple):
     size_e8: int  # typical size at the touch
     first: tuple[str, str]  # (venue, symbol) whose mid is the walk
     second: tuple[str, str]  # whose mid is the walk plus the gap
+    third: tuple[str, str] | None = None  # the walk plus a gap of its own
+    jump_bps: tuple[float, float] | None = None  # in place of the rules'
 
 
 COINS = (
     Coin(60_000 * E8, E8 // 2, ("paradex", "BTC-USD-PERP"), ("vest", "BTC-PERP")),
     Coin(3_000 * E8, 8 * E8, ("paradex", "ETH-USD-PERP"), ("vest", "ETH-PERP")),
+)
+# Of this coin nothing was recorded: it is synthetic beside the recordings, too. Its gap jumps far enough to
+# pay for a round trip at the fees that Paradex and Hyperliquid publish (4.5 bps each, 18 in all).
+UNRECORDED = (
+    Coin(
+        150 * E8,
+        200 * E8,
+        ("paradex", "SOL-USD-PERP"),
+        ("hyperliquid", "SOL"),
+        jump_bps=(25.0, 50.0),
+    ),
+)
+EVERYWHERE = (
+    COINS[0]._replace(third=("hyperliquid", "BTC")),
+    COINS[1]._replace(third=("hyperliquid", "ETH")),
+    *UNRECORDED,
 )
 
 
@@ -45,6 +63,26 @@ class SyntheticRules:
     gap_half_life_s: float = 4.0  # how fast the gap returns to nought
     jumps_per_s: float = 1 / 15
     jump_bps: tuple[float, float] = (6.0, 15.0)  # size of a jump, either sign
+
+
+class _Third:
+    """The gap of a third venue to the walk. It draws for itself, so that the other two stay as they were."""
+
+    def __init__(self, rng: random.Random, rules: SyntheticRules, jump_bps: tuple[float, float]) -> None:
+        self.rng = rng
+        self.gap_bps = 0.0
+        self._rules = rules
+        self._jump_bps = jump_bps
+
+    def is_due(self, step_s: float) -> bool:
+        """Move the gap on; whether the venue quotes now."""
+        rules, rng = self._rules, self.rng
+        decay = math.log(2) / rules.gap_half_life_s
+        noise_bps = rules.gap_noise_bps * math.sqrt(2 * decay * step_s)
+        self.gap_bps += -self.gap_bps * decay * step_s + rng.gauss(0, noise_bps)
+        if rng.random() < rules.jumps_per_s * step_s:
+            self.gap_bps += rng.choice((-1, 1)) * rng.uniform(*self._jump_bps)
+        return rng.random() < rules.updates_per_s[0] * step_s
 
 
 class SyntheticMarket:
@@ -67,10 +105,14 @@ class SyntheticMarket:
         rng = random.Random(f"{self._seed}:{index}")
         rate = sum(rules.updates_per_s)
         decay = math.log(2) / rules.gap_half_life_s
+        jump_bps = coin.jump_bps or rules.jump_bps
+        third = _Third(random.Random(f"{self._seed}:{index}:third"), rules, jump_bps)
         at_ns, mid, gap_bps = 0, float(coin.mid_e8), 0.0
         # Both venues quote from the first instant.
         yield self._top(rng, at_ns, coin.first, mid, coin.size_e8)
         yield self._top(rng, at_ns, coin.second, mid, coin.size_e8)
+        if coin.third:
+            yield self._top(third.rng, at_ns, coin.third, mid, coin.size_e8)
         while True:
             step_s = rng.expovariate(rate)
             at_ns += max(int(step_s * _SECOND_NS), 1)
@@ -78,7 +120,9 @@ class SyntheticMarket:
             noise_bps = rules.gap_noise_bps * math.sqrt(2 * decay * step_s)
             gap_bps += -gap_bps * decay * step_s + rng.gauss(0, noise_bps)
             if rng.random() < rules.jumps_per_s * step_s:
-                gap_bps += rng.choice((-1, 1)) * rng.uniform(*rules.jump_bps)
+                gap_bps += rng.choice((-1, 1)) * rng.uniform(*jump_bps)
+            if coin.third and third.is_due(step_s):
+                yield self._top(third.rng, at_ns, coin.third, mid * (1 + third.gap_bps * 1e-4), coin.size_e8)
             if rng.random() * rate < rules.updates_per_s[0]:
                 yield self._top(rng, at_ns, coin.first, mid, coin.size_e8)
             else:

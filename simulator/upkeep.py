@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from simulator.exchange import Exchange
 from venues.contract import E8
 
@@ -11,13 +13,22 @@ class Upkeep:
 
     Rates are fractions of the mark (scaled by 10**12) per ``rate_period_s``; the index moves at
     every whole multiple of ``step_s`` on the exchange's clock: 3600 settles on the hour, 1 is as
-    good as continuous.
+    good as continuous. ``settle`` is called once the index has moved, where funding is paid at once and not
+    with the next fill.
     """
 
-    def __init__(self, exchange: Exchange, *, rate_period_s: int, step_s: int) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        rate_period_s: int,
+        step_s: int,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
         self._exchange = exchange
         self._rate_period_s = rate_period_s
         self._step_s = step_s
+        self._settle = settle
         self._rates_e12 = dict.fromkeys(exchange.symbols, 0)
         self._steps_done = self._steps_now()
 
@@ -37,6 +48,7 @@ class Upkeep:
                 per_period_e12 = self._exchange.mark_e8(symbol) * rate_e12 // E8
                 amount_e12 = per_period_e12 * steps * self._step_s // self._rate_period_s
                 self._exchange.accrue_funding(symbol, amount_e12)
+            self._settle()
         for account_id in self._exchange.account_ids:
             if self._exchange.account(account_id).is_liquidatable:
                 self._exchange.liquidate(account_id)

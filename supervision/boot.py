@@ -12,8 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from events.instance import (
+    ConfiguredPair,
+    InstrumentLoaded,
+    Running,
+    SettingsLoaded,
+    ShutdownDone,
+    Starting,
+)
 from executor.accounts import account_names
-from observability.logs import Log, make_log
+from observability.logs import Reporter
 from persistence.server import stop_server
 from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from runtime.epochs import Epochs
@@ -28,7 +36,7 @@ from settings import (
 from shm import counter_names
 from shm.layout import DOORBELLS, Memory, MemoryPlan
 from shm.segment import SegmentError
-from supervision.checks import fault_problems, needed_secrets
+from supervision.checks import config_error, fault_problems, needed_secrets
 from supervision.control.commands import Commands
 from supervision.control.socket import Channel
 from supervision.instance_lock import Takeover, account_locks, instance_directory
@@ -57,24 +65,24 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         takeover.hand_over(directory, run_id)
         memory = Memory(directory)
         counters = memory.counters("supervisor", writer=True)
-        log = make_log(
+        reporter = Reporter(
             "supervisor",
             run_id=run_id,
             level=settings.log_level,
             to_queue=memory.events_writer("supervisor").push,
         )
-        log.info("starting", version=VERSION, mode=settings.mode, config=source, memory=str(directory))
+        reporter.report(Starting(version=VERSION, mode=settings.mode, config=source, memory=str(directory)))
         if takeover.processes or takeover.events is not None:
-            log.warning("taking_over", **takeover.fields())
+            reporter.report(takeover.event())
         left = partial(read_unconfirmed, memory.directory)
-        supervisor = Supervisor(settings, log, counters, epochs, service_manager, left)
+        supervisor = Supervisor(settings, reporter, counters, epochs, service_manager, left)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
-        commands = stack.enter_context(closing(Commands(settings, memory, counters, log, reread)))
+        commands = stack.enter_context(closing(Commands(settings, memory, counters, reporter, reread)))
         channel = Channel(memory.directory, commands.handle, commands.tell_refused)
         stack.enter_context(closing(channel))
         supervisor.listen_to(channel)
-        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, log))
+        stack.enter_context(cores_kept_awake(settings.runtime.keep_cores_awake, reporter))
         bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         for fd in bells.values():
             stack.callback(os.close, fd)
@@ -82,14 +90,23 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         exit_code, last_words = 0, "nothing is left running"
         try:
             _start_all(
-                supervisor, settings, raw, run_id, source, memory, bells, arguments.env_file, accounts, log
+                supervisor,
+                settings,
+                raw,
+                run_id,
+                source,
+                memory,
+                bells,
+                arguments.env_file,
+                accounts,
+                reporter,
             )
             supervisor.watch()
         except Fatal as error:
             exit_code, last_words = error.exit_code, str(error)
         except SettingsError as error:
             for problem in error.problems:
-                log.error("config_error", key=problem.key, value=problem.value, detail=problem.allowed)
+                reporter.report(config_error(problem))
             may_pass = all(problem.may_pass for problem in error.problems)
             exit_code = EXIT_NOT_YET if may_pass else EXIT_UNUSABLE
             last_words = f"{source}: {len(error.problems)} problem(s), see above"
@@ -103,9 +120,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
         stop_server(PROJECT / settings.persistence.var_dir)
-        (log.error if exit_code else log.info)(
-            "shutdown_done", exit_code=exit_code, unconfirmed=supervisor.unconfirmed, detail=last_words
-        )
+        unconfirmed = tuple(supervisor.unconfirmed)
+        reporter.report(ShutdownDone(exit_code=exit_code, unconfirmed=unconfirmed, detail=last_words))
     return exit_code
 
 
@@ -182,7 +198,7 @@ def _start_all(
     bells: Mapping[str, int],
     env_file: Path,
     accounts: Sequence[str],
-    log: Log,
+    reporter: Reporter,
 ) -> None:
     """Start everything in order; returns when all run or a stop was asked for."""
 
@@ -204,9 +220,9 @@ def _start_all(
             return
     instruments = load_instruments(settings, source)
     write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
-    log.info("settings_loaded", **summary(settings))
+    reporter.report(settings_loaded(settings))
     for instrument in instruments:
-        log.info("instrument_loaded", **instrument._asdict())
+        reporter.report(InstrumentLoaded(**instrument._asdict()))
     # Alone, until the database has answered or is known to be away: without any nothing is started.
     persistence = child("persistence", secrets={"DATABASE_URL"})
     supervisor.start(persistence)
@@ -230,13 +246,15 @@ def _start_all(
     everyone = ["persistence", "executor", "detector", *(f"feed-{venue}" for venue in settings.venue_names)]
     if supervisor.wait_until_running(everyone):
         supervisor.everything_is_started()
-        log.info("running", mode=settings.mode, detail="trading begins when both venues are ready")
+        reporter.report(Running(mode=settings.mode, detail="trading begins when both venues are ready"))
 
 
 def _simulator_arguments(settings: Settings) -> list[str]:
     chosen = settings.simulator
     return [
-        *(part for venue, port in chosen.ports.items() for part in (f"--{venue}-port", str(port))),
+        *("--venues", ",".join(settings.venue_names)),
+        *(part for venue in settings.venue_names for part in (f"--{venue}-port", str(chosen.ports[venue]))),
+        *(part for contract in chosen.published_fees for part in ("--published-fee", contract)),
         *("--source", chosen.source, "--seed", str(chosen.seed), "--speed", str(chosen.speed)),
         *("--start-s", str(chosen.start_s), "--taker-fee-bps", str(chosen.taker_fee_bps)),
         *("--ack-latency-ms", str(chosen.ack_latency_ms)),
@@ -245,28 +263,29 @@ def _simulator_arguments(settings: Settings) -> list[str]:
     ]
 
 
-def summary(settings: Settings) -> dict[str, Any]:
+def settings_loaded(settings: Settings) -> SettingsLoaded:
     """What an operator wants to see of the settings at start."""
-    return {
-        "mode": settings.mode,
-        "version": VERSION,
-        "bot_id": settings.bot_id,
-        "pairs": [
-            {
-                "pair": pair.id,
-                "legs": [f"{leg.venue}:{leg.symbol}" for leg in pair.legs],
-                "size_base_e8": pair.size_base_e8,
-                "entry_bps": pair.strategy.entry_bps,
-                "exit_bps": pair.strategy.exit_bps,
-                "layers": pair.strategy.layers,
-                "confirm_ticks": pair.strategy.confirm_ticks,
-            }
+    return SettingsLoaded(
+        mode=settings.mode,
+        version=VERSION,
+        bot_id=settings.bot_id,
+        pairs=tuple(
+            ConfiguredPair(
+                pair=pair.id,
+                legs=(f"{first.venue}:{first.symbol}", f"{second.venue}:{second.symbol}"),
+                size_base_e8=pair.size_base_e8,
+                entry_bps=pair.strategy.entry_bps,
+                exit_bps=pair.strategy.exit_bps,
+                layers=pair.strategy.layers,
+                confirm_ticks=pair.strategy.confirm_ticks,
+            )
             for pair in settings.pairs
-        ],
-        "pin": dict(settings.runtime.pin),
-        "idle": {process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
-        "ring_cells": settings.runtime.ring_cells,
-        "http_connections": settings.execution.http_connections,
-        "on_shutdown": settings.runtime.on_shutdown,
-        "paper": settings.paper.model_dump() if settings.mode == "paper" else None,
-    }
+            for first, second in (pair.legs,)
+        ),
+        pin=dict(settings.runtime.pin),
+        idle={process: settings.idle_strategy(process) for process in ("feed", "detector", "executor")},
+        ring_cells=settings.runtime.ring_cells,
+        http_connections=settings.execution.http_connections,
+        on_shutdown=settings.runtime.on_shutdown,
+        paper=settings.paper.model_dump() if settings.mode == "paper" else None,
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from events.instance import ConfigError
 from executor.pair.config import compare_naked_bound, naked_bound_ms
 from settings import (
     KNOWN_VENUES,
@@ -22,7 +23,7 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
-from venues.registry import secrets_of
+from venues.registry import venue
 
 
 def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -81,7 +82,7 @@ def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
 def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:
     """Environment names the venues of these settings read, and whether each must be there."""
     return [
-        (secret.name, secret.is_required) for venue in settings.venue_names for secret in secrets_of(venue)
+        (secret.name, secret.is_required) for name in settings.venue_names for secret in venue(name).secrets
     ]
 
 
@@ -93,7 +94,7 @@ def present_secrets(settings: Settings, env_file: Path) -> frozenset[str]:
 
 def all_secret_names() -> frozenset[str]:
     return frozenset(
-        {"DATABASE_URL"} | {secret.name for venue in KNOWN_VENUES for secret in secrets_of(venue)}
+        {"DATABASE_URL"} | {secret.name for name in KNOWN_VENUES for secret in venue(name).secrets}
     )
 
 
@@ -123,3 +124,8 @@ def changeable(settings: Settings) -> dict[str, list[str]]:
         )
         for reload in (Reload.HOT, Reload.WHEN_FLAT)
     }
+
+
+def config_error(problem: Problem) -> ConfigError:
+    """One thing wrong with the configuration, as it is reported."""
+    return ConfigError(key=problem.key, value=problem.value, detail=problem.allowed)

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from events.instance import TakingOver
 from persistence.journal import JournalError
 from persistence.salvage import salvage
 from runtime.bootstrap import boot_id, machine_code_id, pass_on_launch, read_launch
@@ -61,13 +62,13 @@ class Takeover:
             pass_on_launch(directory, self.launch, run_id)
         shutil.rmtree(_left(directory), ignore_errors=True)
 
-    def fields(self) -> dict[str, Any]:
-        return {
-            "processes": self.processes,
-            "killed": self.killed,
-            "events_kept": self.events or 0,
-            "detail": self.problem or "its memory is read into the journal and removed",
-        }
+    def event(self) -> TakingOver:
+        return TakingOver(
+            processes=tuple(self.processes),
+            killed=tuple(self.killed),
+            events_kept=self.events or 0,
+            detail=self.problem or "its memory is read into the journal and removed",
+        )
 
 
 @contextmanager

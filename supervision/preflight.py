@@ -12,9 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from runtime.venue_hosts import venue_hosts
 from settings import E8, PairSettings, Problem, Settings, SettingsError, parse_settings
 from venues.contract import Instrument, TransportError, VenueError, VenueHosts
-from venues.registry import hosts, venue_module
+from venues.registry import venue
 from venues.rest_client import perform
 
 _TIMEOUT_S = 10.0
@@ -30,16 +31,12 @@ def resolve(raw: Any, source: str) -> tuple[Settings, dict[str, Any]]:
     if settings.mode != "sim":
         return settings, raw
     ports = settings.simulator.ports
-    missing = [
-        Problem(f"simulator.ports.{venue}", "", "is missing: a pair trades there")
-        for venue in settings.venue_names
-        if venue not in ports
-    ]
-    if missing:
-        raise SettingsError(source, missing)
     venues = {
-        venue: {**(raw.get("venues") or {}).get(venue, {}), **loopback_urls(hosts(venue), ports[venue])}
-        for venue in settings.venue_names
+        name: {
+            **(raw.get("venues") or {}).get(name, {}),
+            **loopback_urls(venue(name).production_hosts, ports[name]),
+        }
+        for name in settings.venue_names
     }
     resolved = {**raw, "venues": venues}
     return parse_settings(resolved, source), resolved
@@ -55,17 +52,6 @@ def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
             ("private_ws_url", "ws", production.private_ws_url),
         )
     }
-
-
-def venue_hosts(settings: Settings, venue: str) -> VenueHosts:
-    """Where a venue is reached under these settings."""
-    chosen = settings.venue(venue)
-    return hosts(
-        venue,
-        rest_url=chosen.rest_url,
-        public_ws_url=chosen.public_ws_url,
-        private_ws_url=chosen.private_ws_url,
-    )
 
 
 def load_instruments(settings: Settings, source: str) -> tuple[Instrument, ...]:
@@ -86,19 +72,19 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
     found: dict[int, Instrument] = {}
     problems: list[Problem] = []
     async with aiohttp.ClientSession() as session:
-        for venue in settings.venue_names:
-            rest_url = venue_hosts(settings, venue).rest_url
-            wanted = settings.instrument_ids(venue)
+        for name in settings.venue_names:
+            rest_url = venue_hosts(settings, name).rest_url
+            wanted = settings.instrument_ids(name)
             try:
-                call = venue_module(venue).fetch_instruments(wanted)
+                call = venue(name).fetch_instruments(wanted)
                 instruments = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
             except VenueError as error:
                 may_pass = error.retry_after_ms is not None
-                problems.append(Problem(_leg_key(settings, venue), ", ".join(wanted), str(error), may_pass))
+                problems.append(Problem(_leg_key(settings, name), ", ".join(wanted), str(error), may_pass))
             except TransportError as error:
                 problems.append(
                     Problem(
-                        f"venues.{venue}.rest_url",
+                        f"venues.{name}.rest_url",
                         rest_url,
                         f"gives no answer ({error}); check the network and the venue's status",
                         may_pass=True,

@@ -9,8 +9,16 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
+from typing import Any
 
-from observability.logs import Log
+from events.instance import (
+    ProcessesStopped,
+    ProcessStateChanged,
+    ProcessStderr,
+    ShutdownStarted,
+    ShutdownStep,
+)
+from observability.logs import Reporter
 from runtime.bootstrap import EXIT_UNUSABLE
 from runtime.epochs import Epochs
 from settings import (
@@ -47,7 +55,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        log: Log,
+        reporter: Reporter,
         counters: CounterTable,
         epochs: Epochs,
         service_manager: ServiceManager | None = None,
@@ -57,7 +65,7 @@ class Supervisor:
         self._read_unconfirmed = unconfirmed
         self._settings = settings
         self._secret_names = all_secret_names() | set(settings.alerts.secret_names)
-        self._log = log
+        self._reporter = reporter
         self._counters = counters
         self._heartbeat = counters.index("heartbeat_mono_ns")
         counters.set(counters.index("started_mono_ns"), time.monotonic_ns())
@@ -131,12 +139,12 @@ class Supervisor:
         self._show(child, "pid", child.process.pid)
         self._enter(child, ProcessState.STARTING, child_pid=child.process.pid)
 
-    def _enter(self, child: Child, state: ProcessState, **fields: object) -> None:
+    def _enter(self, child: Child, state: ProcessState, **fields: Any) -> None:
         assert state in STEPS[child.state], f"{child.name}: {child.state} -> {state}"
         previous, child.state = child.state, state
         self._show(child, "state", counter_names.PROCESS_STATES.index(state.value))
-        level = self._log.warning if state in (ProcessState.BACKOFF, ProcessState.FATAL) else self._log.info
-        level("process_state", process=child.name, state=state, was=previous, **fields)
+        changed = ProcessStateChanged(process=child.name, state=state.value, was=previous.value, **fields)
+        self._reporter.report(changed)
 
     def _show(self, child: Child, what: str, value: int) -> None:
         """Let tools see how a child is."""
@@ -183,7 +191,7 @@ class Supervisor:
         lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
         if lines:  # a traceback is one event
             child.last_stderr = lines[-1]
-            self._log.warning("process_stderr", process=child.name, detail="\n".join(lines)[-3000:])
+            self._reporter.report(ProcessStderr(process=child.name, detail="\n".join(lines)[-3000:]))
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:
@@ -209,7 +217,7 @@ class Supervisor:
             elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
                 self._replace_if_silent(child)
         status, is_ready = self._standing()
-        self._service_manager.turned(self._log, status, is_ready=is_ready)
+        self._service_manager.turned(self._reporter, status, is_ready=is_ready)
 
     def _standing(self) -> tuple[str, bool]:
         """How the instance stands, as a line, and whether it can trade."""
@@ -239,7 +247,7 @@ class Supervisor:
         if silent_s > limit_s and child.process is not None:
             detail = f"no heartbeat for {silent_s:.1f} s (limit {limit_s:g} s): killed to be replaced"
             child.last_stderr = detail
-            self._log.warning("process_stderr", process=child.name, detail=detail)
+            self._reporter.report(ProcessStderr(process=child.name, detail=detail))
             child.process.kill()
 
     def wait_until_running(self, wanted: Sequence[str]) -> bool:
@@ -264,16 +272,14 @@ class Supervisor:
         """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
         self._is_stopping = True
         self._counters.set(self._counters.index("stopping"), 1)
-        self._service_manager.stopping(self._log, 0.0)
+        self._service_manager.stopping(self._reporter, 0.0)
         patience_s = self._settings.runtime.shutdown_timeout_s
         on_shutdown = self._settings.runtime.on_shutdown
-        self._log.info(
-            "shutdown_started",
-            detail="no new entries; finishing trades and cancelling orders, then feeds, then queues. "
-            "A second signal shortens the wait, a third ends every process at once",
-            patience_s=patience_s,
-            on_shutdown=on_shutdown,
+        detail = (
+            "no new entries; finishing trades and cancelling orders, then feeds, then queues. "
+            "A second signal shortens the wait, a third ends every process at once"
         )
+        self._reporter.report(ShutdownStarted(patience_s=patience_s, on_shutdown=on_shutdown, detail=detail))
         # The executor first, while prices and venues are still there to finish with.
         self.has_executor_ended_in_order = self._end_executor(patience_s + LAST_WORDS_S)
         self.unconfirmed = self._read_unconfirmed()
@@ -282,7 +288,7 @@ class Supervisor:
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)
         self._end({"simulator"}, _KILL_AFTER_S)
-        self._log.info("processes_stopped", exit_code=exit_code)
+        self._reporter.report(ProcessesStopped(exit_code=exit_code))
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
         self._end({"alerts"}, _KILL_AFTER_S)  # it tells how the others have ended
@@ -306,13 +312,11 @@ class Supervisor:
         had_not_begun = executor.lives == 1 and executor.exit_code == -signal.SIGTERM
         if executor.exit_code in (0, EXIT_UNUSABLE) or had_not_begun:
             return True
-        self._log.error(
-            "shutdown_step",
-            process="executor",
-            exit_code=executor.exit_code,
-            detail="it did not end in order: look at both venues for open positions and orders; its memory "
-            "stays for the next start",
+        detail = (
+            "it did not end in order: look at both venues for open positions and orders; its memory "
+            "stays for the next start"
         )
+        self._reporter.report(ShutdownStep(process="executor", exit_code=executor.exit_code, detail=detail))
         return False
 
     def _end(self, group: Set[str], patience_s: float) -> None:
@@ -341,17 +345,14 @@ class Supervisor:
         for child in children:
             if child.process is not None and child.process.poll() is None:
                 left = "positions and orders as they are on the venues" if child.name == "executor" else ""
-                self._log.warning(
-                    "shutdown_step",
-                    process=child.name,
-                    detail="did not finish in time and was killed" + (f"; it leaves {left}" if left else ""),
-                )
+                detail = "did not finish in time and was killed" + (f"; it leaves {left}" if left else "")
+                self._reporter.report(ShutdownStep(process=child.name, detail=detail))
                 child.process.kill()
 
     def kill_all(self) -> None:
         """After a failure of our own: leave no process behind, and no leg that the executor can mend."""
         patience_s = self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S
-        self._service_manager.stopping(self._log, patience_s)
+        self._service_manager.stopping(self._reporter, patience_s)
         for child in self._children:
             if child.process is not None and child.name == "executor":
                 child.process.terminate()

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Final, Self
 
-from observability.logs import Log
+from events.instance import NotifyRefused
+from observability.logs import Reporter
 
 # Start and stop may take as long as they do, as long as we turn: a venue's maintenance at the start, a
 # leg that is mended at the end. What systemd grants beyond its own limits, and how often it is asked for.
@@ -54,7 +55,7 @@ class ServiceManager:
         is_meant = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         return cls(address, int(watchdog_us) / 1e6 if is_meant else 0.0)
 
-    def turned(self, log: Log, status: str, *, is_ready: bool) -> None:
+    def turned(self, reporter: Reporter, status: str, *, is_ready: bool) -> None:
         """Tell of one turn. ``status`` is a line for ``systemctl status``; ready is told once."""
         if self._socket is None:
             return
@@ -70,9 +71,9 @@ class ServiceManager:
         if (self._is_stopping or not self._is_ready) and now_s >= self._extend_due_s:
             self._extend_due_s = now_s + _EXTEND_EVERY_S
             self._owed["EXTEND_TIMEOUT_USEC"] = f"{_EXTENSION_S * 1e6:.0f}"
-        self._pay(log)
+        self._pay(reporter)
 
-    def stopping(self, log: Log, patience_s: float) -> None:
+    def stopping(self, reporter: Reporter, patience_s: float) -> None:
         """The end has begun. ``patience_s``: how long it may take until the next turn tells more."""
         if self._socket is None:
             return
@@ -81,14 +82,14 @@ class ServiceManager:
             self._owed["STOPPING"] = "1"
         self._owed["EXTEND_TIMEOUT_USEC"] = f"{(patience_s + _EXTENSION_S) * 1e6:.0f}"
         self._extend_due_s = self._clock_s() + patience_s + _EXTEND_EVERY_S
-        self._pay(log)
+        self._pay(reporter)
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _pay(self, log: Log) -> None:
+    def _pay(self, reporter: Reporter) -> None:
         """Hand over what is owed, in one datagram; what is not taken is owed until the next turn."""
         if not self._owed:
             return
@@ -100,7 +101,7 @@ class ServiceManager:
             if not self._is_deaf:
                 self._is_deaf = True
                 detail = f"{error.strerror}; tried again every turn, systemd may take us for hung"
-                log.warning("notify_refused", detail=detail)
+                reporter.report(NotifyRefused(detail=detail))
             return
         self._owed.clear()
         self._is_deaf = False

@@ -22,7 +22,7 @@ import yaml
 
 from persistence.server import stop_server
 from settings import PROJECT
-from tests.events.catalogue import check
+from tests.events.catalogue import check, check_readable
 
 Line = Mapping[str, Any]
 
@@ -117,6 +117,7 @@ class Instance:
 
     def _take(self, line: Line) -> None:
         check(line)
+        check_readable(line)
         self.lines.append(line)
 
     def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = 60.0) -> Line:

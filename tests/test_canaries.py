@@ -41,7 +41,7 @@ from simulator.paradex.tokens import TokenMint
 from simulator.process import serve
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from venues.registry import hosts
+from venues.registry import venue as venue_of
 
 QUOTED_CALLS = (1, 3, 6)  # of each kind, these are answered with an error that quotes them
 # Raises, where it is asked to, an exception that quotes what the process works with.
@@ -329,7 +329,7 @@ def text_of(line: Any) -> bytes:
 
 
 def live_config(directory: Path, ports: dict[str, int]) -> Path:
-    urls = {venue: loopback_urls(hosts(venue), port) for venue, port in ports.items()}
+    urls = {venue: loopback_urls(venue_of(venue).production_hosts, port) for venue, port in ports.items()}
     return write_config(
         directory,
         mode="live",

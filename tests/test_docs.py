@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from events import EVENTS
+from events.codec import EVENTS
 from settings import PROJECT
 from tools.__main__ import COMMANDS
 

@@ -21,8 +21,8 @@ LEAVES = {"settings", "events", "observability"}
 PROCESSES = {"feeds", "detector", "executor", "persistence", "simulator"}
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
-    "events": set(),
     "observability": {"events"},
+    "events": {"observability"},  # its texts are masked when an event is made
     "shm": set(),
     "venues": {"shm"} | LEAVES,
     "runtime": {"venues", "shm"} | LEAVES,  # what every process does first, and files that outlive them all

@@ -20,7 +20,7 @@ from settings import PROJECT
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, free_ports, memory_dir, write_config
 from tests.test_end_to_end import assert_nothing_is_left, closed_trade, rows
-from venues.registry import hosts
+from venues.registry import venue as venue_of
 
 CANARY = "0x" + "c0ffee" * 10
 
@@ -44,7 +44,9 @@ def a_market() -> Iterator[dict[str, int]]:
 @pytest.fixture
 def config() -> Iterator[Path]:
     with a_directory() as directory, a_market() as ports:
-        venues = {venue: loopback_urls(hosts(venue), port) for venue, port in ports.items()}
+        venues = {
+            venue: loopback_urls(venue_of(venue).production_hosts, port) for venue, port in ports.items()
+        }
         quick = {"latency_ms": 2.0, "jitter_ms": 1.0, "slippage_bps": 0.0}
         path = write_config(directory, mode="paper", venues=venues, paper__venues=dict.fromkeys(ports, quick))
         yield path

@@ -12,8 +12,10 @@ from typing import TypeVar
 
 import aiohttp
 
-from executor.accounts import make_trading, venue_hosts
+from executor.accounts import make_trading
+from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Problem, Settings, SettingsError
+from venues import registry
 from venues.contract import (
     Account,
     Call,
@@ -26,7 +28,6 @@ from venues.contract import (
     Touch,
     VenueError,
 )
-from venues.registry import venue_module
 from venues.rest_client import InsecureUrl, perform, require_secure
 
 TIMEOUT_S = 5.0
@@ -48,7 +49,7 @@ class VenueAccess:
         self._rest_url = where.rest_url
         try:
             require_secure(where.rest_url)
-            self._trading = make_trading(settings, env_file, venue, where, create_transport="http")
+            self._trading = make_trading(settings, env_file, venue, where, over_http=True)
         except KeyError as error:
             name = str(error.args[0])
             raise SettingsError(str(env_file), [Problem(name, "", "is missing: set it there")]) from None
@@ -84,7 +85,7 @@ class VenueAccess:
         return await self._perform(self._trading.cancel_order(ref, _unix_ms()))
 
     async def touch(self, instrument: Instrument) -> Touch:
-        call: Call[Touch] = venue_module(self.venue).fetch_touch(instrument.symbol)
+        call = registry.venue(self.venue).fetch_touch(instrument.symbol)
         return await self._perform(call)
 
     async def send(self, request: OrderRequest) -> OrderAck:

@@ -21,6 +21,8 @@ from typing import Any, Final
 
 import orjson
 
+from events.persistence import EventUnstorable
+from observability.logs import render
 from persistence.journal import Entry, JournalError, journal_directory
 from persistence.restore import holdings_of, is_held
 from persistence.verify import read_all, verify
@@ -78,7 +80,7 @@ def _lines(directory: Path, is_wanted: Callable[[Mapping[str, Any]], bool]) -> I
     for entry in read_all(directory):
         line = _parsed(entry)
         if is_wanted(line):
-            yield orjson.dumps({"number": entry.number, **line}).decode()
+            yield render(orjson.dumps({"number": entry.number, **line})).decode()
 
 
 def _parsed(entry: Entry) -> Mapping[str, Any]:
@@ -89,7 +91,7 @@ def _parsed(entry: Entry) -> Mapping[str, Any]:
         line = None
     if isinstance(line, dict):
         return line
-    return {"event": "event_unstorable", "raw": entry.payload.decode("ascii", "backslashreplace")}
+    return {"event": EventUnstorable.name(), "raw": entry.payload.decode("ascii", "backslashreplace")}
 
 
 def _filter(arguments: argparse.Namespace) -> Callable[[Mapping[str, Any]], bool]:

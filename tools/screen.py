@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from events.codec import NotAnEvent, Reported, decode, fields_of
+from events.decisions import Refusals
+from events.fills import FillReported
+from events.orders import IntentWritten, LegAcked
+from events.positions import PositionReported
+from events.trades import SlippageMeasured
 from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 from settings import E8
 from shm.counter_names import DATABASE_AWAY, DATABASE_UP
@@ -30,8 +35,8 @@ _TELLING: Final = (
     *("gate", "value", "limit", "spread_bps", "entry_spread_bps", "exit_spread_bps", "net_e8", "naked_ms"),
     *("net_notional_e8", "reason", "detail"),
 )
-# Said again by another line of the same instant.
-_LEFT_OUT: Final = frozenset(("fill", "position", "leg_acked", "intent_written", "slippage", "refusals"))
+# Said again by another event of the same instant.
+_LEFT_OUT: Final = (FillReported, PositionReported, LegAcked, IntentWritten, SlippageMeasured, Refusals)
 
 Lines = list[Text]
 
@@ -64,9 +69,12 @@ def _told(events: Sequence[bytes], count: int) -> Lines:
     for payload in reversed(events):
         if len(lines) == count:
             break
-        event = orjson.loads(payload)
-        if event["event"] not in _LEFT_OUT:
-            lines.append(_event(event))
+        try:
+            reported = decode(payload)
+        except NotAnEvent:
+            continue  # persistence says so in an event of its own
+        if not isinstance(reported.event, _LEFT_OUT):
+            lines.append(_event(reported))
     return lines[::-1]
 
 
@@ -246,10 +254,11 @@ def _latency(now: Snapshot) -> Lines:
     ]
 
 
-def _event(event: Mapping[str, Any]) -> Text:
-    style = {"warning": "yellow", "error": "bold red"}.get(event["level"], "")
-    told = " ".join(_field(key, event[key]) for key in _TELLING if event.get(key) not in (None, ""))
-    return Text(f"  {event['ts'][11:23]} {event['event']:<14} {told}", style=style)
+def _event(reported: Reported) -> Text:
+    style = {"warning": "yellow", "error": "bold red"}.get(reported.level, "")
+    fields = fields_of(reported.event)
+    told = " ".join(_field(key, fields[key]) for key in _TELLING if fields.get(key) not in (None, ""))
+    return Text(f"  {reported.ts[11:23]} {reported.event.name():<14} {told}", style=style)
 
 
 def _field(key: str, value: object) -> str:

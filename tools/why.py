@@ -15,14 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Final, NamedTuple
 
 from detector.layers import SizeError
+from events.codec import NotAnEvent, decode
+from events.decisions import Refusals
 from monitoring.funnel import Funnel, of_counters, of_events, rows_of
 from monitoring.instance import attach_arguments, attached_directory
 from persistence.journal import journal_directory
@@ -37,6 +37,8 @@ from tools.replay.relax import configured, relaxed
 from tools.replay.simulate import Course, simulate
 from tools.replay.watching import Miss
 from tools.table import as_table
+
+DETECTOR: Final = "detector"
 
 
 class Remedy(NamedTuple):
@@ -78,13 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _of_recording(Recording(arguments.recording), arguments.json)
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     if arguments.since is not None:
-        events = [event for event in _refusals(settings) if event["ts"] >= arguments.since]
-        funnels = of_events(events)
+        events = [reported for reported in _refusals(settings) if reported.ts >= arguments.since]
+        funnels = of_events(one.refusals for one in events)
     else:
         directory = attached_directory(arguments)
         funnels = of_counters(Memory(directory).counters("detector"), [pair.id for pair in settings.pairs])
         run_id = json.loads((directory / "launch.json").read_text())["run_id"]
-        events = [event for event in _refusals(settings) if event["run_id"] == run_id]
+        events = [reported for reported in _refusals(settings) if reported.run_id == run_id]
     return _tell(funnels, _estimates(settings, events), arguments.json)
 
 
@@ -133,24 +135,34 @@ def _tell(funnels: Sequence[Funnel], nearest: Sequence[Remedy] | Sequence[Estima
     return 0 if is_exact else 1
 
 
-def _refusals(settings: Settings) -> Iterator[Mapping[str, Any]]:
+class _Refused(NamedTuple):
+    refusals: Refusals
+    ts: str
+    run_id: str
+
+
+def _refusals(settings: Settings) -> Iterator[_Refused]:
     directory = journal_directory(settings)
     if not directory.is_dir():
         return
     for entry in read_all(directory):
-        if b'"refusals"' in entry.payload:
-            event = orjson.loads(entry.payload)
-            if event["event"] == "refusals":
-                yield event
+        if entry.source != DETECTOR:  # of the others nothing is decoded
+            continue
+        try:
+            reported = decode(entry.payload)
+        except NotAnEvent:
+            continue
+        if isinstance(reported.event, Refusals):
+            yield _Refused(reported.event, reported.ts, reported.run_id)
 
 
-def _estimates(settings: Settings, events: Sequence[Mapping[str, Any]]) -> list[Estimate]:
+def _estimates(settings: Settings, events: Sequence[_Refused]) -> list[Estimate]:
     estimates = []
     for pair in settings.pairs:
         said = [
-            (max(event["spreads_bps"]), event["ts"])
-            for event in events
-            if event["pair"] == pair.id and event["spreads_bps"]
+            (max(refusals.spreads_bps), ts)
+            for refusals, ts, _ in events
+            if refusals.pair == pair.id and refusals.spreads_bps
         ]
         if said:
             widest_bps, at = max(said)

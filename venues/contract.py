@@ -12,12 +12,24 @@ monotonic clock. Sizes are unsigned with a ``Side``; positions are signed, long 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from enum import Enum, IntEnum
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 from observability.redaction import redact
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 E8 = 100_000_000
 _INT64_MAX = 2**63 - 1
@@ -456,6 +468,17 @@ class Trading(Protocol):
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
 
 
+@runtime_checkable
+class VoidsOrders(Protocol):
+    """What a ``Trading`` may offer besides: the venue can be made never to execute an order in doubt."""
+
+    def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
+        """Take the place of an order that the venue does not know, so that it can arrive no more.
+
+        Its end where that is certain now; None where the venue's answer settles nothing.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class VenueHosts:
     """Where a venue lives. Plain http/ws is accepted for loopback hosts alone."""
@@ -463,6 +486,89 @@ class VenueHosts:
     rest_url: str  # with base path, without trailing slash: "https://api.prod.paradex.trade/v1"
     public_ws_url: str
     private_ws_url: str
+
+
+class Secret(NamedTuple):
+    """One credential of a venue: its environment variable and whether it must be there."""
+
+    name: str
+    field: str
+    is_required: bool
+
+
+class AccountOptions(NamedTuple):
+    """How an account is used, in words that hold for every venue; each takes what concerns it."""
+
+    client_id_prefix: str = "td"  # of client order ids, where they are texts
+    recv_window_ms: int = 5_000  # how long an order may travel before the venue must refuse it
+    over_http: bool = False  # send orders over REST even where the venue takes them over its socket
+
+
+class FeedOptions(NamedTuple):
+    """How public data is asked for; each venue takes what concerns it."""
+
+    prefers_json: bool = False  # where the venue offers a binary encoding, too
+
+
+Keys = TypeVar("Keys", bound="DataclassInstance")
+_ROOT_REQUEST = HttpRequest("GET", "/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue(Generic[Keys]):
+    """A venue as a value: everything the rest of Tandem knows it by.
+
+    Parts that a venue may not have are None. ``credentials`` is a dataclass whose fields, in upper case after
+    the venue's name, are the environment variables its keys are read from.
+    """
+
+    name: str
+    production_hosts: VenueHosts
+    credentials: type[Keys]
+    account_name: Callable[[Keys], str]  # the account's public name; ValueError for keys that are none
+    market_data: Callable[[VenueHosts, Mapping[str, int], FeedOptions], MarketData]
+    trading: Callable[[VenueHosts, Keys, AccountOptions], Trading]
+    taker_time_in_force: TimeInForce
+    fetch_instruments: Callable[[Mapping[str, int]], Call[list[Instrument]]]
+    fetch_touch: Callable[[str], Call[Touch]]
+    fetch_funding: Callable[[Mapping[str, int]], Call[list[FundingRate]]]
+    fetch_server_time_ms: Callable[[], Call[int]] | None = None
+    fetch_system_state: Callable[[], Call[str]] | None = None  # "ok", or why the venue as a whole is not
+    warm_request: HttpRequest = _ROOT_REQUEST  # a cheap public GET that keeps a connection warm
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The credentials as environment variables: ``VEST_PRIMARY_PRIVATE_KEY``, …"""
+        return tuple(
+            Secret(f"{self.name}_{field.name}".upper(), field.name, field.default is MISSING)
+            for field in fields(self.credentials)
+        )
+
+    def account_of(self, secrets: Mapping[str, str]) -> str:
+        """The account's public name. KeyError names a missing secret, ValueError says what is bad."""
+        return self.account_name(self.credentials_from(secrets))
+
+    def open_account(self, hosts: VenueHosts, secrets: Mapping[str, str], options: AccountOptions) -> Trading:
+        """One account's protocol. KeyError names a missing secret, ValueError says what is bad."""
+        return self.trading(hosts, self.credentials_from(secrets), options)
+
+    def hosts(self, *, rest_url: str = "", public_ws_url: str = "", private_ws_url: str = "") -> VenueHosts:
+        """Where the venue lives; what is left empty is production's."""
+        production = self.production_hosts
+        return VenueHosts(
+            rest_url or production.rest_url,
+            public_ws_url or production.public_ws_url,
+            private_ws_url or production.private_ws_url,
+        )
+
+    def credentials_from(self, secrets: Mapping[str, str]) -> Keys:
+        """The credentials, from secrets by environment name. KeyError names a missing one."""
+        values: dict[str, Any] = {
+            item.field: secrets[item.name]
+            for item in self.secrets
+            if item.is_required or item.name in secrets
+        }
+        return self.credentials(**values)
 
 
 def parse_e8(text: str) -> int:

@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
@@ -40,7 +40,7 @@ SCRIPTS: Final = (
 _STAYS_S: Final = 0.2  # shorter, and on a loaded machine an order sent just now is not seen yet
 _RESUME_S: Final = 60.0
 # What a campaign would use up though nothing is wrong.
-_ROOM: Final = {
+_ROOM: Final[dict[str, Any]] = {
     "risk__max_consecutive_failures": 1000,
     "risk__max_orders_per_minute": 100_000,
     "risk__naked_budget_s_per_day": 86_400,

@@ -27,7 +27,7 @@ from settings import parse_settings
 from supervision.preflight import loopback_urls
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, WIDE_BPS, Stage, a_stage
 from tests.instance import Instance
-from venues.registry import hosts
+from venues import registry
 from verification.order_proxy import Loss, OrderProxy
 
 MOMENTS: Final = ("entry", "exit")
@@ -156,7 +156,10 @@ def a_lab(**changes: Any) -> Iterator[Lab]:
         }
         for proxy in proxies.values():
             stage.run(proxy.start())
-        raw["venues"] = {venue: loopback_urls(hosts(venue), proxy.port) for venue, proxy in proxies.items()}
+        raw["venues"] = {
+            venue: loopback_urls(registry.venue(venue).production_hosts, proxy.port)
+            for venue, proxy in proxies.items()
+        }
         stage.config.write_text(yaml.safe_dump(raw))
         watching = stage.begin(clock.run())
         lab = Lab(stage, proxies, clock, naked_bound_ms(settings) / 1e3)

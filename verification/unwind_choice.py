@@ -17,6 +17,8 @@ import random
 import statistics
 from typing import Any, Final, NamedTuple
 
+from events.codec import fields_of
+from events.trades import TradeClosed
 from executor.pair.machine import step
 from executor.pair.messages import (
     At,
@@ -25,7 +27,6 @@ from executor.pair.messages import (
     Event,
     Exit,
     LegMarket,
-    Log,
     OrderTold,
     PositionRead,
     Send,
@@ -164,8 +165,8 @@ class Bench:
 
     def _hear(self, commands: list[Command]) -> None:
         for command in commands:
-            if isinstance(command, Log) and command.event == "trade_closed":
-                self.closed = dict(command.fields)
+            if isinstance(command, TradeClosed):
+                self.closed = fields_of(command)
 
 
 def compare(trades: int) -> dict[str, list[Outcome]]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
@@ -25,10 +24,11 @@ import httptools
 
 from executor.gateways.contract import NotSent
 from runtime.backoff import Backoff
+from runtime.clock import Clock, unix_ms
 from venues.contract import HttpRequest, HttpResponse
 
 CONNECT_TIMEOUT_S = 5.0
-LASTED_S = 1.0  # a connection that ended sooner counts as a failed attempt
+_LASTED_NS = 1_000_000_000  # a connection that ended sooner counts as a failed attempt
 
 
 class AnswerLost(NamedTuple):
@@ -58,6 +58,7 @@ class HttpPool:
         answer_limit_s: float = 10.0,
         on_round_trip_ns: Callable[[int], None] = lambda _: None,
         tls: ssl.SSLContext | None = None,
+        clock: Clock,
     ) -> None:
         url = urlsplit(rest_url)
         assert url.hostname is not None, "settings have checked the URL"
@@ -71,6 +72,7 @@ class HttpPool:
         self._ping_interval_s = ping_interval_s
         self._answer_limit_ns = int(answer_limit_s * 1e9)
         self._on_round_trip_ns = on_round_trip_ns
+        self._clock = clock
         self._connections: list[_Connection] = []
 
     @property
@@ -113,14 +115,14 @@ class HttpPool:
             except (OSError, TimeoutError):
                 await asyncio.sleep(backoff.next_pause_s())
                 continue
-            opened_s = time.monotonic()
+            opened_mono_ns = self._clock.mono_ns()
             self._connections.append(connection)
             try:
                 await self._keep_warm(connection, first_ping_s)
             finally:
                 self._connections.remove(connection)
                 connection.abort("the connection was closed by us")
-            if time.monotonic() - opened_s < LASTED_S:
+            if self._clock.mono_ns() - opened_mono_ns < _LASTED_NS:
                 await asyncio.sleep(backoff.next_pause_s())
             else:
                 backoff.reset()
@@ -129,7 +131,7 @@ class HttpPool:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, connection = await loop.create_connection(
-                lambda: _Connection(loop.create_future()), self._host, self._port, ssl=self._tls
+                lambda: _Connection(loop.create_future(), self._clock), self._host, self._port, ssl=self._tls
             )
         return connection
 
@@ -141,14 +143,14 @@ class HttpPool:
                 return
             pause_s = self._ping_interval_s
             if connection.is_free:
-                connection.send(self._ping, self._measure(time.monotonic_ns()))
-            elif time.monotonic_ns() - connection.sent_mono_ns > self._answer_limit_ns:
+                connection.send(self._ping, self._measure(self._clock.mono_ns()))
+            elif self._clock.mono_ns() - connection.sent_mono_ns > self._answer_limit_ns:
                 connection.abort("no answer within the limit")
 
     def _measure(self, sent_mono_ns: int) -> OnAnswer:
         def answered(answer: HttpResponse | AnswerLost) -> None:
             if isinstance(answer, HttpResponse):
-                self._on_round_trip_ns(time.monotonic_ns() - sent_mono_ns)
+                self._on_round_trip_ns(self._clock.mono_ns() - sent_mono_ns)
 
         return answered
 
@@ -156,8 +158,9 @@ class HttpPool:
 class _Connection(asyncio.Protocol):
     """One connection, one request in flight. ``closed`` is done when it is unusable for ever."""
 
-    def __init__(self, closed: asyncio.Future[None]) -> None:
+    def __init__(self, closed: asyncio.Future[None], clock: Clock) -> None:
         self.closed = closed
+        self._clock = clock
         self.sent_mono_ns = 0
         self._transport: asyncio.Transport | None = None
         self._on_answer: OnAnswer | None = None
@@ -175,7 +178,7 @@ class _Connection(asyncio.Protocol):
         assert self.is_free
         assert self._transport is not None
         self._on_answer = on_answer
-        self.sent_mono_ns = time.monotonic_ns()
+        self.sent_mono_ns = self._clock.mono_ns()
         self._transport.write(wire)
 
     def abort(self, reason: str) -> None:
@@ -231,7 +234,7 @@ class _Connection(asyncio.Protocol):
         if status >= 200:  # 1xx announces the real answer
             self._keeps_alive = self._parser.should_keep_alive()  # the parser forgets it after this call
             body = b"".join(self._body)
-            self._answers.append(HttpResponse(status, self._headers, body, time.time_ns() // 1_000_000))
+            self._answers.append(HttpResponse(status, self._headers, body, unix_ms(self._clock)))
 
     def _finish(self, answer: HttpResponse | AnswerLost) -> None:
         on_answer, self._on_answer = self._on_answer, None

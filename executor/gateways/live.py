@@ -8,19 +8,21 @@ connections where it does not.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
 import aiohttp
 
+from events.market_data import FrameRefused
+from events.positions import VenueLost, VenueStatus
 from executor.gateways.contract import Listener, LoginRefused, NotSent, ReadyOrder
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from executor.gateways.private_socket import PrivateSocket, SocketLost
 from executor.gateways.rate_limit import RateBudget
-from observability.logs import Log
+from observability.logs import Reporter
 from runtime.backoff import Backoff
+from runtime.clock import Clock, unix_ms
 from venues.contract import (
     Account,
     Call,
@@ -39,6 +41,7 @@ from venues.contract import (
     Trading,
     TransportError,
     VenueError,
+    VoidsOrders,
 )
 from venues.rest_client import perform
 
@@ -49,10 +52,6 @@ STATUS_LOOK_S = 2.0  # modes such as cancel-only last about two minutes
 RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
 RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
 _T = TypeVar("_T")
-
-
-def unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class LiveGateway:
@@ -70,7 +69,8 @@ class LiveGateway:
         rest_url: str,
         instruments: tuple[Instrument, ...],
         listener: Listener,
-        log: Log,
+        reporter: Reporter,
+        clock: Clock,
         *,
         connections: int,
         answer_limit_s: float,
@@ -84,12 +84,15 @@ class LiveGateway:
         self._rest_url = rest_url
         self._instruments = instruments
         self._listener = listener
-        self._log = log
+        self._reporter = reporter
+        self._clock = clock
         self._may_give_up = may_give_up
         self._is_logged_in = False
         self._is_stream_ready = False
         self._session: aiohttp.ClientSession | None = None
-        self._socket = PrivateSocket(trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame)
+        self._socket = PrivateSocket(
+            trading, on_event=self._on_event, on_bad_frame=self._on_bad_frame, clock=clock
+        )
         self._unanswered: set[int] = set()  # orders on the private socket whose answer is to come
         self._takes_http = trading.create_transport == "http"
         self._pool = HttpPool(
@@ -98,6 +101,7 @@ class LiveGateway:
             ping=warm_request,
             answer_limit_s=answer_limit_s,
             on_round_trip_ns=on_round_trip_ns,
+            clock=clock,
         )
         self.budget = RateBudget(trading.order_limits)
         self._closed = ""
@@ -158,18 +162,18 @@ class LiveGateway:
                 return
 
     async def _login(self, *, gives_up: bool) -> None:
-        await self._insist(lambda: self._trading.login(unix_ms()), "login", gives_up=gives_up)
+        await self._insist(lambda: self._trading.login(unix_ms(self._clock)), "login", gives_up=gives_up)
 
     async def _renew_for_ever(self) -> None:
         backoff = Backoff()
         while True:
             # Looked at again and again: a refusal makes it due at once, and the wall clock may be set.
-            wait_s = (self._trading.renew_due_unix_ms - unix_ms()) / 1_000
+            wait_s = (self._trading.renew_due_unix_ms - unix_ms(self._clock)) / 1_000
             if wait_s > 0:
                 await asyncio.sleep(min(wait_s, RENEWAL_LOOK_S))
                 continue
             try:
-                await self._perform(self._trading.renew(unix_ms()))
+                await self._perform(self._trading.renew(unix_ms(self._clock)))
             except TransportError as error:
                 self._lost("renewal", str(error))
                 await asyncio.sleep(backoff.next_pause_s())
@@ -191,8 +195,7 @@ class LiveGateway:
             else:
                 if closed != self._closed:
                     self._closed = closed
-                    say = self._log.warning if closed else self._log.info
-                    say("venue_status", venue=self.venue, status=closed or "open")
+                    self._reporter.report(VenueStatus(venue=self.venue, status=closed or "open"))
             await asyncio.sleep(STATUS_LOOK_S)
 
     async def _stream_for_ever(self) -> None:
@@ -215,20 +218,20 @@ class LiveGateway:
         self._is_stream_ready = False
         self._listener.on_down(self.venue, reason)
         unanswered, self._unanswered = self._unanswered, set()
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._clock.mono_ns()
         for client_order_id in unanswered:
             ack = OrderAck(client_order_id, Outcome.IN_DOUBT, text="the socket was lost before the answer")
             self._listener.on_ack(self.venue, ack, now_mono_ns)
 
     def _lost(self, what: str, detail: str) -> None:
-        self._log.warning("venue_lost", venue=self.venue, what=what, detail=detail)
+        self._reporter.report(VenueLost(venue=self.venue, what=what, detail=detail))
 
     # --- orders ---
 
     def sign(self, request: OrderRequest) -> ReadyOrder:
         if not self._is_logged_in:
             raise NotSent(f"{self.venue}: not logged in yet, an order cannot be signed")
-        signed = self._trading.sign_create(request, unix_ms())
+        signed = self._trading.sign_create(request, unix_ms(self._clock))
         if isinstance(signed.wire, bytes):
             return ReadyOrder(request, signed.wire, signed.valid_until_unix_ms)
         return ReadyOrder(request, self._pool.render(signed.wire), signed.valid_until_unix_ms)
@@ -245,10 +248,10 @@ class LiveGateway:
             # Not a byte of it has been written. Once one has, its outcome is asked for, never sent again.
             wire = self._pool.render(self._trading.create_over_http(order.wire))
             self._pool.send(wire, partial(self._on_answer, order.request))
-        self.budget.spend(time.monotonic_ns())
+        self.budget.spend(self._clock.mono_ns())
 
     def _on_answer(self, request: OrderRequest, answer: HttpResponse | AnswerLost) -> None:
-        recv_mono_ns = time.monotonic_ns()
+        recv_mono_ns = self._clock.mono_ns()
         if isinstance(answer, AnswerLost):
             ack = OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=answer.reason)
         else:
@@ -275,29 +278,33 @@ class LiveGateway:
 
     def _on_bad_frame(self, error: FrameError) -> None:
         # The frame's own text stays out of the log: a private frame may quote a token.
-        self._log.warning("frame_refused", venue=self.venue, detail=error.detail)
+        self._reporter.report(FrameRefused(venue=self.venue, detail=error.detail))
 
     # --- questions ---
 
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
-        return await self._perform(self._trading.query_order(ref, unix_ms()))
+        told = await self._perform(self._trading.query_order(ref, unix_ms(self._clock)))
+        if told is None and isinstance(self._trading, VoidsOrders):
+            # Here doubt need not wait until the order's time is over: it is made sure never to run.
+            told = await self._perform(self._trading.void_order(ref, unix_ms(self._clock)))
+        return told
 
     async def query_open_orders(self) -> list[OrderUpdate]:
-        return await self._perform(self._trading.query_open_orders(unix_ms()))
+        return await self._perform(self._trading.query_open_orders(unix_ms(self._clock)))
 
     async def query_positions(self) -> dict[int, int]:
-        told = await self._perform(self._trading.query_positions(unix_ms()))
+        told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
 
     async def query_margin(self) -> tuple[Account, list[Position]]:
-        account = await self._perform(self._trading.query_account(unix_ms()))
-        return account, await self._perform(self._trading.query_positions(unix_ms()))
+        account = await self._perform(self._trading.query_account(unix_ms(self._clock)))
+        return account, await self._perform(self._trading.query_positions(unix_ms(self._clock)))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
-        self.budget.spend(time.monotonic_ns())
-        ack = await self._perform(self._trading.cancel_order(ref, unix_ms()))
-        self._heard_pause(ack, time.monotonic_ns())
+        self.budget.spend(self._clock.mono_ns())
+        ack = await self._perform(self._trading.cancel_order(ref, unix_ms(self._clock)))
+        self._heard_pause(ack, self._clock.mono_ns())
         return ack
 
     async def _perform(self, call: Call[_T]) -> _T:

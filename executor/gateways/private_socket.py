@@ -7,7 +7,6 @@ closed, or does not become ready in time is replaced by its owner.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from logging import NullHandler, getLogger
 
@@ -23,6 +22,7 @@ from picows import (
 )
 
 from executor.gateways.contract import NotSent
+from runtime.clock import Clock, mono_s
 from venues.contract import FrameError, PrivateEvent, Trading
 from venues.rest_client import require_secure
 
@@ -51,10 +51,12 @@ class PrivateSocket:
         *,
         on_event: Callable[[PrivateEvent, int], None],
         on_bad_frame: Callable[[FrameError], None],
+        clock: Clock,
     ) -> None:
         self._trading = trading
         self._on_event = on_event
         self._on_bad_frame = on_bad_frame
+        self._clock = clock
         self._transport: WSTransport | None = None
 
     @property
@@ -80,7 +82,7 @@ class PrivateSocket:
         require_secure(url)
         try:
             transport, listener = await ws_connect(
-                lambda: _Frames(loop, self._take),
+                lambda: _Frames(loop, self._take, self._clock),
                 url,
                 websocket_handshake_timeout=CONNECT_TIMEOUT_S,
                 enable_auto_ping=True,
@@ -101,7 +103,7 @@ class PrivateSocket:
         assert isinstance(listener, _Frames)
         self._transport = transport
         try:
-            self._trading.stream_connected(time.monotonic_ns())
+            self._trading.stream_connected(self._clock.mono_ns())
             self._write_queued()
             await self._tick_until_ended(transport, is_ready)
         finally:
@@ -113,13 +115,13 @@ class PrivateSocket:
 
     async def _tick_until_ended(self, transport: WSTransport, is_ready: Callable[[], bool]) -> None:
         ended = asyncio.ensure_future(transport.wait_disconnected())
-        ready_by_s = time.monotonic() + READY_TIMEOUT_S
+        ready_by_s = mono_s(self._clock) + READY_TIMEOUT_S
         try:
             while not ended.done():
                 await asyncio.wait({ended}, timeout=TICK_S)
-                if not is_ready() and time.monotonic() > ready_by_s:
+                if not is_ready() and mono_s(self._clock) > ready_by_s:
                     raise SocketLost(f"not subscribed within {READY_TIMEOUT_S:g} s")
-                self._trading.stream_tick(time.monotonic_ns())
+                self._trading.stream_tick(self._clock.mono_ns())
                 self._write_queued()
         finally:
             ended.cancel()
@@ -145,8 +147,11 @@ class _Frames(WSListener):
     """Hands whole frames to the loop. What ran inside picows' callback would have its errors logged and
     forgotten; in a callback of the loop they end the process, which the supervisor restarts."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[bytes, bool, int], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, take: Callable[[bytes, bool, int], None], clock: Clock
+    ) -> None:
         super().__init__()
+        self._clock = clock
         self._loop = loop
         self._take = take
         self._parts: list[bytes] = []
@@ -154,7 +159,7 @@ class _Frames(WSListener):
         self.closing = ""
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        recv_mono_ns = time.monotonic_ns()
+        recv_mono_ns = self._clock.mono_ns()
         kind = frame.msg_type
         if kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             if kind is not WSMsgType.CONTINUATION:

@@ -1,4 +1,4 @@
-"""The latency ledger: when each stage of a trade happened, as histograms and as fields of its log lines.
+"""The latency ledger: when each stage of a trade happened, as histograms and as fields of its events.
 
 Stamping costs a clock reading; everything else happens after the bytes have left.
 """
@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from events.trades import Percentiles
 from shm.counter_names import EXECUTOR_HISTOGRAMS
 from shm.counters import CounterTable
 from shm.records import Signal
@@ -44,10 +45,10 @@ class SignalTimestamps:
             "decided_mono_ns": signal.decided_mono_ns,
             "executor_mono_ns": self.seen,
             "checked_mono_ns": self.checked,
-            "sent_mono_ns": list(self.sent),
+            "sent_mono_ns": (self.sent[0], self.sent[1]),
         }
 
-    def fields_us(self) -> dict[str, float | list[float | None] | None]:
+    def fields_us(self) -> dict[str, Any]:
         """Durations in microseconds, stage by stage; None for what did not happen."""
         signal = self.signal
         first, both = min(self.sent), max(self.sent) if all(self.sent) else 0
@@ -59,8 +60,8 @@ class SignalTimestamps:
             "executor_to_first_us": _us(self.seen, first),
             "executor_to_both_us": _us(self.seen, both),
             "recv_to_both_us": _us(signal.recv_mono_ns, both),
-            "sent_to_acked_us": [_us(*pair) for pair in zip(self.sent, self.acked, strict=True)],
-            "sent_to_filled_us": [_us(*pair) for pair in zip(self.sent, self.filled, strict=True)],
+            "sent_to_acked_us": tuple(map(_us, self.sent, self.acked)),
+            "sent_to_filled_us": tuple(map(_us, self.sent, self.filled)),
         }
 
 
@@ -112,15 +113,15 @@ class LatencyRecorder:
         self.record("recv_to_both_sent", last - stages.signal.recv_mono_ns)
         self.record("leg_gap", last - first)
 
-    def percentiles_us(self) -> dict[str, dict[str, float]]:
+    def percentiles_us(self) -> dict[str, Percentiles]:
         """p50, p99 and maximum of every stage that has been seen."""
         return {
-            name: {
-                "count": histogram.count,
-                "p50": histogram.percentile_ns(50) / 1e3,
-                "p99": histogram.percentile_ns(99) / 1e3,
-                "max": histogram.max_ns / 1e3,
-            }
+            name: Percentiles(
+                count=histogram.count,
+                p50=histogram.percentile_ns(50) / 1e3,
+                p99=histogram.percentile_ns(99) / 1e3,
+                max=histogram.max_ns / 1e3,
+            )
             for name, histogram in self._histograms.items()
             if histogram.count
         }

@@ -7,9 +7,9 @@ and of those that mended it). What was filled worse than detected is learned fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from events.orders import OrderChanged
 from executor.metrics.latency import SignalTimestamps
 from executor.pair.messages import LegMarket
 from executor.pair.pricing import average_price_e8
@@ -35,11 +35,11 @@ class ExecutionReport:
         self.sent_e8: Pair = _touch_e8(markets[0], self.sides[0]), _touch_e8(markets[1], self.sides[1])
         self._filled: dict[int, tuple[int, int, int]] = {}  # order -> leg, size, average price
 
-    def follow(self, line: Mapping[str, Any]) -> None:
-        """Take in what a log line says of an order. Those of other batches have no place here."""
-        leg, client_order_id = line["leg"], line["client_order_id"]
-        if line["purpose"] in _PURPOSES[self.kind] and client_order_id >= self.stages.client_order_ids[leg]:
-            self._filled[client_order_id] = leg, line["filled_e8"], line["average_price_e8"]
+    def follow(self, order: OrderChanged) -> None:
+        """Take in what has become of an order. Those of other batches have no place here."""
+        leg, client_order_id = order.leg, order.client_order_id
+        if order.purpose in _PURPOSES[self.kind] and client_order_id >= self.stages.client_order_ids[leg]:
+            self._filled[client_order_id] = leg, order.filled_e8, order.average_price_e8
 
     @property
     def filled_e8(self) -> Pair:
@@ -60,7 +60,7 @@ class ExecutionReport:
         return first, second
 
     def fields(self) -> dict[str, Any]:
-        """The batch as the fields of a ``slippage`` line."""
+        """The batch as the fields of ``SlippageMeasured``."""
         signal, filled_e8 = self.stages.signal, self.filled_e8
         first_sent_bps, second_sent_bps = self.worse_bps(self.sent_e8)
         first_bps, second_bps = self.worse_bps(filled_e8)
@@ -68,7 +68,7 @@ class ExecutionReport:
             "kind": _KINDS[self.kind],
             "signal_id": signal.signal_id,
             "layer": signal.layer if self.kind is SignalKind.ENTER else 0,
-            "sides": [side.name for side in self.sides],
+            "sides": tuple(side.name for side in self.sides),
             "detected_bps": self._spread_bps(self.detected_e8),
             "sent_bps": self._spread_bps(self.sent_e8),
             "filled_bps": self._spread_bps(filled_e8),
@@ -76,9 +76,9 @@ class ExecutionReport:
             "second_leg_sent_bps": second_sent_bps,
             "first_leg_bps": first_bps,
             "second_leg_bps": second_bps,
-            "detected_prices_e8": list(self.detected_e8),
-            "sent_prices_e8": list(self.sent_e8),
-            "filled_prices_e8": list(filled_e8),
+            "detected_prices_e8": self.detected_e8,
+            "sent_prices_e8": self.sent_e8,
+            "filled_prices_e8": filled_e8,
             **self.stages.fields_us(),
         }
 

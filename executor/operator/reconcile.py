@@ -8,22 +8,23 @@ are cancelled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from events.event import Event
+from events.orders import LegResolved
+from events.positions import HoldingChanged, HoldingLeg, Reconciled
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt, is_flat
-from runtime.carried_positions import read_held, write_held
+from runtime.carried_positions import HeldPair, read_held, write_held
 from runtime.reconcile_request import Request, answer, answered, asked
 
 ACTIONS: Final = ("adopt", "flatten")
 _REASON = "reconcile"
-_NO_TRADE: Final = {"trade_id": 0, "direction": 0, "layers": 0, "opened_mono_ns": 0, "is_estimated": False}
-_NOTHING: Final = {"size_e8": 0, "entry_price_e8": 0, "fee_e8": 0}
 
 
 class Decisions:
@@ -83,9 +84,8 @@ class Decisions:
             for pair in desk.pairs
             for instrument, leg in zip(pair.rules.instruments, pair.state.legs, strict=True)
         }
-        fields = {"action": request.action, "positions_e8": positions_e8}
-        desk.reports.log("info", "reconciled", fields)
-        answer(self._directory, request.number, fields)
+        desk.reports.report(Reconciled(action=request.action, positions_e8=positions_e8))
+        answer(self._directory, request.number, {"action": request.action, "positions_e8": positions_e8})
 
     def _let_open_again(self, pairs: Sequence[Pair]) -> None:
         for pair in pairs:
@@ -102,23 +102,46 @@ class Decisions:
         if not self._desk.strangers:
             return
         for stranger in self._desk.strangers:
-            legs = [
-                {"leg": number, "venue": venue, "symbol": symbol, **_NOTHING}
-                for number, told in enumerate(stranger.legs)
-                for venue, _, symbol in (told.partition(":"),)
-            ]
-            ended = {
-                "order_state": "absent",
-                "venue_order_id": "",
-                "filled_e8": 0,
-                "average_price_e8": 0,
-                "fee_e8": 0,
-            }
-            for order in stranger.orders:
-                about = {"pair": stranger.pair, "client_order_id": order.client_order_id}
-                self._desk.reports.log("info", "leg_resolved", about | ended)
-            fields = {"pair": stranger.pair, "legs": legs, "live": [], **_NO_TRADE}
-            self._desk.reports.log("info", "holding", fields)
+            for event in _forgotten(stranger):
+                self._desk.reports.report(event)
         kept = [pair for pair in read_held(self._directory) if pair not in self._desk.strangers]
         write_held(self._directory, kept)
         self._desk.strangers.clear()
+
+
+def _forgotten(stranger: HeldPair) -> Iterator[Event]:
+    """Everything of the pair is over, and it holds nothing."""
+    names = [told.partition(":") for told in stranger.legs]
+    for order in stranger.orders:
+        venue, _, symbol = names[order.leg]
+        about: dict[str, Any] = {"side": order.side, "purpose": order.purpose}
+        yield LegResolved(
+            **about,
+            pair=stranger.pair,
+            trade_id=order.trade_id,
+            leg=order.leg,
+            venue=venue,
+            symbol=symbol,
+            client_order_id=order.client_order_id,
+            attempt=order.attempt,
+            order_state="absent",
+            venue_order_id="",
+            size_e8=order.size_e8,
+            filled_e8=0,
+            average_price_e8=0,
+            fee_e8=0,
+        )
+    first, second = (
+        HoldingLeg(leg=leg, venue=venue, symbol=symbol, size_e8=0, entry_price_e8=0, fee_e8=0)
+        for leg, (venue, _, symbol) in enumerate(names)
+    )
+    yield HoldingChanged(
+        pair=stranger.pair,
+        trade_id=0,
+        direction=0,
+        layers=0,
+        legs=(first, second),
+        live=(),
+        opened_mono_ns=0,
+        is_estimated=False,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from events.operator import ForcedExit, Paused, Resumed
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.pair.messages import FlattenRequested, OperatorResumed
@@ -63,15 +64,15 @@ class Operator:
         if self._orders.is_pause_file_there:
             paused_by["file"] = Order(str(self._orders.pause_path), "")
         for name in self._paused_by.keys() - paused_by.keys():
-            reports.log("info", "resumed", {"what": "entries", "switch": name})
+            reports.report(Resumed(what="entries", switch=name))
         for name, order in paused_by.items():
             if name not in self._paused_by:
-                reports.log("warning", "paused", {"switch": name, **order._asdict()})
+                reports.report(Paused(switch=name, **order._asdict()))
         forced = {pair.rules.pair: pair for pair in self._desk.pairs if self._is_forced(pair)}
         for name in self._forced.keys() - forced.keys():
-            reports.log("info", "resumed", {"what": "forced exit", "pair": name})
+            reports.report(Resumed(what="forced exit", pair=name))
         for name in forced.keys() - self._forced.keys():
-            reports.log("warning", "forced_exit", {"pair": name, **standing.forced[name]._asdict()})
+            reports.report(ForcedExit(pair=name, **standing.forced[name]._asdict()))
         self._paused_by, self._forced = paused_by, {name: standing.forced[name] for name in forced}
 
     def _is_forced(self, pair: Pair) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from events.positions import ReconcileDiff
 from executor.desk import Desk
 from executor.gateways.contract import OrderGateway
 from executor.pair.client_order_id import epoch_of
@@ -46,7 +47,7 @@ class OpenOrders:
         try:
             orders = await gateway.query_open_orders()
         except (TransportError, VenueError) as error:
-            self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+            self._desk.reports.venue_lost(venue, "open orders", error)
             return
         # An order may have begun or ended while the question was on its way.
         under_way |= self._under_way()
@@ -55,15 +56,11 @@ class OpenOrders:
         for update in foreign:
             if (venue, update.venue_order_id) not in self._reported:
                 self._reported.add((venue, update.venue_order_id))
-                self._say(
-                    "error", "reconcile_diff", venue, kind="open order", explained_by=None, **_facts(update)
-                )
+                self._report(venue, update, explained_by=None)
         for update in orders:
             if update in foreign or update.client_order_id in under_way:
                 continue
-            self._say(
-                "warning", "reconcile_diff", venue, kind="open order", explained_by="ours", **_facts(update)
-            )
+            self._report(venue, update, explained_by="ours")
             await self._cancel(gateway, update)
 
     def accept_foreign(self) -> None:
@@ -77,7 +74,7 @@ class OpenOrders:
             try:
                 orders = await gateway.query_open_orders()
             except (TransportError, VenueError) as error:
-                self._say("warning", "venue_lost", venue, what="open orders", detail=str(error))
+                self._desk.reports.venue_lost(venue, "open orders", error)
                 continue
             for update in orders:
                 if not self._is_ours(update.client_order_id):
@@ -99,8 +96,7 @@ class OpenOrders:
                     try:
                         orders = await gateway.query_open_orders()
                     except (TransportError, VenueError) as error:
-                        detail = str(error)
-                        self._say("warning", "venue_lost", gateway.venue, what="open orders", detail=detail)
+                        self._desk.reports.venue_lost(gateway.venue, "open orders", error)
                         await asyncio.sleep(_RETRY_PAUSE_S)
                         continue
                     ours = [update for update in orders if self._is_ours(update.client_order_id)]
@@ -120,12 +116,11 @@ class OpenOrders:
         try:
             ack = await gateway.cancel_order(ref)
         except (TransportError, VenueError) as error:
-            self._say("warning", "venue_lost", gateway.venue, what="cancel", detail=str(error))
+            self._desk.reports.venue_lost(gateway.venue, "cancel", error)
             return
         if ack.outcome is not Outcome.ACCEPTED:
-            self._say(
-                "warning", "reconcile_diff", gateway.venue, kind="cancel", detail=f"{ack.code} {ack.text}"
-            )
+            detail = f"{ack.code} {ack.text}"
+            self._desk.reports.report(ReconcileDiff(venue=gateway.venue, kind="cancel", detail=detail))
 
     def _under_way(self) -> set[int]:
         """Client order ids that a pair waits for."""
@@ -140,15 +135,17 @@ class OpenOrders:
         epoch = epoch_of(client_order_id)
         return self._epoch - EPOCHS_REMEMBERED < epoch <= self._epoch
 
-    def _say(self, level: str, event: str, venue: str, **fields: object) -> None:
-        self._desk.reports.log(level, event, {"venue": venue, **fields})
-
-
-def _facts(update: OrderUpdate) -> dict[str, object]:
-    return {
-        "client_order_id": update.client_order_id,
-        "venue_order_id": update.venue_order_id,
-        "instrument_id": update.instrument_id,
-        "size_e8": update.size_e8,
-        "filled_e8": update.filled_e8,
-    }
+    def _report(self, venue: str, update: OrderUpdate, *, explained_by: str | None) -> None:
+        """An order stands at a venue that no pair waits for."""
+        self._desk.reports.report(
+            ReconcileDiff(
+                venue=venue,
+                kind="open order",
+                explained_by=explained_by,
+                client_order_id=update.client_order_id,
+                venue_order_id=update.venue_order_id,
+                instrument_id=update.instrument_id,
+                size_e8=update.size_e8,
+                filled_e8=update.filled_e8,
+            )
+        )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from events.orders import LegSent
 from executor.desk import Desk, Pair, touch_e8
 from executor.gateways.contract import NotSent, ReadyOrder
 from executor.gateways.rate_limit import URGENCY_OF
@@ -16,6 +18,7 @@ from executor.pair.config import SIGNING_SPARE_MS
 from executor.pair.messages import At, Purpose, Send, SendFailed
 from executor.pair.order import ENDED, OrderState
 from executor.pair.repair import is_naked
+from executor.pair.transition import about_leg
 from venues.contract import OffGrid, OrderRequest
 
 
@@ -190,22 +193,19 @@ class Wire:
             desk.ledger.both_sent(stages)
 
     def tell_sent(self, pair: Pair, sends: Sequence[Send], failed: Sequence[SendFailed]) -> None:
-        """The ``leg_sent`` lines, once there is time for them."""
+        """Report what was sent, once there is time for it."""
         unsent = {item.client_order_id for item in failed}
         for send in sends:
             if send.client_order_id in unsent or send.client_order_id in self._held:
                 continue
-            instrument = pair.rules.instruments[send.leg]
-            fields = {
+            about: dict[str, Any] = {
                 "pair": pair.rules.pair,
                 "trade_id": pair.state.trade.trade_id if pair.state.trade else 0,
-                "leg": send.leg,
-                "venue": instrument.venue,
-                "symbol": instrument.symbol,
+                **about_leg(pair.rules, send.leg),
                 "client_order_id": send.client_order_id,
                 "side": send.side.name,
                 "purpose": send.purpose.name.lower(),
                 "attempt": send.attempt,
-                "sent_mono_ns": self._desk.ledger.sent_mono_ns(send.client_order_id),
             }
-            self._desk.reports.log("info", "leg_sent", fields)
+            sent_mono_ns = self._desk.ledger.sent_mono_ns(send.client_order_id)
+            self._desk.reports.report(LegSent(**about, sent_mono_ns=sent_mono_ns))

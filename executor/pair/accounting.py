@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from executor.pair.messages import Log, Publish
+from events.orders import IntentWritten, LegRetold
+from events.positions import Halted, HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
+from events.trades import LegName, TradeClosed, TradeOpened
+from executor.pair.messages import Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
 from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked
@@ -19,7 +22,7 @@ from executor.pair.state import (
     is_flat,
     net_e8,
 )
-from executor.pair.transition import Transition, fate, leg_is_ready
+from executor.pair.transition import Transition, about_leg, about_order, fate, leg_is_ready
 from shm.records import PairPhase, PairView
 
 _PHASE_OF_PLAN = {
@@ -43,7 +46,7 @@ def tell(transition: Transition) -> None:
         before = transition.state.phase
         assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
         transition.change(phase=phase)
-        transition.log("info", "pair_state", before=before.name, phase=phase.name, **exposure(transition))
+        transition.report(PhaseChanged, before=before.name, phase=phase.name, **exposure(transition))
     _publish(transition)
 
 
@@ -68,20 +71,19 @@ def close_books(transition: Transition) -> None:
     assert trade is not None
     bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
     fees_e8 = sum(book.fee_e8 for book in trade.books)
-    transition.log(
-        "info",
-        "trade_closed",
+    transition.report(
+        TradeClosed,
         direction=trade.direction,
         size_e8=max(_entry(trade, leg)[0] for leg in (0, 1)),
-        legs=[transition.about_leg(leg) for leg in (0, 1)],
-        entry_prices_e8=[_average(_entry(trade, leg)) for leg in (0, 1)],
-        exit_prices_e8=[_average(_exit(trade, leg)) for leg in (0, 1)],
+        legs=_leg_names(transition.rules),
+        entry_prices_e8=(_average(_entry(trade, 0)), _average(_entry(trade, 1))),
+        exit_prices_e8=(_average(_exit(trade, 0)), _average(_exit(trade, 1))),
         entry_spread_bps=_entry_spread_bps(trade),
         exit_spread_bps=_exit_spread_bps(trade),
         gross_e8=sold - bought,
         fees_e8=fees_e8,
         net_e8=sold - bought - fees_e8,
-        remainders_e8=[leg.position_e8 for leg in transition.state.legs],
+        remainders_e8=(transition.state.legs[0].position_e8, transition.state.legs[1].position_e8),
         reason=trade.exit_reason or "auto_close",
         layers=trade.layers,
         hold_ms=(trade.closed_mono_ns - (trade.opened_mono_ns or trade.closed_mono_ns)) / 1e6,
@@ -104,48 +106,35 @@ def _tell_holding(transition: Transition) -> None:
     transition.others.append(holding(transition.rules, state))
 
 
-def holding(rules: PairRules, state: PairState) -> Log:
+def holding(rules: PairRules, state: PairState) -> HoldingChanged:
     """What the pair holds and why, and which of its orders are not over: all that a reader must know."""
     trade = state.trade
-    fields = {
-        "pair": rules.pair,
-        "trade_id": trade.trade_id if trade else 0,
-        "direction": trade.direction if trade else 0,
-        "layers": trade.layers if trade else 0,
-        "legs": [
-            {
-                "leg": number,
-                "venue": instrument.venue,
-                "symbol": instrument.symbol,
-                "size_e8": leg.held_e8,
-                "entry_price_e8": _average(_entry(trade, number)) if trade else 0,
-                "fee_e8": trade.books[number].fee_e8 if trade else 0,
-            }
-            for number, (instrument, leg) in enumerate(zip(rules.instruments, state.legs, strict=True))
-        ],
-        "live": [order.client_order_id for leg in state.legs for order in leg.live],
-        "opened_mono_ns": trade.opened_mono_ns if trade else 0,
-        "is_estimated": trade.is_estimated if trade else False,
-    }
-    return Log("info", "holding", fields)
+    return HoldingChanged(
+        pair=rules.pair,
+        trade_id=trade.trade_id if trade else 0,
+        direction=trade.direction if trade else 0,
+        layers=trade.layers if trade else 0,
+        legs=(_holding_leg(rules, state, 0), _holding_leg(rules, state, 1)),
+        live=tuple(order.client_order_id for leg in state.legs for order in leg.live),
+        opened_mono_ns=trade.opened_mono_ns if trade else 0,
+        is_estimated=trade.is_estimated if trade else False,
+    )
 
 
-def retold(rules: PairRules, state: PairState) -> Iterator[Log]:
-    """What became of the latest orders: the life that heard it may have been killed before its line."""
-    for leg, instrument in zip(state.legs, rules.instruments, strict=True):
+def _holding_leg(rules: PairRules, state: PairState, leg: int) -> HoldingLeg:
+    return HoldingLeg(
+        **about_leg(rules, leg),
+        size_e8=state.legs[leg].held_e8,
+        entry_price_e8=_average(_entry(state.trade, leg)) if state.trade else 0,
+        fee_e8=state.trade.books[leg].fee_e8 if state.trade else 0,
+    )
+
+
+def retold(rules: PairRules, state: PairState) -> Iterator[LegRetold]:
+    """What became of the latest orders: the life that heard it may have been killed before it was kept."""
+    for leg in state.legs:
         for order in leg.past:
-            about = {
-                "pair": rules.pair,
-                "trade_id": order.trade_id,
-                "leg": order.leg,
-                "venue": instrument.venue,
-                "symbol": instrument.symbol,
-                "client_order_id": order.client_order_id,
-                "side": order.side.name,
-                "purpose": order.purpose.name.lower(),
-                "attempt": order.attempt,
-            }
-            yield Log("info", "leg_retold", {**about, **fate(order)})
+            yield LegRetold(**about_order(rules, order), **fate(order))
 
 
 def _basis(trade: Trade | None) -> tuple[object, ...]:
@@ -159,13 +148,13 @@ def _tell_intents(transition: Transition) -> None:
     for send in transition.sends:
         order = transition.find(send.client_order_id)
         assert order is not None
-        transition.log_order(
-            "info",
-            "intent_written",
-            order,
-            size_e8=order.size_e8,
-            limit_price_e8=order.limit_price_e8,
-            reduce_only=order.reduce_only,
+        transition.others.append(
+            IntentWritten(
+                **about_order(transition.rules, order),
+                size_e8=order.size_e8,
+                limit_price_e8=order.limit_price_e8,
+                reduce_only=order.reduce_only,
+            )
         )
 
 
@@ -175,7 +164,7 @@ def _tell_halted_again(transition: Transition) -> None:
     if halt is Halt.NONE or before.halt is not halt or before.legs is transition.state.legs:
         return
     if any(old.held_e8 != new.held_e8 for old, new in zip(before.legs, transition.state.legs, strict=True)):
-        transition.log("error", "halted", reason=halt.name.lower(), **exposure(transition))
+        transition.report(Halted, reason=halt.name.lower(), **exposure(transition))
 
 
 def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
@@ -189,13 +178,13 @@ def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
         # Two fills never come in the same instant: only a difference that has to be mended is told.
         if phase in (PairPhase.REPAIRING, PairPhase.HALTED) and not state.is_naked_told:
             transition.change(is_naked_told=True)
-            transition.log("warning", "naked_start", **facts)
+            transition.report(NakedStart, **facts)
     elif state.naked_mono_ns:
         naked_ns = now_mono_ns - state.naked_mono_ns
         if state.trade is not None:
             transition.change_trade(naked_ns=state.trade.naked_ns + naked_ns)
         if state.is_naked_told:
-            transition.log("info", "naked_end", naked_ms=naked_ns / 1e6, **exposure(transition))
+            transition.report(NakedEnd, naked_ms=naked_ns / 1e6, **exposure(transition))
         transition.change(naked_mono_ns=0, is_naked_told=False)
 
 
@@ -227,17 +216,14 @@ def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
         layers=max(trade.layers, trade.layer + 1),
         opened_mono_ns=trade.opened_mono_ns or transition.now_mono_ns,
     )
-    prices_e8 = [_average(_entry(trade, leg)) for leg in (0, 1)]
-    legs = [transition.about_leg(leg) for leg in (0, 1)]
-    transition.log(
-        "info",
-        "trade_opened",
+    transition.report(
+        TradeOpened,
         direction=trade.direction,
         layer=trade.layer,
         signal_id=trade.signal_id,
         size_e8=hedged_e8,
-        legs=legs,
-        entry_prices_e8=prices_e8,
+        legs=_leg_names(transition.rules),
+        entry_prices_e8=(_average(_entry(trade, 0)), _average(_entry(trade, 1))),
         entry_spread_bps=_entry_spread_bps(trade),
         fees_e8=sum(book.fee_e8 for book in trade.books),
         naked_ms=trade.naked_ns / 1e6,
@@ -282,6 +268,10 @@ def _publish(transition: Transition) -> None:
     if state.view is None or view._replace(updated_mono_ns=state.view.updated_mono_ns) != state.view:
         transition.change(view=view)
         transition.others.append(Publish(view))
+
+
+def _leg_names(rules: PairRules) -> tuple[LegName, LegName]:
+    return LegName(**about_leg(rules, 0)), LegName(**about_leg(rules, 1))
 
 
 def _average(size_and_value: tuple[int, int]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from events.decisions import SignalRefused
 from executor.pair.accounting import close_books
 from executor.pair.client_order_id import SEQUENCES_KEPT, SEQUENCES_OF_LEG
 from executor.pair.messages import Enter, Purpose
@@ -36,9 +37,7 @@ def on_enter(transition: Transition, event: Enter) -> bool:
     refusal = _entry_refusal(transition, event, limits_e8)
     if refusal is not None:
         gate, value, limit = refusal
-        transition.log(
-            "info", "signal_refused", signal_id=event.signal_id, gate=gate, value=value, limit=limit
-        )
+        transition.report(SignalRefused, signal_id=event.signal_id, gate=gate, value=value, limit=limit)
         return False
     trade = begin_entry(transition, event)
     for leg in (0, 1):

@@ -34,6 +34,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from events.decisions import SignalRefused
 from executor.pair.accounting import tell
 from executor.pair.client_order_id import check_epoch, leg_of
 from executor.pair.entry import on_enter
@@ -155,9 +156,8 @@ def _on_exit(transition: Transition, event: Exit) -> None:
     state = transition.state
     is_free = not has_live_order(state) and state.halt is not Halt.UNEXPLAINED
     if not is_free or state.plan is Plan.EXIT or is_flat(transition.rules, state):
-        transition.log(
-            "info",
-            "signal_refused",
+        transition.report(
+            SignalRefused,
             signal_id=event.signal_id,
             gate="pair_state",
             value=state.phase.name,

@@ -20,10 +20,10 @@ are unsigned with a ``Side``, positions signed. ``_mono_ns`` is this host's mono
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
+from events.event import Event as DomainEvent
 from shm.records import PairView
 from venues.contract import OrderStatus, Outcome, Side
 
@@ -279,22 +279,11 @@ class ReadPositions(NamedTuple):
     """Ask both venues for the pair's positions; answer with one ``PositionRead`` per leg."""
 
 
-class Log(NamedTuple):
-    """One line for ``logs``: event is in ``events.EVENTS``, fields are plain values.
-
-    Every line has ``pair`` and ``trade_id`` (0 without one); a line about one order also ``leg``,
-    ``venue``, ``symbol``, ``client_order_id``, ``side`` ("BUY", "SELL"), ``purpose``, ``attempt``.
-    """
-
-    level: Literal["debug", "info", "warning", "error"]
-    event: str
-    fields: Mapping[str, Any]
-
-
 class Publish(NamedTuple):
     """The pair changed as others see it. The process adds its own gates to ``entries_allowed``."""
 
     view: PairView
 
 
-Command = Send | Cancel | Query | ReadPositions | Log | Publish
+# An event of ``events`` says what has happened; everybody who keeps or counts something hears it.
+Command = Send | Cancel | Query | ReadPositions | Publish | DomainEvent

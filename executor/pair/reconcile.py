@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
 from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, moved
 from executor.pair.repair import adopt_plan, halt, is_disputed, may_lag
@@ -79,12 +80,10 @@ def _confirm_position(transition: Transition, number: int) -> None:
     leg = transition.state.legs[number]
     if leg.is_to_confirm or not leg.is_verified:
         transition.change_leg(number, is_verified=True, is_to_confirm=False)
-        facts = {**transition.about_leg(number), "position_e8": leg.position_e8}
-        if leg.closed_trade_id:  # what is left of it is too small to be closed
-            transition.change_leg(number, closed_trade_id=0)
-            transition.log("info", "flat_confirmed", **facts, trade_id=leg.closed_trade_id)
-        else:
-            transition.log("info", "positions_restored" if leg.position_e8 else "flat_confirmed", **facts)
+        # What is left of a trade that was closed is too small to be a position of it.
+        event = PositionsRestored if leg.position_e8 and not leg.closed_trade_id else FlatConfirmed
+        transition.report_leg(event, number, trade_id=leg.closed_trade_id, position_e8=leg.position_e8)
+        transition.change_leg(number, closed_trade_id=0)
     if transition.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in transition.state.legs):
         transition.change(halt=Halt.NONE)  # whatever it was, it is gone
 
@@ -94,7 +93,6 @@ def explain_difference(transition: Transition, number: int) -> None:
     leg = transition.state.legs[number]
     difference_e8 = leg.read_e8 - leg.position_e8
     facts = {
-        **transition.about_leg(number),
         "expected_e8": leg.position_e8,
         "position_e8": leg.read_e8,
         "difference_e8": difference_e8,
@@ -105,8 +103,8 @@ def explain_difference(transition: Transition, number: int) -> None:
         filled_e8 = order.filled_e8 + difference_e8 * order.side
         told_e8 = max(order.told_e8, order.fills_e8)
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
-            transition.log("warning", "reconcile_diff", **facts, explained_by=order.client_order_id)
-            _tell_not_flat(transition, number)
+            transition.report_leg(ReconcileDiff, number, **facts, explained_by=order.client_order_id)
+            _report_not_flat(transition, number)
             state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
             transition.put(order, moved(replace(order, counted_e8=filled_e8), state, transition.now_mono_ns))
             transition.change_leg(number, is_verified=True)
@@ -116,7 +114,7 @@ def explain_difference(transition: Transition, number: int) -> None:
         if leg.reads < transition.rules.gone_reads_min or may_lag(transition.rules, leg):
             return
         # Liquidated, deleveraged, or closed by hand. Not ours to open again: the other leg goes.
-        transition.log("error", "reconcile_diff", **facts, explained_by="closed outside")
+        transition.report_leg(ReconcileDiff, number, **facts, explained_by="closed outside")
         transition.change_leg(
             number, gone_e8=leg.gone_e8 - difference_e8, gone_mono_ns=transition.now_mono_ns
         )
@@ -124,25 +122,23 @@ def explain_difference(transition: Transition, number: int) -> None:
         return
     if may_lag(transition.rules, leg):
         return  # what the last fill closed may still be shown
-    _tell_not_flat(transition, number)
+    _report_not_flat(transition, number)
     if is_back_again(transition.rules, leg, difference_e8, transition.now_mono_ns):
-        transition.log("error", "reconcile_diff", **facts, explained_by="back again")
+        transition.report_leg(ReconcileDiff, number, **facts, explained_by="back again")
         transition.change_leg(number, gone_e8=leg.gone_e8 - difference_e8)
         _follow_venue(transition, number)
         return
     transition.change_leg(number, is_verified=False)
     if transition.state.halt is not Halt.UNEXPLAINED:
-        transition.log("error", "reconcile_diff", **facts, explained_by=None)
+        transition.report_leg(ReconcileDiff, number, **facts, explained_by=None)
         halt(transition, Halt.UNEXPLAINED)
 
 
-def _tell_not_flat(transition: Transition, number: int) -> None:
+def _report_not_flat(transition: Transition, number: int) -> None:
     """Report a trade whose close the venue does not show."""
     leg = transition.state.legs[number]
     if leg.closed_trade_id:
-        about = transition.about_leg(number)
-        trade_id, position_e8 = leg.closed_trade_id, leg.read_e8
-        transition.log("error", "not_flat", **about, trade_id=trade_id, position_e8=position_e8)
+        transition.report_leg(NotFlat, number, trade_id=leg.closed_trade_id, position_e8=leg.read_e8)
         transition.change_leg(number, closed_trade_id=0)
 
 
@@ -187,10 +183,9 @@ def own_late_close(transition: Transition, old: Order, new: Order) -> None:
     if not is_explained or transition.now_mono_ns >= leg.gone_mono_ns + transition.rules.back_again_ns:
         return
     taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
-    transition.log(
-        "warning",
-        "reconcile_diff",
-        **transition.about_leg(old.leg),
+    transition.report_leg(
+        ReconcileDiff,
+        old.leg,
         expected_e8=leg.position_e8,
         position_e8=leg.position_e8,
         difference_e8=taken_back_e8,

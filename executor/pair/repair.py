@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from events.orders import LegAutoClose, OrderRetry
+from events.positions import Halted, HedgeDrift
 from executor.pair.messages import Purpose
 from executor.pair.pricing import (
     Costs,
@@ -91,9 +93,8 @@ def may_close_for_drift(state: PairState) -> bool:
 def _close_what_drifted(transition: Transition) -> None:
     rules, state = transition.rules, transition.state
     larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
-    transition.log(
-        "warning",
-        "hedge_drift",
+    transition.report(
+        HedgeDrift,
         drift_bps=round(10_000 * abs(net_e8(state)) / larger_e8, 1),
         limit_bps=rules.hedge_drift_bps_max,
         drift_ms=(transition.now_mono_ns - state.drift_mono_ns) / 1e6,
@@ -158,9 +159,7 @@ def _close(transition: Transition) -> None:
     if retries_are_used_up(rules, state):
         if not is_naked(rules, state) and not state.flatten:
             # Still hedged: nothing is at risk, and the detector will ask again.
-            transition.log(
-                "warning", "order_retry", attempt=state.attempt, limit=rules.max_retries, given_up=True
-            )
+            transition.report(OrderRetry, attempt=state.attempt, limit=rules.max_retries, given_up=True)
             adopt_plan(transition, Plan.NONE)
             return
         halt(transition, Halt.NOT_MENDED)
@@ -318,7 +317,7 @@ def halt(transition: Transition, reason: Halt) -> None:
     if transition.state.halt is reason:
         return
     transition.change(halt=reason)
-    transition.log("error", "halted", reason=reason.name.lower(), **exposure(transition))
+    transition.report(Halted, reason=reason.name.lower(), **exposure(transition))
 
 
 def exposure(transition: Transition) -> dict[str, Any]:
@@ -327,8 +326,8 @@ def exposure(transition: Transition) -> dict[str, Any]:
     under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in transition.state.legs]
     touches = [leg.bid_e8 or leg.ask_e8 for leg in transition.state.legs]
     return {
-        "positions_e8": held,
-        "under_way_e8": under_way,
+        "positions_e8": (held[0], held[1]),
+        "under_way_e8": (under_way[0], under_way[1]),
         "net_e8": sum(held),
         "net_notional_e8": abs(sum(held)) * max(touches) // E8,
     }
@@ -393,15 +392,14 @@ def _try(transition: Transition, orders: tuple[Wanted, ...], costs: Costs | None
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
     band_bps = band_of_attempt_bps(transition, attempt)
-    retry = "order_retry" if attempt else ""  # the first try to close a hedged pair is none
-    event = "leg_auto_close" if state.plan is Plan.UNWIND else retry
+    retry = OrderRetry if attempt else None  # the first try to close a hedged pair is none
+    event = LegAutoClose if state.plan is Plan.UNWIND else retry
     for order, touch_e8 in zip(orders, touches, strict=True):
         limit_e8 = limit_price_e8(rules.instruments[order.leg], order.side, touch_e8, band_bps)
-        if event:
-            transition.log(
-                "warning",
+        if event is not None:
+            transition.report_leg(
                 event,
-                **transition.about_leg(order.leg),
+                order.leg,
                 side=order.side.name,
                 purpose=_PURPOSE[state.plan].name.lower(),
                 size_e8=order.size_e8,
@@ -421,7 +419,7 @@ def _try(transition: Transition, orders: tuple[Wanted, ...], costs: Costs | None
             trade_id=trade.trade_id,
         )
     transition.change(attempt=state.attempt + 1)
-    if event:
+    if event is not None:
         transition.change_trade(retries=trade.retries + 1)
 
 

@@ -6,18 +6,18 @@ answer. It never outlives the step, so the machine as a whole stays a pure funct
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace
 
+from events.event import Event
+from events.orders import LegAcked, LegCancelled, LegFilled, LegRejected, LegResolved, LegUnknown
 from executor.pair.client_order_id import leg_of
-from executor.pair.messages import At, Cancel, Command, Log, Purpose, Query, Send
+from executor.pair.messages import At, Cancel, Command, Purpose, Query, Send
 from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
 from executor.pair.pricing import average_price_e8
 from executor.pair.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, next_client_order_id
 from venues.contract import Side
-
-Level = Literal["debug", "info", "warning", "error"]
 
 
 class Transition:
@@ -117,9 +117,9 @@ class Transition:
         self.others.append(Cancel(order.client_order_id, order.leg, order.venue_order_id))
 
     def put(self, old: Order, new: Order, **told: Any) -> None:
-        """Replace an order by what it has become: position, trade and log follow.
+        """Replace an order by what it has become: position, trade and events follow.
 
-        told: what the venue said with it, for the log.
+        told: what the venue said with it, for the events.
         """
         if new == old:
             return
@@ -151,7 +151,7 @@ class Transition:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
         if has_closed_nothing(new) and not has_closed_nothing(old):
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
-        self._log_change(old, new, told)
+        self._report_change(old, new, told)
 
     def retire_ended(self) -> None:
         """Move the live orders that ended to the past and into the position."""
@@ -207,58 +207,65 @@ class Transition:
         if trade is not None and (size_e8 or (trade.trade_id == old.trade_id and (quote_e8 or fee_e8))):
             self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
 
-    # --- log ---
+    # --- events ---
 
-    def log(self, level: Level, event: str, **fields: Any) -> None:
-        trade_id = self.state.trade.trade_id if self.state.trade else 0
-        self.others.append(Log(level, event, {"pair": self.rules.pair, "trade_id": trade_id, **fields}))
+    def report(self, kind: type[Event], **fields: Any) -> None:
+        """Report an event of this pair and of its trade, unless ``trade_id`` names another."""
+        trade_id = fields.pop("trade_id", 0) or self.trade_id
+        self.others.append(kind(pair=self.rules.pair, trade_id=trade_id, **fields))
 
-    def log_order(self, level: Level, event: str, order: Order, **fields: Any) -> None:
-        self.log(
-            level,
-            event,
-            **{
-                "trade_id": order.trade_id,
-                **self.about_leg(order.leg),
-                "client_order_id": order.client_order_id,
-                "side": order.side.name,
-                "purpose": order.purpose.name.lower(),
-                "attempt": order.attempt,
-                **fields,
-            },
-        )
+    def report_leg(self, kind: type[Event], leg: int, **fields: Any) -> None:
+        """The same of one leg."""
+        self.report(kind, **about_leg(self.rules, leg), **fields)
 
-    def about_leg(self, leg: int) -> dict[str, Any]:
-        instrument = self.rules.instruments[leg]
-        return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+    @property
+    def trade_id(self) -> int:
+        """Of the current trade; 0 without one."""
+        return self.state.trade.trade_id if self.state.trade else 0
 
-    def _log_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
-        facts = {
-            **fate(new),
-            **{name: value for name, value in told.items() if value not in ("", None)},
-        }
+    def _report_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
+        facts = {**about_order(self.rules, new), **fate(new)}
+        facts.update((name, value) for name, value in told.items() if value not in ("", None))
+        report = self.others.append
         if new.state is not old.state:
             if new.state in DOUBTFUL:
                 if old.state not in DOUBTFUL:
-                    self.log_order("warning", "leg_unknown", new, **facts)
+                    report(LegUnknown(**facts))
             elif old.state in DOUBTFUL or old.state is OrderState.ABSENT:
                 asked_ns = self.now_mono_ns - (old.doubt_mono_ns or old.sent_mono_ns)
-                self.log_order(
-                    "info", "leg_resolved", new, doubt_ms=asked_ns / 1e6, questions=old.questions, **facts
-                )
+                report(LegResolved(doubt_ms=asked_ns / 1e6, questions=old.questions, **facts))
             elif new.state is OrderState.OPEN:
-                self.log_order("info", "leg_acked", new, **facts)
+                report(LegAcked(**facts))
         if new.filled_e8 != old.filled_e8:
-            self.log_order("info", "leg_filled", new, **facts)
+            report(LegFilled(**facts))
         if new.state is not old.state:
             if new.state is OrderState.CANCELLED:
-                self.log_order("info", "leg_cancelled", new, **facts)
+                report(LegCancelled(**facts))
             elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
-                self.log_order("warning", "leg_rejected", new, **facts)
+                report(LegRejected(**facts))
+
+
+def about_leg(rules: PairRules, leg: int) -> dict[str, Any]:
+    """Which leg, and which contract, as events say it."""
+    instrument = rules.instruments[leg]
+    return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
+
+
+def about_order(rules: PairRules, order: Order) -> dict[str, Any]:
+    """Which order, as every event about one says it."""
+    return {
+        "pair": rules.pair,
+        "trade_id": order.trade_id,
+        **about_leg(rules, order.leg),
+        "client_order_id": order.client_order_id,
+        "side": order.side.name,
+        "purpose": order.purpose.name.lower(),
+        "attempt": order.attempt,
+    }
 
 
 def fate(order: Order) -> dict[str, Any]:
-    """Where an order stands, as every line about it says."""
+    """Where an order stands, as every event about what became of it says it."""
     return {
         "order_state": order.state.name.lower(),
         "venue_order_id": order.venue_order_id,

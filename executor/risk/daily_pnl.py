@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from events.positions import NakedEnd
+from events.trades import TradeClosed
+
 _DAY_S = 86_400
 
 
@@ -51,6 +54,14 @@ class Results:
         self._begin_day(pair)
         pair.naked_ns += naked_ns
         self.refresh()
+
+    def follow(self, pair: PairResult, event: object) -> None:
+        """What an event adds to the day. Journalled with the state that has forgotten it: added later, it
+        would be lost with a process that is killed in between, and the limits would go by too little."""
+        if type(event) is TradeClosed:
+            self.add(pair, event.net_e8)
+        elif type(event) is NakedEnd:
+            self.add_naked(pair, int(event.naked_ms * 1e6))
 
     def refresh(self) -> None:
         """Notice a new day. Called now and then."""

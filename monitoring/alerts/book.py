@@ -6,15 +6,29 @@ instead of told, however often it comes and goes, and the count is told with the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Final
+
+from events.alerts import SeverityName
 
 
 class Severity(IntEnum):
     INFO = 1  # worth knowing
     WARNING = 2  # something does not work as it should; trading is limited or may soon be
     CRITICAL = 3  # a leg, money or the whole is at stake: look now
+
+    @property
+    def word(self) -> SeverityName:
+        return _SEVERITY_NAMES[self]
+
+
+_SEVERITY_NAMES: Final[Mapping[Severity, SeverityName]] = {
+    Severity.INFO: "info",
+    Severity.WARNING: "warning",
+    Severity.CRITICAL: "critical",
+}
 
 
 class State(StrEnum):

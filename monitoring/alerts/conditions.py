@@ -10,8 +10,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from events.codec import fields_of
+from events.event import Event
+from events.instance import ProcessesStopped, ProcessStateChanged, Running, ShutdownStarted
+from events.persistence import JournalFull, JournalRefused, LeaseLost, PositionsDisagree
+from events.positions import (
+    Halted,
+    NakedBudgetSpent,
+    NakedEnd,
+    NotFlat,
+    ReconcileDiff,
+    VenueLost,
+    VenueReady,
+    VenueStatus,
+)
+from events.trades import BreakerHalfOpen
 from monitoring.alerts.book import Condition, Severity
 from monitoring.snapshot import FeedShown, PairShown, ProcessShown, Snapshot
 from settings import E8, Settings
@@ -50,8 +65,6 @@ _STOPS: Final[Mapping[str, tuple[str, Severity, str]]] = {
     ),
 }
 
-Event = Mapping[str, Any]
-
 
 @dataclass(slots=True)
 class _Death:
@@ -80,44 +93,45 @@ class Observer:
 
     def hear(self, event: Event, now_s: float) -> None:
         """Take one event of the journal, in their order."""
-        match event["event"]:
-            case "process_state" if event["state"] in ("backoff", "fatal"):
-                why = f"exit code {event.get('exit_code')}; {event.get('detail') or 'it said nothing'}"
-                self._deaths.setdefault(event["process"], _Death(now_s)).why = why
-                if event["state"] == "fatal":  # everything stops with it: no look may come in between
-                    text = f"{event['process']} cannot be kept alive, the instance stops: {why}"
-                    self._note("restarts", f"restarts.{event['process']}.fatal", Severity.CRITICAL, text)
-            case "halted":
-                self._halts[event["pair"]] = f"{event['reason']}; {_exposure(event)}"
-            case "naked_end":
-                self._naked_end(event["pair"], event["naked_ms"])
-            case "venue_lost" if event["what"] == _STREAM:
-                self._streams[event["venue"]] = event["detail"]
-            case "venue_lost":
-                self._unanswered[event["venue"], event["what"]] = now_s, event["detail"]
-            case "venue_ready":
-                self._streams.pop(event["venue"], None)
-                for asked in [asked for asked in self._unanswered if asked[0] == event["venue"]]:
+        match event:
+            case ProcessStateChanged(state="backoff" | "fatal"):
+                why = f"exit code {event.exit_code}; {event.detail or 'it said nothing'}"
+                self._deaths.setdefault(event.process, _Death(now_s)).why = why
+                if event.state == "fatal":  # everything stops with it: no look may come in between
+                    text = f"{event.process} cannot be kept alive, the instance stops: {why}"
+                    self._note("restarts", f"restarts.{event.process}.fatal", Severity.CRITICAL, text)
+            case Halted():
+                net = f"net notional {event.net_notional_e8 / E8:.2f}"
+                self._halts[event.pair] = f"{event.reason}; {net}"
+            case NakedEnd():
+                self._naked_end(event.pair, event.naked_ms)
+            case VenueLost() if event.what == _STREAM:
+                self._streams[event.venue] = event.detail
+            case VenueLost():
+                self._unanswered[event.venue, event.what] = now_s, event.detail
+            case VenueReady():
+                self._streams.pop(event.venue, None)
+                for asked in [asked for asked in self._unanswered if asked[0] == event.venue]:
                     del self._unanswered[asked]
-            case "venue_status":
-                self._closed[event["venue"]] = event["status"]
-            case "reconcile_diff" if not isinstance(event.get("explained_by"), int):
+            case VenueStatus():
+                self._closed[event.venue] = event.status
+            case ReconcileDiff():
                 self._unexplained(event)
-            case "not_flat":
-                text = f"{event['pair']}: closed, and {event['venue']} still shows {event['symbol']}"
-                self._note("disagreement", f"not_flat.{event['pair']}", Severity.CRITICAL, text)
-            case "breaker_half_open":
+            case NotFlat():
+                text = f"{event.pair}: closed, and {event.venue} still shows {event.symbol}"
+                self._note("disagreement", f"not_flat.{event.pair}", Severity.CRITICAL, text)
+            case BreakerHalfOpen():
                 text = "the circuit breaker is half open: one entry may try"
                 self._note("breaker", "breaker.half_open", Severity.INFO, text)
-            case "running":
-                self._note("life", "life", Severity.INFO, f"everything is up (mode {event.get('mode')})")
-            case "shutdown_started":
+            case Running():
+                self._note("life", "life", Severity.INFO, f"everything is up (mode {event.mode})")
+            case ShutdownStarted():
                 self._note("life", "life", Severity.INFO, "a stop was asked for")
-            case "processes_stopped" if event["exit_code"]:
-                text = f"the instance has ended with exit code {event['exit_code']}"
+            case ProcessesStopped() if event.exit_code:
+                text = f"the instance has ended with exit code {event.exit_code}"
                 self._note("life", "life.failed", Severity.CRITICAL, text)
-            case name if event["level"] == "error" and name not in _TOLD_BY_THE_SNAPSHOT:
-                self._note("error", f"error.{name}", Severity.WARNING, _short(event))
+            case _ if event.level == "error" and not isinstance(event, _SHOWN_BY_THE_SNAPSHOT):
+                self._note("error", f"error.{event.name()}", Severity.WARNING, _short(event))
 
     def _naked_end(self, pair: str, naked_ms: float) -> None:
         """Told here only where no look has seen it stand for so long."""
@@ -127,11 +141,10 @@ class Observer:
             text = f"pair {pair}: its legs differed for {naked_ms / 1e3:.1f} s; they agree again"
             self._note("naked", f"naked.{pair}.ended", Severity.CRITICAL, text)
 
-    def _unexplained(self, event: Event) -> None:
-        if event.get("explained_by") == "ours":
-            return
-        where = event.get("venue") or event.get("pair") or "the account"
-        self._note("unexplained", f"unexplained.{where}.diff", Severity.CRITICAL, _short(event))
+    def _unexplained(self, event: ReconcileDiff) -> None:
+        if not event.is_explained:
+            where = event.venue or event.pair or "the account"
+            self._note("unexplained", f"unexplained.{where}.diff", Severity.CRITICAL, _short(event))
 
     def _note(self, kind: str, key: str, severity: Severity, text: str) -> None:
         self._notices.append(Condition(kind, key, severity, text))
@@ -305,23 +318,14 @@ class Observer:
             yield Condition("venue", "venue.not_ready", Severity.WARNING, text, _NOT_READY_S)
 
 
-_TOLD_BY_THE_SNAPSHOT: Final = frozenset(
-    {
-        *("halted", "lease_lost", "positions_disagree", "journal_full", "journal_refused", "reconcile_diff"),
-        *("not_flat", "naked_budget_spent", "processes_stopped"),
-    }
+_SHOWN_BY_THE_SNAPSHOT: Final = (
+    *(Halted, LeaseLost, PositionsDisagree, JournalFull, JournalRefused, ReconcileDiff, NotFlat),
+    *(NakedBudgetSpent, ProcessesStopped),
 )
-_HEAD: Final = frozenset({"ts", "mono_ns", "level", "event", "proc", "pid", "run_id"})
 
 
 def _no_entries(kind: str, key: str, text: str) -> Condition:
     return Condition(kind, key, Severity.CRITICAL, f"{text}: nothing is opened until midnight UTC")
-
-
-def _exposure(event: Event) -> str:
-    return (
-        f"net notional {event['net_notional_e8'] / E8:.2f}" if "net_notional_e8" in event else "see the log"
-    )
 
 
 def _view(pair: PairShown) -> str:
@@ -332,5 +336,5 @@ def _view(pair: PairShown) -> str:
 
 def _short(event: Event) -> str:
     """An event's own fields in a line."""
-    fields = ", ".join(f"{name}={value}" for name, value in event.items() if name not in _HEAD)
-    return f"{event['event']}: {fields}"[:600]
+    fields = ", ".join(f"{name}={value}" for name, value in fields_of(event).items())
+    return f"{event.name()}: {fields}"[:600]

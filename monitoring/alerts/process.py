@@ -13,20 +13,22 @@ import math
 import os
 import signal
 import time
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
-import orjson
-
+from events.alerts import AlertDropped, AlertFailed, AlertOutcome, AlertRaised, AlertSent
+from events.codec import NotAnEvent, decode
+from events.event import Event
+from events.instance import ProcessStarted, ProcessStopped
 from monitoring.alerts.book import Book, Condition, Message, Severity, State
-from monitoring.alerts.conditions import Event, Observer
+from monitoring.alerts.conditions import Observer
 from monitoring.alerts.outbox import Outbox
 from monitoring.alerts.targets import Alert, SendError, Target, make_targets
 from monitoring.journal_tail import JournalTail
 from monitoring.snapshot import Finder, InForce, Snapshot, Watcher
-from observability.logs import Log, make_log
+from observability.logs import Reporter
 from persistence.journal import JournalError, journal_directory
 from runtime import bootstrap
 from runtime.kill_switch import kill_file
@@ -41,6 +43,11 @@ _UNREADABLE_S: Final = 5.0
 _BEGAN_SPARE_S: Final = 0.5
 _ORPHANED_S: Final = 3.0
 _OF_POSITIONS: Final = frozenset({"naked", "halted", "doubt", "unexplained", "disagreement"})
+_OUTCOMES: Final[Mapping[str, type[AlertOutcome]]] = {
+    "sent": AlertSent,
+    "failed": AlertFailed,
+    "dropped": AlertDropped,
+}
 _TEST = Condition("life", "test", Severity.INFO, "a test: alerts of this instance arrive here")
 
 
@@ -66,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, request)
-    log = make_log("alerts", run_id="-", level=settings.log_level)
-    alerter = Alerter(settings, targets, log, Finder(settings), time.time())
+    reporter = Reporter("alerts", run_id="-", level=settings.log_level)
+    alerter = Alerter(settings, targets, reporter, Finder(settings), time.time())
     while not stop.is_set():
         alerter.turn()
         time.sleep(_TURN_S)
@@ -104,8 +111,8 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
     targets = _targets(process.settings, process.env_file, "launch.json")
     finder = Finder(process.settings, arguments.memory)
     settled = process.counters.get(process.counters.index("settled_number"))
-    alerter = Alerter(process.settings, targets, process.log, finder, _began_unix_s(process), settled)
-    process.log.info("process_started", targets=[target.name for target in targets])
+    alerter = Alerter(process.settings, targets, process.reporter, finder, _began_unix_s(process), settled)
+    process.reporter.report(ProcessStarted(targets=tuple(target.name for target in targets)))
     while not process.stop.is_set():
         process.counters.set(process.counters.index("heartbeat_mono_ns"), time.monotonic_ns())
         alerter.turn()
@@ -118,7 +125,7 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
         alerter.close(_LAST_WORDS_ALONE_S)
     else:
         alerter.close(_LAST_WORDS_S)
-    process.log.info("process_stopped")
+    process.reporter.report(ProcessStopped())
     return 0
 
 
@@ -154,13 +161,13 @@ class Alerter:
         self,
         settings: Settings,
         targets: list[Target],
-        log: Log,
+        reporter: Reporter,
         finder: Finder,
         since_unix_s: float,
         settled_number: int = 0,
     ) -> None:
         self._settings = settings
-        self._log = log
+        self._reporter = reporter
         self._finder = finder
         self._since_unix_s = since_unix_s
         self._tail = JournalTail(journal_directory(settings), None)
@@ -229,13 +236,16 @@ class Alerter:
         old: list[tuple[float, Event]] = []
         new: list[tuple[float, Event]] = []
         for entry in self._tail.entries:
-            event = orjson.loads(entry.payload)
-            at_unix_s = datetime.fromisoformat(event["ts"]).timestamp()
+            self._heard_number = max(self._heard_number, entry.number)
+            try:
+                reported = decode(entry.payload)
+            except NotAnEvent:
+                continue  # persistence says so in an event of its own
+            at_unix_s = reported.unix_ms / 1e3
             if at_unix_s < self._began_unix_s:
                 continue  # of another run
             is_news = entry.number > self._settled_number and at_unix_s >= self._since_unix_s
-            (new if is_news else old).append((now_s - max(0.0, now_unix_s - at_unix_s), event))
-            self._heard_number = max(self._heard_number, entry.number)
+            (new if is_news else old).append((now_s - max(0.0, now_unix_s - at_unix_s), reported.event))
         self._tail.entries.clear()
         for at_s, event in old:
             self._observer.hear(event, at_s)
@@ -259,13 +269,14 @@ class Alerter:
         severity_min = Severity[wanted.min_severity.upper()]
         for message in messages:
             condition = message.condition
-            self._log.info(
-                "alert",
-                state=message.state,
-                kind=condition.kind,
-                key=condition.key,
-                severity=condition.severity.name.lower(),
-                text=message.text,
+            self._reporter.report(
+                AlertRaised(
+                    state=message.state.value,
+                    kind=condition.kind,
+                    key=condition.key,
+                    severity=condition.severity.word,
+                    text=message.text,
+                )
             )
             if condition.kind in wanted.on and condition.severity >= severity_min:
                 alert = Alert(message, time.time(), self._settings.bot_id, self._settings.mode)
@@ -280,8 +291,7 @@ class Alerter:
             except Empty:
                 return
             self._counts[outcome] += 1
-            log = self._log.info if outcome == "sent" else self._log.warning
-            log(f"alert_{outcome}", target=target, alerts=alerts, detail=detail)
+            self._reporter.report(_OUTCOMES[outcome](target=target, alerts=alerts, detail=detail))
 
     def show(self, counters: CounterTable) -> None:
         """Let tools see how it goes, and a later life what was told."""

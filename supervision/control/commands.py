@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from observability.logs import Log
+from events.operator import Control, ControlRefused
+from observability.logs import Reporter
 from runtime.operator_ack import Heeded, read_heeded
 from runtime.operator_orders import Order, Standing, pause_file, read_standing, standing_file, write_standing
 from settings import Settings
@@ -29,17 +30,22 @@ class Commands:
     """Answers requests. One of the supervisor's, and told of nothing but through memory."""
 
     def __init__(
-        self, settings: Settings, memory: Memory, counters: CounterTable, log: Log, read_config: ReadConfig
+        self,
+        settings: Settings,
+        memory: Memory,
+        counters: CounterTable,
+        reporter: Reporter,
+        read_config: ReadConfig,
     ) -> None:
         self._settings = settings
         self._pair_ids = [pair.id for pair in settings.pairs]
         self._directory: Path = memory.directory
         self._counters = counters
         self._views = memory.pairs()
-        self._log = log
+        self._reporter = reporter
         self._path = standing_file(settings)
         self._standing: Standing = read_standing(self._path)
-        self._reloads = Reloads(settings, memory, self._views, counters, log, read_config)
+        self._reloads = Reloads(settings, memory, self._views, counters, reporter, read_config)
         self._handlers: Mapping[str, Callable[[Request, str], Awaitable[Answer]]] = {
             "pause": self._pause,
             "resume": self._resume,
@@ -58,13 +64,13 @@ class Commands:
             answer = await handler(request, by)
         except BadRequest as error:
             return failure(str(error))
-        self._log.info(
-            "control", command=request["command"], by=by, ok=answer["ok"], detail=answer["summary"]
+        self._reporter.report(
+            Control(command=request["command"], by=by, ok=answer["ok"], detail=answer["summary"])
         )
         return answer
 
     def tell_refused(self, why: str) -> None:
-        self._log.warning("control_refused", detail=why)
+        self._reporter.report(ControlRefused(detail=why))
 
     def close(self) -> None:
         self._reloads.close()

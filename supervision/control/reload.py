@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from observability.logs import Log
+from events.operator import Reloaded, ReloadRefused, ReloadWaits, SettingChange
+from observability.logs import Reporter
 from runtime.bootstrap import publish_settings, read_launch
 from runtime.operator_ack import read_heeded
 from settings import Reload, Settings, SettingsError, parse_settings
@@ -52,7 +53,7 @@ class Reloads:
         memory: Memory,
         views: RecordSlots[PairView],
         counters: CounterTable,
-        log: Log,
+        reporter: Reporter,
         read_config: ReadConfig,
     ) -> None:
         self._settings = settings
@@ -60,7 +61,7 @@ class Reloads:
         self._views = views
         self._counters = counters
         self._takers = [memory.counters(name) for name in _TAKERS]
-        self._log = log
+        self._reporter = reporter
         self._read_config = read_config
         self._lock = asyncio.Lock()  # one reload at a time: between its steps others have their turn
         self._holds = 0
@@ -78,7 +79,7 @@ class Reloads:
                 now, later, restart = self._sorted(changes_between(self._settings, wanted), raw)
             except SettingsError as error:
                 problems = [problem._asdict() for problem in error.problems]
-                self._log.warning("reload_refused", by=by, problems=[str(item) for item in error.problems])
+                self._reporter.report(ReloadRefused(by=by, problems=tuple(map(str, error.problems))))
                 return failure("nothing is changed: the file is not valid", problems=problems)
             if is_dry_run:
                 return self._told(True, "a dry run: nothing is changed", now, later, restart, is_dry_run=True)
@@ -86,7 +87,7 @@ class Reloads:
                 if now:
                     await self._apply(now, raw, by, deadline_s)
             except (_NotNow, OSError) as error:
-                self._log.warning("reload_refused", by=by, problems=[str(error)])
+                self._reporter.report(ReloadRefused(by=by, problems=(str(error),)))
                 return self._told(False, f"nothing is changed: {error}", [], self._waiting, restart)
             self._waiting, self._wanted = later, raw
             applied = now + await self._apply_what_is_flat(by, deadline_s)
@@ -161,10 +162,10 @@ class Reloads:
             generation = publish_settings(self._directory, made)
             self._settings = settings
             self._counters.set(self._counters.index("settings_generation"), generation)
-            told = [
-                {"key": change.key.name, "old": change.old, "new": change.key.value} for change in changes
-            ]
-            self._log.info("reloaded", generation=generation, by=by, changes=told)
+            changed = tuple(
+                SettingChange(key=change.key.name, old=change.old, new=change.key.value) for change in changes
+            )
+            self._reporter.report(Reloaded(generation=generation, by=by, changes=changed))
             await until(self._is_taken_up, _left_s(deadline_s))
         finally:
             self._counters.set(held, 0)
@@ -179,18 +180,15 @@ class Reloads:
         except _NotNow:
             return []  # the next look finds it flat again
         except OSError as error:
-            self._log.warning("reload_refused", by=by, problems=[str(error)])
+            self._reporter.report(ReloadRefused(by=by, problems=(str(error),)))
             return []
         self._waiting = [change for change in self._waiting if change not in ready]
         return ready
 
     def _wait_for_flat(self, by: str) -> None:
-        self._log.info(
-            "reload_waits",
-            by=by,
-            keys=[change.key.name for change in self._waiting],
-            pairs=sorted({change.key.pair or "all" for change in self._waiting}),
-        )
+        keys = tuple(change.key.name for change in self._waiting)
+        pairs = tuple(sorted({change.key.pair or "all" for change in self._waiting}))
+        self._reporter.report(ReloadWaits(by=by, keys=keys, pairs=pairs))
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.get_running_loop().create_task(self._look_for_flat(by))
             self._waiter.add_done_callback(lambda task: task.cancelled() or task.result())

@@ -16,8 +16,8 @@ from benchmarks.wire.contenders import Variant
 from benchmarks.wire.market import ENTRY_BPS, EXIT_BPS, Market
 from benchmarks.wire.plot import draw
 from venues.contract import VenueHosts
-from venues.paradex import MarketData as ParadexMarketData
-from venues.vest import MarketData as VestMarketData
+from venues.paradex import ParadexMarketData
+from venues.vest import VestMarketData
 
 
 def a_trade(sent: int, vest: int, paradex: int, client_order_id: int = 1) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from supervision.instance_lock import processes_of
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from venues.contract import E8
-from venues.registry import hosts
+from venues.registry import venue as venue_of
 
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
 PAIR = "btc"
@@ -90,7 +90,8 @@ class Stage:
         raw["risk"] |= {"max_consecutive_failures": 1_000, "naked_budget_s_per_day": 86_400}
         raw["runtime"] |= {"on_shutdown": "keep"}
         raw["venues"] = {
-            venue: loopback_urls(hosts(venue), port) for venue, port in self._simulator.ports.items()
+            venue: loopback_urls(venue_of(venue).production_hosts, port)
+            for venue, port in self._simulator.ports.items()
         }
         for name, value in changes.items():
             section, key = name.split("__")

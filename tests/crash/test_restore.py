@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.crash.stage import CLOSED_BPS, SIZE_E8, WIDE_BPS, Stage, a_stage, children_of, kill_all
+from events.codec import decode
+from events.fills import FillReported
+from persistence.restore import holdings_of
+from persistence.verify import read_all
+from tests.crash.stage import CLOSED_BPS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage, a_stage, children_of, kill_all
 from tests.instance import Instance, descendants, free_ports, memory_dir
 
 HEDGED = {"vest": SIZE_E8, "paradex": -SIZE_E8}
@@ -61,6 +67,40 @@ def test_a_pair_held_when_everything_was_killed_is_adopted_and_closed(stage: Sta
     assert stage.doubled_ids() == []
     assert len(instance.events("taking_over")) == (not reboots)
     assert not instance.events("halted")
+
+
+def test_a_quiet_log_forgets_nothing(stage: Stage) -> None:
+    """Nothing of a trade is an error: at this level none of it is printed, and all of it is kept."""
+    loud = stage.config.read_text()
+    raw = yaml.safe_load(loud)
+    stage.config.write_text(yaml.safe_dump({**raw, "log_level": "error"}))
+    quiet = stage.start()
+    stage.wait_for_accounts()
+    stage.market.gap_bps = WIDE_BPS
+    deadline_s = time.monotonic() + 120
+    while stage.positions_e8 != HEDGED:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    assert quiet.stop() == 0
+    assert [line for line in quiet.lines if line["level"] != "error"] == []
+    directory = Path(raw["persistence"]["var_dir"]) / "journal" / "test-live"
+    kept = [decode(entry.payload).event for entry in read_all(directory)]
+    assert sum(isinstance(event, FillReported) for event in kept) >= 2
+    (pair,) = holdings_of(directory).held()
+    assert dict(zip(pair.legs, pair.sizes_e8, strict=True)) == {
+        f"{venue}:{SYMBOLS[venue]}": size_e8 for venue, size_e8 in HEDGED.items()
+    }
+
+    stage.config.write_text(loud)
+    instance = stage.start()
+    try:
+        restored = instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
+        assert restored["count"] == 2
+        stage.market.gap_bps = CLOSED_BPS
+        assert instance.wait_for("trade_closed", timeout_s=60)["trade_id"] == pair.trade_id
+    finally:
+        assert instance.stop() == 0
+    assert not instance.events("reconcile_diff")
 
 
 def test_what_was_left_outlives_a_start_that_cannot_reach_a_venue(stage: Stage) -> None:

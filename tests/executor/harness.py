@@ -47,9 +47,10 @@ from simulator.exchange import Exchange
 from simulator.market import Top
 from simulator.orders import NewOrder, SimOrder
 from simulator.process import RunningSimulator, serve
-from supervision.preflight import _fetch_all
+from supervision.preflight import _fetch_all, loopback_urls
 from tests.events.catalogue import check
 from venues.contract import E8, Instrument
+from venues.registry import venue
 
 VENUES = ("paradex", "vest")
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
@@ -65,20 +66,25 @@ Levels = Sequence[tuple[float, float]]
 class StandingStill:
     """A market source that never speaks: the test shows the prices."""
 
+    def __init__(self, symbols: Mapping[str, str] = SYMBOLS) -> None:
+        self._symbols = symbols
+
     def tops(self) -> Iterator[Top]:
-        for venue, symbol in SYMBOLS.items():
-            yield Top(0, venue, symbol, 50_000 * E8, 5 * E8, 50_001 * E8, 5 * E8)
+        for name, symbol in self._symbols.items():
+            yield Top(0, name, symbol, 50_000 * E8, 5 * E8, 50_001 * E8, 5 * E8)
         while True:
             yield Top(10**18, "nowhere", "", 0, 0, 0, 0)
 
 
-def raw_settings(ports: Mapping[str, int], changes: Mapping[str, Any]) -> dict[str, Any]:
+def raw_settings(
+    ports: Mapping[str, int], changes: Mapping[str, Any], symbols: Mapping[str, str] = SYMBOLS
+) -> dict[str, Any]:
     """Settings as the supervisor would hand them on; ``changes`` by "section.key"."""
     raw: dict[str, Any] = {
         "version": 1,
         "mode": "sim",
         "bot_id": "test",
-        "pairs": [{"id": "btc", "base": "BTC", "legs": dict(SYMBOLS), "size_base": "0.02"}],
+        "pairs": [{"id": "btc", "base": "BTC", "legs": dict(symbols), "size_base": "0.02"}],
         "strategy": {"entry_bps": 2.0, "exit_bps": 0.0, "max_quote_age_ms": 3_600_000.0},
         "execution": {"price_band_bps": 5.0, "reply_timeout_ms": 400.0, "reconcile_interval_s": 1.0},
         "risk": {
@@ -87,16 +93,7 @@ def raw_settings(ports: Mapping[str, int], changes: Mapping[str, Any]) -> dict[s
             "max_daily_loss_quote": "200",
         },
         "runtime": {"on_shutdown": "keep", "shutdown_timeout_s": 8.0},
-        "venues": {
-            "vest": {
-                "rest_url": f"http://127.0.0.1:{ports['vest']}/v2",
-                "private_ws_url": f"ws://127.0.0.1:{ports['vest']}/ws-api?version=1.0",
-            },
-            "paradex": {
-                "rest_url": f"http://127.0.0.1:{ports['paradex']}/v1",
-                "private_ws_url": f"ws://127.0.0.1:{ports['paradex']}/v1",
-            },
-        },
+        "venues": {name: loopback_urls(venue(name).production_hosts, ports[name]) for name in symbols},
     }
     for path, value in changes.items():
         section, key = path.split(".")
@@ -107,8 +104,16 @@ def raw_settings(ports: Mapping[str, int], changes: Mapping[str, Any]) -> dict[s
 class World:
     """Both venues, the memory, and executor processes one after the other."""
 
-    def __init__(self, simulator: RunningSimulator, directory: Path, raw: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        simulator: RunningSimulator,
+        directory: Path,
+        raw: dict[str, Any],
+        symbols: Mapping[str, str] = SYMBOLS,
+    ) -> None:
         self.simulator = simulator
+        self.symbols = symbols  # by venue, the first leg first
+        self.legs = {venue: number for number, venue in enumerate(symbols)}
         self.directory = directory
         self._lines: list[Line] = []
         self.errors = b""
@@ -126,7 +131,7 @@ class World:
         assert not problems
         self.instruments: tuple[Instrument, ...] = tuple(found[number] for number in range(2))
         plan = MemoryPlan(
-            venues=VENUES,
+            venues=tuple(sorted(self.symbols)),
             instrument_count=2,
             pair_count=1,
             ring_cells=16,
@@ -143,8 +148,8 @@ class World:
         self.rewrite_launch()
         self.bells = {name: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for name in DOORBELLS}
         self.memory = Memory(self.directory, self.bells)
-        self._tops = {venue: self.memory.tops(venue, writer=True) for venue in VENUES}
-        self._depth = {venue: self.memory.depth(venue, writer=True) for venue in VENUES}
+        self._tops = {venue: self.memory.tops(venue, writer=True) for venue in self.symbols}
+        self._depth = {venue: self.memory.depth(venue, writer=True) for venue in self.symbols}
         self._signals = self.memory.signals_writer()
         self._bell = self.memory.doorbell("executor")
         self._views = self.memory.pairs()
@@ -171,10 +176,10 @@ class World:
         bids_e8, asks_e8 = (
             [(round(price * E8), round(size * E8)) for price, size in side] for side in (bids, asks)
         )
-        self.exchange(venue).apply_market(SYMBOLS[venue], bids_e8, asks_e8)
+        self.exchange(venue).apply_market(self.symbols[venue], bids_e8, asks_e8)
         if not to_feed:
             return
-        number, now = LEGS[venue], time.monotonic_ns()
+        number, now = self.legs[venue], time.monotonic_ns()
         (bid_e8, bid_size_e8), (ask_e8, ask_size_e8) = bids_e8[0], asks_e8[0]
         quote = Quote(
             number, bid_e8, ask_e8, bid_size_e8, ask_size_e8, 0, now, now, 0, int(QuoteFlags.VALID), 1
@@ -190,8 +195,9 @@ class World:
 
     @property
     def positions_e8(self) -> tuple[int, int]:
-        """(vest, paradex), as the venues keep them."""
-        return self.position_e8("vest"), self.position_e8("paradex")
+        """(first leg, second leg), as the venues keep them."""
+        first, second = self.symbols
+        return self.position_e8(first), self.position_e8(second)
 
     def orders(self, venue: str) -> list[SimOrder]:
         exchange = self.exchange(venue)
@@ -200,7 +206,7 @@ class World:
     def rest_order(self, venue: str, *, client_id: int) -> str:
         """An order of our account, far from the market, that stays open. Returns its id."""
         exchange = self.exchange(venue)
-        new = NewOrder(SYMBOLS[venue], 1, SIZE_E8, 49_000 * E8, client_id=str(client_id))
+        new = NewOrder(self.symbols[venue], 1, SIZE_E8, 49_000 * E8, client_id=str(client_id))
         order = exchange.submit(exchange.account_ids[0], new)
         return exchange.execute(order.order_id).order_id
 
@@ -218,7 +224,7 @@ class World:
         ttl_ms: float = 5_000,
         seen: tuple[float, float] | None = None,
     ) -> None:
-        """An entry at the touches the feeds show: +1 buys Vest and sells Paradex.
+        """An entry at the touches the feeds show: +1 buys the first leg and sells the second.
 
         With ``seen`` the prices are those, whatever the feeds show by now.
         """
@@ -226,7 +232,7 @@ class World:
             seen_e8 = round(seen[0] * E8), round(seen[1] * E8)
             self._send(SignalKind.ENTER, direction, size_e8, seen_e8, ttl_ms)
             return
-        first, second = (self._tops[venue].read(LEGS[venue]) for venue in ("vest", "paradex"))
+        first, second = (self._tops[venue].read(self.legs[venue]) for venue in self.symbols)
         assert first is not None
         assert second is not None
         prices = (first.ask_e8, second.bid_e8) if direction > 0 else (first.bid_e8, second.ask_e8)
@@ -234,7 +240,7 @@ class World:
 
     def exit(self, *, direction: int = 1, ttl_ms: float = 5_000) -> None:
         """Closing what was entered in ``direction``, at the touches the feeds show."""
-        first, second = (self._tops[venue].read(LEGS[venue]) for venue in ("vest", "paradex"))
+        first, second = (self._tops[venue].read(self.legs[venue]) for venue in self.symbols)
         assert first is not None
         assert second is not None
         prices = (first.bid_e8, second.ask_e8) if direction > 0 else (first.ask_e8, second.bid_e8)
@@ -389,22 +395,23 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(**changes: Any) -> AsyncIterator[World]:
-    """Both venues at 50 000 / 50 001 with a gap: Paradex stands 10 bps higher. No executor yet.
+async def a_world(symbols: Mapping[str, str] = SYMBOLS, **changes: Any) -> AsyncIterator[World]:
+    """Both venues at 50 000 / 50 001 with a gap: the second stands 10 bps higher. No executor yet.
 
     ``changes`` by "section__key".
     """
-    config = SimulatorConfig(taker_fee_bps=0.1, ack_latency_ms=1.0)
-    simulator = await serve(config, source=StandingStill())
+    config = SimulatorConfig(venues=tuple(symbols), taker_fee_bps=0.1, ack_latency_ms=1.0)
+    simulator = await serve(config, source=StandingStill(symbols))
     directory = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="test-executor-")) / "memory"
     settings = {name.replace("__", "."): value for name, value in changes.items()}
-    raw = raw_settings(simulator.ports, settings)
+    raw = raw_settings(simulator.ports, settings, symbols)
     raw["persistence"] = {"var_dir": str(directory.parent / "var")}
-    world = World(simulator, directory, raw)
+    world = World(simulator, directory, raw, symbols)
     try:
         await world.create_memory()
-        world.show("vest", 50_000, 50_001)
-        world.show("paradex", 50_050, 50_051)
+        first, second = symbols
+        world.show(first, 50_000, 50_001)
+        world.show(second, 50_050, 50_051)
         yield world
     finally:
         await world.close()

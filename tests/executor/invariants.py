@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from shm.records import PairPhase
-from tests.executor.harness import LEGS, World
+from tests.executor.harness import World
 
 REST = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 SETTLE_S = 60.0  # the longest doubt, an order that may appear late, ends before
@@ -18,7 +18,7 @@ def is_at_rest(world: World) -> bool:
     """Whether nothing is under way and what the executor shows is what the venues hold."""
     if world.phase not in REST or world.counter("orders_in_doubt"):
         return False
-    if not all(order.status.is_final for venue in LEGS for order in world.orders(venue)[-8:]):
+    if not all(order.status.is_final for venue in world.legs for order in world.orders(venue)[-8:]):
         return False
     return books_agree(world) or halt_reason(world) == "unexplained"
 
@@ -64,7 +64,7 @@ def broken_promises(world: World) -> list[str]:
             broken.extend(_not_told_at_halt(world))
         case _:
             pass
-    for venue in LEGS:
+    for venue in world.legs:
         orders = world.orders(venue)
         ids = Counter(order.client_id for order in orders if order.client_id)
         broken.extend(f"{venue}: client order id {name} came {n} times" for name, n in ids.items() if n > 1)
@@ -90,10 +90,10 @@ def _not_told_at_halt(world: World) -> list[str]:
     if missing := _TOLD_AT_A_HALT - set(halted[-1]):
         return [f"the halted line does not tell {', '.join(sorted(missing))}"]
     if halt_reason(world) == "unexplained":  # not ours to follow: told as a difference, per leg
-        shown = {LEGS[line["venue"]]: line["position_e8"] for line in world.told("reconcile_diff")}
+        shown = {world.legs[line["venue"]]: line["position_e8"] for line in world.told("reconcile_diff")}
         return [
             f"{venue} holds {world.position_e8(venue)}, told {shown[leg]}"
-            for venue, leg in LEGS.items()
+            for venue, leg in world.legs.items()
             if leg in shown and shown[leg] != world.position_e8(venue)
         ]
     if tuple(halted[-1]["positions_e8"]) != world.positions_e8:

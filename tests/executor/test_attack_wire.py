@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from events.codec import from_fields
 from executor.pair.messages import Purpose, Send, StreamBack
 from executor.pair.state import load
 from executor.recovery.restore import now_unix_ms, state_of
@@ -178,7 +179,7 @@ async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_j
         await world.start()
         await world.open()
         await world.kill()
-        write_held(world.directory, fold(world.lines).held())
+        write_held(world.directory, fold(map(from_fields, world.lines)).held())
         machines = world.memory.machines(writer=True)
         for copy in (0, 1):
             body = machines.read(copy)

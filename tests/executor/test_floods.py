@@ -1,10 +1,10 @@
-"""What may come a thousand times a second costs a few lines, and the lines count the rest."""
+"""What may come a thousand times a second costs no disk: the journal has a lot of it and counts the rest."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from events import FLOOD_BURST
+from events.event import FLOOD_BURST, KEPT_TIMES
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
 
@@ -42,7 +42,7 @@ async def test_rubbish_on_the_private_stream_is_counted_and_does_not_stop_the_tr
         lines, kept_back = told_and_kept_back(world, "frame_refused")
         seconds = (world.lines[-1]["mono_ns"] - world.told("frame_refused")[0]["mono_ns"]) / 1e9
 
-        assert lines <= FLOOD_BURST + seconds + 1
+        assert lines <= KEPT_TIMES * (FLOOD_BURST + seconds + 1)
         assert lines + kept_back <= sent
         await world.open()
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
@@ -57,10 +57,7 @@ async def test_signals_that_are_refused_one_after_the_other_are_counted() -> Non
             for _ in range(BATCH):
                 world.enter(ttl_ms=-1)
             await world.until(partial(is_counted, world, batch * BATCH))
-        lines, kept_back = told_and_kept_back(world, "signal_refused")
         told = world.told("signal_refused")
-        seconds = (told[-1]["mono_ns"] - told[0]["mono_ns"]) / 1e9
 
-        assert lines <= FLOOD_BURST + seconds + 1
-        assert lines + kept_back <= EXPIRED
+        assert len(told) == EXPIRED
         assert {line["gate"] for line in told} == {"signal_age"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from events.codec import from_fields
 from executor.accounts import simulated_secrets
 from executor.pair.config import rules_of
 from executor.pair.fast_path import dump_taken
@@ -16,6 +17,7 @@ from executor.pair.messages import At, Exit, LegMarket, Send
 from executor.pair.state import load
 from executor.recovery.state_store import Journal
 from persistence.restore import fold, is_held
+from runtime.carried_positions import HeldPair
 from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
@@ -41,6 +43,11 @@ def client_ids(world: World, venue: str) -> list[str]:
     return [order.client_id for order in world.orders(venue)]
 
 
+def held_by(world: World) -> list[HeldPair]:
+    """What the journal of its events says is held."""
+    return fold(map(from_fields, world.lines)).held()
+
+
 async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
     """The whole of its work, once, with what it tells of it."""
     async with a_world() as world:
@@ -48,8 +55,10 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
         await world.open()
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
         # What a start after a reboot would begin from is in the lines alone.
-        await world.until(lambda: any(pair.layers == 1 for pair in fold(world.lines).held()))
-        (held,) = fold(world.lines).held()
+        await world.until(
+            lambda: any(pair.layers == 1 for pair in fold(map(from_fields, world.lines)).held())
+        )
+        (held,) = fold(map(from_fields, world.lines)).held()
         assert (held.sizes_e8, held.orders) == ((SIZE_E8, -SIZE_E8), ())
         assert (held.trade_id, held.direction) == (world.told("trade_opened")[0]["trade_id"], 1)
         assert held.opened_unix_ms > 0
@@ -69,7 +78,9 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
             assert world.counter(f"{result}_total") == closed[result] != 0
         slippage = world.told("slippage")[0]
         assert all(us > 0 for stage in ("sent_to_acked_us", "sent_to_filled_us") for us in slippage[stage])
-        await world.until(lambda: not any(is_held(pair) for pair in fold(world.lines).held()))
+        await world.until(
+            lambda: not any(is_held(pair) for pair in fold(map(from_fields, world.lines)).held())
+        )
         assert await world.terminate() == 0
         assert world.errors == b""
 

@@ -10,13 +10,13 @@ import pytest
 
 from feeds.publisher import Publisher
 from feeds.session import Session
-from observability.logs import make_log
+from observability.logs import Reporter
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
 from tests.venues.account import a_desk
 from tests.venues.paradex.venue_case import KIT
 from venues.contract import E8
-from venues.paradex import MarketData
+from venues.paradex import ParadexMarketData
 from venues.paradex.hosts import Encoding
 
 
@@ -47,10 +47,10 @@ async def test_the_feed_finds_the_encoding_that_is_served(
     async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, ParadexSettings())) as desk:
         desk.front._settings = settings  # type: ignore[attr-defined]
         session = Session(
-            MarketData(desk.hosts, {KIT.symbol: 1}),
+            ParadexMarketData(desk.hosts, {KIT.symbol: 1}),
             publisher,
             counters,
-            make_log("feed-paradex", run_id="test", to_queue=events.push, to_stdout=False),
+            Reporter("feed-paradex", run_id="test", to_queue=events.push, level=None),
             stale_after_ms=60_000,
             is_stopping=lambda: (
                 (book := instance.depth(1)) is not None and list(book.bids)[:1] == [(60_000 * E8, E8)]
@@ -67,7 +67,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
 
 def test_in_json_the_book_is_asked_for_in_its_json_form() -> None:
     """``order_book.{market}.deltas`` is the SBE channel; its JSON form is not settled."""
-    feed = MarketData(KIT.hosts(1), {KIT.symbol: 1})
+    feed = ParadexMarketData(KIT.hosts(1), {KIT.symbol: 1})
     asked = []
     for _ in range(3):
         feed.connected(0)

@@ -14,14 +14,14 @@ import pytest
 import feeds.session
 from feeds.publisher import Publisher
 from feeds.session import Session
-from observability.logs import make_log
+from observability.logs import Reporter
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
 from venues.contract import VenueHosts
-from venues.vest import MarketData
+from venues.vest import VestMarketData
 
 
-class Broken(MarketData):
+class Broken(VestMarketData):
     """A venue's protocol with a bug of ours in it."""
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
@@ -30,7 +30,7 @@ class Broken(MarketData):
 
 @contextmanager
 def a_session(
-    instance: Instance, url: str, kind: type[MarketData], is_stopping: Callable[[], bool]
+    instance: Instance, url: str, kind: type[VestMarketData], is_stopping: Callable[[], bool]
 ) -> Iterator[Session]:
     counters = instance.memory.counters("feed-vest", writer=True)
     publisher = Publisher(instance.memory, "vest", [0, 2], counters, time.monotonic_ns)
@@ -39,7 +39,7 @@ def a_session(
         kind(VenueHosts("", url, ""), {"BTC-PERP": 0, "ETH-PERP": 2}),
         publisher,
         counters,
-        make_log("feed-vest", run_id="test", to_queue=events.push, to_stdout=False),
+        Reporter("feed-vest", run_id="test", to_queue=events.push, level=None),
         stale_after_ms=60_000,
         is_stopping=is_stopping,
         random=Random(1),
@@ -72,7 +72,7 @@ async def test_a_venue_that_accepts_but_never_answers_is_given_up(
     def has_retried() -> bool:
         return instance.count("reconnects_total") >= 2
 
-    with listener, a_session(instance, url, MarketData, has_retried) as session:
+    with listener, a_session(instance, url, VestMarketData, has_retried) as session:
         async with asyncio.timeout(20):
             await session.run()
 

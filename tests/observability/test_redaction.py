@@ -7,8 +7,11 @@ import json
 
 import pytest
 
+from events.operator import ReloadRefused
+from events.persistence import DatabaseAway
 from observability import logs, redaction
 from observability.redaction import RedactedStream, redact, register_secret
+from tests.reported import an_event
 from venues.contract import FrameError, TransportError, VenueError
 
 KEY = "0x00c0ffee5afe" + "1234567890abcdef" * 3
@@ -84,12 +87,12 @@ def test_a_password_with_signs_that_json_escapes_is_masked() -> None:
         lines.append(line)
         return True
 
-    log = logs.make_log("persistence", run_id="r", to_queue=keep, to_stdout=False)
-    log.warning("database_away", detail=f"cannot connect with {password}", nested=[{"a": password}])
+    reporter = logs.Reporter("persistence", run_id="r", to_queue=keep, level=None)
+    reporter.report(DatabaseAway(detail=f"cannot connect with {password}"))
+    reporter.report(ReloadRefused(by="u", problems=(f"a {password}", "b")))
 
-    line = json.loads(lines[0])
-    assert line["detail"] == "cannot connect with ***"
-    assert line["nested"] == [{"a": "***"}]
+    assert json.loads(lines[0])["detail"] == "cannot connect with ***"
+    assert json.loads(lines[1])["problems"] == ["a ***", "b"]
 
 
 def test_a_secret_at_the_end_of_what_is_kept_of_a_long_text_is_masked() -> None:
@@ -100,8 +103,8 @@ def test_a_secret_at_the_end_of_what_is_kept_of_a_long_text_is_masked() -> None:
         lines.append(line)
         return True
 
-    log = logs.make_log("executor", run_id="r", to_queue=keep, to_stdout=False)
-    log.warning("leg_rejected", text="x" * (4_000 - 12) + KEY)
+    reporter = logs.Reporter("executor", run_id="r", to_queue=keep, level=None)
+    reporter.report(an_event("leg_rejected", text="x" * (4_000 - 12) + KEY))
 
     assert "c0ffee" not in json.loads(lines[0])["text"]
 

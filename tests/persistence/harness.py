@@ -31,6 +31,7 @@ from settings import PROJECT, parse_settings
 from shm.counter_names import PERSISTENCE_COUNTERS
 from shm.layout import Memory, MemoryPlan
 from tests.instance import a_directory
+from tests.reported import blanks
 
 Line = Mapping[str, Any]
 SOURCES = ("supervisor", "executor", "detector")
@@ -196,7 +197,14 @@ class World:
     def a_line(self, event: str, source: str, **fields: Any) -> bytes:
         head = {"ts": "2026-01-02T12:04:05.000000Z", "level": "info", "event": event, "proc": source}
         return orjson.dumps(
-            {**head, "pid": 1, "run_id": self.run_id, **fields, "mono_ns": time.monotonic_ns()}
+            {
+                **head,
+                "pid": 1,
+                "run_id": self.run_id,
+                **blanks(event),
+                **fields,
+                "mono_ns": time.monotonic_ns(),
+            }
         )
 
     def counter(self, name: str) -> int:

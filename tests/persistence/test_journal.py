@@ -170,7 +170,7 @@ def test_a_record_left_out_is_damage(tmp_path: Path) -> None:
 def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     tmp_path.joinpath("0000000000000000001.journal").write_bytes(b"x" * 200)
 
-    with pytest.raises(JournalError, match="no journal of this version"):
+    with pytest.raises(JournalError, match="is no journal: move it out"):
         a_journal(tmp_path)
 
 

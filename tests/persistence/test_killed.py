@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from events.persistence import JournalCheckpoint
 from persistence.journal import files, read_file
-from persistence.restore import CHECKPOINT, SOURCE
+from persistence.restore import SOURCE
 from runtime.carried_positions import HeldPair, is_written, read_held
 from tests.persistence.harness import World, a_world, wait_until
 
@@ -109,7 +110,7 @@ def test_memory_lost_with_the_power_begins_anew_behind_the_journal(world: World)
     # And each file begins with what was held, so that the ones before it may go.
     for path in files(world.journal_dir):
         first = next(read_file(path))
-        assert (first.source, orjson.loads(first.payload)["event"]) == (SOURCE, CHECKPOINT)
+        assert (first.source, orjson.loads(first.payload)["event"]) == (SOURCE, JournalCheckpoint.name())
 
 
 def test_a_disk_that_refuses_keeps_events_in_the_rings(world: World) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from events.codec import fields_of, from_fields
 from persistence.journal import Journal, files
-from persistence.restore import CHECKPOINT, SOURCE, Holdings, fold, holdings_of, is_held
+from persistence.restore import SOURCE, Holdings, holdings_of, is_held
+from persistence.restore import fold as fold_events
 from runtime.carried_positions import (
     HeldFunding,
     HeldOrder,
@@ -19,8 +22,8 @@ from runtime.carried_positions import (
     read_held,
     write_held,
 )
+from tests.reported import Line, blanks
 
-Line = dict[str, Any]
 NOON_UNIX_MS = 1_767_355_445_000
 ORDER: Line = {"pair": "btc", "trade_id": 77, "leg": 0, "venue": "vest", "symbol": "BTC-PERP",
                "client_order_id": 77, "side": "BUY", "purpose": "entry", "attempt": 0}  # fmt: skip
@@ -30,7 +33,21 @@ OTHER: Line = {**ORDER, "leg": 1, "venue": "paradex", "symbol": "BTC-USD-PERP", 
 
 def a_line(event: str, *, second: int = 5, proc: str = "executor", **fields: Any) -> Line:
     head = {"ts": f"2026-01-02T12:04:{second:02d}.000000Z", "level": "info", "event": event, "proc": proc}
-    return {**head, "run_id": "r1", **fields, "mono_ns": 60_000_000_000 + second * 1_000_000_000}
+    return {
+        **head,
+        "run_id": "r1",
+        **blanks(event),
+        **fields,
+        "mono_ns": 60_000_000_000 + second * 1_000_000_000,
+    }
+
+
+def fold(lines: Iterable[Line]) -> Holdings:
+    return fold_events(map(from_fields, lines))
+
+
+def a_checkpoint(holdings: Holdings) -> Line:
+    return a_line("journal_checkpoint", proc=SOURCE, **fields_of(holdings.checkpoint("demo", "live")))
 
 
 def an_intent(order: Line, **fields: Any) -> Line:
@@ -69,8 +86,7 @@ def test_funding_that_was_not_read_stays_due_through_a_checkpoint() -> None:
     """Nothing is held any more, and a payment that the venue has made is still to be asked for."""
     fill = a_line("fill", **ORDER, fill_id="f1", venue_order_id="v1", is_funding_due=True)
     holdings = fold([fill, a_line("fill", **OTHER, fill_id="f2", venue_order_id="v2", is_funding_due=False)])
-    kept = orjson.loads(orjson.dumps(holdings.checkpoint("demo", "live")))
-    (due,) = [pair_from(pair) for pair in kept["pairs"]]
+    (due,) = fold([a_checkpoint(holdings)]).held()
 
     assert due.funding_due == (HeldFunding(0, 77, "v1"),)
     assert not is_held(due)
@@ -172,8 +188,7 @@ def test_the_best_of_the_day_is_that_of_all_pairs_and_outlives_the_day_s_trades(
     results = [("btc", 70), ("eth", 50), ("btc", -90), ("eth", -50)]
     lines = [a_line("trade_closed", pair=pair, trade_id=77, net_e8=net_e8) for pair, net_e8 in results]
 
-    checkpoint = a_line(CHECKPOINT, proc=SOURCE, **fold(lines).checkpoint("demo", "live"))
-    btc, eth = fold([orjson.loads(orjson.dumps(checkpoint))]).held()
+    btc, eth = fold([orjson.loads(orjson.dumps(a_checkpoint(fold(lines))))]).held()
 
     assert (btc.result_e8, eth.result_e8) == (-20, 0)
     assert max(btc.best_e8, eth.best_e8) == 120
@@ -185,8 +200,7 @@ def test_a_checkpoint_and_the_lines_after_it_say_what_all_lines_say() -> None:
     whole = fold(lines).held()
 
     for place in range(len(lines) + 1):
-        checkpoint = a_line(CHECKPOINT, proc=SOURCE, **fold(lines[:place]).checkpoint("demo", "live"))
-        kept = orjson.loads(orjson.dumps(checkpoint))
+        kept = orjson.loads(orjson.dumps(a_checkpoint(fold(lines[:place]))))
         assert fold([kept, *lines[place:]]).held() == whole, place
 
 
@@ -196,13 +210,13 @@ def a_journal(directory: Path, lines: list[Line], *, file_bytes: int = 1_500) ->
     holdings.adopt(holdings_of(directory))
 
     def begin() -> tuple[str, bytes]:
-        return SOURCE, orjson.dumps(a_line(CHECKPOINT, proc=SOURCE, **holdings.checkpoint("demo", "live")))
+        return SOURCE, orjson.dumps(a_checkpoint(holdings))
 
     journal = Journal(directory, "run", 1 + len(files(directory)), file_bytes=file_bytes, begin_with=begin)
     for cursor, line in enumerate(lines):
         journal.append(line["proc"], cursor, orjson.dumps(line))
         journal.sync()
-        holdings.take(line)
+        holdings.take(from_fields(line))
     journal.close()
 
 
@@ -251,7 +265,7 @@ def test_lines_of_others_and_broken_ones_are_passed_over() -> None:
 
     assert holdings.held() == before
     assert len(holdings.broken) == 2
-    assert "JSONDecodeError" in holdings.broken[0]
+    assert "malformed" in holdings.broken[0]
 
 
 def test_what_is_held_reaches_the_executor_unchanged(tmp_path: Path) -> None:

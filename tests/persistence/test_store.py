@@ -13,16 +13,18 @@ import psycopg
 import pytest
 
 import persistence
+from events.codec import fields_of
 from persistence.journal import Entry
 from persistence.restore import fold
 from persistence.store import Store, UnstorableEvent
+from tests.reported import blanks
 
 TS = "2026-01-02T03:04:05.000006Z"
 
 
 def an_entry(number: int, event: str, **fields: Any) -> Entry:
     head = {"ts": TS, "level": "info", "event": event, "proc": "executor", "run_id": "r1", "mono_ns": number}
-    return Entry(number, "executor", number * 8, orjson.dumps({**head, **fields}), 0, 0)
+    return Entry(number, "executor", number * 8, orjson.dumps({**head, **blanks(event), **fields}), 0, 0)
 
 
 AN_ORDER: Mapping[str, Any] = {
@@ -89,7 +91,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(store: Store, database_url: str) 
     good = an_entry(
         1, "intent_written", **AN_ORDER, reduce_only=False, size_e8=10**6, limit_price_e8=6 * 10**12
     )
-    bad = an_entry(2, "intent_written", **{**AN_ORDER, "client_order_id": "not a number"}, reduce_only=False,
+    bad = an_entry(2, "intent_written", **{**AN_ORDER, "client_order_id": 1 << 63}, reduce_only=False,
                    size_e8=1, limit_price_e8=1)  # fmt: skip
 
     with pytest.raises(psycopg.Error):
@@ -100,10 +102,11 @@ def test_a_batch_is_stored_whole_or_not_at_all(store: Store, database_url: str) 
 
 
 def test_a_line_that_breaks_its_promise_is_named(store: Store) -> None:
-    with pytest.raises(UnstorableEvent, match=r"event 5 \(settings_loaded\): KeyError 'pairs'"):
-        store.write([an_entry(5, "settings_loaded", mode="sim", version="1")])
+    broken = an_entry(5, "settings_loaded", mode="sim", pairs=7)
+    with pytest.raises(UnstorableEvent, match=r"event 5: settings_loaded: Expected `array`.*pairs"):
+        store.write([broken])
 
-    store.write_line_alone(an_entry(5, "settings_loaded", mode="sim", version="1"))
+    store.write_line_alone(broken)
     assert store.stored_number() == 5
 
 
@@ -440,7 +443,7 @@ def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url:
     holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
                "is_estimated": False}  # fmt: skip
     for bot_id, mode in (("demo", "live"), ("other", "live"), ("demo", "paper")):
-        told = fold([]).checkpoint(bot_id, mode)
+        told = fields_of(fold([]).checkpoint(bot_id, mode))
         Store(database_url, f"journal-of-{bot_id}-{mode}").write(
             [
                 an_entry(1, "journal_checkpoint", **{**told, "proc": "persistence"}),

@@ -7,23 +7,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from observability.logs import Log
+from events.event import Event
+from events.instance import PinRefused, TuningRefused
+from observability.logs import Reporter
 from runtime import tuning
 from settings import PROJECT, SettingsError, load_raw, parse_settings
 
 
-class Said:
-    """A log that keeps what it is told."""
+class Said(Reporter):
+    """A reporter that keeps what is reported."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
+        super().__init__("executor", run_id="r", level=None)
+        self.events: list[Event] = []
 
-    def warning(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
+    def report(self, event: Event) -> bool:
+        self.events.append(event)
+        return super().report(event)
 
 
 @pytest.fixture
@@ -31,19 +34,16 @@ def said() -> Said:
     return Said()
 
 
-def as_log(said: Said) -> Log:
-    return said  # type: ignore[return-value]
-
-
 def test_a_core_that_is_not_there_is_reported(said: Said) -> None:
     before = os.sched_getaffinity(0)
 
-    tuning.pin(4_095, as_log(said))
+    tuning.pin(4_095, said)
 
     assert os.sched_getaffinity(0) == before
-    ((event, fields),) = said.lines
-    assert (event, fields["core"]) == ("pin_refused", 4_095)
-    assert "runtime.pin" in fields["detail"]
+    (event,) = said.events
+    assert isinstance(event, PinRefused)
+    assert event.core == 4_095
+    assert "runtime.pin" in event.detail
 
 
 def test_a_device_that_cannot_be_opened_is_reported_and_nothing_is_held(
@@ -51,13 +51,14 @@ def test_a_device_that_cannot_be_opened_is_reported_and_nothing_is_held(
 ) -> None:
     monkeypatch.setattr(tuning, "DMA_LATENCY", tmp_path / "absent")
 
-    with tuning.cores_kept_awake(True, as_log(said)):
+    with tuning.cores_kept_awake(True, said):
         pass
 
-    ((event, fields),) = said.lines
-    assert (event, fields["what"]) == ("tuning_refused", "keep_cores_awake")
-    assert "No such file" in fields["detail"]
-    assert "absent" in fields["detail"]
+    (event,) = said.events
+    assert isinstance(event, TuningRefused)
+    assert event.what == "keep_cores_awake"
+    assert "No such file" in event.detail
+    assert "absent" in event.detail
 
 
 def test_idle_states_are_forbidden_as_long_as_the_context_lasts(
@@ -75,24 +76,24 @@ def test_idle_states_are_forbidden_as_long_as_the_context_lasts(
             if os.path.exists(f"/proc/self/fd/{fd}")
         )
 
-    with tuning.cores_kept_awake(True, as_log(said)):
+    with tuning.cores_kept_awake(True, said):
         assert device.read_bytes() == b"\0\0\0\0"
         assert is_open()
     assert not is_open()
-    assert said.lines == []
+    assert said.events == []
 
 
 def test_nothing_is_touched_unless_it_is_wanted(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "DMA_LATENCY", Path("/nowhere/at/all"))
-    with tuning.cores_kept_awake(False, as_log(said)):
-        assert said.lines == []
+    with tuning.cores_kept_awake(False, said):
+        assert said.events == []
 
 
 _LOCK = """
 import resource, sys
-import tuning
+from runtime import tuning
 class Said:
-    def warning(self, event, **fields): print(event, fields["what"], "|", fields["detail"])
+    def report(self, event): print(event.name(), event.what, "|", event.detail)
 if sys.argv[1] == "limited":
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (4096, 4096))
     import ctypes, os

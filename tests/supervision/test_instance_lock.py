@@ -191,7 +191,7 @@ def test_memory_that_was_never_finished_is_removed(host: Host) -> None:
     host.memory.mkdir()
     takeover = host.claim()
 
-    assert "cannot be read" in takeover.fields()["detail"]
+    assert "cannot be read" in takeover.event().detail
     assert not host.memory.exists()
 
 

@@ -16,7 +16,7 @@ import yaml
 from settings import PROJECT
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, descendants, free_ports, memory_dir, write_config
-from venues.registry import hosts
+from venues import registry
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_venue_that_does_not_answer_is_worth_another_try(config: Path) -> None
     """A reboot during a venue's maintenance: what starts us is to try again, not to give up."""
     nobody = free_ports(2)
     urls = {
-        venue: loopback_urls(hosts(venue), port)
+        venue: loopback_urls(registry.venue(venue).production_hosts, port)
         for venue, port in zip(("vest", "paradex"), nobody, strict=True)
     }
     config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "mode": "paper", "venues": urls}))

@@ -74,12 +74,12 @@ class World:
             self.lines.append(json.loads(line))
             return True
 
-        log = logs.make_log("supervisor", run_id="r", to_queue=keep, to_stdout=False)
+        reporter = logs.Reporter("supervisor", run_id="r", to_queue=keep, level=None)
         settings, _ = resolve(load_raw(PROJECT / "config.yaml"), "config.yaml")
         counters = CounterTable.attach(directory / "supervisor", writer=True)
         epochs = Epochs(directory / "epoch")
         unconfirmed = partial(read_unconfirmed, directory)
-        self.supervisor = Supervisor(settings, log, counters, epochs, service_manager, unconfirmed)
+        self.supervisor = Supervisor(settings, reporter, counters, epochs, service_manager, unconfirmed)
         arguments = [str(PROJECT), str(directory), str(exit_code), str(boot_s)]
         command = [sys.executable, "-c", EXECUTOR, *arguments]
         self.executor = Child(

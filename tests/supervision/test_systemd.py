@@ -108,12 +108,12 @@ def lines() -> list[bytes]:
 
 
 @pytest.fixture
-def log(lines: list[bytes]) -> logs.Log:
+def reporter(lines: list[bytes]) -> logs.Reporter:
     def keep(line: bytes) -> bool:
         lines.append(line)
         return True
 
-    return logs.make_log("supervisor", run_id="r", to_queue=keep, to_stdout=False)
+    return logs.Reporter("supervisor", run_id="r", to_queue=keep, level=None)
 
 
 @pytest.fixture
@@ -206,14 +206,14 @@ def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox,
 
 
 def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_turns(
-    mailbox: Mailbox, log: logs.Log, tmp_path: Path
+    mailbox: Mailbox, reporter: logs.Reporter, tmp_path: Path
 ) -> None:
     now_s = [100.0]
     manager = ServiceManager(str(tmp_path / "notify"), clock_s=lambda: now_s[0])
 
     def turn(after_s: float, status: str = "s", *, is_ready: bool = False) -> dict[str, str] | None:
         now_s[0] += after_s
-        manager.turned(log, status, is_ready=is_ready)
+        manager.turned(reporter, status, is_ready=is_ready)
         return mailbox.take()
 
     assert turn(0.0) == {"STATUS": "s", "EXTEND_TIMEOUT_USEC": "60000000"}
@@ -222,7 +222,7 @@ def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_tu
     assert turn(0.1, is_ready=True) == {"READY": "1"}
     assert turn(100.0) is None  # ready is not taken back, and systemd counts no more
 
-    manager.stopping(log, 25.0)
+    manager.stopping(reporter, 25.0)
     assert mailbox.take() == {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "85000000"}
     assert turn(30.0) is None
     assert turn(10.0) == {"EXTEND_TIMEOUT_USEC": "60000000"}
@@ -230,17 +230,17 @@ def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_tu
 
 
 def test_the_watchdog_is_told_four_times_within_its_limit(
-    mailbox: Mailbox, log: logs.Log, tmp_path: Path
+    mailbox: Mailbox, reporter: logs.Reporter, tmp_path: Path
 ) -> None:
     now_s = [0.0]
     manager = ServiceManager(str(tmp_path / "notify"), watchdog_s=8.0, clock_s=lambda: now_s[0])
-    manager.turned(log, "s", is_ready=True)
+    manager.turned(reporter, "s", is_ready=True)
     mailbox.take()
 
     beats = 0
     for tenth in range(1, 81):
         now_s[0] = tenth / 10
-        manager.turned(log, "s", is_ready=True)
+        manager.turned(reporter, "s", is_ready=True)
         beats += mailbox.take() == {"WATCHDOG": "1"}
 
     assert beats == 4
@@ -248,17 +248,17 @@ def test_the_watchdog_is_told_four_times_within_its_limit(
 
 
 def test_what_the_socket_does_not_take_is_told_later_and_said_once(
-    log: logs.Log, lines: list[bytes], tmp_path: Path
+    reporter: logs.Reporter, lines: list[bytes], tmp_path: Path
 ) -> None:
     """systemd that is restarted must not miss READY, and nobody waits for it."""
     manager = ServiceManager(str(tmp_path / "notify"))
     for _ in range(3):
-        manager.turned(log, "up", is_ready=True)
+        manager.turned(reporter, "up", is_ready=True)
     assert len(lines) == 1
     assert b"notify_refused" in lines[0]
 
     mailbox = Mailbox(str(tmp_path / "notify"))
-    manager.turned(log, "up", is_ready=True)
+    manager.turned(reporter, "up", is_ready=True)
     message = mailbox.take()
     assert message is not None
     assert (message["READY"], message["STATUS"]) == ("1", "up")
@@ -266,11 +266,11 @@ def test_what_the_socket_does_not_take_is_told_later_and_said_once(
     manager.close()
 
 
-def test_an_abstract_socket_is_understood(log: logs.Log) -> None:
+def test_an_abstract_socket_is_understood(reporter: logs.Reporter) -> None:
     name = f"tandem-test-{os.getpid()}"
     mailbox = Mailbox("\0" + name)
     manager = ServiceManager("@" + name)
-    manager.turned(log, "up", is_ready=True)
+    manager.turned(reporter, "up", is_ready=True)
     message = mailbox.take()
     assert message is not None
     assert "READY" in message
@@ -279,7 +279,7 @@ def test_an_abstract_socket_is_understood(log: logs.Log) -> None:
 
 
 def test_without_a_service_manager_nothing_is_told_and_its_variables_are_taken_out(
-    log: logs.Log, lines: list[bytes]
+    reporter: logs.Reporter, lines: list[bytes]
 ) -> None:
     """A child that found them would speak in our name; a watchdog meant for another pid is not ours."""
     environment = {
@@ -289,8 +289,8 @@ def test_without_a_service_manager_nothing_is_told_and_its_variables_are_taken_o
         "HOME": "/",
     }
     manager = ServiceManager.from_environment(environment)
-    manager.turned(log, "up", is_ready=True)
-    manager.stopping(log, 1.0)
+    manager.turned(reporter, "up", is_ready=True)
+    manager.stopping(reporter, 1.0)
     manager.close()
 
     assert environment == {"HOME": "/"}

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from detector.agent import Detector
 from detector.rules import rules_for
-from observability.logs import make_log
+from observability.logs import Reporter
 from runtime.bootstrap import write_launch
 from settings import parse_settings
 from shm import counter_names
@@ -124,7 +124,7 @@ class Session:
                 memory.counters("detector", writer=True),
                 settings,
                 [rules_for(settings, 0, self.instruments)],
-                make_log("detector", run_id="test-run", level="error", to_stdout=False),
+                Reporter("detector", run_id="test-run", level=None),
                 epoch=3,
                 clock_mono_ns=self.clock.mono_ns,
                 clock_unix_s=self.clock.unix_s,

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from persistence.journal import Journal, files
+from tests.reported import blanks
 from tools.__main__ import main
 
 NOW = datetime.now(UTC)
@@ -19,7 +20,7 @@ NOW = datetime.now(UTC)
 def a_line(event: str, *, age_s: float = 0.0, **fields: Any) -> bytes:
     ts = (NOW - timedelta(seconds=age_s)).isoformat(timespec="microseconds").replace("+00:00", "Z")
     head = {"ts": ts, "level": "info", "event": event, "proc": "executor", "run_id": "r"}
-    return orjson.dumps({**head, **fields, "mono_ns": 1})
+    return orjson.dumps({**head, **blanks(event), **fields, "mono_ns": 1})
 
 
 @pytest.fixture

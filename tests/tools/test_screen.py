@@ -12,6 +12,7 @@ from rich.console import Console
 from monitoring.snapshot import Watcher
 from runtime.operator_ack import Heeded, write_heeded
 from shm.records import PairPhase, QuoteFlags
+from tests.reported import blanks
 from tests.tools.shown import Shown, shown_instance
 from tools.screen import draw
 from venues.contract import E8
@@ -24,7 +25,8 @@ def shown() -> Iterator[Shown]:
 
 
 def event(name: str, *, level: str = "info", **fields: object) -> bytes:
-    return json.dumps({"ts": "2026-11-21T05:55:46.491000Z", "event": name, "level": level, **fields}).encode()
+    head = {"ts": "2026-11-21T05:55:46.491000Z", "event": name, "level": level, "proc": "p", "run_id": "r"}
+    return json.dumps({**head, **blanks(name), **fields}).encode()
 
 
 def screen(shown: Shown, width: int = 80, height: int = 24, events: Sequence[bytes] = ()) -> list[str]:
@@ -137,12 +139,12 @@ def test_refusals_are_shares_of_what_was_evaluated(shown: Shown) -> None:
 def test_the_newest_events_stand_last_and_repetitions_are_left_out(shown: Shown) -> None:
     """``fill`` says again what ``leg_filled`` has said."""
     told = [
-        event("leg_filled", pair="btc", venue="vest", side="BUY", filled_e8=E8 // 4),
+        event("leg_filled", pair="btc", venue="vest", side="BUY", purpose="entry", filled_e8=E8 // 4),
         event("fill", pair="btc", venue="vest"),
         event("naked_start", level="warning", pair="btc", net_notional_e8=1_234 * E8),
     ]
 
     lines = screen(shown, height=40, events=told)
 
-    assert lines[-2].split() == ["05:55:46.491", "leg_filled", "btc", "vest", "BUY", "filled=0.25"]
+    assert lines[-2].split() == ["05:55:46.491", "leg_filled", "btc", "vest", "BUY", "entry", "filled=0.25"]
     assert lines[-1].split() == ["05:55:46.491", "naked_start", "btc", "net_notional=1234"]

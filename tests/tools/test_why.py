@@ -9,10 +9,12 @@ import orjson
 import pytest
 import yaml
 
+from events.decisions import Refusals
 from monitoring.funnel import Funnel, of_counters, of_events, rows_of
 from persistence.journal import Journal, journal_directory
 from settings import load_raw, parse_settings
 from shm.counter_names import Gate
+from tests.reported import blanks
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
 from tools.record.reader import Recording
@@ -41,11 +43,24 @@ def test_the_funnel_loses_nothing() -> None:
         assert not funnel._replace(signals=funnel.signals + 1).is_exact
 
 
+def refusals(pair: str, evaluations: int, signals: int, gates: dict[str, int]) -> Refusals:
+    return Refusals(
+        pair=pair,
+        evaluations=evaluations,
+        signals=signals,
+        expected_slippage_bps=0.0,
+        expected_funding_bps=0.0,
+        gates=gates,
+        last=None,
+        spreads_bps=None,
+    )
+
+
 def test_lines_of_a_period_add_up() -> None:
     lines = [
-        {"pair": "btc", "evaluations": 10, "signals": 1, "gates": {"edge": 8, "size": 1}},
-        {"pair": "eth", "evaluations": 4, "signals": 0, "gates": {"edge": 4}},
-        {"pair": "btc", "evaluations": 6, "signals": 0, "gates": {"edge": 5, "risk_state": 1}},
+        refusals("btc", 10, 1, {"edge": 8, "size": 1}),
+        refusals("eth", 4, 0, {"edge": 4}),
+        refusals("btc", 6, 0, {"edge": 5, "risk_state": 1}),
     ]
     assert of_events(lines) == [
         Funnel("btc", 16, {"edge": 13, "size": 1, "risk_state": 1}, 1),
@@ -80,8 +95,11 @@ def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.Captur
     journal = Journal(journal_directory(settings), "run", 1)
     for hour, spreads_bps in ((8, [9.0, -9.0]), (10, [0.5, -2.0]), (11, [-3.0, 1.25])):
         line = {
+            **blanks("refusals"),
             "ts": f"2026-01-02T{hour:02}:00:00.000000Z",
+            "level": "info",
             "event": "refusals",
+            "proc": "detector",
             "run_id": "run",
             "pair": "btc",
             "evaluations": 7,

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-import venues.paradex
-import venues.vest
 from tests.detector.builders import near
+from venues import paradex, vest
 from venues.contract import Call, FundingRate, HttpResponse, TransportError, VenueError, funding_bps
 
 
@@ -33,7 +32,7 @@ def test_vest_tells_an_hourly_rate_of_every_symbol_in_one_answer() -> None:
         {"symbol": name, "oneHrFundingRate": rate}
         for name, rate in (("A", "0.0000125"), ("B", "-0.0001"), ("C", "1"))
     ]
-    paths, rates = drive(venues.vest.fetch_funding({"A": 4, "B": 7}), {"tickers": rows})
+    paths, rates = drive(vest.VENUE.fetch_funding({"A": 4, "B": 7}), {"tickers": rows})
     assert paths == ["/ticker/latest?symbols=A,B"]
     assert rates == [FundingRate(4, near(0.125)), FundingRate(7, near(-1.0))]
 
@@ -42,7 +41,7 @@ def test_paradex_tells_the_rate_of_eight_hours_market_by_market() -> None:
     answers = [
         {"results": [{"symbol": name, "funding_rate": "0.0001"}]} for name in ("A-USD-PERP", "B-USD-PERP")
     ]
-    paths, rates = drive(venues.paradex.fetch_funding({"A-USD-PERP": 1, "B-USD-PERP": 3}), *answers)
+    paths, rates = drive(paradex.VENUE.fetch_funding({"A-USD-PERP": 1, "B-USD-PERP": 3}), *answers)
     assert paths == ["/markets/summary?market=A-USD-PERP", "/markets/summary?market=B-USD-PERP"]
     assert rates == [FundingRate(1, near(0.125)), FundingRate(3, near(0.125))]
 
@@ -52,13 +51,13 @@ def test_a_rate_that_is_no_number_is_no_answer(rate: str) -> None:
     with pytest.raises(ValueError):
         funding_bps(rate, hours=1)
     with pytest.raises(TransportError):
-        drive(venues.vest.fetch_funding({"A": 0}), {"tickers": [{"symbol": "A", "oneHrFundingRate": rate}]})
+        drive(vest.VENUE.fetch_funding({"A": 0}), {"tickers": [{"symbol": "A", "oneHrFundingRate": rate}]})
     with pytest.raises(TransportError):
-        drive(venues.paradex.fetch_funding({"A": 0}), {"results": [{"symbol": "A", "funding_rate": rate}]})
+        drive(paradex.VENUE.fetch_funding({"A": 0}), {"results": [{"symbol": "A", "funding_rate": rate}]})
 
 
 def test_a_refusal_is_the_venues_own() -> None:
     with pytest.raises(VenueError):
         drive(
-            venues.paradex.fetch_funding({"A": 0}), {"error": "VALIDATION_ERROR", "message": "no"}, status=400
+            paradex.VENUE.fetch_funding({"A": 0}), {"error": "VALIDATION_ERROR", "message": "no"}, status=400
         )

@@ -1,4 +1,7 @@
-"""What the conformance suite knows a venue by. A third venue is one more ``Kit`` in ``kits``."""
+"""What the conformance suite knows a venue by: the ``Venue`` itself, and samples of what it speaks.
+
+Another venue is one more ``Kit`` in ``venue_cases``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from simulator.exchange import Exchange
 from simulator.faults import Fault
 from simulator.front import Front, VenueKit
 from venues.contract import (
+    AccountOptions,
+    FeedOptions,
     HttpResponse,
     Instrument,
     MarketData,
@@ -18,6 +23,7 @@ from venues.contract import (
     OrderStatus,
     Outcome,
     Trading,
+    Venue,
     VenueHosts,
 )
 
@@ -70,18 +76,17 @@ class Strikes(NamedTuple):
 class Kit:
     """One venue under test. Prices in builders are whole dollars, sizes one unit."""
 
-    venue: str
+    value: Venue[Any]
     symbol: str
     instrument: Instrument  # as ``listing`` describes it, under INSTRUMENT_ID
     order: OrderRequest  # a buy of that instrument, as the venue is taken from safely
     secrets: Sequence[str]  # keys and tokens of ``trading`` once it has logged in: never shown
 
     # --- without sockets ---
-    market_data: Callable[[VenueHosts], MarketData]
-    trading: Callable[[VenueHosts], Trading]
+    environment: Mapping[str, str]  # the account's secrets, as ``value`` reads them
     login: Sequence[HttpResponse]  # answers to a login, with the tokens in ``secrets``
     renewal: Sequence[HttpResponse]
-    listing: HttpResponse
+    listing: Sequence[HttpResponse]  # answers to the question for instruments
     refusal: HttpResponse  # of any call
     acknowledge: Callable[[bytes], Frame]  # the venue's reply to a request of a socket
     book: Callable[[int, int, int], Sequence[Frame]]  # bid, ask, message number; 0 is an empty side
@@ -100,3 +105,15 @@ class Kit:
     pings_by_itself: bool  # pings of the application, beside those of the protocol
     tells_partial_fills: bool  # of an order that was cancelled after a part of it
     late_ms: int  # an order signed so long ago is past its window
+
+    @property
+    def venue(self) -> str:
+        return self.value.name
+
+    def market_data(self, hosts: VenueHosts) -> MarketData:
+        """The public protocol for ``symbol``."""
+        return self.value.market_data(hosts, {self.symbol: INSTRUMENT_ID}, FeedOptions())
+
+    def trading(self, hosts: VenueHosts) -> Trading:
+        """The account's protocol, before its login."""
+        return self.value.open_account(hosts, self.environment, AccountOptions())

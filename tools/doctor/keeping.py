@@ -10,18 +10,19 @@ from typing import Final
 
 import psycopg
 
-from executor.accounts import make_trading, venue_hosts
+from executor.accounts import make_trading
 from monitoring.alerts.targets import make_targets
 from persistence.address import Address, AddressError
 from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from runtime.kill_switch import kill_file
 from runtime.operator_orders import pause_file, read_standing, standing_file
+from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.layout import MACHINE_CAPACITY
 from supervision.instance_lock import processes_of
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
-from venues.registry import secrets_of
+from venues import registry
 
 _MIB: Final = 1 << 20
 _SPARE_MIB: Final = 16  # slots, counters and what the system rounds up
@@ -54,7 +55,7 @@ def _credentials(settings: Settings, env_file: Path) -> list[Finding]:
         return [ok("credentials", f"mode {settings.mode} needs none")]
     findings = []
     for venue in settings.venue_names:
-        names = [item.name for item in secrets_of(venue)]
+        names = [item.name for item in registry.venue(venue).secrets]
         try:
             make_trading(settings, env_file, venue, venue_hosts(settings, venue))
         except KeyError as error:

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 
-from executor.accounts import venue_hosts, warm_request
 from executor.pair.config import taker_fee_bps
+from runtime.venue_hosts import venue_hosts
 from settings import E8, Settings, SettingsError
 from supervision.preflight import pair_problems
 from tools.access import VenueAccess
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
+from venues import registry
 from venues.contract import Call, Instrument, TransportError, VenueError
-from venues.registry import venue_module
 from venues.rest_client import InsecureUrl, perform
 
 TIMEOUT_S: Final = 10.0
@@ -101,7 +101,7 @@ class VenueLook:
 
     async def _clock(self, samples: Sequence[_Sample]) -> Finding:
         check = f"{self.venue} clock"
-        fetch = getattr(venue_module(self.venue), "fetch_server_time_ms", None)
+        fetch = registry.venue(self.venue).fetch_server_time_ms
         try:
             if fetch is not None:
                 offset = offset_of([await self._sample(fetch())], 1.0)
@@ -123,7 +123,7 @@ class VenueLook:
 
     async def _state(self) -> list[Finding]:
         """Only where the venue tells a state of the whole; of single markets ``_grids`` knows."""
-        fetch = getattr(venue_module(self.venue), "fetch_system_state", None)
+        fetch = registry.venue(self.venue).fetch_system_state
         if fetch is None:
             return []
         check = f"{self.venue} state"
@@ -139,7 +139,7 @@ class VenueLook:
         check, settings = f"{self.venue} markets", self._settings
         try:
             found = await self._perform(
-                venue_module(self.venue).fetch_instruments(settings.instrument_ids(self.venue))
+                registry.venue(self.venue).fetch_instruments(settings.instrument_ids(self.venue))
             )
         except (TransportError, VenueError) as error:
             return [problem(check, str(error), "correct the pairs' legs, or wait for the venue")]
@@ -222,7 +222,7 @@ def offset_of(samples: Sequence[_Sample], grain_ms: float) -> Offset | None:
 
 def _ask_date(venue: str) -> Call[float]:
     """The answer's ``Date`` in Unix milliseconds; 0 where it has none. Any status will do."""
-    response = yield warm_request(venue)
+    response = yield registry.venue(venue).warm_request
     try:
         return parsedate_to_datetime(response.headers.get("date", "")).timestamp() * 1e3
     except ValueError:

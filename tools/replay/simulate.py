@@ -23,10 +23,14 @@ import orjson
 
 from detector.agent import Detector
 from detector.rules import rules_for
+from events.codec import NotAnEvent, decode
+from events.decisions import SignalDecided, SignalRefused
+from events.event import Event
+from events.trades import TradeClosed, TradeOpened
 from executor.funding import Funding
 from executor.metrics.slippage_model import SlippageModel, learned_file
 from executor.process import Executor
-from observability.logs import make_log
+from observability.logs import Reporter
 from runtime.bootstrap import Launch
 from settings import Settings, parse_settings
 from shm.counter_names import Gate
@@ -204,15 +208,12 @@ class _Replay:
         self._progress(course.quotes)
 
     def _detector(self) -> Detector:
-        log = make_log(
-            "detector", run_id=self._recording.run_id, to_queue=self._heard, to_stdout=False, is_limited=False
-        )
         return Detector(
             self._stage.memory,
             self._counters,
             self._settings,
             self._rules,
-            log,
+            self._reporter("detector"),
             epoch=_EPOCH,
             clock_mono_ns=self._clock.mono_ns,
             clock_unix_s=self._clock.unix_s,
@@ -232,28 +233,34 @@ class _Replay:
             memory=memory,
             counters=memory.counters("executor", writer=True),
             events=None,
-            log=make_log("executor", run_id=run_id, to_queue=self._heard, to_stdout=False, is_limited=False),
+            reporter=self._reporter("executor"),
         )
 
-    def _heard(self, line: bytes) -> bool:
-        """Every log line: what is said about a pair is a decision, or follows from one."""
-        fields = orjson.loads(line)
+    def _reporter(self, process: str) -> Reporter:
+        """Nobody reads a replay's log, and every event is heard, however many come."""
+        return Reporter(
+            process, run_id=self._recording.run_id, level=None, to_queue=self._heard, is_limited=False
+        )
+
+    def _heard(self, encoded: bytes) -> bool:
+        """Every event: what is reported of a pair is a decision, or follows from one."""
+        fields = orjson.loads(encoded)
         if "pair" not in fields:
             return True
         told = {name: value for name, value in fields.items() if name not in _VOLATILE}
         self._chain.add(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
-        course = self._course
-        match fields["event"]:
-            case "signal":
-                course.entries += fields["kind"] == "enter"
-                course.exits += fields["kind"] == "exit"
-            case "signal_refused":
-                course.refused[fields["gate"]] += 1
-            case "trade_opened":
-                self._opened.setdefault(fields["trade_id"], fields["mono_ns"])
-            case "trade_closed":
-                opened_mono_ns = self._opened.pop(fields["trade_id"], fields["mono_ns"])
-                course.trades.append(_trade(fields, opened_mono_ns))
+        course, (event, at_mono_ns) = self._course, _event_and_time(encoded)
+        match event:
+            case SignalDecided():
+                course.entries += event.kind == "enter"
+                course.exits += event.kind == "exit"
+            case SignalRefused():
+                course.refused[event.gate] += 1
+            case TradeOpened():
+                self._opened.setdefault(event.trade_id, at_mono_ns)
+            case TradeClosed():
+                opened_mono_ns = self._opened.pop(event.trade_id, at_mono_ns)
+                course.trades.append(_trade(event, opened_mono_ns, at_mono_ns))
         return True
 
 
@@ -307,19 +314,24 @@ class _PlayedFunding(Funding):
         await asyncio.get_running_loop().create_future()
 
 
-def _trade(fields: Mapping[str, Any], opened_mono_ns: int) -> Trade:
+def _event_and_time(encoded: bytes) -> tuple[Event, int]:
+    reported = decode(encoded)
+    return reported.event, reported.mono_ns
+
+
+def _trade(closed: TradeClosed, opened_mono_ns: int, closed_mono_ns: int) -> Trade:
     return Trade(
-        fields["pair"],
+        closed.pair,
         opened_mono_ns,
-        fields["mono_ns"],
-        fields["direction"],
-        fields["size_e8"],
-        fields["entry_spread_bps"],
-        fields["exit_spread_bps"],
-        fields["gross_e8"],
-        fields["fees_e8"],
-        fields["net_e8"],
-        fields["reason"],
+        closed_mono_ns,
+        closed.direction,
+        closed.size_e8,
+        closed.entry_spread_bps,
+        closed.exit_spread_bps,
+        closed.gross_e8,
+        closed.fees_e8,
+        closed.net_e8,
+        closed.reason,
     )
 
 
@@ -327,12 +339,17 @@ def recorded_trades(recording: Recording) -> list[Trade]:
     """The round trips that were really made while it was recorded."""
     opened: dict[int, int] = {}
     trades = []
-    for at_mono_ns, line in recording.events():
-        fields = orjson.loads(line)
-        if fields["event"] == "trade_opened":
-            opened.setdefault(fields["trade_id"], at_mono_ns)
-        elif fields["event"] == "trade_closed":
-            trades.append(_trade(fields, opened.get(fields["trade_id"], at_mono_ns)))
+    for at_mono_ns, encoded in recording.events():
+        try:
+            event, closed_mono_ns = _event_and_time(encoded)
+        except NotAnEvent:
+            continue
+        match event:
+            case TradeOpened():
+                opened.setdefault(event.trade_id, at_mono_ns)
+            case TradeClosed():
+                opened_mono_ns = opened.get(event.trade_id, at_mono_ns)
+                trades.append(_trade(event, opened_mono_ns, closed_mono_ns))
     return trades
 
 

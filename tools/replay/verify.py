@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from detector.agent import Detector
 from detector.rules import rules_for
-from observability.logs import make_log
+from observability.logs import Reporter
 from settings import Settings
 from shm.records import SIGNAL, PairView, Signal
 from tools.record.reader import Kind, Recording, Row
@@ -107,7 +107,7 @@ class _Verifier:
             memory.counters("detector", writer=True),
             settings,
             rules,
-            make_log("detector", run_id=self._recording.run_id, level="error", to_stdout=False),
+            Reporter("detector", run_id=self._recording.run_id, level=None),
             epoch=1,
             clock_mono_ns=self._clock.mono_ns,
             clock_unix_s=self._clock.unix_s,

@@ -1,32 +1,48 @@
-"""Paradex: perpetuals on a StarkNet app chain. SBE market data, signed orders over WebSocket.
+"""Paradex: perpetuals on a StarkNet app chain. SBE market data, signed orders over WebSocket."""
 
-The names ``venues.registry`` looks for, and the venue's own.
-"""
+from __future__ import annotations
 
+from typing import Final
+
+from venues.contract import Venue
 from venues.paradex.funding import fetch_funding
-from venues.paradex.hosts import PRODUCTION_HOSTS, TESTNET_HOSTS
+from venues.paradex.hosts import NAME, PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.paradex.market_data import ParadexMarketData
 from venues.paradex.rest import fetch_instruments, fetch_server_time_ms, fetch_system_state, fetch_touch
 from venues.paradex.session import ParadexCredentials, account_name
 from venues.paradex.trading import ParadexTrading
 
-MarketData = ParadexMarketData
-Trading = ParadexTrading
-Credentials = ParadexCredentials
+VENUE: Final[Venue[ParadexCredentials]] = Venue(
+    name=NAME,
+    production_hosts=PRODUCTION_HOSTS,
+    credentials=ParadexCredentials,
+    account_name=account_name,
+    market_data=lambda hosts, instruments, options: ParadexMarketData(
+        hosts, instruments, sbe=not options.prefers_json
+    ),
+    trading=lambda hosts, keys, options: ParadexTrading(
+        hosts,
+        keys,
+        client_id_prefix=options.client_id_prefix,
+        create_transport="http" if options.over_http else "ws",
+        recv_window_ms=options.recv_window_ms,
+    ),
+    taker_time_in_force=ParadexTrading.taker_time_in_force,
+    fetch_instruments=fetch_instruments,
+    fetch_touch=fetch_touch,
+    fetch_funding=fetch_funding,
+    fetch_server_time_ms=fetch_server_time_ms,
+    fetch_system_state=fetch_system_state,
+)
 
 __all__ = [
     "PRODUCTION_HOSTS",
     "TESTNET_HOSTS",
-    "Credentials",
-    "MarketData",
+    "VENUE",
     "ParadexCredentials",
     "ParadexMarketData",
     "ParadexTrading",
-    "Trading",
-    "account_name",
-    "fetch_funding",
     "fetch_instruments",
     "fetch_server_time_ms",
     "fetch_system_state",
-    "fetch_touch",
 ]

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from venues.contract import HttpResponse, OrderAck, Outcome, VenueError
-from venues.paradex.hosts import VENUE
+from venues.paradex.hosts import NAME
 from venues.paradex.jsonrpc import RpcError
 from venues.paradex.messages import PayloadError, read_json
 
@@ -138,7 +138,7 @@ def venue_error(response: HttpResponse) -> VenueError:
     stated = response.headers.get("retry-after", "")
     if retry_after_ms is not None and stated.isascii() and stated.isdigit():
         retry_after_ms = int(stated[:6]) * 1_000
-    return VenueError(VENUE, code, text, status=response.status, retry_after_ms=retry_after_ms)
+    return VenueError(NAME, code, text, status=response.status, retry_after_ms=retry_after_ms)
 
 
 def _rule_http(status: int, code: str) -> Ruling:

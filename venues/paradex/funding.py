@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from venues.contract import Call, FundingRate, HttpRequest, TransportError, funding_bps
-from venues.paradex.hosts import VENUE
+from venues.paradex.hosts import NAME
 from venues.paradex.rest import json_as, read_answer
 
 # The rate is that of one funding period, eight hours for the perpetuals; it accrues every second.
@@ -38,6 +38,6 @@ def fetch_funding(wanted: Mapping[str, int]) -> Call[list[FundingRate]]:
                 try:
                     hourly_bps = funding_bps(row.funding_rate, hours=_PERIOD_HOURS)
                 except ValueError as error:
-                    raise TransportError(f"{VENUE}: /markets/summary: {error}") from None
+                    raise TransportError(f"{NAME}: /markets/summary: {error}") from None
                 rates.append(FundingRate(instrument_id, hourly_bps))
     return rates

@@ -10,7 +10,7 @@ from typing import Final
 
 from venues.contract import VenueHosts
 
-VENUE: Final = "paradex"
+NAME: Final = "paradex"
 
 _JSON: Final = 0  # in place of a schema version
 _BAD_REQUEST: Final = 400

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts
 from venues.paradex import sbe
-from venues.paradex.hosts import VENUE, Encoding
+from venues.paradex.hosts import NAME, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
@@ -46,7 +46,7 @@ class ParadexMarketData:
     ``schema_version`` is what the service is asked for first; see ``Encoding`` for what follows.
     """
 
-    venue = VENUE
+    venue = NAME
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class ParadexMarketData:
             else:
                 self._receive_text(frame, recv_mono_ns)
         except PayloadError as error:
-            raise FrameError(VENUE, str(error), frame) from None
+            raise FrameError(NAME, str(error), frame) from None
 
     def tick(self, now_mono_ns: int) -> None:
         """Ask again for subscriptions that were never answered."""

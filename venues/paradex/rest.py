@@ -15,7 +15,7 @@ import msgspec
 
 from venues.contract import E8, Call, HttpRequest, HttpResponse, Instrument, Touch, TransportError, VenueError
 from venues.paradex.errors import venue_error
-from venues.paradex.hosts import VENUE
+from venues.paradex.hosts import NAME
 from venues.paradex.messages import PayloadError, exact_e8, read_json
 
 # The base tier of API ("Pro") accounts, taken where a market states no fees of its own.
@@ -35,7 +35,7 @@ def read_answer(read: Callable[[bytes], T], response: HttpResponse) -> T:
     try:
         return read(response.body)
     except PayloadError as error:
-        raise TransportError(f"{VENUE}: HTTP {response.status}, {error}") from None
+        raise TransportError(f"{NAME}: HTTP {response.status}, {error}") from None
 
 
 def json_as(kind: type[T]) -> Callable[[bytes], T]:
@@ -61,7 +61,7 @@ def fetch_instruments(wanted: Mapping[str, int]) -> Call[list[Instrument]]:
             for symbol, instrument_id in wanted.items()
         ]
     except PayloadError as error:
-        raise TransportError(f"{VENUE}: /markets: {error}") from None
+        raise TransportError(f"{NAME}: /markets: {error}") from None
 
 
 def fetch_touch(symbol: str) -> Call[Touch]:
@@ -71,7 +71,7 @@ def fetch_touch(symbol: str) -> Call[Touch]:
     try:
         return Touch(exact_e8(told.bid or "0"), exact_e8(told.ask or "0"))
     except PayloadError as error:
-        raise TransportError(f"{VENUE}: /bbo/{symbol}: {error}") from None
+        raise TransportError(f"{NAME}: /bbo/{symbol}: {error}") from None
 
 
 def fetch_system_state() -> Call[str]:
@@ -87,7 +87,7 @@ def fetch_server_time_ms() -> Call[int]:
     try:
         return int(server_time)
     except ValueError:
-        raise TransportError(f"{VENUE}: /system/time says {server_time!r}") from None
+        raise TransportError(f"{NAME}: /system/time says {server_time!r}") from None
 
 
 class _Fee(msgspec.Struct, frozen=True):
@@ -146,7 +146,7 @@ def _unknown(missing: list[str], listed: Iterable[str]) -> VenueError:
     known = list(listed)
     near = [match for symbol in missing for match in get_close_matches(symbol, known, n=3, cutoff=0.5)]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return VenueError(VENUE, "MARKET_NOT_FOUND", f"lists no market {', '.join(missing)}{hint}", status=200)
+    return VenueError(NAME, "MARKET_NOT_FOUND", f"lists no market {', '.join(missing)}{hint}", status=200)
 
 
 def _instrument(market: _MarketJson, instrument_id: int) -> Instrument:
@@ -158,7 +158,7 @@ def _instrument(market: _MarketJson, instrument_id: int) -> Instrument:
     api_fee = market.fee_config.api_fee if market.fee_config else None
     return Instrument(
         instrument_id=instrument_id,
-        venue=VENUE,
+        venue=NAME,
         symbol=market.symbol,
         base=market.base_currency,
         tick_e8=tick_e8,

@@ -18,7 +18,7 @@ import orjson
 from observability.redaction import register_secret
 from venues.contract import Call, HttpRequest, VenueError
 from venues.paradex.errors import TOKEN_REFUSED, venue_error
-from venues.paradex.hosts import VENUE
+from venues.paradex.hosts import NAME
 from venues.paradex.messages import PayloadError, read_json
 from venues.paradex.rest import json_as, read_answer
 from venues.paradex.signing import Signer, account_address, public_key
@@ -75,13 +75,13 @@ class Session:
     @property
     def signer(self) -> Signer:
         if self._signer is None:
-            raise RuntimeError(f"{VENUE}: log in first; nothing can be signed before the chain is known")
+            raise RuntimeError(f"{NAME}: log in first; nothing can be signed before the chain is known")
         return self._signer
 
     @property
     def token(self) -> str:
         if not self._token:
-            raise RuntimeError(f"{VENUE}: log in first; there is no token yet")
+            raise RuntimeError(f"{NAME}: log in first; there is no token yet")
         return self._token
 
     def login(self) -> Call[None]:
@@ -154,7 +154,7 @@ class Session:
     def _onboarding_request(self, error: VenueError) -> HttpRequest:
         if not self._l1_address:
             text = f"{error.text}; set l1_address to onboard this account, or onboard it on the venue's site"
-            raise VenueError(VENUE, error.code, text, status=error.status)
+            raise VenueError(NAME, error.code, text, status=error.status)
         return HttpRequest(
             "POST",
             "/onboarding",
@@ -170,7 +170,7 @@ class Session:
 def _hex_number(text: str, name: str) -> int:
     # Looked at before int() reads it: int's own message would hold the text, which may be a key.
     if not re.fullmatch("(0x)?[0-9a-fA-F]{1,64}", text):
-        raise ValueError(f"{VENUE} {name} is not a hexadecimal number such as 0x1a2b")
+        raise ValueError(f"{NAME} {name} is not a hexadecimal number such as 0x1a2b")
     return int(text, 16)
 
 

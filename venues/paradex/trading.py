@@ -45,7 +45,7 @@ from venues.contract import (
 )
 from venues.paradex import rest, sbe
 from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, refused_ack, rule_rpc
-from venues.paradex.hosts import VENUE, Encoding
+from venues.paradex.hosts import NAME, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
@@ -74,7 +74,7 @@ class ParadexTrading:
     default of five minutes would let an order lost in a network act on a price long gone.
     """
 
-    venue = VENUE
+    venue = NAME
     # The venue has no FOK, and IOC only with LIMIT, which is all we send.
     taker_time_in_force = TimeInForce.IOC
     # Creates and cancels, REST and WebSocket together. Source: documentation, "Rate limits".
@@ -196,7 +196,7 @@ class ParadexTrading:
         """Check the grid, render, sign. Raises OffGrid, or ValueError for FOK."""
         check_grid(request)
         if request.time_in_force is TimeInForce.FOK:
-            raise ValueError(f"{VENUE} has no FOK; use {self.taker_time_in_force.value}")
+            raise ValueError(f"{NAME} has no FOK; use {self.taker_time_in_force.value}")
         self._know(request.instrument)
         timestamp_ms = self._timestamps.take(now_unix_ms)
         params = create_params(
@@ -266,7 +266,7 @@ class ParadexTrading:
             else:
                 self._receive_text(parse_rpc(frame), recv_mono_ns)
         except PayloadError as error:
-            raise FrameError(VENUE, str(error), frame) from None
+            raise FrameError(NAME, str(error), frame) from None
 
     def stream_tick(self, now_mono_ns: int) -> None:
         """Nothing is due: the venue pings on the protocol level, which the socket library answers."""

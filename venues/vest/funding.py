@@ -8,8 +8,9 @@ from urllib.parse import quote
 import msgspec
 
 from venues.contract import Call, FundingRate, HttpRequest, TransportError, funding_bps
+from venues.vest.hosts import NAME
 from venues.vest.instruments import PUBLIC_HEADERS
-from venues.vest.responses import VENUE, read
+from venues.vest.responses import read
 
 
 class _Ticker(msgspec.Struct):
@@ -36,4 +37,4 @@ def fetch_funding(wanted: Mapping[str, int]) -> Call[list[FundingRate]]:
             if row.symbol in wanted
         ]
     except ValueError as error:
-        raise TransportError(f"{VENUE}: GET /ticker/latest: {error}") from None
+        raise TransportError(f"{NAME}: GET /ticker/latest: {error}") from None

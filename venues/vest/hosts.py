@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from venues.contract import VenueHosts
 
+NAME: Final = "vest"  # the name it goes by in our records
 PRODUCTION_HOSTS: Final = VenueHosts(
     rest_url="https://server-prod.hz.vestmarkets.com/v2",
     public_ws_url="wss://ws-prod.hz.vestmarkets.com/ws-api",

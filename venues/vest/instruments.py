@@ -19,8 +19,9 @@ from venues.contract import (
     parse_e8,
 )
 from venues.vest.assumptions import MAX_SIZE_E8, MIN_NOTIONAL_E8, TRADING_STATUS_WHEN_ABSENT
+from venues.vest.hosts import NAME
 from venues.vest.messages import DepthSides, ExchangeInfo, SymbolRow
-from venues.vest.responses import VENUE, read
+from venues.vest.responses import read
 
 PUBLIC_HEADERS: Final = (("xrestservermm", "restserver0"),)
 
@@ -40,7 +41,7 @@ def fetch_instruments(wanted: Mapping[str, int]) -> Call[list[Instrument]]:
     missing = sorted(set(wanted) - set(rows))
     if missing:
         raise VenueError(
-            VENUE, "unknown symbol", f"Vest does not list {', '.join(missing)}: check the pair's legs"
+            NAME, "unknown symbol", f"Vest does not list {', '.join(missing)}: check the pair's legs"
         )
     return [_instrument(rows[symbol], instrument_id) for symbol, instrument_id in wanted.items()]
 
@@ -52,25 +53,25 @@ def fetch_touch(symbol: str) -> Call[Touch]:
     try:
         bid_e8, ask_e8 = (parse_e8(side[0][0]) if side else 0 for side in (sides.bids, sides.asks))
     except ValueError as error:
-        raise TransportError(f"{VENUE}: GET /depth of {symbol}: {error}") from None
+        raise TransportError(f"{NAME}: GET /depth of {symbol}: {error}") from None
     return Touch(bid_e8, ask_e8)
 
 
 def _instrument(row: SymbolRow, instrument_id: int) -> Instrument:
     if not (0 <= row.price_decimals <= 8 and 0 <= row.size_decimals <= 8):
         raise VenueError(
-            VENUE,
+            NAME,
             "unusable grid",
             f"{row.symbol} has {row.price_decimals} price and {row.size_decimals} size decimals: 0 to 8 fit",
         )
     try:
         taker_fee_e8 = parse_e8(row.taker_fee)
     except ValueError as error:
-        raise VenueError(VENUE, "unusable fee", f"{row.symbol} takerFee: {error}") from None
+        raise VenueError(NAME, "unusable fee", f"{row.symbol} takerFee: {error}") from None
     lot_e8 = 10 ** (8 - row.size_decimals)
     return Instrument(
         instrument_id=instrument_id,
-        venue=VENUE,
+        venue=NAME,
         symbol=row.symbol,
         base=row.base,
         tick_e8=10 ** (8 - row.price_decimals),

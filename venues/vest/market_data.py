@@ -18,9 +18,8 @@ import msgspec
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, VenueHosts, parse_e8
 from venues.vest.assumptions import PING_INTERVAL_NS, ROUTING_PARAMETER
-from venues.vest.hosts import with_query
+from venues.vest.hosts import NAME, with_query
 from venues.vest.messages import UnixMs, decode
-from venues.vest.responses import VENUE
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
@@ -114,7 +113,7 @@ class VestMarketData:
         generation: Literal["v2", "v3"] = "v2",
         compiled: bool = True,
     ) -> None:
-        self.venue = VENUE
+        self.venue = NAME
         routing = {ROUTING_PARAMETER: "restserver0"} if generation == "v2" else {}
         self._url = with_query(hosts.public_ws_url, {"version": "1.0", **routing})
         self._instrument_ids = {f"{symbol}@depth": number for symbol, number in instruments.items()}
@@ -163,7 +162,7 @@ class VestMarketData:
                 self._take_book(content.channel, content.data, content.tsMs * _NS_PER_MS)
                 return
         except ValueError as error:
-            raise FrameError(VENUE, str(error), frame) from None
+            raise FrameError(NAME, str(error), frame) from None
         self._take_control(content, frame)
 
     def _take_book(self, channel: str, book: _Book, venue_unix_ns: int) -> None:

@@ -18,9 +18,9 @@ import msgspec
 from venues.contract import FrameError, OrderAck, Outcome, PrivateEvent, StreamReady
 from venues.vest.assumptions import PING_INTERVAL_NS
 from venues.vest.errors import DUPLICATE, describe
+from venues.vest.hosts import NAME
 from venues.vest.market_data import PING_FRAME, subscribe_frame
 from venues.vest.messages import Executed, OrderRow, client_order_id, decode, new_fill, order_update
-from venues.vest.responses import VENUE
 
 _CHANNEL: Final = "account_private"
 _UNKNOWN_INSTRUMENT: Final = -1
@@ -76,7 +76,7 @@ class PrivateStream:
             elif content.data != "PONG":
                 self._take_acknowledgement(content, recv_mono_ns)
         except ValueError as error:
-            raise FrameError(VENUE, str(error), frame) from None
+            raise FrameError(NAME, str(error), frame) from None
 
     def _take_acknowledgement(self, content: _Frame, recv_mono_ns: int) -> None:
         if content.code is not None:

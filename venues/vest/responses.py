@@ -14,9 +14,9 @@ import msgspec
 from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
 from venues.vest.assumptions import RETRY_AFTER_MS
 from venues.vest.errors import VENUE_CODES, Verdict
+from venues.vest.hosts import NAME
 from venues.vest.messages import decode
 
-VENUE: Final = "vest"
 _TEXT_LIMIT: Final = 200
 
 # An HTTP status that says the request was turned away at the door, whatever the body is.
@@ -102,11 +102,11 @@ def read(response: HttpResponse, decoder: msgspec.json.Decoder[T], what: str) ->
         try:
             return decode(decoder, response.body)
         except ValueError as error:
-            raise TransportError(f"{VENUE}: the answer to {what} is not as documented: {error}") from None
+            raise TransportError(f"{NAME}: the answer to {what} is not as documented: {error}") from None
     if response.status >= 500:
-        raise TransportError(f"{VENUE}: {what} got HTTP {response.status}: {refusal.text}")
+        raise TransportError(f"{NAME}: {what} got HTTP {response.status}: {refusal.text}")
     raise VenueError(
-        VENUE, refusal.code, refusal.text, status=response.status, retry_after_ms=refusal.retry_after_ms
+        NAME, refusal.code, refusal.text, status=response.status, retry_after_ms=refusal.retry_after_ms
     )
 
 

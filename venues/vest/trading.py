@@ -44,6 +44,7 @@ from venues.vest.assumptions import (
     SEND_MARGIN_MS,
 )
 from venues.vest.errors import DUPLICATE
+from venues.vest.hosts import NAME
 from venues.vest.messages import (
     AccountRow,
     Leverage,
@@ -54,7 +55,7 @@ from venues.vest.messages import (
     unsigned_e8,
 )
 from venues.vest.private_stream import PrivateStream
-from venues.vest.responses import VENUE, acknowledge, read
+from venues.vest.responses import acknowledge, read
 from venues.vest.session import VestCredentials, VestSession
 from venues.vest.signing import encode_cancel, encode_order, sign_fields
 
@@ -70,7 +71,7 @@ class VestTrading:
     Raises ValueError for keys that are none, without showing them.
     """
 
-    venue: str = VENUE
+    venue: str = NAME
     create_transport: Literal["http", "ws"] = "http"
     # Documented, and all or nothing: Vest's CANCELLED events do not tell how much was filled.
     taker_time_in_force = TimeInForce.FOK
@@ -123,7 +124,7 @@ class VestTrading:
             return None
         if len(matching) > 1:
             raise VenueError(
-                VENUE, "ambiguous", f"{len(matching)} orders have the nonce {ref.client_order_id}"
+                NAME, "ambiguous", f"{len(matching)} orders have the nonce {ref.client_order_id}"
             )
         return _update(matching[0], ref.instrument.instrument_id)
 
@@ -175,7 +176,7 @@ class VestTrading:
                 maintenance_margin_e8=report_e8(row.total_maint_margin) or 0,
             )
         except ValueError as error:
-            raise TransportError(f"{VENUE}: GET /account: {error}") from None
+            raise TransportError(f"{NAME}: GET /account: {error}") from None
 
     def _fetch_account(self, now_unix_ms: int) -> Call[AccountRow]:
         response = yield from self._session.ask("GET", f"/account?time={now_unix_ms}")
@@ -321,7 +322,7 @@ def _update(row: OrderRow, instrument_id: int) -> OrderUpdate:
     try:
         return order_update(row, instrument_id)
     except ValueError as error:
-        raise TransportError(f"{VENUE}: GET /orders: {error}") from None
+        raise TransportError(f"{NAME}: GET /orders: {error}") from None
 
 
 def _position(row: PositionRow, instrument_id: int) -> Position:
@@ -337,4 +338,4 @@ def _position(row: PositionRow, instrument_id: int) -> Position:
             liquidation_price_e8=unsigned_e8(row.liq_price) or 0,
         )
     except ValueError as error:
-        raise TransportError(f"{VENUE}: GET /account: {error}") from None
+        raise TransportError(f"{NAME}: GET /account: {error}") from None

@@ -24,6 +24,7 @@ from persistence.journal import (
     read_entries,
     read_file,
 )
+from runtime.clock import SystemClock
 from venues.contract import HttpResponse
 from verification.fuzz.oracles import check_error
 from verification.fuzz.target import Target, join, split
@@ -66,7 +67,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def http_answers(data: bytes) -> None:
     """Whatever bytes come: each request is answered exactly once, and nothing is raised into the loop."""
-    connection = _Connection(_loop().create_future())
+    connection = _Connection(_loop().create_future(), SystemClock())
     transport: Any = StubTransport(connection)
     connection.connection_made(transport)
     heard: list[list[HttpResponse | AnswerLost]] = []

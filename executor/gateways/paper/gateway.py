@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from events.trades import PaperAccount, PaperHolding
 from executor.gateways.contract import Listener, NotSent, ReadyOrder
-from executor.gateways.paper.account import Holding
 from executor.gateways.paper.book import Book, NoBook, standing_book
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
@@ -21,9 +20,11 @@ from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
 from executor.pair.config import taker_fee_bps
-from observability.logs import Log
+from observability.logs import Reporter
 from runtime import bootstrap
+from runtime.clock import Clock, unix_ms
 from settings import PROJECT, PaperVenueSettings, Settings
+from venues import registry
 from venues.contract import (
     E8,
     Account,
@@ -40,7 +41,6 @@ from venues.contract import (
     TransportError,
     check_grid,
 )
-from venues.registry import venue_module
 
 _PPB_PER_BPS = 100_000
 _T = TypeVar("_T")
@@ -62,7 +62,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         return standing_book(
             prices.quote(instrument.instrument_id),
             prices.depth(instrument.instrument_id),
-            now_mono_ns=time.monotonic_ns(),
+            now_mono_ns=process.clock.mono_ns(),
             max_age_ns=max_age_ns,
         )
 
@@ -72,8 +72,9 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         VirtualVenue(instruments, terms, look, journal),
         instruments,
         listener,
-        process.log,
-        time_in_force=venue_module(venue).Trading.taker_time_in_force,
+        process.reporter,
+        process.clock,
+        time_in_force=registry.venue(venue).taker_time_in_force,
         chosen=chosen,
         seed=settings.paper.seed,
         validity_ms=settings.execution.order_validity_ms,
@@ -103,7 +104,8 @@ class PaperGateway:
         virtual: VirtualVenue,
         instruments: tuple[Instrument, ...],
         listener: Listener,
-        log: Log,
+        reporter: Reporter,
+        clock: Clock,
         *,
         time_in_force: TimeInForce,
         chosen: PaperVenueSettings,
@@ -117,12 +119,14 @@ class PaperGateway:
         self._virtual = virtual
         self._instruments = {item.symbol: item for item in instruments}
         self._listener = listener
-        self._log = log
+        self._reporter = reporter
+        self._clock = clock
         self._is_open = False
         self.budget = RateBudget(())
         self._out, self._answers, self._stream = (
             OneWay(
                 random.Random(f"{seed} {venue} {way}"),
+                clock,
                 latency_ms=chosen.latency_ms,
                 jitter_ms=chosen.jitter_ms,
             )
@@ -165,7 +169,7 @@ class PaperGateway:
     def sign(self, request: OrderRequest) -> ReadyOrder:
         """There is nothing to render; the numbers are checked as a venue's protocol checks them."""
         check_grid(request)
-        return ReadyOrder(request, b"", time.time_ns() // 1_000_000 + self._validity_ms - self._travel_ms)
+        return ReadyOrder(request, b"", unix_ms(self._clock) + self._validity_ms - self._travel_ms)
 
     def send(self, order: ReadyOrder) -> None:
         if not self._is_open:
@@ -173,7 +177,7 @@ class PaperGateway:
         self._out.carry(lambda: self._arrived(order))
 
     def _arrived(self, order: ReadyOrder) -> None:
-        now_unix_ms = time.time_ns() // 1_000_000
+        now_unix_ms = unix_ms(self._clock)
         ended = self._virtual.execute(
             order.request,
             valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
@@ -183,7 +187,7 @@ class PaperGateway:
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)
         else:
             ack = _ack(ended)
-        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, time.monotonic_ns()))
+        self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, self._clock.mono_ns()))
         if isinstance(ended, PaperOrder) and not ended.is_refused:
             for told in self._news(ended):
                 self._tell(told)
@@ -191,7 +195,7 @@ class PaperGateway:
                 self._tell_account()
 
     def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_told(self.venue, told, time.monotonic_ns()))
+        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self._clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""
@@ -216,13 +220,17 @@ class PaperGateway:
     def _tell_account(self) -> None:
         account = self._virtual.account
         held = {symbol: item for symbol, item in account.holdings.items() if item.size_e8}
-        self._log.info(
-            "paper_account",
-            venue=self.venue,
-            balance_e8=account.balance_e16 // E8,
-            equity_e8=self._virtual.equity_e8(),
-            fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
-            positions={symbol: _facts(item) for symbol, item in held.items()},
+        self._reporter.report(
+            PaperAccount(
+                venue=self.venue,
+                balance_e8=account.balance_e16 // E8,
+                equity_e8=self._virtual.equity_e8(),
+                fees_e8=sum(item.fees_e8 for item in account.holdings.values()),
+                positions={
+                    symbol: PaperHolding(size_e8=item.size_e8, entry_price_e8=item.entry_price_e8)
+                    for symbol, item in held.items()
+                },
+            )
         )
 
     # --- questions ---
@@ -279,7 +287,3 @@ def _ack(order: PaperOrder) -> OrderAck:
     if order.is_refused:
         return OrderAck(order.client_order_id, Outcome.REFUSED, venue_order_id(order), order.code, order.text)
     return OrderAck(order.client_order_id, Outcome.ACCEPTED, venue_order_id(order))
-
-
-def _facts(holding: Holding) -> dict[str, int]:
-    return {"size_e8": holding.size_e8, "entry_price_e8": holding.entry_price_e8}

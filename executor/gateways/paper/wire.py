@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Callable
+
+from runtime.clock import Clock
 
 _MS = 1_000_000
 
@@ -18,8 +19,9 @@ _MS = 1_000_000
 class OneWay:
     """Carries calls: what goes in now is called after a drawn latency, first in, first out."""
 
-    def __init__(self, draw: random.Random, *, latency_ms: float, jitter_ms: float) -> None:
+    def __init__(self, draw: random.Random, clock: Clock, *, latency_ms: float, jitter_ms: float) -> None:
         self._draw = draw
+        self._clock = clock
         self._latency_ms = latency_ms
         self._jitter_ms = jitter_ms
         self._under_way: deque[tuple[int, Callable[[], None]]] = deque()  # due_mono_ns
@@ -27,7 +29,7 @@ class OneWay:
 
     def carry(self, call: Callable[[], None]) -> None:
         latency_ns = int((self._latency_ms + self._draw.uniform(0, self._jitter_ms)) * _MS)
-        self._under_way.append((time.monotonic_ns() + latency_ns, call))
+        self._under_way.append((self._clock.mono_ns() + latency_ns, call))
         self._wait_for_first()
 
     def close(self) -> None:
@@ -36,12 +38,12 @@ class OneWay:
 
     def _wait_for_first(self) -> None:
         if self._timer is None and self._under_way:
-            wait_ms = -(-(self._under_way[0][0] - time.monotonic_ns()) // _MS)
+            wait_ms = -(-(self._under_way[0][0] - self._clock.mono_ns()) // _MS)
             self._timer = asyncio.get_running_loop().call_later(max(0, wait_ms) / 1_000, self._deliver)
 
     def _deliver(self) -> None:
         # A loop's timers go by the time at which its transition began and may come early: our clock decides.
         self._timer = None
-        while self._under_way and self._under_way[0][0] <= time.monotonic_ns():
+        while self._under_way and self._under_way[0][0] <= self._clock.mono_ns():
             self._under_way.popleft()[1]()
         self._wait_for_first()

@@ -14,6 +14,7 @@ import uvloop
 
 from executor.gateways.contract import NotSent
 from executor.gateways.http_pool import AnswerLost, HttpPool
+from runtime.clock import SystemClock
 from venues.contract import HttpRequest, HttpResponse
 
 PING = HttpRequest("GET", "/ping")
@@ -65,6 +66,7 @@ async def serving(
         f"{'https' if tls else 'http'}://127.0.0.1:{port}/v2",
         size=size,
         ping=PING,
+        clock=SystemClock(),
         tls=ssl.create_default_context(cafile=trusts) if trusts else None,
         **{"ping_interval_s": 60.0, **options},  # type: ignore[arg-type]
     )

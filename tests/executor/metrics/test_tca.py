@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from events.event import PurposeName
+from events.orders import LegFilled
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
 from executor.pair.messages import LegMarket
@@ -27,15 +27,24 @@ def a_batch(
     return ExecutionReport(stages, (markets[0], markets[1]))
 
 
-def told(client_order_id: int, size: float, price: float, **changes: Any) -> dict[str, Any]:
-    line = {
-        "leg": client_order_id % 2,
-        "client_order_id": client_order_id,
-        "purpose": "entry",
-        "filled_e8": round(size * E8),
-        "average_price_e8": round(price * E8),
-    }
-    return line | changes
+def told(client_order_id: int, size: float, price: float, purpose: PurposeName = "entry") -> LegFilled:
+    return LegFilled(
+        pair="btc",
+        trade_id=FIRST,
+        leg=client_order_id % 2,
+        venue="vest",
+        symbol="BTC-PERP",
+        client_order_id=client_order_id,
+        side="BUY",
+        purpose=purpose,
+        attempt=0,
+        order_state="filled",
+        venue_order_id="v",
+        size_e8=E8,
+        filled_e8=round(size * E8),
+        average_price_e8=round(price * E8),
+        fee_e8=0,
+    )
 
 
 def test_an_entry_is_compared_at_three_moments() -> None:
@@ -46,7 +55,7 @@ def test_an_entry_is_compared_at_three_moments() -> None:
 
     fields = batch.fields()
 
-    assert (fields["kind"], fields["layer"], fields["sides"]) == ("entry", 2, ["BUY", "SELL"])
+    assert (fields["kind"], fields["layer"], fields["sides"]) == ("entry", 2, ("BUY", "SELL"))
     assert fields["detected_bps"] == pytest.approx(100.0)
     assert fields["sent_bps"] == pytest.approx(10_000 * 0.9 / 100.1)
     assert fields["filled_bps"] == pytest.approx(10_000 * 0.7 / 100.2)
@@ -65,7 +74,7 @@ def test_an_exit_trades_the_other_way_and_gives_back() -> None:
 
     fields = batch.fields()
 
-    assert (fields["kind"], fields["layer"], fields["sides"]) == ("exit", 0, ["SELL", "BUY"])
+    assert (fields["kind"], fields["layer"], fields["sides"]) == ("exit", 0, ("SELL", "BUY"))
     assert fields["detected_bps"] == pytest.approx(10.0)
     assert fields["sent_bps"] == pytest.approx(20.0)
     assert fields["filled_bps"] == pytest.approx(10_000 * 0.2 / 99.9)

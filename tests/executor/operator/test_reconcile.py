@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from events.codec import from_fields
 from persistence.restore import fold
 from runtime.carried_positions import HeldOrder, HeldPair, read_held, write_held
 from runtime.reconcile_request import answered, ask
@@ -93,6 +94,6 @@ async def test_what_no_configured_pair_holds_is_forgotten_for_good() -> None:
         held = fold([])
         held.pairs["sol"] = gone
         for line in world.lines:
-            held.take(line)
+            held.take(from_fields(line))
         assert held.held() == []
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "allowed")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from events.codec import EVENTS
 from executor.pair.machine import due_mono_ns, step
 from executor.pair.messages import (
     Acked,
@@ -15,7 +18,6 @@ from executor.pair.messages import (
     Exit,
     FillTold,
     LegMarket,
-    Log,
     OrderTold,
     PositionRead,
     Query,
@@ -158,11 +160,11 @@ class Pair:
     # --- what was said ---
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Fields of every line of one event since the start."""
+        """Fields of every event of one name since the start, as the journal has them."""
         return [
-            dict(command.fields)
+            msgspec.json.decode(msgspec.json.encode(command))
             for command in self.history
-            if isinstance(command, Log) and command.event == event
+            if type(command) is EVENTS[event]
         ]
 
     def phase_steps(self) -> set[tuple[PairPhase, PairPhase]]:

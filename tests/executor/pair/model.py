@@ -29,7 +29,6 @@ from executor.pair.messages import (
     Exit,
     FillTold,
     LegMarket,
-    Log,
     OrderTold,
     PositionRead,
     Purpose,
@@ -719,8 +718,3 @@ def _with_position(world: World, leg: int, position_e8: int) -> World:
 def _layers(world: World) -> int:
     trade = world.state.trade
     return trade.layers if trade is not None and not trade.closed_mono_ns else 0
-
-
-def logs_of(commands: list[Command], event: str) -> list[Log]:
-    """The log lines of one event."""
-    return [command for command in commands if isinstance(command, Log) and command.event == event]

@@ -7,6 +7,7 @@ import signal
 import pytest
 from msgspec.structs import replace
 
+from events.codec import from_fields
 from executor.pair.state import dump, load
 from executor.recovery.state_store import Journal
 from persistence.restore import fold
@@ -22,7 +23,7 @@ async def reboot(world: World, *more: HeldPair) -> None:
     """Kill the executor and take its memory away; persistence hands over what the lines tell."""
     await world.kill()
     world.forget_journal()
-    write_held(world.directory, [*fold(world.lines).held(), *more])
+    write_held(world.directory, [*fold(map(from_fields, world.lines)).held(), *more])
 
 
 def close_by_hand(world: World, venue: str) -> None:

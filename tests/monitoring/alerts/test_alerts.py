@@ -33,6 +33,7 @@ from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.monitoring.alerts.servers import Service, http_service, wait_until
+from tests.reported import an_event
 from tests.tools.shown import FLAT_VIEW
 
 SECRET = "canary-of-the-webhook"
@@ -126,15 +127,14 @@ class Beside:
         )
         return self.process
 
-    def tell(self, event: str, level: str, *, ago_s: float = 0.0, **fields: Any) -> None:
+    def tell(self, event: str, *, ago_s: float = 0.0, **fields: Any) -> None:
         def keep(line: bytes) -> bool:
             content = json.loads(line)
             at = datetime.fromisoformat(content["ts"]) - timedelta(seconds=ago_s)
             line = json.dumps({**content, "ts": at.isoformat()}).encode()
             return self.journal.append("test", 0, line) > 0
 
-        log = logs.make_log("test", run_id="run", to_queue=keep, to_stdout=False)
-        getattr(log, level)(event, **fields)
+        logs.Reporter("test", run_id="run", to_queue=keep, level=None).report(an_event(event, **fields))
         self.journal.sync()
 
     def begin(self) -> None:
@@ -184,15 +184,15 @@ def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, serv
     And what an instance left at the venues stands until the next one has looked at them.
     """
     lost: dict[str, Any] = {"what": "private stream", "detail": "closed"}
-    beside.tell("venue_lost", "warning", ago_s=3_600, venue="paradex", **lost)
+    beside.tell("venue_lost", ago_s=3_600, venue="paradex", **lost)
     beside.begin()
-    beside.tell("venue_lost", "warning", venue="vest", **lost)
-    beside.tell("naked_end", "info", pair="eth", naked_ms=9_000.0)
+    beside.tell("venue_lost", venue="vest", **lost)
+    beside.tell("naked_end", pair="eth", naked_ms=9_000.0)
     process = beside.start()
     service.wait_for_alert(key="venue.vest.stream", state="raised")
     beside.halt()
     service.wait_for_alert(key="halted.btc", state="raised")
-    beside.tell("naked_end", "info", pair="btc", naked_ms=7_000.0)
+    beside.tell("naked_end", pair="btc", naked_ms=7_000.0)
     service.wait_for_alert(key="naked.btc.ended", state="notice")
     keys = {alert["key"] for alert in service.alerts()}
     assert not keys & {"venue.paradex.stream", "naked.eth.ended"}
@@ -252,10 +252,10 @@ def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: 
         lines.append(json.loads(line))
         return True
 
-    log = logs.make_log("supervisor", run_id="r", to_queue=keep, to_stdout=False)
+    reporter = logs.Reporter("supervisor", run_id="r", to_queue=keep, level=None)
     settings = parse_settings(load_raw(PROJECT / "config.yaml"), "config.yaml")
     counters = CounterTable.attach(tmp_path / "supervisor", writer=True)
-    supervisor = Supervisor(settings, log, counters, Epochs(tmp_path / "epoch"))
+    supervisor = Supervisor(settings, reporter, counters, Epochs(tmp_path / "epoch"))
     command = [sys.executable, "-c", "raise SystemExit(2)"]
     table = CounterTable.attach(tmp_path / "alerts", readonly=True)
     child = Child("alerts", command, frozenset(), table, is_vital=False)

@@ -18,6 +18,7 @@ from monitoring.snapshot import Watcher
 from settings import E8
 from shm import counter_names
 from shm.records import PairPhase
+from tests.reported import an_event
 from tests.tools.shown import Shown, shown_instance
 
 
@@ -40,8 +41,8 @@ class Looks:
         snapshot = self._watcher.read()
         return self.observer.look(snapshot, now_s, is_latch_file_there=is_latch_file_there)
 
-    def hear(self, event: str, level: str = "warning", now_s: float = 0.0, **fields: Any) -> None:
-        self.observer.hear({"event": event, "level": level, "ts": "2026-01-01T00:00:00Z", **fields}, now_s)
+    def hear(self, event: str, now_s: float = 0.0, **fields: Any) -> None:
+        self.observer.hear(an_event(event, **fields), now_s)
 
     def notices(self) -> list[str]:
         return [notice.key for notice in self.observer.take_notices()]
@@ -108,7 +109,7 @@ def test_the_kill_latch_is_seen_in_memory_and_on_disk(looks: Looks) -> None:
 def test_a_halted_pair_says_why_where_its_event_was_heard(looks: Looks) -> None:
     looks.shown.view(0, phase=PairPhase.HALTED, naked_e8=E8 // 2)
     assert "net +0.5 BTC" in looks.look()[0].text
-    looks.hear("halted", "error", pair="btc", reason="doubt", net_notional_e8=1_234 * E8)
+    looks.hear("halted", pair="btc", reason="doubt", net_notional_e8=1_234 * E8)
     halted, naked = looks.look()
     assert (halted.key, naked.key) == ("halted.btc", "naked.btc")
     assert "doubt; net notional 1234.00" in halted.text
@@ -159,7 +160,7 @@ def test_a_process_that_cannot_be_kept_alive_is_told_though_the_instance_stops_a
     """Between its end and the stop of all there may be no look."""
     looks.shown.count("supervisor", stopping=1)
     looks.hear("process_state", process="executor", state="fatal", exit_code=2, detail="a bad key")
-    looks.hear("processes_stopped", "info", exit_code=2)
+    looks.hear("processes_stopped", exit_code=2)
     told = looks.observer.take_notices()
     assert [notice.key for notice in told] == ["restarts.executor.fatal", "life.failed"]
     assert "a bad key" in told[0].text
@@ -175,7 +176,7 @@ def test_a_lost_venue_is_over_when_it_is_ready_or_answers_again(looks: Looks) ->
     looks.hear("venue_lost", venue="vest", what="private stream", detail="closed")
     looks.hear("venue_lost", venue="paradex", what="status", detail="timeout")
     assert looks.keys(1.0) == ["venue.vest.stream", "venue.paradex.status"]
-    looks.hear("venue_ready", "info", venue="vest")
+    looks.hear("venue_ready", venue="vest")
     assert looks.keys(2.0) == ["venue.paradex.status"]
     looks.hear("venue_lost", venue="paradex", what="status", detail="timeout", now_s=50.0)
     assert looks.keys(100.0) == ["venue.paradex.status"]
@@ -193,17 +194,17 @@ def test_one_reason_that_hides_another_does_not_end_it(looks: Looks) -> None:
 
 
 def test_what_cannot_be_explained_is_told_as_it_happens(looks: Looks) -> None:
-    looks.hear("reconcile_diff", "error", venue="vest", explained_by=None, difference_e8=5)
-    looks.hear("reconcile_diff", "error", venue="vest", explained_by="closed outside")
+    looks.hear("reconcile_diff", venue="vest", explained_by=None, difference_e8=5)
+    looks.hear("reconcile_diff", venue="vest", explained_by="closed outside")
     looks.hear("reconcile_diff", venue="vest", explained_by="ours")
     looks.hear("reconcile_diff", venue="vest", explained_by=1234)
     assert looks.notices() == ["unexplained.vest.diff"] * 2
 
 
 def test_an_error_that_nobody_thought_of_is_told_too(looks: Looks) -> None:
-    looks.hear("events_lost", "error", count=3)
-    looks.hear("leg_rejected", "warning", venue="vest")
-    assert looks.notices() == ["error.events_lost"]
+    looks.hear("event_unstorable", number=3)
+    looks.hear("leg_rejected", venue="vest")
+    assert looks.notices() == ["error.event_unstorable"]
 
 
 def test_what_ends_because_a_stop_was_asked_for_is_no_alert(looks: Looks) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from observability.logs import make_log
+from observability.logs import Reporter
 from runtime.bootstrap import read_launch, write_launch
 from runtime.operator_ack import Heeded, write_heeded
 from runtime.operator_orders import read_standing, standing_file
@@ -47,9 +47,9 @@ class Host:
         for number in range(len(settings.pairs)):
             self.view(number)
         self.lines: list[bytes] = []
-        log = make_log("supervisor", run_id="run", to_queue=self._keep, to_stdout=False)
+        reporter = Reporter("supervisor", run_id="run", to_queue=self._keep, level=None)
         self.settings = settings
-        self.commands = Commands(settings, self.memory, self.counters, log, self._read)
+        self.commands = Commands(settings, self.memory, self.counters, reporter, self._read)
 
     def _keep(self, line: bytes) -> bool:
         self.lines.append(line)

@@ -18,6 +18,7 @@ from persistence.server import is_running, start_server, stop_server
 from persistence.store import Store
 from settings import load_raw, parse_settings
 from tests.instance import a_directory, write_config
+from tests.reported import blanks
 from tools.__main__ import main
 from tools.database import reading
 from tools.report.command import write_tables
@@ -39,12 +40,13 @@ class Story:
         self._number = 0
         legs = [":".join(leg) for leg in LEGS]
         pair = {"pair": "btc", "legs": legs, "size_base_e8": E8, "entry_bps": 1.5, "exit_bps": 0.0}
+        pair |= {"layers": 1, "confirm_ticks": 1}
         self.told("settings_loaded", mode="sim", version="0", bot_id="test", pairs=[pair])
 
     def told(self, event: str, **fields: Any) -> None:
         self._number += 1
         head = {"ts": "2026-01-02T03:04:05Z", "level": "info", "proc": "executor", "run_id": "r"}
-        line = orjson.dumps({**head, "event": event, "mono_ns": self._number, **fields})
+        line = orjson.dumps({**head, "event": event, "mono_ns": self._number, **blanks(event), **fields})
         self._journal.append("executor", self._number, line)
 
     def trade(self, trade_id: int, *, hour: int, net: float, worse_bps: float = 0.0) -> None:

@@ -21,9 +21,9 @@ from tests.venues.paradex.samples import (
     refusal,
     sbe_frame,
 )
-from tests.venues.venue_case import INSTRUMENT_ID, Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
 from venues.contract import E8, OrderStatus, Outcome, VenueHosts
-from venues.paradex import ParadexCredentials, ParadexMarketData, ParadexTrading
+from venues.paradex import VENUE
 
 ORDER = an_order()
 TOKEN = "e30.opaque.secret-of-the-token"
@@ -89,16 +89,15 @@ def hosts(port: int) -> VenueHosts:
 
 
 KIT = Kit(
-    venue="paradex",
+    value=VENUE,
     symbol=SYMBOL,
     instrument=BTC,
     order=ORDER,
     secrets=(PRIVATE_KEY[2:], str(int(PRIVATE_KEY, 16)), TOKEN, NEXT_TOKEN),
-    market_data=lambda hosts: ParadexMarketData(hosts, {SYMBOL: INSTRUMENT_ID}),
-    trading=lambda hosts: ParadexTrading(hosts, ParadexCredentials(PRIVATE_KEY, l1_address="0x" + "11" * 20)),
+    environment={"PARADEX_L2_PRIVATE_KEY": PRIVATE_KEY, "PARADEX_L1_ADDRESS": "0x" + "11" * 20},
     login=(answer(CONFIG), answer({"jwt_token": TOKEN})),
     renewal=(answer({"jwt_token": NEXT_TOKEN}),),
-    listing=answer({"results": [MARKET]}),
+    listing=(answer({"results": [MARKET]}),),
     refusal=refusal("UNAUTHORIZED_ERROR", status=401),
     acknowledge=lambda request: text({"jsonrpc": "2.0", "id": json.loads(request)["id"], "result": {}}),
     book=book,

@@ -129,14 +129,12 @@ def test_every_odd_number_is_read_alike(row: str) -> None:
 
 def test_without_a_compiler_the_python_way_serves(tmp_path: Path) -> None:
     """A machine with neither gcc nor headers runs all the same, and is told why it is slower."""
-    for name in ("runtime/native.py", "observability.redaction.py", "venues", "shm"):
-        source = native.PROJECT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, tmp_path / name)
+    for name in ("runtime", "observability", "venues", "shm"):
+        shutil.copytree(native.PROJECT / name, tmp_path / name)
     for extension in (tmp_path / "venues").glob("*/_*.so"):
         extension.unlink()
     program = (
-        "import native; print(native.main()); "
+        "from runtime import native; print(native.main()); "
         "from venues.vest.market_data import VestMarketData, compiled_reader; print(compiled_reader())"
     )
     done = subprocess.run(

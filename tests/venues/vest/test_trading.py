@@ -49,9 +49,9 @@ from venues.vest import (
     VestCredentials,
     VestTrading,
     close_action,
-    fetch_instruments,
 )
 from venues.vest.assumptions import SEND_MARGIN_MS
+from venues.vest.instruments import fetch_instruments
 
 ORDER_ID: Final = "0x9f4a1c7e2b3d5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcd"
 LOOPBACK_HOSTS: Final = VenueHosts(

@@ -9,7 +9,7 @@ from typing import Any
 from simulator.faults import Fault
 from simulator.vest import KIT as SIMULATOR
 from simulator.vest import VestFront
-from tests.venues.venue_case import INSTRUMENT_ID, Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
 from tests.venues.vest.builders import (
     API_KEY,
     BTC,
@@ -21,7 +21,7 @@ from tests.venues.vest.builders import (
     an_order,
 )
 from venues.contract import OrderStatus, Outcome, VenueHosts
-from venues.vest import VestCredentials, VestMarketData, VestTrading
+from venues.vest import VENUE
 
 ORDER = an_order()
 EVENT: dict[str, Any] = {
@@ -64,16 +64,15 @@ def hosts(port: int) -> VenueHosts:
 
 
 KIT = Kit(
-    venue="vest",
+    value=VENUE,
     symbol="BTC-PERP",
     instrument=BTC,
     order=ORDER,
     secrets=(PRIMARY_KEY[2:], SIGNING_KEY[2:], API_KEY, LISTEN_KEY),
-    market_data=lambda hosts: VestMarketData(hosts, {"BTC-PERP": INSTRUMENT_ID}),
-    trading=lambda hosts: VestTrading(hosts, VestCredentials(PRIMARY_KEY, SIGNING_KEY)),
+    environment={"VEST_PRIMARY_PRIVATE_KEY": PRIMARY_KEY, "VEST_SIGNING_PRIVATE_KEY": SIGNING_KEY},
     login=(an_answer({"apiKey": API_KEY, "accGroup": 0}), an_answer({"listenKey": LISTEN_KEY})),
     renewal=(an_answer({"listenKey": LISTEN_KEY}),),
-    listing=an_answer({"symbols": [BTC_ROW]}),
+    listing=(an_answer({"symbols": [BTC_ROW]}),),
     refusal=an_answer({"detail": {"code": 1002, "msg": "UNAUTHORIZED"}}, status=401),
     acknowledge=lambda request: frame({"result": None, "id": json.loads(request)["id"]}),
     book=book,

@@ -16,6 +16,7 @@ import pytest
 
 from executor.gateways.paper.journal import PaperOrder
 from executor.gateways.paper.wire import OneWay
+from runtime.clock import SystemClock
 from shm.records import PairPhase
 from tests.executor.harness import LEGS, SIZE_E8, World, a_world
 from venues.contract import E8
@@ -221,7 +222,7 @@ async def test_a_damaged_account_ends_the_start_with_its_name(tmp_path: Path) ->
 
 async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> None:
     """However the draws fall: a fill is never told before an earlier one."""
-    way = OneWay(random.Random(3), latency_ms=5, jitter_ms=30)
+    way = OneWay(random.Random(3), SystemClock(), latency_ms=5, jitter_ms=30)
     began_mono_ns = time.monotonic_ns()
     arrived: list[tuple[int, int]] = []
     all_there = asyncio.Event()

@@ -1,0 +1,38 @@
+"""Time, handed in: whoever needs it gets a clock, so a replay runs the same code by a recorded one."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+_MS = 1_000_000
+
+
+class Clock(Protocol):
+    """Two clocks of one host."""
+
+    def mono_ns(self) -> int:
+        """The monotonic clock: comparable between processes of this host until it reboots."""
+
+    def unix_ns(self) -> int:
+        """The wall clock: it may step."""
+
+
+class SystemClock:
+    """This host's clocks."""
+
+    def mono_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def unix_ns(self) -> int:
+        return time.time_ns()
+
+
+def unix_ms(clock: Clock) -> int:
+    """The wall clock in milliseconds, as venues count."""
+    return clock.unix_ns() // _MS
+
+
+def mono_s(clock: Clock) -> float:
+    """The monotonic clock in seconds, as event loops count."""
+    return clock.mono_ns() / 1e9

@@ -1,0 +1,106 @@
+"""What the simulated Hyperliquid lists, with the grid, leverage and fees the live venue publishes.
+
+Source: ``{"type":"meta"}`` of the main net in October 2026 and the documentation's fee page, lowest tier. A
+delisted perpetual stands among them: an asset's id is its place, for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from simulator.orders import SimInstrument
+from venues.contract import E8
+
+MAX_DECIMALS: Final = 6
+SIGNIFICANT_FIGURES: Final = 5
+MIN_NOTIONAL_E8: Final = 10 * E8  # checked by the front: its exemption and its price are the venue's own
+
+
+class Perpetual(NamedTuple):
+    """One entry of ``meta.universe``."""
+
+    name: str
+    size_decimals: int
+    max_leverage: int
+    is_delisted: bool = False
+
+
+UNIVERSE: Final = (
+    Perpetual("BTC", 5, 40),
+    Perpetual("ETH", 4, 25),
+    Perpetual("MATIC", 1, 20, is_delisted=True),
+    Perpetual("SOL", 2, 20),
+)
+
+
+def _instrument(perpetual: Perpetual) -> SimInstrument:
+    decimals = MAX_DECIMALS - perpetual.size_decimals
+    lot_e8: int = 10 ** (8 - perpetual.size_decimals)
+    initial_e8 = E8 // perpetual.max_leverage
+    return SimInstrument(
+        symbol=perpetual.name,
+        base=perpetual.name,
+        tick_e8=10 ** (8 - decimals),
+        lot_e8=lot_e8,
+        min_size_e8=lot_e8,
+        min_notional_e8=0,
+        max_size_e8=0,
+        price_decimals=decimals,
+        size_decimals=perpetual.size_decimals,
+        taker_fee_bps=4.5,
+        maker_fee_bps=1.5,
+        initial_margin_ratio_e8=initial_e8,
+        maintenance_margin_ratio_e8=initial_e8 // 2,
+        max_open_orders=1_000,
+        price_band_e8=8 * E8 // 10,
+        significant_figures=SIGNIFICANT_FIGURES,
+    )
+
+
+LISTING: Final = tuple(_instrument(item) for item in UNIVERSE if not item.is_delisted)
+ASSET_OF: Final = {item.name: place for place, item in enumerate(UNIVERSE)}
+NAME_OF: Final = {place: item.name for place, item in enumerate(UNIVERSE)}
+
+
+def meta() -> dict[str, Any]:
+    """The answer to ``meta``."""
+    rows: list[dict[str, Any]] = []
+    for item in UNIVERSE:
+        row = {
+            "szDecimals": item.size_decimals,
+            "name": item.name,
+            "maxLeverage": item.max_leverage,
+            "marginTableId": item.max_leverage,
+        }
+        rows.append(row | ({"isDelisted": True} if item.is_delisted else {}))
+    return {"universe": rows, "marginTables": [], "collateralToken": 0}
+
+
+# Spot is listed, because clients ask for it before anything else; it is not traded here. A token's place
+# and its index agree, as clients differ in which they take.
+_TOKENS: Final = (("USDC", 8, 8), ("PURR", 0, 5), ("HYPE", 2, 8))
+SPOT_PAIRS: Final = (("PURR/USDC", 1, 0), ("@1", 2, 1))  # name, base token, index
+
+
+def spot_meta() -> dict[str, Any]:
+    """The answer to ``spotMeta``."""
+    return {
+        "universe": [
+            {"tokens": [token, 0], "name": name, "index": index, "isCanonical": index == 0}
+            for name, token, index in SPOT_PAIRS
+        ],
+        "tokens": [
+            {
+                "name": name,
+                "szDecimals": size_decimals,
+                "weiDecimals": wei_decimals,
+                "index": index,
+                "tokenId": f"0x{index + 1:032x}",
+                "isCanonical": index < 2,
+                "evmContract": None,
+                "fullName": None,
+                "deployerTradingFeeShare": "0.0",
+            }
+            for index, (name, size_decimals, wei_decimals) in enumerate(_TOKENS)
+        ],
+    }
