@@ -10,13 +10,13 @@ from tests.crash.stage import HOLD_BPS, SIZE_E8, SYMBOLS, WIDE_BPS, a_stage
 from venues.contract import E8
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_stop_with_an_order_left_open_says_where_and_ends_with_another_code() -> None:
     with a_stage() as stage:
         instance = stage.start()
-        instance.wait_for("running")
+        instance.wait_for("running", 200.0)
         stage.market.gap_bps = WIDE_BPS
-        instance.wait_for("trade_opened")
+        instance.wait_for("trade_opened", 100.0)
         stage.market.gap_bps = HOLD_BPS
         ours = int(stage.orders("vest")[0].client_id) >> 18 << 18 | 1 << 17
 
@@ -28,7 +28,7 @@ def test_a_stop_with_an_order_left_open_says_where_and_ends_with_another_code() 
         stage.add_fault("vest", "rest.orders.cancel", times=None, status=503, body=b"away")
         stage.ask(rest)
 
-        assert instance.stop() == 1
+        assert instance.stop(timeout_s=120.0) == 1
 
         (done,) = instance.events("shutdown_done")
         assert (done["level"], done["exit_code"]) == ("error", 1)

@@ -338,6 +338,10 @@ async def test_entries_stop_before_the_queue_to_persistence_is_full() -> None:
                 break
             world.exit()
             await world.until_phase(PairPhase.FLAT)
+            await world.until(
+                lambda: allows_entries(world) or world.events.used > world.events.capacity // 2,
+                "what is next",
+            )
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
         assert world.events.used > world.events.capacity // 2
         assert world.events.refused == 0
