@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
+.PHONY: owned help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -25,14 +25,21 @@ help:
 	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
 	@echo "make lock     pin the dependencies of pyproject.toml again"
 
-run: $(BUILT)
+# Files of two owners lock each other out: refused before the first of them is made.
+owned:
+	@if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u .)" != 0 ]; then \
+	    echo "tandem: this directory belongs to $$(stat -c %U .), and you are root: run make as $$(stat -c %U .), without sudo" >&2; \
+	    exit 2; \
+	fi
+
+run: owned $(BUILT)
 	@echo "tandem: starting python supervisor.py (mode of config.yaml; Ctrl-C stops in order)" >&2
 	@exec $(PY) supervisor.py
 
-check: $(BUILT)
+check: owned $(BUILT)
 	@$(PY) supervisor.py --check
 
-test: $(BUILT)
+test: owned $(BUILT)
 	@echo "tandem: running the tests (real processes, sockets and an embedded PostgreSQL; a few minutes)"
 	@$(PY) -m pytest --numprocesses 3 --dist worksteal
 
@@ -115,26 +122,38 @@ fuzz: $(READY) .venv-fuzz/.ready
 	    --target .venv-fuzz -r $<
 	@touch $@
 
+# Standard output is the log's alone: whatever is said while something is made goes to standard error.
 # The environment. Debian's python3 comes without ensurepip unless python3-venv is installed; the
 # second way makes the environment without pip and lets the system's pip fill it.
-$(READY): requirements.lock
+$(READY): requirements.lock | owned
 	$(call environment,.venv,requirements.lock)
 
 # Hot code has a compiled twin, built where there is a compiler; without one the Python code serves.
-$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c)
-	@$(PY) -m runtime.native && touch $@
+$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c) | owned
+	@$(call writable,.venv)
+	@$(PY) -m runtime.native >&2 && touch $@
+
+# $(call writable,DIRECTORY): refuse where it is somebody else's, or cannot be made here.
+writable = if [ -e $(1) ] && [ ! -w $(1) ]; then \
+	    echo "tandem: $(CURDIR)/$(1) belongs to $$(stat -c %U $(1)) and has to be made anew: run as that user, or remove it" >&2; \
+	    exit 2; \
+	elif [ ! -e $(1) ] && [ ! -w . ]; then \
+	    echo "tandem: $(CURDIR) belongs to $$(stat -c %U .): run as that user, or copy it to a place of your own" >&2; \
+	    exit 2; \
+	fi
 
 # $(call environment,DIRECTORY,PINNED REQUIREMENTS,MORE OPTIONS OF PIP)
 define environment
+	@$(call writable,$(1))
 	@echo "tandem: making the Python environment $(1) (once; about a minute)" >&2
 	@rm -rf $(1)
-	@$(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1); $(PYTHON) -m venv --without-pip $(1); }
+	@$(PYTHON) -m venv $(1) >/dev/null 2>&1 || { rm -rf $(1); $(PYTHON) -m venv --without-pip $(1) >&2; }
 	@echo "tandem: installing the pinned packages of $(2)" >&2
 	@if [ -x $(1)/bin/pip ]; then \
-	    $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3) --require-hashes -r $(2); \
+	    $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3) --require-hashes -r $(2) >&2; \
 	else \
 	    $(PYTHON) -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check $(3) \
-	        --require-hashes -r $(2); \
+	        --require-hashes -r $(2) >&2; \
 	fi
 	@touch $(1)/.ready
 	@echo "tandem: environment ready" >&2

@@ -5,23 +5,20 @@ and what is allowed. Unknown and duplicate keys are errors. Quantities are decim
 amount of money passes through a binary float; every other unit is in the key's name.
 
 Secrets never live here: they come from the environment or ``.env`` through ``read_secrets``, and
-only the process that needs one calls it.
+only the process that needs one calls it. How both files are read: ``configuration``.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
-import yaml
-from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,10 +28,14 @@ from pydantic import (
     model_validator,
 )
 
+from configuration.env_file import EnvFileError, find_secrets
+from configuration.yaml_text import YamlError, read_yaml
+
 E8 = 100_000_000
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else has to be told that it exists.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
+_PATIENT = {"alerts": 10}  # who waits for everybody else unless ``runtime.nice`` says otherwise
 # No order that was ever sent, by this or an earlier run under other settings, is valid for longer.
 ORDER_VALIDITY_MS_MAX = 5_000
 PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
@@ -73,15 +74,13 @@ def _decimal_e8(value: object) -> int:
         raise ValueError(
             'must be a quoted decimal, for example "0.01" (a bare number would be a binary float)'
         )
-    try:
-        scaled = Decimal(value).scaleb(8)
-    except InvalidOperation:
-        raise ValueError('must be a decimal such as "0.01"') from None
-    if not scaled.is_finite() or scaled != scaled.to_integral_value():
-        raise ValueError("must be finite with at most eight decimals")
-    if not 0 <= scaled < 2**62:
-        raise ValueError("must be at least 0 and fit 64 bits at eight decimals")
-    return int(scaled)
+    found = re.fullmatch(r"(?=\.?[0-9])([0-9]{0,18})(?:\.([0-9]{0,8})0*)?", value)
+    if found is None:
+        raise ValueError('must be a finite decimal of at least 0 with at most eight decimals, such as "0.01"')
+    scaled = int(found[1] or 0) * E8 + int((found[2] or "").ljust(8, "0"))
+    if scaled >= 2**62:
+        raise ValueError("must fit 64 bits at eight decimals")
+    return scaled
 
 
 class Reload(Enum):
@@ -113,6 +112,11 @@ def _only_known_venues(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _from_the_project(value: str) -> str:
+    """A directory, the same one for every process and tool wherever it was started."""
+    return str(PROJECT / value)
 
 
 _LOOPBACK = r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?(/|$)"
@@ -166,7 +170,7 @@ class VenueSettings(Section):
 class StrategySettings(Section):
     """When to open and close. Spreads are in bps of the price bought at, before fees."""
 
-    entry_bps: Hot[Bps]
+    entry_bps: Hot[Annotated[float, Field(gt=0, le=10_000)]]
     exit_bps: Hot[Bps]
     entry_max_bps: WhenFlat[Bps | None] = None
     layers: WhenFlat[Annotated[int, Field(ge=1, le=5)]] = 1
@@ -190,25 +194,45 @@ class StrategySettings(Section):
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
-        if self.entry_bps <= self.exit_bps:
-            raise ValueError(f"entry_bps {self.entry_bps:g} must be above exit_bps {self.exit_bps:g}")
-        if self.entry_max_bps is not None and self.entry_max_bps < self.entry_bps:
-            raise ValueError(
-                f"entry_max_bps {self.entry_max_bps:g} must not be below entry_bps {self.entry_bps:g}"
-            )
-        if self.layers > 1 and self.entry_max_bps in (None, self.entry_bps):
-            raise ValueError("layers above 1 need entry_max_bps above entry_bps to space their triggers")
+        if problems := strategy_relations(self.model_dump()):
+            raise ValueError("; ".join(problems))
         return self
+
+
+def strategy_relations(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong between a strategy's values; what is no number itself is passed over."""
+
+    def number(key: str) -> float | None:
+        value = values.get(key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return value if is_number else None
+
+    entry, exit_, entry_max, layers = map(number, ("entry_bps", "exit_bps", "entry_max_bps", "layers"))
+    problems = []
+    if entry is not None and exit_ is not None and entry <= exit_:
+        problems.append(f"entry_bps {entry:g} must be above exit_bps {exit_:g}")
+    if entry is not None and entry_max is not None and entry_max < entry:
+        problems.append(f"entry_max_bps {entry_max:g} must not be below entry_bps {entry:g}")
+    if layers is not None and layers > 1 and values.get("entry_max_bps") in (None, entry):
+        problems.append("layers above 1 need entry_max_bps above entry_bps to space their triggers")
+    return problems
+
+
+BaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
 
 
 class PairSettings(Section):
     """One instrument on two venues, or two instruments on one."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")]
-    base: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
+    base: BaseName
     legs: tuple[Leg, Leg]
+    # What the venues call the asset, in the order of the legs, where that is not ``base``.
+    leg_bases: tuple[BaseName, BaseName] | None = None
     size_base_e8: WhenFlat[Annotated[DecimalE8, Field(alias="size_base", gt=0)]]
     strategy: StrategySettings
+
+    _as_tuple = field_validator("leg_bases", mode="before")(_list_as_tuple)
 
     @field_validator("legs", mode="before")
     @classmethod
@@ -289,7 +313,7 @@ class PersistenceSettings(Section):
 class RuntimeSettings(Section):
     """Processes, cores and memory."""
 
-    memory_dir: str = "/dev/shm"
+    memory_dir: Annotated[str, AfterValidator(_from_the_project)] = "/dev/shm"
     pin: Mapping[str, Annotated[int, Field(ge=0, le=4_095)]] = {}
     idle: Mapping[str, Literal["spin", "yield", "park"]] = {}
     nice: Mapping[str, Annotated[int, Field(ge=-20, le=19)]] = {}
@@ -534,21 +558,26 @@ class Settings(Section):
 
     def nice_value(self, process: str) -> int | None:
         nice = self.runtime.nice
-        return nice.get(process, nice.get(process.partition("-")[0]))
+        kind = process.partition("-")[0]
+        return nice.get(process, nice.get(kind, _PATIENT.get(kind)))
 
 
 def load_raw(path: Path) -> Any:
-    """Parse a configuration file, not yet validated. Raises SettingsError if it is not YAML."""
+    """Parse a configuration file, not yet validated. Raises SettingsError naming what cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = Problem("", "", f"is not UTF-8 (line {line}): save it as UTF-8")
+        raise SettingsError(str(path), [problem]) from None
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         problem = Problem("", "", f"cannot be read ({reason}); give another with --config FILE")
         raise SettingsError(str(path), [problem]) from error
     try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise SettingsError(str(path), [Problem("", "", f"is not valid YAML: {error}")]) from error
+        return read_yaml(text)
+    except YamlError as error:
+        raise SettingsError(str(path), [Problem("", "", str(error))]) from None
 
 
 def parse_settings(raw: object, source: str) -> Settings:
@@ -560,7 +589,9 @@ def parse_settings(raw: object, source: str) -> Settings:
     try:
         return Settings.model_validate(with_strategy_defaults(raw))
     except ValidationError as error:
-        raise SettingsError(source, [_problem(item) for item in error.errors()]) from None
+        problems = [_problem(item) for item in error.errors()]
+        problems += [item for item in _relation_problems(raw) if item.key not in {it.key for it in problems}]
+        raise SettingsError(source, problems) from None
 
 
 def with_strategy_defaults(raw: dict[str, Any]) -> dict[str, Any]:
@@ -578,6 +609,17 @@ def with_strategy_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if key != "strategy"} | {"pairs": merged}
 
 
+def _relation_problems(raw: dict[str, Any]) -> list[Problem]:
+    """What is wrong between the values of a strategy of which some value alone is wrong, too."""
+    pairs = with_strategy_defaults(raw).get("pairs")
+    return [
+        Problem(f"pairs[{number}].strategy", "", text)
+        for number, pair in enumerate(pairs if isinstance(pairs, list) else [])
+        if isinstance(pair, dict) and isinstance(strategy := pair.get("strategy"), dict)
+        for text in strategy_relations(strategy)
+    ]
+
+
 def _problem(item: Any) -> Problem:
     """One pydantic error as our sentence: key, value, what is allowed."""
     key = ""
@@ -593,6 +635,12 @@ def _problem(item: Any) -> Problem:
         return Problem(key, "", "must be the NAME of an environment variable, such as TANDEM_WEBHOOK")
     if isinstance(value, float) and not math.isfinite(value):
         message = "must be a finite number"
+    elif kind == "string_type" and not isinstance(value, (dict, list)):
+        message = "must be text, and is read as something else: write it in quotes"
+    elif kind == "bool_type":
+        message = "must be true or false"
+    elif kind in ("float_type", "int_type") and isinstance(value, str):
+        message = "must be a number such as 1500: no quotes, leading zeros, colons, underscores or units"
     return Problem(key, shown, message.removeprefix("Value error, "))
 
 
@@ -601,30 +649,14 @@ def _without_password(text: str) -> str:
     return re.sub(r"://[^/\s]*@", "://***@", text)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice; plain YAML would keep the last one silently."""
-
-
-def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        key = str(key_node.value)
-        if key in seen:
-            line = key_node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice (line {line})")
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-
-
 def read_secrets(names: tuple[str, ...], env_file: Path | None = None) -> dict[str, str]:
     """Secrets by name from the environment, else from ``.env``; absent ones are left out.
 
     Call it only in the process that needs them. Values go nowhere else: children are started
-    with the names removed from their environment (see ``SECRET_NAMES`` in the supervisor).
+    with the names removed from their environment. Raises SettingsError where the file cannot be used.
     """
-    from_file = dotenv_values(env_file or PROJECT / ".env")
-    found = {name: os.environ.get(name) or from_file.get(name) for name in names}
-    return {name: value for name, value in found.items() if value}
+    path = env_file or PROJECT / ".env"
+    try:
+        return find_secrets(names, path)
+    except EnvFileError as error:
+        raise SettingsError(str(path), [Problem("--env-file", "", f"{path} {error}")]) from None

@@ -4,7 +4,8 @@
 
 Exit codes: 0 stopped as asked · 1 a process could not be kept alive, the executor did not end in order,
 or a venue did not confirm what a stop asks of it · 2 the configuration or the environment does not allow
-a start · 3 a venue does not answer or is closed, the same start may do later.
+a start · 3 a venue does not answer or is closed, the same start may do later; or it is as with 2, and
+something may be held.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from configuration.arguments import path_argument
 from events.instance import (
     ConfigError,
 )
 from executor.accounts import register_keys
 from observability.logs import Reporter
 from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams, run_command
 from runtime.bootstrap import EXIT_UNUSABLE
 from settings import (
     PROJECT,
@@ -30,13 +32,20 @@ from shm.segment import SegmentError
 from supervision.boot import VERSION, run
 from supervision.checks import check_mode, config_error, print_resolved
 from supervision.preflight import resolve
+from supervision.unattended import config_in, exit_code_of_refusal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parse_arguments(argv)
-    reporter = Reporter("supervisor", run_id="-")
-    register_keys(arguments.env_file)
     try:
+        arguments = _parse_arguments(argv)
+    except SystemExit as error:
+        if error.code == EXIT_UNUSABLE:
+            words = sys.argv[1:] if argv is None else argv
+            raise SystemExit(exit_code_of_refusal(config_in(words))) from None
+        raise
+    reporter = Reporter("supervisor", run_id="-")
+    try:
+        register_keys(arguments.env_file)
         settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
         check_mode(settings, arguments)
         if arguments.check:
@@ -46,10 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         for problem in error.problems:
             reporter.report(config_error(problem))
-        return EXIT_UNUSABLE
     except SegmentError as error:
         reporter.report(ConfigError(detail=str(error)))
-        return EXIT_UNUSABLE
+    return EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,12 +67,15 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "Ctrl-C stops in order.",
         epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, or a "
         "venue did not confirm what a stop asks of it, 2 the configuration or the environment does not allow "
-        "a start, 3 a venue does not answer or is closed: try again.",
+        "a start, 3 a venue does not answer or is closed, or a start is not allowed while something may be "
+        "held: try again.",
     )
     parser.add_argument(
-        "-c", "--config", type=Path, default=PROJECT / "config.yaml", help="default: config.yaml"
+        "-c", "--config", type=path_argument, default=PROJECT / "config.yaml", help="default: config.yaml"
     )
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="secrets; default: .env")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
+    )
     parser.add_argument("--check", action="store_true", help="validate, print the resolved settings, stop")
     parser.add_argument("--live", action="store_true", help="second switch for real orders, with mode: live")
     parser.add_argument(
@@ -75,5 +86,6 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    open_standard_streams()
     guard_stderr()
-    sys.exit(main())
+    run_command(main)

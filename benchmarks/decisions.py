@@ -200,6 +200,7 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
     desk = Desk(
         settings=settings,
         pairs=tuple(pairs),
+        instruments=tuple(instruments),
         prices=Prices(memory, instruments),
         reports=cast(Reports, nobody),
         ledger=cast(LatencyRecorder, nobody),

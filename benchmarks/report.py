@@ -17,7 +17,7 @@ import psycopg
 from persistence.server import start_server, stop_server
 from persistence.store import Store
 from tools.report.command import write
-from tools.report.queries import Period, gather
+from tools.report.queries import Period, Whose, gather
 
 _TRADES = """
 insert into trades (trade_id, run_id, pair, direction, state, size_base, opened_at, closed_at,
@@ -63,7 +63,7 @@ def main(trades: int) -> None:
             began = time.perf_counter()
             with psycopg.connect(url) as connection:
                 year = Period(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
-                facts = gather(connection, year)
+                facts = gather(connection, year, Whose("", ""))
             read = time.perf_counter()
             write(facts, directory)
             written = time.perf_counter()

@@ -110,9 +110,9 @@ _INTRODUCTION: Final = f"""\
 <!-- made by `python -m events.catalogue > docs/events.md`; the tests hold it against the code -->
 
 One JSON object per line. Every line has {", ".join(f"`{name}`" for name in EVERY_LINE)}
-around the event's own fields (only `log_dropped` lacks some of them). Amounts end in `_e8`: integers scaled
-by 10⁸. A field marked `?` is left out where it says nothing. An integer beyond 2⁵³ is text in the log,
-because `jq` 1.6 rounds it; the journal and the database have the number.
+around the event's own fields. Amounts end in `_e8`: integers scaled by 10⁸. A field marked `?` is left out
+where it says nothing. An integer beyond 2⁵³ is text in the log, because `jq` 1.6 rounds it; the journal and
+the database have the number.
 
 The journal holds every event, whatever `log_level` says. Of an event marked *limited by* the log has
 {FLOOD_BURST} at once and then one every {FLOOD_INTERVAL_S:g} s, for each value of the fields named; the next

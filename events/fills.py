@@ -22,6 +22,7 @@ class FillReported(Event, frozen=True, kw_only=True, tag="fill"):
     size_e8: int
     fee_e8: int
     is_funding_due: bool | UnsetType = UNSET
+    trade_id: int = 0
 
 
 class FundingPaid(Event, frozen=True, kw_only=True):

@@ -15,8 +15,8 @@ class Starting(Event, frozen=True, kw_only=True):
 
     version: str
     mode: str
-    config: str
-    memory: str
+    config: Text
+    memory: Text
 
 
 class TakingOver(Event, frozen=True, kw_only=True):
@@ -29,6 +29,13 @@ class TakingOver(Event, frozen=True, kw_only=True):
     detail: Text
 
 
+class EpochNotKept(Event, frozen=True, kw_only=True):
+    """the newest number of a process's incarnation is not on disk: the clock keeps numbers growing"""
+
+    LEVELS = ("warning",)
+    detail: Text
+
+
 class ConfiguredPair(Struct, frozen=True, kw_only=True):
     """One pair as it is configured."""
 
@@ -37,8 +44,8 @@ class ConfiguredPair(Struct, frozen=True, kw_only=True):
     size_base_e8: int
     entry_bps: float
     exit_bps: float
-    layers: int
-    confirm_ticks: int
+    layers: int = 1
+    confirm_ticks: int = 1
 
 
 class SettingsLoaded(Event, frozen=True, kw_only=True):
@@ -75,6 +82,16 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     significant_figures: int | UnsetType = UNSET
 
 
+class InstrumentChanged(Event, frozen=True, kw_only=True):
+    """a venue changed what prices and sizes it takes: what was and what is; orders follow at once"""
+
+    LEVELS = ("warning",)
+    venue: str
+    symbol: Text
+    was: dict[str, int | None]
+    now: dict[str, int | None]
+
+
 class ProcessStarted(Event, frozen=True, kw_only=True):
     """a process runs its loop"""
 
@@ -84,8 +101,8 @@ class ProcessStarted(Event, frozen=True, kw_only=True):
     pairs: tuple[str, ...] | UnsetType = UNSET
     restored: tuple[str, ...] | UnsetType = UNSET
     http_connections: int | UnsetType = UNSET
-    kill_file: str | UnsetType = UNSET
-    pause_file: str | UnsetType = UNSET
+    kill_file: Text | UnsetType = UNSET
+    pause_file: Text | UnsetType = UNSET
     targets: tuple[str, ...] | UnsetType = UNSET
 
 
@@ -145,6 +162,26 @@ class Running(Event, frozen=True, kw_only=True):
     """everything is up: trading may begin"""
 
     mode: str
+    detail: Text
+
+
+class SecretsExposed(Event, frozen=True, kw_only=True):
+    """somebody else on this machine can read the file of secrets; mode live refuses to start"""
+
+    LEVELS = ("warning",)
+    file: Text
+    detail: Text
+
+
+class CostsAboveThresholds(Event, frozen=True, kw_only=True):
+    """a round trip of this pair costs more than its thresholds earn, by the venues' fees"""
+
+    LEVELS = ("warning",)
+    pair: str
+    fees_bps: float
+    slippage_bps: float
+    entry_bps: float
+    exit_bps: float
     detail: Text
 
 

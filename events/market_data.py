@@ -34,31 +34,35 @@ class FeedLive(Event, frozen=True, kw_only=True):
 
 
 class QuoteStale(Event, frozen=True, kw_only=True):
-    """no data within the limit: quotes are flagged and the connection replaced"""
+    """no data within the limit, of one symbol or any: flagged; asked for anew, or the connection replaced"""
 
     LEVELS = ("warning",)
-    FLOOD_BY = ("venue",)
+    FLOOD_BY = ("venue", "symbol")
     venue: str
+    symbol: str = ""
     silent_ms: float
     limit_ms: float
+    detail: Text = ""
 
 
 class BookInvalid(Event, frozen=True, kw_only=True):
     """a gap, a crossed book or an empty side: quotes flagged, subscription renewed"""
 
     LEVELS = ("warning",)
-    FLOOD_BY = ("venue", "kind")
+    FLOOD_BY = ("venue", "symbol", "kind")
     venue: str
+    symbol: str = ""
     kind: str
     instrument_id: int | None
     detail: Text
 
 
 class FrameRefused(Event, frozen=True, kw_only=True):
-    """a frame that is not as documented"""
+    """a frame that is not as documented; where it names its symbol, that one alone is void"""
 
     LEVELS = ("warning",)
-    FLOOD_BY = ("venue",)
+    FLOOD_BY = ("venue", "symbol")
     venue: str
+    symbol: str = ""
     kind: str | UnsetType = UNSET
     detail: Text

@@ -44,6 +44,7 @@ class OrderChanged(OrderEvent, frozen=True, kw_only=True):
     filled_e8: int
     average_price_e8: int
     fee_e8: int
+    is_estimated: bool = False  # a price, fee or amount in it was not told by the venue, or not yet
     code: Text = ""
     text: Text = ""
     reason: Text = ""
@@ -96,6 +97,22 @@ class LegResolved(OrderChanged, frozen=True, kw_only=True):
 
 class LegRetold(OrderChanged, frozen=True, kw_only=True):
     """what became of an order of an earlier life, which may not have reported it"""
+
+
+class LegCorrected(OrderChanged, frozen=True, kw_only=True):
+    """the price or fee of what an order filled is known, or known better, after it was reported"""
+
+
+class AnswerDisowned(OrderEvent, frozen=True, kw_only=True):
+    """what a venue said under an order's name is about another: not believed, asked for by our own id"""
+
+    LEVELS = ("warning",)
+    FLOOD_BY = ("pair", "leg")
+    size_e8: int
+    venue_order_id: VenueId
+    named_order_id: int
+    named_side: str | None
+    named_size_e8: int | None
 
 
 class LegRetry(Event, frozen=True, kw_only=True):

@@ -54,6 +54,22 @@ class CheckpointOrder(Struct, frozen=True, kw_only=True):
     filled_e8: int
     average_price_e8: int
     fee_e8: int
+    fill_ids: tuple[VenueId, ...] = ()
+    fills_e8: int = 0
+    fills_quote_e8: int = 0
+    fills_fee_e8: int = 0
+
+
+class CheckpointResult(Struct, frozen=True, kw_only=True):
+    """A closed trade's result, which what becomes known late about its orders corrects."""
+
+    trade_id: int
+    direction: int
+    closed_unix_ms: int
+    gross_e8: int
+    fees_e8: int
+    happened_outside: bool
+    is_estimated: bool
 
 
 class CheckpointPair(Struct, frozen=True, kw_only=True):
@@ -75,6 +91,9 @@ class CheckpointPair(Struct, frozen=True, kw_only=True):
     result_e8: int
     best_e8: int
     funding_due: tuple[tuple[int, int, str], ...] = ()
+    unaccounted: tuple[CheckpointOrder, ...] = ()
+    closed: tuple[CheckpointResult, ...] = ()
+    estimated: int = 0
 
 
 class JournalCheckpoint(Event, frozen=True, kw_only=True):
@@ -99,6 +118,13 @@ class DatabaseAway(Event, frozen=True, kw_only=True):
 
     LEVELS = ("warning",)
     waiting: int | UnsetType = UNSET
+    detail: Text
+
+
+class DatabaseUnverified(Event, frozen=True, kw_only=True):
+    """DATABASE_URL leads over a network without verified TLS; mode live refuses that"""
+
+    LEVELS = ("warning",)
     detail: Text
 
 
@@ -163,6 +189,24 @@ class JournalWritable(Event, frozen=True, kw_only=True):
     """the disk takes the journal again"""
 
     journalled: int
+
+
+class LeftMemoryRead(Event, frozen=True, kw_only=True):
+    """what a killed run left while the disk was full: how many of its events are in the journal now"""
+
+    LEVELS = ("warning",)
+    memory: str
+    events_kept: int
+    detail: Text
+
+
+class ForeignFiles(Event, frozen=True, kw_only=True):
+    """what lies among the journal's files and is none of them: passed over, and named once"""
+
+    LEVELS = ("warning",)
+    files: tuple[str, ...]
+    count: int
+    detail: Text
 
 
 class EventUnstorable(Event, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ class HoldingChanged(Event, frozen=True, kw_only=True, tag="holding"):
     live: tuple[int, ...] | UnsetType = UNSET
     opened_mono_ns: int
     is_estimated: bool
+    happened_outside: bool | UnsetType = UNSET  # the same, but no venue will ever mend it
 
 
 class Exposed(Event, frozen=True, kw_only=True):
@@ -66,6 +67,8 @@ class Halted(Exposed, frozen=True, kw_only=True):
 
     LEVELS = ("error",)
     reason: Text
+    # What the venues showed last; None before a read.
+    venue_positions_e8: tuple[int | None, int | None] | UnsetType = UNSET
 
 
 class NakedStart(Exposed, frozen=True, kw_only=True):
@@ -204,3 +207,13 @@ class VenueStatus(Event, frozen=True, kw_only=True):
     @property
     def level(self) -> Level:
         return "info" if self.status == "open" else "warning"
+
+
+class HoldExceeded(Event, frozen=True, kw_only=True):
+    """held for max_hold_s and a leg has no price: the executor closes both; who priced each leg"""
+
+    LEVELS = ("warning",)
+    pair: str
+    held_s: float
+    limit_s: float
+    priced_by: Mapping[str, Text]

@@ -40,6 +40,7 @@ class TradeOpened(Event, frozen=True, kw_only=True):
     fees_e8: int
     naked_ms: float
     retries: int
+    is_estimated: bool = False
 
 
 class TradeClosed(Event, frozen=True, kw_only=True):
@@ -65,6 +66,36 @@ class TradeClosed(Event, frozen=True, kw_only=True):
     naked_notional_max_e8: int
     retries: int
     is_estimated: bool
+
+
+class TradeResult(Event, frozen=True, kw_only=True):
+    """What every event about a trade's result says that comes after its books were closed."""
+
+    pair: str
+    trade_id: int
+    direction: int
+    gross_e8: int
+    fees_e8: int
+    net_e8: int
+    is_estimated: bool
+    closed_ago_ms: float
+
+
+class TradeCorrected(TradeResult, frozen=True, kw_only=True):
+    """a price or fee of a closed trade became known late: its result now, and by how much that changed"""
+
+    was_estimated: bool
+    gross_change_e8: int
+    fees_change_e8: int
+    net_change_e8: int
+    leg: int
+    venue: str
+    symbol: str
+    client_order_id: int
+
+
+class TradeRetold(TradeResult, frozen=True, kw_only=True):
+    """the result of a trade closed in an earlier incarnation, which may not have reported it"""
 
 
 class SlippageMeasured(Event, frozen=True, kw_only=True, tag="slippage"):

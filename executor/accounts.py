@@ -14,7 +14,7 @@ from executor.gateways.live import LiveGateway
 from observability.redaction import register_secret
 from runtime import bootstrap
 from runtime.venue_hosts import venue_hosts
-from settings import KNOWN_VENUES, Settings, read_secrets
+from settings import KNOWN_VENUES, Settings, SettingsError, read_secrets
 from venues.contract import AccountOptions, Secret, Trading, VenueHosts
 from venues.registry import venue
 from venues.rest_client import InsecureUrl, require_secure
@@ -32,7 +32,7 @@ def connect(process: bootstrap.Launch, name: str, listener: Listener, *, may_giv
         for url in (where.rest_url, where.private_ws_url):
             require_secure(url)
         trading = make_trading(settings, process.env_file, name, where)
-    except (InsecureUrl, ValueError) as error:
+    except (InsecureUrl, SettingsError, ValueError) as error:
         bootstrap.refuse(f"executor: {name}: {error}")
     except KeyError as error:
         bootstrap.refuse(f"executor: {error.args[0]} is missing: set it in the environment or in .env")

@@ -31,7 +31,7 @@ from executor.risk.pre_trade import Limits
 from runtime.carried_positions import HeldFunding, HeldPair
 from settings import Settings
 from shm.records import PairView, SignalKind
-from venues.contract import Side
+from venues.contract import Instrument, Side
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class Desk:
     reports: Reports
     ledger: LatencyRecorder
     breaker: Breaker
+    instruments: tuple[Instrument, ...]  # by instrument_id, with the grids as they are now
     learned: SlippageModel
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
     strangers: list[HeldPair] = field(default_factory=list)  # held by pairs that are configured no more

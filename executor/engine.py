@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from events.decisions import SignalStages
@@ -20,6 +21,7 @@ from events.orders import IntentWritten
 from executor.desk import Desk, Pair
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
+from executor.operator.grids import Grids
 from executor.orders.sender import Wire
 from executor.pair import fast_path, machine
 from executor.pair.messages import (
@@ -29,6 +31,7 @@ from executor.pair.messages import (
     Exit,
     Publish,
     Query,
+    ReadGrid,
     ReadPositions,
     Send,
     SendFailed,
@@ -63,6 +66,7 @@ class Engine:
         self._wire = Wire(desk, self.feed)
         self._asking = Asking(desk, self.feed)
         self._subscribers = Subscribers(desk)
+        self.grids = Grids(desk, self.feed)
         self._waiting: deque[tuple[Pair, Input]] = deque()
         self._is_stepping = False
 
@@ -185,8 +189,7 @@ class Engine:
                     self._desk.reports.report(command)
 
     def _write_journal(self, pair: Pair) -> None:
-        result = pair.result
-        entry = Entry(dump(pair.state), result.day, result.result_e8, result.best_e8, result.naked_ns)
+        entry = Entry(dump(pair.state), *astuple(pair.result))
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
@@ -213,6 +216,9 @@ class Engine:
             case Cancel():
                 venue = pair.rules.instruments[command.leg].venue
                 self._ask(venue, self._asking.to_cancel(pair, command.leg, *_names(command)))
+            case ReadGrid():
+                venue = pair.rules.instruments[command.leg].venue
+                self._ask(venue, self.grids.read(venue))
             case ReadPositions():
                 for venue in dict.fromkeys(item.venue for item in pair.rules.instruments):
                     self._ask(venue, self._asking.about_positions(pair, venue))

@@ -10,6 +10,9 @@ from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
+from executor.fill_queries import FillQueries
+from executor.operator.grids import READ_S
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
 from executor.operator.standing_orders import Operator
@@ -39,16 +42,21 @@ class Housekeeping:
         decisions: Decisions,
         operator: Operator,
         reloading: Reloading,
+        fill_queries: FillQueries,
+        hold_limit: HoldLimit,
     ) -> None:
         self.was_told_to_stop = asyncio.Event()
         self._desk = desk
         self._engine = engine
         self._trading_state = trading_state
         self._open_orders = open_orders
+        self._grids_read_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._swept_s = dict.fromkeys(desk.settings.venue_names, 0.0)
         self._decisions = decisions
         self._operator = operator
         self._reloading = reloading
+        self._fill_queries = fill_queries
+        self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
         self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
@@ -81,10 +89,12 @@ class Housekeeping:
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
+        self._hold_limit.look()
         held = self._trading_state.held  # before the gates: what they do not follow yet is not acknowledged
         self._follow_gates()
         self._operator.acknowledge(held)
         self._reloading.look()
+        self._fill_queries.look(int(now_s * 1e9))
         self._show_limits()
         self._tell_restored()
         self._sweep_when_due(now_s)
@@ -130,6 +140,7 @@ class Housekeeping:
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
+        reports.set("estimated_today", desk.results.estimated)
         reports.set("naked_today_us", desk.naked_today_ns(now_mono_ns) // 1_000)
         breaker = counter_names.BREAKER_CLOSED
         if desk.breaker.has_tripped:
@@ -210,8 +221,12 @@ class Housekeeping:
             )
 
     def _sweep_when_due(self, now_s: float) -> None:
-        """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer."""
+        """Look at a venue's open orders and margin once it is up, after each reconnect, and on the timer; at
+        what its contracts' prices and sizes must be now and then."""
         for venue, gateway in self._desk.gateways.items():
+            if gateway.can_ask and now_s - self._grids_read_s[venue] >= READ_S:
+                self._grids_read_s[venue] = now_s
+                self._desk.start(self._engine.grids.read(venue))
             if not gateway.is_up:
                 self._swept_s[venue] = 0.0
             elif now_s - self._swept_s[venue] >= self._desk.settings.execution.reconcile_interval_s:

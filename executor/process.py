@@ -22,6 +22,7 @@ from events.trades import SlippageNotKept
 from executor import accounts
 from executor.desk import Desk, Pair
 from executor.engine import Engine
+from executor.fill_queries import FillQueries
 from executor.funding import Funding
 from executor.gateways.contract import LoginRefused
 from executor.gateways.paper import gateway as paper
@@ -29,8 +30,10 @@ from executor.housekeeping import Housekeeping
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
 from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
-from executor.operator.reload import Reloading, resolve_pair
+from executor.operator.reload import Reloading
+from executor.operator.resolve import resolve_pair
 from executor.operator.standing_orders import Operator
 from executor.orders.open_orders import OpenOrders
 from executor.orders.presigner import Signer, predict_one
@@ -46,7 +49,7 @@ from executor.risk.daily_pnl import PairResult
 from executor.risk.trading_state import TradingState
 from executor.shutdown import shut_down
 from executor.signals import Signals
-from executor.venue_events import VenueEvents
+from executor.venue_events import Asking, VenueEvents
 from runtime import bootstrap
 from runtime.carried_positions import HeldFunding, HeldPair, read_held
 from runtime.kill_switch import KillSwitch, kill_file
@@ -82,6 +85,7 @@ class Executor:
             settings=settings,
             pairs=pairs,
             strangers=strangers([pair.rules for pair in pairs], held),
+            instruments=process.instruments,
             prices=Prices(memory, process.instruments),
             reports=Reports(process),
             ledger=LatencyRecorder(process.counters),
@@ -101,7 +105,7 @@ class Executor:
         decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
         operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._settings, process.instruments)
+        reloading = Reloading(self._desk, self._engine, self._settings)
         self._housekeeping = Housekeeping(
             self._desk,
             self._engine,
@@ -110,6 +114,8 @@ class Executor:
             decisions,
             operator,
             reloading,
+            FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
+            HoldLimit(self._desk, self._engine),
         )
         self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
         self._signer = Signer(self._desk)
@@ -176,7 +182,8 @@ class Executor:
                 self._engine.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its event.
-                for told in (*retold(pair.rules, pair.state), holding(pair.rules, pair.state)):
+                now_mono_ns = time.monotonic_ns()
+                for told in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
                     desk.reports.report(told)
         for stranger in desk.strangers:
             unlooked = ReconcileDiff(
@@ -303,7 +310,7 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
         state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
-        result = PairResult(told.result_day, told.result_e8, told.best_e8)
+        result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return Pair(

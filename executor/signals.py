@@ -73,6 +73,9 @@ class Signals:
             refusal = refuse_old(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
             event: Enter | Exit = Exit(at, signal.signal_id, "signal")
         else:
+            # The detector goes by the lots of the start; a venue may take coarser ones by now.
+            size_e8 = signal.size_e8 - signal.size_e8 % pair.rules.common_lot_e8
+            signal = signal._replace(size_e8=size_e8 or signal.size_e8)
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
             refusal = refuse_entry(self._entry_check(pair, signal, at)) or self._refuse_rate(pair, at)
             event = _enter(signal, at)

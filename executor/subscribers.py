@@ -21,6 +21,7 @@ from events.trades import (
     SlippageMeasured,
     SlippageNotKept,
     TradeClosed,
+    TradeCorrected,
     TradeOpened,
 )
 from executor.desk import Desk, Pair
@@ -50,6 +51,10 @@ class Subscribers:
                 count("fees_e8_total", event.fees_e8)
                 count("net_e8_total", event.net_e8)
                 count("naked_us_total", round(event.naked_ms * 1e3))
+            case TradeCorrected():
+                count("gross_e8_total", event.gross_change_e8)
+                count("fees_e8_total", event.fees_change_e8)
+                count("net_e8_total", event.net_change_e8)
             case LegAutoClose():
                 count("legs_closed_total")
             case LegRejected():

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from events.market_data import BookInvalid, FeedLive, FrameRefused
+from events.market_data import BookInvalid, FeedLive, FrameRefused, QuoteStale
+from feeds.liveness import Liveness, Remedy
 from feeds.publisher import Publisher
 from observability.logs import Reporter
 from shm.counters import CounterTable
@@ -23,6 +25,8 @@ from venues.contract import FaultKind, FeedFault, FrameError, MarketData
 # One unreadable frame is a frame, several in a row are a connection gone wrong.
 BAD_FRAMES_MAX: Final = 3
 BAD_FRAMES_WINDOW_NS: Final = 10_000_000_000
+# A connection on which nothing but unreadable frames came for so long is gone wrong, too.
+UNREADABLE_NS_MAX: Final = 60_000_000_000
 # Twice what both venues' largest books need; more is refused by picows with close code 1009.
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 # A process that did not run (stopped, swapped out, its machine paused) finds its socket full of prices as
@@ -39,11 +43,18 @@ class Connection(WSListener):
         self,
         protocol: MarketData,
         publisher: Publisher,
+        liveness: Liveness,
         counters: CounterTable,
         reporter: Reporter,
+        *,
+        symbols: Mapping[int, str],
+        stale_after_ns: int,
     ) -> None:
         self._protocol = protocol
         self._publisher = publisher
+        self._liveness = liveness
+        self._symbols = symbols
+        self._stale_after_ns = stale_after_ns
         self._counters = counters
         self._reporter = reporter
         self._transport: WSTransport | None = None
@@ -60,6 +71,7 @@ class Connection(WSListener):
         self._ticked_mono_ns = 0
         self.first_data_mono_ns = 0  # 0: none yet
         self.last_data_mono_ns = 0
+        self._readable_mono_ns = 0  # when the last frame came that could be read
 
     # --- picows ---
 
@@ -67,7 +79,9 @@ class Connection(WSListener):
         self._transport = transport
         now_mono_ns = time.monotonic_ns()
         self.connected_mono_ns = self.last_data_mono_ns = self._ticked_mono_ns = now_mono_ns
+        self._readable_mono_ns = now_mono_ns
         self._publisher.await_snapshots()
+        self._liveness.connected(now_mono_ns)
         self._protocol.connected(self.connected_mono_ns)
         self._send(self._protocol.take_frames())
 
@@ -107,7 +121,8 @@ class Connection(WSListener):
         else:
             self._ticked_mono_ns = now_mono_ns
             self._protocol.tick(now_mono_ns)
-            self._say_faults(self._protocol.take_faults())
+            self._say_faults(self._protocol.take_faults(), now_mono_ns)
+            self._mend_silence(now_mono_ns)
             self._send(self._protocol.take_frames())
 
     def end(self, reason: str, *, close_politely: bool = False) -> None:
@@ -121,6 +136,33 @@ class Connection(WSListener):
             if close_politely:
                 self._transport.send_close()
             self._transport.disconnect(graceful=close_politely)
+
+    def _mend_silence(self, now_mono_ns: int) -> None:
+        """Flag each instrument that has fallen silent, and ask for it anew."""
+        if now_mono_ns - self.last_data_mono_ns >= self._stale_after_ns:
+            return  # all of them: the session replaces the connection
+        if now_mono_ns - self._readable_mono_ns >= UNREADABLE_NS_MAX:
+            self.end(f"no readable frame for {(now_mono_ns - self._readable_mono_ns) / 1e9:.0f} s")
+            return
+        for instrument_id, silent_ns, remedy in self._liveness.silent(now_mono_ns):
+            if remedy is Remedy.NONE:
+                continue
+            self._publisher.flag_stale(instrument_id)
+            symbol = self._symbols[instrument_id]
+            self._reporter.report(
+                QuoteStale(
+                    venue=self._publisher.venue,
+                    symbol=symbol,
+                    silent_ms=silent_ns / 1_000_000,
+                    limit_ms=self._stale_after_ns / 1_000_000,
+                    detail=remedy.value,
+                )
+            )
+            if remedy is Remedy.RENEW:
+                self._protocol.renew(instrument_id, now_mono_ns)
+            else:
+                self.end(f"{symbol} is silent, though it was asked for anew")
+                return
 
     def _end_after_standing_still(self, now_mono_ns: int) -> None:
         stood_ms = (now_mono_ns - self._ticked_mono_ns) / 1_000_000
@@ -142,14 +184,18 @@ class Connection(WSListener):
         depths = protocol.take_depths()
         for depth in depths:
             publisher.publish_depth(depth, recv_mono_ns)
+        for top in tops:
+            self._liveness.hear_top(top, recv_mono_ns)
+        for depth in depths:
+            self._liveness.hear_depth(depth, recv_mono_ns)
         if tops or depths:
-            self.last_data_mono_ns = recv_mono_ns
+            self.last_data_mono_ns = self._readable_mono_ns = recv_mono_ns
             self._counters.set(self._last_data, recv_mono_ns)
             if not self._is_complete:
                 self._note_progress(recv_mono_ns)
         faults = protocol.take_faults()
         if faults:
-            self._say_faults(faults)
+            self._say_faults(faults, recv_mono_ns)
         frames = protocol.take_frames()
         if frames:
             self._send(frames)
@@ -185,19 +231,33 @@ class Connection(WSListener):
         if window_is_full and recv_mono_ns - self._bad_frames[0] <= BAD_FRAMES_WINDOW_NS:
             self.end(f"{BAD_FRAMES_MAX} unreadable frames within {BAD_FRAMES_WINDOW_NS // 10**9} s")
 
-    def _say_faults(self, faults: list[FeedFault]) -> None:
+    def _say_faults(self, faults: list[FeedFault], now_mono_ns: int) -> None:
         # The protocol has marked what it hands over as invalid and queued the frames that mend it.
         for fault in faults:
+            if fault.kind is FaultKind.UNREADABLE:
+                self._void(fault, now_mono_ns)
+                continue
             counters = self._counters
             counters.add(counters.index(_FAULT_COUNTERS.get(fault.kind, "faults_total")))
             self._reporter.report(
                 BookInvalid(
                     venue=self._publisher.venue,
+                    symbol=self._symbols.get(fault.instrument_id, ""),
                     kind=fault.kind.value,
                     instrument_id=fault.instrument_id,
                     detail=fault.detail,
                 )
             )
+
+    def _void(self, fault: FeedFault, recv_mono_ns: int) -> None:
+        """A frame about this instrument cannot be read: its prices are void, its subscription lives."""
+        self._counters.add(self._counters.index("bad_frames_total"))
+        self._publisher.flag_invalid(fault.instrument_id)
+        self._liveness.hear_unreadable(fault.instrument_id, recv_mono_ns)
+        self.last_data_mono_ns = recv_mono_ns
+        venue, symbol = self._publisher.venue, self._symbols[fault.instrument_id]
+        kind = fault.kind.value
+        self._reporter.report(FrameRefused(venue=venue, symbol=symbol, kind=kind, detail=fault.detail))
 
     def _send(self, frames: list[bytes]) -> None:
         assert self._transport is not None

@@ -43,13 +43,14 @@ def market_data(launch: Launch) -> MarketData:
 
 
 async def _run(launch: Launch, protocol: MarketData) -> None:
-    instrument_ids = launch.settings.instrument_ids(launch.venue).values()
-    publisher = Publisher(launch.memory, launch.venue, instrument_ids, launch.counters, time.monotonic_ns)
+    symbols = {number: name for name, number in launch.settings.instrument_ids(launch.venue).items()}
+    publisher = Publisher(launch.memory, launch.venue, symbols, launch.counters, time.monotonic_ns)
     session = Session(
         protocol,
         publisher,
         launch.counters,
         launch.reporter,
+        symbols=symbols,
         stale_after_ms=launch.settings.venue(launch.venue).stale_after_ms,
         is_stopping=launch.stop.is_set,
         random=Random(),

@@ -87,13 +87,14 @@ class Publisher:
         self._depth_slots.write(depth.instrument_id, pack_depth(book))
         self._counters.add(self._depths_total)
 
-    def flag_stale(self) -> None:
-        """The venue is silent or gone: nothing it said may be traded on any more."""
-        self._flag(_STALE)
+    def flag_stale(self, instrument_id: int | None = None) -> None:
+        """The venue, or one instrument, is silent: nothing it said may be traded on any more."""
+        self._flag(_STALE, instrument_id)
 
-    def flag_invalid(self) -> None:
-        """Something unreadable arrived: the last prices are void until each instrument's next."""
-        self._flag(0)
+    def flag_invalid(self, instrument_id: int | None = None) -> None:
+        """Something unreadable arrived, of one instrument where it says so: its last prices are void until
+        the next."""
+        self._flag(0, instrument_id)
 
     def await_snapshots(self) -> None:
         """A new connection begins."""
@@ -104,13 +105,14 @@ class Publisher:
         self._tops.close()
         self._depth_slots.close()
 
-    def _flag(self, flag: int) -> None:
-        """Publish every instrument's last quote again, not valid and with ``flag``; void its depth.
+    def _flag(self, flag: int, only_id: int | None) -> None:
+        """Publish the last quote of one instrument or of every one again, not valid and with ``flag``, and
+        void its depth.
 
         The last quote is read from the slot, so what a killed predecessor left is flagged too,
         also where its slot was torn: then without prices.
         """
-        for instrument_id in self._instrument_ids:
+        for instrument_id in self._instrument_ids if only_id is None else (only_id,):
             last = self._tops.read(instrument_id) or Quote(instrument_id, *([0] * (len(Quote._fields) - 1)))
             quote = last._replace(
                 publish_mono_ns=self._clock_mono_ns(),

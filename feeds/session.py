@@ -1,7 +1,8 @@
 """Keeps one venue connected for as long as the process lives.
 
 Liveness is the age of data, see ``feeds.connection``: when none came for ``stale_after_ms`` every
-quote is flagged at once and the connection replaced, whatever its socket says.
+quote is flagged at once and the connection replaced, whatever its socket says. An instrument that alone
+falls silent is asked for anew, see ``feeds.liveness``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final
 
@@ -17,6 +18,7 @@ from picows import WSError, WSInvalidStatusError, ws_connect
 
 from events.market_data import FeedConnected, FeedDisconnected, QuoteStale
 from feeds.connection import FRAME_BYTES_MAX, Connection
+from feeds.liveness import Liveness
 from feeds.publisher import Publisher
 from observability.logs import Reporter
 from runtime.backoff import Backoff
@@ -42,6 +44,7 @@ class Session:
         counters: CounterTable,
         reporter: Reporter,
         *,
+        symbols: Mapping[int, str],
         stale_after_ms: float,
         is_stopping: Callable[[], bool],
         random: Random,
@@ -50,7 +53,9 @@ class Session:
         self._publisher = publisher
         self._counters = counters
         self._reporter = reporter
+        self._symbols = symbols
         self._stale_after_ns = int(stale_after_ms * 1_000_000)
+        self._liveness = Liveness(symbols, self._stale_after_ns)
         self._is_stopping = is_stopping
         self._backoff = Backoff(longest_s=_LONGEST_PAUSE_S, is_first_immediate=True, rng=random)
         self._heartbeat = counters.index("heartbeat_mono_ns")
@@ -86,7 +91,15 @@ class Session:
 
     async def _stay_connected(self) -> None:
         while not self._stopping.is_set():
-            connection = Connection(self._protocol, self._publisher, self._counters, self._reporter)
+            connection = Connection(
+                self._protocol,
+                self._publisher,
+                self._liveness,
+                self._counters,
+                self._reporter,
+                symbols=self._symbols,
+                stale_after_ns=self._stale_after_ns,
+            )
             await self._connect_and_stay(connection)
             if self._stopping.is_set():
                 return

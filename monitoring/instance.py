@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from configuration.arguments import path_argument
 from settings import Settings, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.layout import Memory
@@ -31,7 +32,9 @@ class CounterRow(NamedTuple):
 
 def attach_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a command that looks at a running instance."""
-    parser.add_argument("--memory", type=Path, help="memory directory, instead of the configuration's")
+    parser.add_argument(
+        "--memory", type=path_argument, help="memory directory, instead of the configuration's"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 

@@ -19,7 +19,7 @@ from settings import Leg, PairSettings, Settings, parse_settings
 from shm.counter_names import PROCESS_STATES, Gate
 from shm.counters import CounterTable
 from shm.layout import Memory
-from shm.records import PairPhase, PairView, Quote, QuoteFlags
+from shm.records import PairPhase, PairView, Quote, QuoteFlags, unpack_depth
 from shm.segment import SegmentError
 
 
@@ -30,6 +30,17 @@ class LegShown:
     leg: Leg
     quote: Quote | None
     age_ms: float | None
+    has_depth: bool  # the book behind the top can be believed
+    stale_after_ms: float
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it has been without prices one could go by for longer than its venue may be silent."""
+        if self.quote is None or self.age_ms is None:
+            return False  # its feed has not begun
+        if self.quote.flags & QuoteFlags.STALE:
+            return True
+        return self.age_ms > self.stale_after_ms and not (self.is_usable and self.has_depth)
 
     @property
     def is_usable(self) -> bool:
@@ -111,6 +122,7 @@ class Watcher:
             )
         self._pairs = memory.pairs()
         self._tops = {venue: memory.tops(venue) for venue in memory.plan.venues}
+        self._depths = {venue: memory.depth(venue) for venue in memory.plan.venues}
         self._latch = memory.latch()
         processes = sorted(path.name.removeprefix("counters.") for path in directory.glob("counters.*"))
         self._tables: dict[str, CounterTable] = {name: memory.counters(name) for name in processes}
@@ -186,7 +198,9 @@ class Watcher:
         quote = self._tops[leg.venue].read(instrument_id)
         # An age is taken against a clock read after the quote: it can never come out negative.
         age_ms = None if quote is None else (time.monotonic_ns() - quote.recv_mono_ns) / 1e6
-        return LegShown(leg, quote, age_ms)
+        depth = self._depths[leg.venue].read(instrument_id)
+        has_depth = depth is None or unpack_depth(depth).is_valid
+        return LegShown(leg, quote, age_ms, has_depth, self._settings.venue(leg.venue).stale_after_ms)
 
 
 class Finder:

@@ -1,1 +1,1 @@
-"""The log: how lines are written, limited and freed of secrets."""
+"""What leaves as text: the log, how it is limited, written and freed of secrets, and the standard streams."""

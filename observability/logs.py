@@ -4,34 +4,27 @@ The queue to persistence has an event as ``events.codec`` writes it, whatever th
 log is a rendering of that: ``log_level`` and the log's flood limit decide whether it is printed and nothing
 else.
 
-Every process writes its lines to stdout in one ``write`` each, none longer than a pipe takes whole, so
-lines of different processes never interleave; and it never waits for whoever reads them. The detector, which
-must not touch a file descriptor, only pushes; persistence prints its lines for it.
+Every process writes its lines to stdout (``observability.line_writer``): lines of different processes never
+interleave, and nobody waits for whoever reads them. The detector, which must not touch a file descriptor,
+only pushes; persistence prints its lines for it.
 
 Secrets are kept out by construction: an event's texts are masked when it is made (``events.event``).
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
-from select import PIPE_BUF
-from threading import Thread
 from typing import Any, Final
 
 import orjson
 
-from events.codec import EVERY_LINE, Encoder
+from events.codec import Encoder
 from events.event import FLOOD_BURST, FLOOD_INTERVAL_S, KEPT_TIMES, Event, Level
-from events.simulator import LogDropped
+from observability.line_writer import LineWriter
 
-_LINES_WAITING_MAX: Final = 10_000
-_LAST_LINES_S: Final = 1.0
-_SHORTER: Final = (1_000, 300, 100, 30)  # characters of a text, items of a list, in a line that is too long
 _LEVELS: Final[dict[Level, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # jq 1.6 reads numbers as floating point: beyond this it rounds them.
 _INTEGER_MAX: Final = 2**53 - 1
@@ -151,84 +144,8 @@ def _with_count(encoded: bytes, held_back: int) -> bytes:
 
 
 def print_line(line: bytes) -> None:
-    """Have one line written to stdout. Never waits and never fails, whoever reads or does not read.
-
-    A pager that is not scrolled, a terminal that is stopped, a ``tee`` that Ctrl-C has ended: none of
-    them may hold up a process with a position, so a thread of its own does the writing. Lines
-    beyond ``_LINES_WAITING_MAX`` are dropped and counted; the database has them.
-    """
+    """Have one line written to stdout. Never waits and never fails, whoever reads or does not read."""
     _stdout.put(line)
 
 
-class _Stdout:
-    """The one writer to stdout: each line in one system call, so that processes never share a line."""
-
-    def __init__(self) -> None:
-        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
-        self._thread: Thread | None = None
-        self._dropped = 0
-        self._is_gone = False
-
-    def put(self, line: bytes) -> None:
-        if self._thread is None:
-            self._thread = Thread(target=self._write_all, name="stdout", daemon=True)
-            self._thread.start()
-            atexit.register(self._finish)
-        if self._waiting.qsize() >= _LINES_WAITING_MAX:
-            self._dropped += 1
-        else:
-            self._waiting.put(line)
-
-    def _write_all(self) -> None:
-        while (line := self._waiting.get()) is not None:
-            self._write(line)
-            if self._dropped and self._waiting.empty():
-                count, self._dropped = self._dropped, 0
-                event = LogDropped(count=count)
-                head = {"level": event.level, "event": event.name(), "pid": os.getpid()}
-                self._write(orjson.dumps({**head, "count": count}))
-
-    def _write(self, line: bytes) -> None:
-        data = b"" if self._is_gone else fitting(line) + b"\n"
-        try:
-            while data:
-                # A file on a full disk may take less than everything; a pipe takes this much or waits.
-                data = data[os.write(1, data) :]
-        except OSError:
-            self._is_gone = True  # nobody reads any more, and nobody can be told
-
-    def _finish(self) -> None:
-        """At the end wait a moment for the last lines, not for a reader that has stopped."""
-        self._waiting.put(None)
-        assert self._thread is not None
-        self._thread.join(_LAST_LINES_S)
-
-
-_stdout = _Stdout()
-
-
-def fitting(line: bytes) -> bytes:
-    """The line itself, or as much of it as every pipe takes in one piece: its texts cut, ``cut`` added.
-
-    What is longer may come out with another process's lines inside. The database has it whole.
-    """
-    if len(line) < PIPE_BUF:
-        return line
-    fields = orjson.loads(line)
-    for most in _SHORTER:
-        shorter = orjson.dumps({**_cut(fields, most), "cut": True})
-        if len(shorter) < PIPE_BUF:
-            return shorter
-    return orjson.dumps({name: fields[name] for name in EVERY_LINE if name in fields} | {"cut": True})
-
-
-def _cut(value: Any, most: int) -> Any:
-    match value:
-        case str() if len(value) > most:
-            return value[:most] + "…"
-        case dict():
-            return {name: _cut(item, most) for name, item in value.items()}
-        case list():
-            return [_cut(item, most) for item in value[:most]]
-        case _:
-            return value
+_stdout: Final = LineWriter(1)

@@ -3,7 +3,8 @@
 Keys, passwords and granted tokens are registered by whoever reads or is granted them. Signatures and
 bearer tokens are known by their looks as well: a venue that quotes the request it refuses quotes those.
 Whatever comes from outside as text passes ``redact`` before it becomes an exception, a log line or
-standard error.
+standard error, and loses there what drives a terminal, too (``plain``): a secret cut in two by characters
+that nobody sees is one again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import io
 import re
 import sys
+from functools import lru_cache
 from traceback import format_exception
 from types import TracebackType
 from typing import Final, TextIO
+
+from observability.plain_text import plain
 
 _MASK: Final = "***"
 # A secret that a venue, or our own limit on lengths, has cut is known by this much of its beginning.
@@ -27,8 +31,6 @@ _SHAPES: Final = re.compile(
 )
 _TEXT_MAX: Final = 4_000  # characters of one text: a venue may answer with a page, a queue refuses that
 _ID_MAX: Final = 300  # characters of a venue's own name of something
-# What moves a terminal's cursor, its colours or the direction of its text. A line's end and a tab may stay.
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NAMED_KEPT: Final = 2  # the token that was replaced may still be quoted by an answer on its way
 
 _values: list[str] = []
@@ -58,23 +60,24 @@ def register_secret(value: str, name: str = "") -> None:
     _heads = re.compile("|".join(heads), re.IGNORECASE)
     long_heads = [head for head, known in zip(heads, _values, strict=True) if len(known) >= _HEAD]
     _long_heads = re.compile("|".join(long_heads), re.IGNORECASE) if long_heads else None
+    clean_id.cache_clear()
 
 
 def redact(text: str) -> str:
-    """The text with every secret masked."""
+    """The text on one line, with every secret masked and nothing in it that drives a terminal."""
+    text = plain(text)
     if _heads is not None and _heads.search(text) is not None:
         text = _without_values(text)
     return _SHAPES.sub(_MASK, text) if len(text) >= _SHAPES_FROM else text
 
 
 def clean(text: str) -> str:
-    """Text from outside as it may be kept and shown: masked, without control characters, not too long."""
+    """Text from outside as it may be kept and shown: masked, plain, not too long."""
     text = redact(text)  # before it is cut: half a secret is not known by its value
-    if not text.isprintable():
-        text = _CONTROLS.sub("", text).encode("utf-8", "replace").decode()
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "…"
 
 
+@lru_cache(4_096)  # an order is named in every event about it, a few in the same instant
 def clean_id(name: str) -> str:
     """A venue's own name of an order or a payment, by which it is asked again: as it is, if it is one.
 
@@ -101,7 +104,8 @@ def _without_values(text: str) -> str:
 
 
 def guard_stderr() -> None:
-    """From now on this process's standard error shows no secret; a traceback is written in one piece."""
+    """From now on this process's standard error shows no secret and drives no terminal; a traceback is
+    written in one piece."""
     sys.stderr = RedactedStream(sys.stderr)
     sys.excepthook = _write_traceback
 
@@ -113,17 +117,24 @@ def _write_traceback(
 
 
 class RedactedStream(io.TextIOBase):
-    """A text stream that masks secrets in what is written to it: for tracebacks and warnings."""
+    """A text stream that passes what is written to it through ``redact``: for tracebacks and warnings."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.unguarded = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(redact(text))
+        self.unguarded.write("\n".join(map(redact, text.split("\n"))))
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        self.unguarded.flush()
 
     def fileno(self) -> int:
-        return self._stream.fileno()
+        return self.unguarded.fileno()
+
+    def isatty(self) -> bool:
+        return self.unguarded.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.unguarded.encoding

@@ -14,6 +14,7 @@ from events.codec import decode
 from events.persistence import (
     EventsLost,
     EventUnstorable,
+    ForeignFiles,
     JournalFilling,
     JournalFull,
     JournalHasRoom,
@@ -21,7 +22,8 @@ from events.persistence import (
     JournalWritable,
 )
 from observability.logs import Log
-from persistence.journal import Journal
+from persistence.backlog import Backlog
+from persistence.journal import Journal, foreign_files
 from persistence.restore import SOURCE, Holdings
 from runtime.bootstrap import Launch
 from shm.queue import QueueReader
@@ -31,6 +33,7 @@ _BATCH_PER_QUEUE = 2_000
 _REFUSED_PAUSE_S = 0.5  # between tries while the disk refuses
 _LIMITS_S = 1.0  # between looks at the journal's size
 _ALARM_RATIO = 0.8  # of journal_max_mib: the alarm comes here, and trading is resumed below
+_FOREIGN_NAMED = 20
 _DAY_S = 86_400
 
 
@@ -43,11 +46,13 @@ class Drain:
         journal: Journal,
         holdings: Holdings,
         own_lines: deque[bytes],
+        left: Backlog,
         stored_number: Callable[[], int],
     ) -> None:
         self._journal = journal
         self._holdings = holdings
         self._own_lines = own_lines
+        self._left = left
         self._stored_number = stored_number
         self._reporter = launch.reporter
         self._silent = Log(launch.settings.log_level)  # the lines of those that must not print
@@ -60,6 +65,7 @@ class Drain:
         self._refused = {source: queue.refused for source, queue in self._queues.items()}
         self._is_filling = self._is_full = self._is_disk_refusing = False
         self._try_again_mono_s = self._limits_mono_s = 0.0
+        self._foreign: frozenset[str] = frozenset()  # named already
         self._counters = launch.counters
         index = launch.counters.index
         self._heartbeat = index("heartbeat_mono_ns")
@@ -79,6 +85,7 @@ class Drain:
         if now_mono_s < self._try_again_mono_s:
             return 0
         try:
+            self._left.take_in()
             moved = self._append_waiting()
             self._journal.sync()
         except OSError as error:
@@ -148,6 +155,7 @@ class Drain:
     def _keep_within_limits(self) -> None:
         """Drop what the database holds; say so when what it does not hold grows too large."""
         stored, journal, max_bytes = self._stored_number(), self._journal, self._max_bytes
+        self._name_foreign_files()
         journal.remove_stored(stored, max_bytes, time.time() - self._keep_s)
         waiting = journal.bytes_after(stored)
         self._counters.set(self._spool_bytes, waiting)
@@ -171,3 +179,13 @@ class Drain:
             )
             self._reporter.report(JournalFull(bytes=waiting, limit_bytes=max_bytes, detail=detail))
         self._counters.set(self._journal_full, int(self._is_full))
+
+    def _name_foreign_files(self) -> None:
+        """Say once what lies among the journal's files and is passed over."""
+        found = frozenset(foreign_files(self._journal.directory))
+        if new := sorted(found - self._foreign):
+            self._foreign |= found
+            detail = f"{self._journal.directory}: not the journal's, passed over; keep copies elsewhere"
+            self._reporter.report(
+                ForeignFiles(files=tuple(new[:_FOREIGN_NAMED]), count=len(new), detail=detail)
+            )

@@ -37,6 +37,9 @@ _MAGIC = b"TNDMJ003"
 # Read as well: 002 held what the log said, so that a quiet log's journal lacks what it did not say.
 _READ = frozenset({_MAGIC, b"TNDMJ002"})
 _ANY_VERSION = re.compile(rb"TNDMJ([0-9]{3})")
+_NAME = re.compile(r"[0-9]{19}\.journal")
+_OTHERS = frozenset({"id", "id.tmp"})
+_ID = re.compile(r"[0-9a-f]{32}")
 _MAX_PAYLOAD = 1 << 24
 _LIFE_BITS = 24  # numbers given to a life before it reaches into those of later ones: 16 million
 FILE_BYTES = 16 << 20
@@ -102,16 +105,23 @@ class Journal:
         self._run_id = run_id
         self._file_bytes = file_bytes
         self._begin_with = begin_with
+        self._next_number = epoch << _LIFE_BITS
+        self._pending: list[bytes] = []
+        self._path = directory
+        self._fd = -1
+        self.reread()
+
+    def reread(self) -> None:
+        """Find out what the directory holds, by somebody else's hand too. Nothing may wait for ``sync``."""
+        assert not self._pending
+        self._end_file()
+        self._size = 0  # of the present file, as far as it is synced
         self.cursors: dict[str, int] = {}  # of this run, by source
         self._spans: list[_Span] = []
         self._last = 0, 0  # number and checksum of the last record
         self._recover()
         self.synced_number = self._last[0]  # everything up to here survives a power failure
-        self._next_number = max(self._last[0] + 1, epoch << _LIFE_BITS)
-        self._pending: list[bytes] = []
-        self._path = directory
-        self._fd = -1
-        self._size = 0  # of the present file, as far as it is synced
+        self._next_number = max(self._last[0] + 1, self._next_number)
         self._synced = self._last, self._next_number, dict(self.cursors), list(self._spans)
 
     @property
@@ -346,8 +356,18 @@ def read_file(path: Path) -> Iterator[Entry]:
 
 
 def files(directory: Path) -> Sequence[Path]:
-    """The journal's files, oldest first."""
-    return sorted(directory.glob("*.journal"))
+    """The journal's files, oldest first: what bears a name of ours."""
+    return sorted(path for path in directory.glob("*.journal") if _is_ours(path))
+
+
+def foreign_files(directory: Path) -> Sequence[str]:
+    """Names of what lies among the journal's files and is none: a copy, an editor's swap file."""
+    paths = (path for path in directory.glob("*") if path.name not in _OTHERS and not _is_ours(path))
+    return sorted(os.fsencode(path.name).decode(errors="backslashreplace") for path in paths)
+
+
+def _is_ours(path: Path) -> bool:
+    return _NAME.fullmatch(path.name) is not None and path.is_file()
 
 
 def first_number(path: Path) -> int:
@@ -428,9 +448,16 @@ def _sync_directory(directory: Path) -> None:
 def _journal_id(directory: Path) -> str:
     """The journal's identity: two hosts may write into one database."""
     path = directory / "id"
-    if not path.exists():
-        unfinished = directory / "id.tmp"
-        unfinished.write_text(uuid.uuid4().hex)
-        unfinished.rename(path)
-        _sync_directory(directory)
-    return path.read_text().strip()
+    kept = path.read_text(errors="replace").strip() if path.is_file() else ""
+    if _ID.fullmatch(kept):
+        return kept
+    # Without one, or with what is none: power lost or disk full once. What the database has under another id
+    # is told to it again under the new one.
+    unfinished = directory / "id.tmp"
+    with unfinished.open("w") as file:
+        file.write(journal_id := uuid.uuid4().hex)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+    _sync_directory(directory)
+    return journal_id

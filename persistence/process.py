@@ -19,9 +19,16 @@ from typing import NoReturn
 
 from events.codec import Encoder
 from events.instance import ProcessStopped
-from events.persistence import JournalRead, PairRead
+from events.persistence import (
+    DatabaseUnverified,
+    JournalRead,
+    JournalRefused,
+    JournalWritable,
+    PairRead,
+)
 from observability.logs import Reporter
 from persistence.address import Address, AddressError
+from persistence.backlog import Backlog
 from persistence.drain import Drain
 from persistence.journal import FILE_BYTES, Journal, JournalError, journal_directory
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
@@ -29,10 +36,11 @@ from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
 from runtime.carried_positions import HeldPair, is_written, write_held
-from settings import PROJECT, read_secrets
+from settings import PROJECT, SettingsError, read_secrets
 from shm import counter_names
 
 _IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
+_REFUSED_PAUSE_S = 0.5  # between tries to open the journal
 _DRAIN_S = 10.0  # patience with the database at the end; the journal holds what is left
 _FILES_MIN = 16  # of journal_max_mib: the bound is kept to within one file
 
@@ -42,22 +50,12 @@ def main() -> None:
     launch = _with_own_lines(start("persistence"), own_lines)
     settings = launch.settings.persistence
     var_dir = PROJECT / settings.var_dir
-    try:
-        address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
-        holdings = Holdings()
-        journal = Journal(
-            journal_directory(launch.settings),
-            launch.run_id,
-            launch.epoch,
-            file_bytes=min(FILE_BYTES, (settings.journal_max_mib << 20) // _FILES_MIN),
-            begin_with=lambda: (SOURCE, _checkpoint(launch, holdings)),
-        )
-        holdings.adopt(holdings_of(journal.directory))
-    except (OSError, JournalError) as error:
-        refuse(f"persistence.var_dir {var_dir}: {error}")
-    except AddressError as error:
-        refuse(f"persistence: {error}")
     is_first_life = not is_written(launch.memory.directory)
+    address = _address(launch)
+    holdings = Holdings()
+    journal = _open_journal(launch, holdings, is_first_life=is_first_life)
+    left = Backlog(launch.memory.directory, journal, launch.epoch, launch.reporter)
+    left.fold_into(holdings)
     writer = DatabaseWriter(
         launch,
         journal,
@@ -66,7 +64,7 @@ def main() -> None:
         is_first_life=is_first_life,
         may_refuse=is_first_life and not any(is_held(pair) for pair in _held(launch, holdings)),
     )
-    drain = Drain(launch, journal, holdings, own_lines, lambda: writer.stored_number)
+    drain = Drain(launch, journal, holdings, own_lines, left, lambda: writer.stored_number)
     index, counters = launch.counters.index, launch.counters
     state, lease_lost, lease_epoch = index("database_state"), index("lease_lost"), index("lease_epoch")
     disagreements = index("disagreements")
@@ -93,6 +91,50 @@ def main() -> None:
         if not address.url:
             stop_server(var_dir)
     launch.reporter.report(ProcessStopped(journalled=journal.last_number, stored=writer.stored_number))
+
+
+def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) -> Journal:
+    """The journal, and what it says is held. In a running instance it is tried until it can be opened:
+    entries are stopped meanwhile, and what is held is looked after."""
+    settings = launch.settings.persistence
+    is_told = False
+    while True:
+        try:
+            journal = Journal(
+                journal_directory(launch.settings),
+                launch.run_id,
+                launch.epoch,
+                file_bytes=min(FILE_BYTES, (settings.journal_max_mib << 20) // _FILES_MIN),
+                begin_with=lambda: (SOURCE, _checkpoint(launch, holdings)),
+            )
+            holdings.adopt(holdings_of(journal.directory))
+            if is_told:
+                launch.reporter.report(JournalWritable(journalled=0))
+            return journal
+        except (OSError, JournalError) as error:
+            problem = f"persistence.var_dir {PROJECT / settings.var_dir}: {error}"
+            if is_first_life or launch.stop.is_set():
+                refuse(problem)
+            if not is_told:
+                is_told = True
+                launch.reporter.report(JournalRefused(detail=problem))
+        launch.counters.set(launch.counters.index("journal_full"), 1)
+        launch.counters.set(launch.counters.index("heartbeat_mono_ns"), time.monotonic_ns())
+        time.sleep(_REFUSED_PAUSE_S)
+
+
+def _address(launch: Launch) -> Address:
+    """Where the database is. One that must not be used is an ``unusable`` one: whether that ends the start
+    depends on what is held."""
+    try:
+        address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
+    except (AddressError, SettingsError) as error:
+        return Address.unusable(str(error))
+    if exposure := address.exposure():
+        if launch.settings.mode == "live":
+            return Address.unusable(exposure)
+        launch.reporter.report(DatabaseUnverified(detail=exposure))
+    return address
 
 
 def _with_own_lines(launch: Launch, own_lines: deque[bytes]) -> Launch:

@@ -14,7 +14,8 @@ import time
 from typing import Final
 
 import psycopg
-from psycopg.pq import PGconn, PollingStatus, abc
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping, PollingStatus, abc
 
 _TIMEOUT_S: Final = 5.0
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: these will be given again, whenever asked.
@@ -22,16 +23,26 @@ _INVALID_AUTHORIZATION: Final = "28"  # a class: wrong password, no such role, n
 _NO_SUCH_DATABASE: Final = "3D000"
 # Supabase's pooler, for a wrong project or user: its own program, with no code of its own and one language.
 _NO_SUCH_TENANT: Final = b"Tenant or user not found"
+# What libpq itself finds out at the server's door, in words that the bundled library does not translate.
+_NOT_TRUSTED: Final = (
+    b"certificate verify failed",
+    b"does not match host name",
+    b"root certificate",
+    b"does not support SSL",
+)
 _FIELDS: Final = re.compile(rb'\tErrorResponse\t(?: [SV] "[^"]*")* C "([0-9A-Z]{5})" M "(.*)')
 
 
 def is_refused(url: str) -> bool:
-    """Whether the server at ``url`` answers, and its answer is that this address is wrong.
+    """Whether the server at ``url`` answers, and its answer is that this address is wrong; or libpq says so
+    of the address itself.
 
     False where it does not answer now, or lets us in. ``url`` as psycopg takes it.
     """
-    trace, needs_password = _attempt(url)
-    if needs_password:
+    trace, needs_password, words = _attempt(url)
+    if not trace:  # no server was asked, perhaps because libpq does not take a parameter
+        return PGconn.ping(make_conninfo(url, connect_timeout=int(_TIMEOUT_S)).encode()) == Ping.NO_ATTEMPT
+    if needs_password or any(text in words for text in _NOT_TRUSTED):
         return True
     return any(
         code.startswith(_INVALID_AUTHORIZATION) or code == _NO_SUCH_DATABASE or _NO_SUCH_TENANT in text
@@ -39,8 +50,9 @@ def is_refused(url: str) -> bool:
     )
 
 
-def _attempt(url: str) -> tuple[bytes, bool]:
-    """Connect and hang up; the protocol's trace, and whether a password was asked for that we have not."""
+def _attempt(url: str) -> tuple[bytes, bool, bytes]:
+    """Connect and hang up; the protocol's trace, whether a password was asked for that we have not, and
+    libpq's words."""
     # The trace has what proves the password, so it goes to memory that nobody else can open.
     file = os.memfd_create("refusal")
     try:
@@ -48,13 +60,13 @@ def _attempt(url: str) -> tuple[bytes, bool]:
         connection.trace(file)  # flushed by untrace, and ours to close
         try:
             _wait(connection)
-            needs_password = connection.needs_password
+            needs_password, words = connection.needs_password, connection.error_message
         finally:
             connection.untrace()
             connection.finish()
-        return os.pread(file, os.fstat(file).st_size, 0), needs_password
+        return os.pread(file, os.fstat(file).st_size, 0), needs_password, words
     except psycopg.OperationalError:  # no such host
-        return b"", False
+        return b"", False, b""
     finally:
         os.close(file)
 

@@ -21,16 +21,19 @@ from events.fills import FillReported, FundingRead
 from events.orders import IntentWritten, OrderChanged, OrderEvent
 from events.persistence import CheckpointPair, JournalCheckpoint
 from events.positions import HoldingChanged
-from events.trades import TradeClosed
+from events.trades import TradeClosed, TradeCorrected, TradeResult, TradeRetold
 from persistence.journal import Entry, files, read_file
-from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, pair_from, plain
+from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, HeldResult, pair_from, plain
 
 SOURCE: Final = "persistence"  # whose events checkpoints are
 EXECUTOR: Final = "executor"
 _REDUCING: Final = frozenset({"exit", "unwind"})
 _REPORTERS: Final = frozenset({SOURCE, EXECUTOR})
-_HELD_BY: Final = (IntentWritten, OrderChanged, HoldingChanged, TradeClosed, FillReported, FundingRead)
+_RESULTS: Final = (TradeClosed, TradeCorrected, TradeRetold)
+_HELD_BY: Final = (IntentWritten, OrderChanged, HoldingChanged, *_RESULTS, FillReported, FundingRead)
 _DAY_MS: Final = 86_400_000
+_E8: Final = 10**8
+_OWED_MAX: Final = 64  # older orders whose price or fee never came are let be, and their trades with them
 _FUNDING_MAX: Final = 32  # older questions about funding are let be: a venue that never answers them
 T = TypeVar("T")
 
@@ -44,11 +47,12 @@ class Holdings:
         self.broken: list[str] = []  # events that were not what their name promises
 
     def held(self) -> list[HeldPair]:
-        """The pairs that hold something, have an order under way, realised something, or may be paid."""
+        """The pairs that hold something, have an order under way or not accounted for, realised something, or
+        may be paid."""
         return [
             pair
             for pair in self.pairs.values()
-            if is_held(pair) or pair.result_e8 or pair.best_e8 or pair.funding_due
+            if is_held(pair) or pair.result_e8 or pair.best_e8 or pair.funding_due or pair.unaccounted
         ]
 
     def adopt(self, other: Holdings) -> None:
@@ -91,7 +95,7 @@ class Holdings:
         if after is not before:
             self.told_unix_ms = reported.unix_ms
             self.pairs[event.pair] = after._replace(told_unix_ms=self.told_unix_ms)
-            if isinstance(event, TradeClosed):
+            if isinstance(event, _RESULTS):
                 best_e8 = self._best_e8(after.result_day)
                 self.pairs[event.pair] = self.pairs[event.pair]._replace(best_e8=best_e8)
 
@@ -133,7 +137,12 @@ def fold(reported: Iterable[Reported]) -> Holdings:
 
 
 def _is_checkpoint(entry: Entry) -> bool:
-    return entry.source == SOURCE and isinstance(decode(entry.payload).event, JournalCheckpoint)
+    if entry.source != SOURCE or JournalCheckpoint.name().encode() not in entry.payload:
+        return False
+    try:
+        return isinstance(decode(entry.payload).event, JournalCheckpoint)
+    except NotAnEvent:  # passed over, as ``take_line`` does
+        return False
 
 
 def _after(pair: HeldPair, reported: Reported) -> HeldPair:
@@ -145,7 +154,12 @@ def _after(pair: HeldPair, reported: Reported) -> HeldPair:
             return _with_holding(pair, event, reported)
         case TradeClosed():
             return _with_result(pair, event, reported.unix_ms)
-        case FillReported() if event.is_funding_due:
+        case TradeResult():
+            return _with_correction(pair, event, reported.unix_ms)
+        case FillReported():
+            pair = _with_fill(pair, event)
+            if event.is_funding_due is not True:
+                return pair
             due = HeldFunding(event.leg, event.client_order_id, event.venue_order_id)
             return pair._replace(funding_due=(*_without(pair, due.client_order_id), due)[-_FUNDING_MAX:])
         case FundingRead():
@@ -189,18 +203,14 @@ def _with_order(pair: HeldPair, event: OrderChanged, unix_ms: int) -> HeldPair:
     """An order's change. What it filled counts at once: the ``holding`` that follows may be lost."""
     client_order_id = event.client_order_id
     before = next((order for order in pair.orders if order.client_order_id == client_order_id), None)
+    if event.is_ended:
+        pair = _with_account(pair, before, event, unix_ms)
     if before is None and event.is_ended:
         return pair  # over since long; what its late word changes is told by ``holding``
     if before is None:  # killed between its bytes and its intent's event, or alive after all
         before = _order(event, event.size_e8, 0, unix_ms, reduce_only=event.purpose in _REDUCING)
         pair = pair._replace(orders=(*pair.orders, before))
-    after = before._replace(
-        state=event.order_state,
-        venue_order_id=event.venue_order_id,
-        filled_e8=event.filled_e8,
-        average_price_e8=event.average_price_e8,
-        fee_e8=event.fee_e8,
-    )
+    after = _told(before, event)
     others = tuple(order for order in pair.orders if order is not before)
     pair = pair._replace(orders=others if event.is_ended else (*others, after))
     filled_e8 = after.filled_e8 - before.filled_e8
@@ -213,6 +223,47 @@ def _with_order(pair: HeldPair, event: OrderChanged, unix_ms: int) -> HeldPair:
     size_e8 = pair.sizes_e8[leg] + _sign(before.side) * filled_e8
     fees_e8 = _put(pair.fees_e8, leg, pair.fees_e8[leg] + after.fee_e8 - before.fee_e8)
     return pair._replace(sizes_e8=_put(pair.sizes_e8, leg, size_e8), fees_e8=fees_e8)
+
+
+def _told(order: HeldOrder, event: OrderChanged) -> HeldOrder:
+    return order._replace(
+        state=event.order_state,
+        venue_order_id=event.venue_order_id,
+        filled_e8=event.filled_e8,
+        average_price_e8=event.average_price_e8,
+        fee_e8=event.fee_e8,
+    )
+
+
+def _with_account(pair: HeldPair, before: HeldOrder | None, event: OrderChanged, unix_ms: int) -> HeldPair:
+    """Remember an order that is over for as long as its price or fee is an estimate, and no longer."""
+    client_order_id = event.client_order_id
+    others = tuple(order for order in pair.unaccounted if order.client_order_id != client_order_id)
+    if not event.is_estimated:
+        return pair if len(others) == len(pair.unaccounted) else pair._replace(unaccounted=others)
+    known = next((order for order in pair.unaccounted if order.client_order_id == client_order_id), before)
+    if known is None:
+        known = _order(event, event.size_e8, 0, unix_ms, reduce_only=event.purpose in _REDUCING)
+    return pair._replace(unaccounted=(*others, _told(known, event))[-_OWED_MAX:])
+
+
+def _with_fill(pair: HeldPair, event: FillReported) -> HeldPair:
+    """Count an execution in its order, once, while that one is under way or not accounted for."""
+
+    def counted(order: HeldOrder) -> HeldOrder:
+        if order.client_order_id != event.client_order_id or event.fill_id in order.fill_ids:
+            return order
+        return order._replace(
+            fill_ids=(*order.fill_ids, event.fill_id),
+            fills_e8=order.fills_e8 + event.size_e8,
+            fills_quote_e8=order.fills_quote_e8 + event.size_e8 * event.price_e8 // _E8,
+            fills_fee_e8=order.fills_fee_e8 + event.fee_e8,
+        )
+
+    orders, unaccounted = tuple(map(counted, pair.orders)), tuple(map(counted, pair.unaccounted))
+    if orders == pair.orders and unaccounted == pair.unaccounted:
+        return pair
+    return pair._replace(orders=orders, unaccounted=unaccounted)
 
 
 def _with_holding(pair: HeldPair, event: HoldingChanged, reported: Reported) -> HeldPair:
@@ -229,22 +280,61 @@ def _with_holding(pair: HeldPair, event: HoldingChanged, reported: Reported) -> 
         entry_prices_e8=(first.entry_price_e8, second.entry_price_e8),
         fees_e8=(first.fee_e8, second.fee_e8),
         opened_unix_ms=reported.unix_ms - age_ms if event.opened_mono_ns else 0,
-        is_estimated=event.is_estimated,
+        is_estimated=event.is_estimated if event.happened_outside is UNSET else event.happened_outside,
         orders=tuple(order for order in pair.orders if live is UNSET or order.client_order_id in live),
     )
 
 
 def _with_result(pair: HeldPair, event: TradeClosed, unix_ms: int) -> HeldPair:
-    day = unix_ms // _DAY_MS
-    before_e8 = pair.result_e8 if pair.result_day == day else 0
-    return pair._replace(
-        trade_id=0,
-        direction=0,
-        layers=0,
-        result_day=day,
-        result_e8=before_e8 + event.net_e8,
-        best_e8=pair.best_e8 if pair.result_day == day else 0,
+    before = _result_of(pair, event.trade_id)
+    result = HeldResult(
+        event.trade_id,
+        event.direction,
+        unix_ms,
+        # One that was closed before was begun again by an execution that became known late.
+        event.gross_e8 + (before.gross_e8 if before else 0),
+        event.fees_e8 + (before.fees_e8 if before else 0),
+        pair.is_estimated,
+        event.is_estimated,
     )
+    pair = _with_change(pair, unix_ms // _DAY_MS, event.net_e8, before, result)
+    return pair._replace(trade_id=0, direction=0, layers=0, is_estimated=False)
+
+
+def _with_correction(pair: HeldPair, event: TradeResult, unix_ms: int) -> HeldPair:
+    """A closed trade's result as it is now; of one whose closing was not reported, the closing too."""
+    before = _result_of(pair, event.trade_id)
+    if before is None and pair.trade_id != event.trade_id:
+        return pair  # closed so long ago that it was let be
+    result = HeldResult(
+        event.trade_id,
+        event.direction,
+        before.closed_unix_ms if before else unix_ms - int(event.closed_ago_ms),
+        event.gross_e8,
+        event.fees_e8,
+        before.happened_outside if before else pair.is_estimated,
+        event.is_estimated,
+    )
+    change_e8 = event.net_e8 - (before.gross_e8 - before.fees_e8 if before else 0)
+    pair = _with_change(pair, result.closed_unix_ms // _DAY_MS, change_e8, before, result)
+    return pair if before else pair._replace(trade_id=0, direction=0, layers=0)
+
+
+def _result_of(pair: HeldPair, trade_id: int) -> HeldResult | None:
+    return next((result for result in pair.closed if result.trade_id == trade_id), None)
+
+
+def _with_change(
+    pair: HeldPair, day: int, change_e8: int, before: HeldResult | None, result: HeldResult
+) -> HeldPair:
+    """Put a trade's result in the place of what it was, and add the difference to the day it belongs to."""
+    if day > pair.result_day:
+        pair = pair._replace(result_day=day, result_e8=0, best_e8=0, estimated=0)
+    if day == pair.result_day:
+        estimated = pair.estimated + result.is_estimated - (before.is_estimated if before else False)
+        pair = pair._replace(result_e8=pair.result_e8 + change_e8, estimated=estimated)
+    others = tuple(known for known in pair.closed if known.trade_id != result.trade_id)
+    return pair._replace(closed=(*others, result)[-_OWED_MAX:])
 
 
 def _put(pair: tuple[T, T], leg: int, value: T) -> tuple[T, T]:

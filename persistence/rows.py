@@ -20,6 +20,7 @@ from events.orders import (
     IntentWritten,
     LegAcked,
     LegCancelled,
+    LegCorrected,
     LegFilled,
     LegRejected,
     LegResolved,
@@ -28,7 +29,7 @@ from events.orders import (
     OrderChanged,
 )
 from events.positions import HoldingChanged, PositionReported
-from events.trades import SlippageMeasured, TradeClosed, TradeOpened
+from events.trades import SlippageMeasured, TradeClosed, TradeCorrected, TradeOpened, TradeRetold
 
 Statement = tuple[str, Mapping[str, Any]]
 
@@ -46,119 +47,157 @@ _PAIR: Final = """
 _RUN_STOPPED: Final = """
     update runs set stopped_at = %(ts)s, exit_code = %(exit_code)s where run_id = %(run_id)s
 """
-_ORDER: Final = """
-    insert into orders (client_order_id, run_id, trade_id, pair, leg, venue, symbol, side, purpose, attempt,
-                        reduce_only, size_base, limit_price_quote, status, sent_at)
-    values (%(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s, %(symbol)s, %(side)s,
-            %(purpose)s, %(attempt)s, %(reduce_only)s, %(size)s, %(limit_price)s, 'sent', %(ts)s)
+# Whose row it is: bots and modes that share a database count, hold and earn apart.
+_BOT: Final = "coalesce((select bot_id from runs where run_id = %(run_id)s), '')"
+_MODE: Final = "coalesce((select mode from runs where run_id = %(run_id)s), '')"
+_ORDER: Final = f"""
+    insert into orders (bot_id, mode, client_order_id, run_id, trade_id, pair, leg, venue, symbol, side,
+                        purpose, attempt, reduce_only, size_base, limit_price_quote, status, sent_at)
+    values ({_BOT}, {_MODE}, %(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s,
+            %(symbol)s, %(side)s, %(purpose)s, %(attempt)s, %(reduce_only)s, %(size)s, %(limit_price)s,
+            'sent', %(ts)s)
     on conflict do nothing
 """
 # order_state is the machine's word for where the order stands. An executor killed between an order's
-# bytes and its intent's event leaves the order to be told of first by what became of it.
-_ORDER_CHANGE: Final = """
-    insert into orders (client_order_id, run_id, trade_id, pair, leg, venue, symbol, side, purpose, attempt,
-                        size_base, status, venue_order_id, filled_base, average_price_quote, fee_quote,
-                        reason, acked_at, ack_us, fill_us, done_at)
-    values (%(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s, %(symbol)s,
-            %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s, nullif(%(venue_order_id)s, ''),
-            %(filled)s, %(average_price)s, %(fee)s, nullif(%(said)s, ''),
+# bytes and its intent's line leaves the order to be told of first by what became of it.
+_ORDER_CHANGE: Final = f"""
+    insert into orders (bot_id, mode, client_order_id, run_id, trade_id, pair, leg, venue, symbol, side,
+                        purpose, attempt, size_base, status, venue_order_id, filled_base,
+                        average_price_quote, fee_quote, is_estimated, reason, acked_at, ack_us,
+                        fill_us, done_at)
+    values ({_BOT}, {_MODE}, %(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s,
+            %(symbol)s, %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s,
+            nullif(%(venue_order_id)s, ''), %(filled)s, %(average_price)s, %(fee)s, %(is_estimated)s,
+            nullif(%(said)s, ''),
             case when %(is_answered)s then %(ts)s::timestamptz end, %(ack_us)s, %(fill_us)s,
             case when %(is_ended)s then %(ts)s::timestamptz end)
-    on conflict (client_order_id) do update set
+    on conflict (bot_id, mode, client_order_id) do update set
         status = excluded.status,
         venue_order_id = coalesce(excluded.venue_order_id, orders.venue_order_id),
         filled_base = excluded.filled_base,
         average_price_quote = excluded.average_price_quote,
         fee_quote = excluded.fee_quote,
+        is_estimated = excluded.is_estimated,
         reason = coalesce(excluded.reason, orders.reason),
         acked_at = coalesce(orders.acked_at, excluded.acked_at),
         ack_us = coalesce(orders.ack_us, excluded.ack_us),
         fill_us = coalesce(orders.fill_us, excluded.fill_us),
         done_at = coalesce(orders.done_at, excluded.done_at)
 """
-_FILL: Final = """
-    insert into fills (venue, fill_id, client_order_id, trade_id, run_id, symbol, side, price_quote,
-                       size_base, fee_quote, filled_at)
-    values (%(venue)s, %(fill_id)s, nullif(%(client_order_id)s::bigint, 0), %(trade_id)s, %(run_id)s,
-            %(symbol)s, %(side)s, %(price)s, %(size)s, %(fee)s, %(ts)s)
+_FILL: Final = f"""
+    insert into fills (bot_id, mode, venue, fill_id, client_order_id, trade_id, run_id, symbol, side,
+                       price_quote, size_base, fee_quote, filled_at)
+    values ({_BOT}, {_MODE}, %(venue)s, %(fill_id)s, nullif(%(client_order_id)s::bigint, 0),
+            nullif(%(trade_id)s::bigint, 0), %(run_id)s, %(symbol)s, %(side)s, %(price)s, %(size)s,
+            %(fee)s, %(ts)s)
     on conflict do nothing
 """
 # What an order filled beyond its single fills, once it has ended; see migration 0005.
-_FORGET_REMAINDER: Final = """
-    delete from fills where client_order_id = %(client_order_id)s and is_remainder
+_FORGET_REMAINDER: Final = f"""
+    delete from fills
+    where bot_id = {_BOT} and mode = {_MODE} and client_order_id = %(client_order_id)s and is_remainder
 """
-_REMAINDER: Final = """
-    insert into fills (venue, fill_id, client_order_id, trade_id, run_id, symbol, side, price_quote,
-                       size_base, fee_quote, filled_at, is_remainder)
-    select o.venue, 'remainder-' || o.client_order_id, o.client_order_id, o.trade_id, o.run_id, o.symbol,
-           o.side, greatest((o.filled_base * o.average_price_quote - f.quote) / (o.filled_base - f.base), 0),
+_REMAINDER: Final = f"""
+    insert into fills (bot_id, mode, venue, fill_id, client_order_id, trade_id, run_id, symbol, side,
+                       price_quote, size_base, fee_quote, filled_at, is_remainder)
+    select o.bot_id, o.mode, o.venue, 'remainder-' || o.client_order_id, o.client_order_id, o.trade_id,
+           o.run_id, o.symbol, o.side,
+           greatest((o.filled_base * o.average_price_quote - f.quote) / (o.filled_base - f.base), 0),
            o.filled_base - f.base, o.fee_quote - f.fee, o.done_at, true
     from orders o, (
         select coalesce(sum(size_base), 0) as base, coalesce(sum(size_base * price_quote), 0) as quote,
                coalesce(sum(fee_quote), 0) as fee
-        from fills where client_order_id = %(client_order_id)s
+        from fills where bot_id = {_BOT} and mode = {_MODE} and client_order_id = %(client_order_id)s
     ) as f
-    where o.client_order_id = %(client_order_id)s and o.done_at is not null and o.filled_base > f.base
-"""
-# Whose positions they are: instances that share a database hold different things on one instrument.
-_WHOSE: Final = """
-    coalesce((select bot_id from runs where run_id = %(run_id)s), ''),
-    coalesce((select mode from runs where run_id = %(run_id)s), '')
+    where o.bot_id = {_BOT} and o.mode = {_MODE} and o.client_order_id = %(client_order_id)s
+          and o.done_at is not null and o.filled_base > f.base
 """
 # What a pair holds by its own orders, one row per leg; and what the venue says it holds there.
 _HOLDING: Final = f"""
     insert into positions (bot_id, mode, venue, symbol, run_id, pair, trade_id, size_base, entry_price_quote,
-                           updated_at)
-    values ({_WHOSE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, nullif(%(trade_id)s::bigint, 0), %(size)s,
-            nullif(%(entry_price)s::numeric, 0), %(ts)s)
+                           is_estimated, updated_at)
+    values ({_BOT}, {_MODE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, nullif(%(trade_id)s::bigint, 0),
+            %(size)s, nullif(%(entry_price)s::numeric, 0), %(is_estimated)s, %(ts)s)
     on conflict (bot_id, mode, venue, symbol) do update set
         run_id = excluded.run_id, pair = excluded.pair, trade_id = excluded.trade_id,
         size_base = excluded.size_base, entry_price_quote = excluded.entry_price_quote,
-        updated_at = excluded.updated_at
+        is_estimated = excluded.is_estimated, updated_at = excluded.updated_at
     where positions.updated_at is null or positions.updated_at <= excluded.updated_at
 """
 _POSITION: Final = f"""
     insert into positions (bot_id, mode, venue, symbol, run_id, pair, venue_size_base, venue_told_at)
-    values ({_WHOSE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, %(size)s, %(ts)s)
+    values ({_BOT}, {_MODE}, %(venue)s, %(symbol)s, %(run_id)s, %(pair)s, %(size)s, %(ts)s)
     on conflict (bot_id, mode, venue, symbol) do update set
         venue_size_base = excluded.venue_size_base, venue_told_at = excluded.venue_told_at
     where positions.venue_told_at is null or positions.venue_told_at <= excluded.venue_told_at
 """
-_FUNDING: Final = """
-    insert into funding (venue, payment_id, symbol, pair, run_id, amount_quote, paid_at)
-    values (%(venue)s, %(payment_id)s, %(symbol)s, %(pair)s, %(run_id)s, %(amount)s, %(ts)s)
-    on conflict (venue, payment_id) do update set amount_quote = excluded.amount_quote
+_FUNDING: Final = f"""
+    insert into funding (bot_id, mode, venue, payment_id, symbol, pair, run_id, amount_quote, paid_at)
+    values ({_BOT}, {_MODE}, %(venue)s, %(payment_id)s, %(symbol)s, %(pair)s, %(run_id)s, %(amount)s, %(ts)s)
+    on conflict (bot_id, mode, venue, payment_id) do update set amount_quote = excluded.amount_quote
 """
-_TRADE_OPENED: Final = """
-    insert into trades (trade_id, run_id, pair, direction, state, size_base, opened_at, entry_spread_bps)
-    values (%(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'open', %(size)s, %(ts)s,
-            %(entry_spread_bps)s)
-    on conflict (trade_id) do update set
-        size_base = excluded.size_base, entry_spread_bps = excluded.entry_spread_bps
+_TRADE_OPENED: Final = f"""
+    insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, size_base, opened_at,
+                        entry_spread_bps, is_estimated)
+    values ({_BOT}, {_MODE}, %(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'open', %(size)s, %(ts)s,
+            %(entry_spread_bps)s, %(is_estimated)s)
+    on conflict (bot_id, mode, trade_id) do update set
+        size_base = excluded.size_base, entry_spread_bps = excluded.entry_spread_bps,
+        is_estimated = excluded.is_estimated
 """
-# A trade whose entry never became hedged has no row yet: its closing writes the whole of it.
-_TRADE_CLOSED: Final = """
-    insert into trades (trade_id, run_id, pair, direction, state, size_base, closed_at, entry_spread_bps,
-                        exit_spread_bps, gross_quote, fees_quote, funding_quote, net_quote, naked_ms, retries)
-    values (%(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'closed', %(size)s, %(ts)s,
+_OPEN_TRADE_ESTIMATED: Final = f"""
+    update trades set is_estimated = %(is_estimated)s
+    where bot_id = {_BOT} and mode = {_MODE} and trade_id = %(trade_id)s and state = 'open'
+"""
+# A trade whose entry never became hedged has no row yet: its closing writes the whole of it. One that an
+# execution told late has begun again is closed twice, each time with what was earned since the last.
+_TRADE_CLOSED: Final = f"""
+    insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, size_base, closed_at,
+                        entry_spread_bps, exit_spread_bps, gross_quote, fees_quote, funding_quote, net_quote,
+                        naked_ms, retries, is_estimated)
+    values ({_BOT}, {_MODE}, %(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'closed', %(size)s, %(ts)s,
             %(entry_spread_bps)s, %(exit_spread_bps)s,
-            %(gross)s, %(fees)s, %(funding)s, %(net)s, %(naked_ms)s, %(retries)s)
-    on conflict (trade_id) do update set
-        state = excluded.state, size_base = excluded.size_base, closed_at = excluded.closed_at,
-        entry_spread_bps = excluded.entry_spread_bps, exit_spread_bps = excluded.exit_spread_bps,
-        gross_quote = excluded.gross_quote, fees_quote = excluded.fees_quote,
-        funding_quote = excluded.funding_quote, net_quote = excluded.net_quote,
-        naked_ms = excluded.naked_ms, retries = excluded.retries
+            %(gross)s, %(fees)s, %(funding)s, %(net)s, %(naked_ms)s, %(retries)s, %(is_estimated)s)
+    on conflict (bot_id, mode, trade_id) do update set
+        state = excluded.state, closed_at = excluded.closed_at,
+        size_base = case trades.state when 'open' then excluded.size_base
+                    else greatest(trades.size_base, excluded.size_base) end,
+        entry_spread_bps = case trades.state when 'open' then excluded.entry_spread_bps
+                           else trades.entry_spread_bps end,
+        exit_spread_bps = case trades.state when 'open' then excluded.exit_spread_bps
+                          else trades.exit_spread_bps end,
+        gross_quote = coalesce(trades.gross_quote, 0) + excluded.gross_quote,
+        fees_quote = coalesce(trades.fees_quote, 0) + excluded.fees_quote,
+        funding_quote = excluded.funding_quote,
+        net_quote = coalesce(trades.net_quote, 0) + excluded.net_quote,
+        naked_ms = coalesce(trades.naked_ms, 0) + excluded.naked_ms,
+        retries = coalesce(trades.retries, 0) + excluded.retries,
+        is_estimated = excluded.is_estimated
 """
-_SLIPPAGE: Final = """
-    insert into slippage (trade_id, kind, layer, signal_id, run_id, pair, at, detected_bps, sent_bps,
-                          filled_bps, first_leg_bps, second_leg_bps, first_leg_sent_bps, second_leg_sent_bps,
-                          recv_to_publish_us, publish_to_seen_us, seen_to_decided_us, decided_to_executor_us,
+# What a closed trade has earned in all, as it is known now: told again when a price or fee is heard late, and
+# by the next executor life, because the last one may have been killed before it said so.
+_TRADE_RESULT: Final = f"""
+    insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, closed_at, gross_quote,
+                        fees_quote, net_quote, is_estimated)
+    values ({_BOT}, {_MODE}, %(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'closed',
+            %(ts)s::timestamptz - make_interval(secs => %(closed_ago_ms)s / 1000.0), %(gross)s, %(fees)s,
+            %(net)s, %(is_estimated)s)
+    on conflict (bot_id, mode, trade_id) do update set
+        state = excluded.state, closed_at = coalesce(trades.closed_at, excluded.closed_at),
+        gross_quote = excluded.gross_quote, fees_quote = excluded.fees_quote,
+        net_quote = excluded.net_quote, is_estimated = excluded.is_estimated
+"""
+_SLIPPAGE: Final = f"""
+    insert into slippage (bot_id, mode, trade_id, kind, layer, signal_id, run_id, pair, at, detected_bps,
+                          sent_bps, filled_bps, first_leg_bps, second_leg_bps, first_leg_sent_bps,
+                          second_leg_sent_bps, recv_to_publish_us, publish_to_seen_us, seen_to_decided_us,
+                          decided_to_executor_us,
                           executor_to_first_us, executor_to_both_us, recv_to_both_us,
                           first_acked_us, second_acked_us, first_filled_us, second_filled_us)
-    values (%(trade_id)s, %(kind)s, %(layer)s, %(signal_id)s, %(run_id)s, %(pair)s, %(ts)s, %(detected_bps)s,
-            %(sent_bps)s, %(filled_bps)s, %(first_leg_bps)s, %(second_leg_bps)s, %(first_leg_sent_bps)s,
-            %(second_leg_sent_bps)s, %(recv_to_publish_us)s, %(publish_to_seen_us)s, %(seen_to_decided_us)s,
+    values ({_BOT}, {_MODE}, %(trade_id)s, %(kind)s, %(layer)s, %(signal_id)s, %(run_id)s, %(pair)s, %(ts)s,
+            %(detected_bps)s, %(sent_bps)s, %(filled_bps)s, %(first_leg_bps)s, %(second_leg_bps)s,
+            %(first_leg_sent_bps)s, %(second_leg_sent_bps)s, %(recv_to_publish_us)s, %(publish_to_seen_us)s,
+            %(seen_to_decided_us)s,
             %(decided_to_executor_us)s, %(executor_to_first_us)s, %(executor_to_both_us)s,
             %(recv_to_both_us)s, %(first_acked_us)s, %(second_acked_us)s, %(first_filled_us)s,
             %(second_filled_us)s)
@@ -174,14 +213,17 @@ _SQL: Final[Mapping[type[Event], str]] = {
     LegUnknown: _ORDER_CHANGE,
     LegResolved: _ORDER_CHANGE,
     LegRetold: _ORDER_CHANGE,
+    LegCorrected: _ORDER_CHANGE,
     FillReported: _FILL,
     PositionReported: _POSITION,
     FundingPaid: _FUNDING,
     TradeOpened: _TRADE_OPENED,
     TradeClosed: _TRADE_CLOSED,
+    TradeCorrected: _TRADE_RESULT,
+    TradeRetold: _TRADE_RESULT,
 }
 # Values that an event may not have: SQL null then.
-_ABSENT: Final = dict.fromkeys(("trade_id", "ack_us", "fill_us", "funding"))
+_ABSENT: Final = {**dict.fromkeys(("trade_id", "ack_us", "fill_us", "funding")), "is_estimated": False}
 
 
 def statements(reported: Reported) -> list[Statement]:
@@ -202,7 +244,11 @@ def statements(reported: Reported) -> list[Statement]:
             ]
         case HoldingChanged():
             about = {**_about(reported), "pair": event.pair, "trade_id": event.trade_id}
-            return [(_HOLDING, {**about, **_decimals(to_builtins(leg))}) for leg in event.legs]
+            about["is_estimated"] = event.is_estimated
+            legs: list[Statement] = [
+                (_HOLDING, {**about, **_decimals(to_builtins(leg))}) for leg in event.legs
+            ]
+            return [*legs, (_OPEN_TRADE_ESTIMATED, about)] if event.trade_id else legs
     sql = _SQL.get(type(event))
     if sql is None:
         return []

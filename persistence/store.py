@@ -25,10 +25,12 @@ import psycopg
 from events.codec import NotAnEvent, UnknownEvent, decode, from_fields
 from events.persistence import EventUnstorable, JournalCheckpoint
 from persistence import lease
+from persistence.address import connect
 from persistence.journal import Entry
 from persistence.lease import Holder
 from persistence.restore import EXECUTOR, Holdings, fold
 from persistence.rows import Statement, statements
+from persistence.texts import fitting, with_texts
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x54414E44  # "TAND": one migrating process at a time, and the name space of the journals' locks
@@ -59,13 +61,18 @@ class Store:
         self._journal_id = journal_id
         self._statement_timeout = f"{round(timeout_s * 1e3)}ms"
         self._closing = threading.Lock()
-        self._connection = psycopg.connect(
+        self._connection = connect(
             url,
             autocommit=True,
             connect_timeout=_CONNECT_S,
-            application_name="tandem",
             prepare_threshold=None,  # a pooler may hand the next transaction to another backend
         )
+        self._fit = fitting(self._connection)
+
+    @property
+    def role(self) -> str:
+        """Who the server knows us as."""
+        return self._connection.info.user
 
     def migrate(self) -> list[str]:
         """Apply what is missing, in order, under a lock; return the names applied."""
@@ -98,8 +105,8 @@ class Store:
         Raises UnstorableEvent, or psycopg's DataError, IntegrityError or ProgrammingError, for an
         event that is not as it should be; with any other psycopg.Error the database is at fault.
         """
-        events = [(entry.number, _parsed(entry)) for entry in entries]
-        meant = {entry.number: _statements(entry) for entry in entries}
+        events = [(entry.number, self._parsed(entry)) for entry in entries]
+        meant = {entry.number: self._statements(entry) for entry in entries}
         connection = self._connection
         with connection.pipeline(), connection.transaction():
             stored_number = self._begin_batch()
@@ -113,15 +120,16 @@ class Store:
     def write_line_alone(self, entry: Entry) -> None:
         """Store the line of an event whose meaning for the other tables could not be stored.
 
-        A line that is not even one is kept as text.
+        A line that is not even one, or that the database does not take as one, is kept as text.
         """
         try:
-            row = self._event_row(entry.number, _parsed(entry))
-        except UnstorableEvent:
+            self._write_row(entry, self._event_row(entry.number, self._parsed(entry)))
+        except (UnstorableEvent, psycopg.DataError, psycopg.ProgrammingError):
             raw = entry.payload.decode("ascii", "backslashreplace").replace("\0", "\\0")
-            row = self._event_row(
-                entry.number, {"proc": entry.source, "event": EventUnstorable.name(), "raw": raw}
-            )
+            kept = {"proc": entry.source, "event": EventUnstorable.name(), "raw": raw}
+            self._write_row(entry, self._event_row(entry.number, kept))
+
+    def _write_row(self, entry: Entry, row: Sequence[object]) -> None:
         with self._connection.transaction():
             if self._begin_batch() < entry.number:
                 self._connection.execute(_EVENT, row)
@@ -193,8 +201,21 @@ class Store:
             event["event"],
             event.get("pair"),
             event.get("trade_id"),
-            orjson.dumps(event).decode(),
+            _json(number, event),
         )
+
+    def _parsed(self, entry: Entry) -> Line:
+        """The line as this database can hold it; journal and log have every character."""
+        line: Line = _parsed(entry)
+        if self._fit is not None and not entry.payload.isascii():
+            line = with_texts(line, self._fit)
+        return line
+
+    def _statements(self, entry: Entry) -> list[Statement]:
+        found = _statements(entry)
+        if self._fit is not None and not entry.payload.isascii():
+            return [(sql, with_texts(values, self._fit)) for sql, values in found]
+        return found
 
 
 Line = Mapping[str, Any]
@@ -214,19 +235,16 @@ def _parsed(entry: Entry) -> Line:
         ) from error
     if missing:
         raise UnstorableEvent(f"event {entry.number} is no log line: it has no {sorted(missing)[0]}")
-    return _without_nul(event) if b"\\u0000" in entry.payload else event
+    # PostgreSQL keeps every character but NUL.
+    is_with_nul = b"\\u0000" in entry.payload
+    return with_texts(event, lambda text: text.replace("\0", "�")) if is_with_nul else event
 
 
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL keeps every character but this one."""
-    match value:
-        case str():
-            return value.replace("\0", "�")
-        case dict():
-            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-        case list():
-            return [_without_nul(item) for item in value]
-    return value
+def _json(number: int, event: Line) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError as error:  # nested deeper than orjson writes
+        raise UnstorableEvent(f"event {number} is no JSON: {error}") from error
 
 
 def _statements(entry: Entry) -> list[Statement]:
@@ -234,5 +252,5 @@ def _statements(entry: Entry) -> list[Statement]:
         return statements(decode(entry.payload))
     except UnknownEvent:
         return []  # of another version: its line is kept
-    except (NotAnEvent, ValueError) as error:
+    except (NotAnEvent, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise UnstorableEvent(f"event {entry.number}: {error}") from error

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from persistence.journal import Entry, JournalError, files, first_number, read_entries, read_file_head
+from persistence.journal import (
+    Entry,
+    JournalError,
+    files,
+    first_number,
+    foreign_files,
+    read_entries,
+    read_file_head,
+)
 
 
 class Findings(NamedTuple):
@@ -19,6 +27,7 @@ class Findings(NamedTuple):
     bytes: int
     unfinished_bytes: int  # at the very end: being written, or torn by a power failure; never counted on
     problems: Sequence[str]
+    foreign: Sequence[str] = ()  # names of files that are none of the journal's, and were let be
 
 
 def verify(directory: Path) -> Findings:
@@ -55,7 +64,8 @@ def verify(directory: Path) -> Findings:
             problems.append(
                 f"{path.name} is damaged at byte {end}: {content_bytes - end} bytes cannot be read"
             )
-    return Findings(len(paths), events, first, last[0], size, unfinished, problems)
+    foreign = foreign_files(directory)
+    return Findings(len(paths), events, first, last[0], size, unfinished, problems, foreign)
 
 
 def read_all(directory: Path) -> Iterator[Entry]:

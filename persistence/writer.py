@@ -27,6 +27,7 @@ from events.persistence import (
 from persistence.address import Address
 from persistence.journal import Entry, Journal, Tail
 from persistence.lease import RENEW_S, LeaseHeld, this_holder
+from persistence.remedies import lasting_remedy
 from persistence.restore import Holdings
 from persistence.server import ServerError, start_server
 from persistence.store import Store, UnstorableEvent
@@ -78,6 +79,7 @@ class DatabaseWriter(threading.Thread):
         self._disagreements: list[tuple[str, str, str, str]] = []
         self._failures = 0
         self._store: Store | None = None
+        self._role = "the role"  # that the database knows us by
         self._asked_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
         self._end_at_mono_s: float | None = None  # set once no more events will come
         self._wake = threading.Event()
@@ -111,6 +113,9 @@ class DatabaseWriter(threading.Thread):
             store.cut()
 
     def run(self) -> None:
+        if self._address.problem:
+            self._go_without()
+            return
         while not self._is_over():
             try:
                 self._follow()
@@ -120,19 +125,33 @@ class DatabaseWriter(threading.Thread):
                 return
             except (psycopg.Error, ServerError) as error:
                 self._asked_mono_s = 0.0
-                if self._is_operators(error):
-                    self.refusal = self._address.explain(error)
+                if refusal := self._refusal_by(error):
+                    self.refusal = refusal
                     return
                 self._away(self._address.explain(error))
                 self._wake.wait(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
                 self._failures += 1
 
-    def _is_operators(self, error: psycopg.Error | ServerError) -> bool:
-        """Whether this first contact shows a mistake that only the operator can correct."""
-        is_first = self._may_refuse and self.state == counter_names.DATABASE_UNTRIED
+    def _go_without(self) -> None:
+        """An address that cannot be used ends a start only where nothing is held."""
+        if self._may_refuse:
+            self.refusal = self._address.problem
+            return
+        self._away(self._address.problem)
+        while self._end_at_mono_s is None:
+            self._wake.wait()
+
+    def _refusal_by(self, error: psycopg.Error | ServerError) -> str:
+        """Why no start is possible, where this first contact shows what only the operator can correct."""
+        if not self._may_refuse or self.state != counter_names.DATABASE_UNTRIED:
+            return ""
+        text = self._address.explain(error)
         if isinstance(error, ServerError):
-            return is_first and error.is_lasting
-        return is_first and isinstance(error, psycopg.OperationalError) and self._address.is_refused()
+            return text if error.is_lasting else ""
+        if remedy := lasting_remedy(error, self._role):
+            return f"{text}: {remedy}"
+        is_refused = isinstance(error, psycopg.OperationalError) and self._address.is_refused()
+        return f"{text}: correct DATABASE_URL or the server" if is_refused else ""
 
     def _away(self, detail: str) -> None:
         if self.state != counter_names.DATABASE_AWAY:
@@ -154,6 +173,7 @@ class DatabaseWriter(threading.Thread):
         """Connect and store everything as it comes. Returns at the end, raises psycopg.Error."""
         url = self._address.url or start_server(self._var_dir)
         store = self._store = Store(url, self._journal.journal_id, self._timeout_s)
+        self._role = store.role
         try:
             self._ask()
             applied = store.migrate()
@@ -231,7 +251,10 @@ class DatabaseWriter(threading.Thread):
 
     def _newest_epoch(self) -> int:
         """The newest number given to a process of this instance: they are on disk before they are used."""
-        epochs = Epochs(self._var_dir / f"epoch-{self._launch.settings.bot_id}")
+        try:
+            epochs = Epochs(self._var_dir / f"epoch-{self._launch.settings.bot_id}")
+        except (OSError, ValueError):  # the supervisor says so, and gives larger ones all the same
+            return self._launch.epoch
         try:
             return max(epochs.last(), self._launch.epoch)
         finally:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from observability.logs import Reporter
 from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams
 from runtime import tuning
 from runtime.clock import Clock, SystemClock
 from settings import PROJECT, Settings, parse_settings
@@ -183,6 +184,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     parser.add_argument("--epoch", type=int, default=0, help="life of this process, from the supervisor")
     arguments = parser.parse_args(argv)
     process = f"{package}-{arguments.venue}" if arguments.venue else package
+    open_standard_streams()
     guard_stderr()  # tracebacks quote what was asked with
     if "TANDEM_CRASH_AT" in os.environ:  # the crash matrix; nobody else pays for it
         from runtime import crash_points

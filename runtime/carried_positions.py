@@ -20,7 +20,7 @@ _FILE = "held.json"
 
 
 class HeldOrder(NamedTuple):
-    """An order that was on its way, open or in doubt when the journal ends: its end was not told."""
+    """An order whose end, or whose price or fee, was not told when the journal ends."""
 
     client_order_id: int
     leg: int
@@ -32,11 +32,28 @@ class HeldOrder(NamedTuple):
     attempt: int
     trade_id: int
     sent_unix_ms: int
-    state: str = "sent"  # sent, open, in_doubt, uncounted
+    state: str = "sent"  # sent, open, in_doubt, uncounted; of one that is over: how it ended
     venue_order_id: str = ""
     filled_e8: int = 0  # told so far
     average_price_e8: int = 0
     fee_e8: int = 0
+    # Of that, what was told as single executions, each once.
+    fill_ids: tuple[str, ...] = ()
+    fills_e8: int = 0
+    fills_quote_e8: int = 0
+    fills_fee_e8: int = 0
+
+
+class HeldResult(NamedTuple):
+    """A closed trade's result, which what is told late about its orders corrects."""
+
+    trade_id: int
+    direction: int
+    closed_unix_ms: int
+    gross_e8: int
+    fees_e8: int
+    happened_outside: bool  # part of it happened outside our orders
+    is_estimated: bool  # for that reason, or because a price or fee is not known yet
 
 
 class HeldFunding(NamedTuple):
@@ -66,17 +83,26 @@ class HeldPair(NamedTuple):
     result_e8: int = 0  # realised on that day, quote currency
     best_e8: int = 0  # the best the whole instance's result had been on that day
     funding_due: tuple[HeldFunding, ...] = ()
+    unaccounted: tuple[HeldOrder, ...] = ()  # over, and a price or fee is still asked for
+    closed: tuple[HeldResult, ...] = ()  # the newest last
+    estimated: int = 0  # trades of ``result_day`` whose result is an estimate
 
 
 def pair_from(fields: dict[str, Any]) -> HeldPair:
     """The pair that ``HeldPair._asdict()`` became, after its way through JSON."""
     pairs_of_legs = ("legs", "sizes_e8", "entry_prices_e8", "fees_e8")
-    orders = tuple(
-        HeldOrder(**order) if isinstance(order, dict) else HeldOrder(*order) for order in fields["orders"]
-    )
+    orders = tuple(map(_order_from, fields["orders"]))
+    unaccounted = tuple(map(_order_from, fields.get("unaccounted", ())))
+    closed = tuple(HeldResult(**result) for result in fields.get("closed", ()))
     due = tuple(HeldFunding(*funding) for funding in fields.get("funding_due", ()))
     legs = {name: tuple(fields[name]) for name in pairs_of_legs}
-    return HeldPair(**{**fields, **legs, "orders": orders, "funding_due": due})
+    lists = {"orders": orders, "funding_due": due, "unaccounted": unaccounted, "closed": closed}
+    return HeldPair(**{**fields, **legs, **lists})
+
+
+def _order_from(fields: dict[str, Any] | list[Any]) -> HeldOrder:
+    order = HeldOrder(**fields) if isinstance(fields, dict) else HeldOrder(*fields)
+    return order._replace(fill_ids=tuple(order.fill_ids))
 
 
 def plain(pair: HeldPair) -> dict[str, Any]:
@@ -85,6 +111,8 @@ def plain(pair: HeldPair) -> dict[str, Any]:
         **pair._asdict(),
         "orders": [order._asdict() for order in pair.orders],
         "funding_due": [list(funding) for funding in pair.funding_due],
+        "unaccounted": [order._asdict() for order in pair.unaccounted],
+        "closed": [result._asdict() for result in pair.closed],
     }
 
 

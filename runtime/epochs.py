@@ -11,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Final
 
@@ -21,49 +23,73 @@ _DIGITS: Final = 20
 
 
 class Epochs:
-    """Gives out the numbers of one instance. Raises OSError or ValueError for an unusable ``path``."""
+    """Gives out the numbers of one instance. Raises OSError or ValueError for an unusable ``path``.
+
+    Once open it gives numbers whatever becomes of the file: ``problem`` says why the newest is not in it.
+    """
 
     def __init__(self, path: Path, clock_unix_s: Callable[[], float] = time.time) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock_unix_s = clock_unix_s
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._path = path
-        self.last()
+        self.problem = ""
+        try:
+            self._newest = self._kept()
+        except (OSError, ValueError):
+            os.close(self._fd)
+            raise
 
     def next(self) -> int:
         """A number never given before: seconds since 2026, or one more than the last.
 
-        It is on disk before it is used. Overwriting in place needs no room on a full disk.
+        It is on disk before it is used, where the disk takes it: overwriting in place needs no room. A disk
+        that refuses even that must not keep an executor from positions it has to look after.
         """
-        fcntl.flock(self._fd, fcntl.LOCK_EX)  # a tool beside the instance takes numbers, too
-        try:
-            number = max(self.last() + 1, int(self._clock_unix_s()) - _BEGINNING_S)
-            self._write(number)
-        finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-        return number
-
-    def _write(self, number: int) -> None:
-        os.pwrite(self._fd, b"%0*d" % (_DIGITS, number), 0)
-        os.fdatasync(self._fd)
+        with self._alone():
+            self._keep(max(self.last() + 1, int(self._clock_unix_s()) - _BEGINNING_S))
+        return self._newest
 
     def last(self) -> int:
-        """The last number given; 0 before the first."""
-        kept = os.pread(self._fd, _DIGITS, 0)
-        if kept and not kept.isdigit():
+        """The last number given, by us or by a tool beside us; 0 before the first."""
+        with suppress(OSError, ValueError):  # somebody has changed the file: what we gave still counts
+            self._newest = max(self._newest, self._kept())
+        return self._newest
+
+    def raise_to(self, number: int) -> None:
+        """Give no number from here on that is not larger than ``number``."""
+        with self._alone():
+            if number > self.last():
+                self._keep(number)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """A tool beside the instance takes numbers, too."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _keep(self, number: int) -> None:
+        self._newest = number
+        digits = b"%0*d" % (_DIGITS, number)
+        try:
+            if os.pwrite(self._fd, digits, 0) < len(digits):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            os.fdatasync(self._fd)
+            self.problem = ""
+        except OSError as error:
+            self.problem = f"{self._path} cannot be written: {error.strerror}"
+
+    def _kept(self) -> int:
+        """What the file holds: nothing before the first number, or where the disk was full then."""
+        kept = os.pread(self._fd, _DIGITS + 1, 0).strip()
+        if kept and not (kept.isdigit() and len(kept) <= _DIGITS):
             raise ValueError(
                 f"{self._path} holds no number; remove it if no other instance uses this account"
             )
         return int(kept or b"0")
-
-    def raise_to(self, number: int) -> None:
-        """Give no number from here on that is not larger than ``number``."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        try:
-            if number > self.last():
-                self._write(number)
-        finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._fd)

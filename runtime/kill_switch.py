@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from observability.plain_text import plain
 from settings import PROJECT, Settings
 from shm.counters import CounterTable
 from shm.layout import Memory
@@ -54,7 +55,7 @@ def pull(path: Path, memory: Memory | None, reason: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text(f"{reason}\n")
+    path.write_text(f"{plain(reason)}\n", encoding="utf-8")
     if memory is not None:
         _set_word(memory, 1)
 

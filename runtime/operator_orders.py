@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from observability.plain_text import plain
 from settings import PROJECT, Settings
 
 FORCED_EXIT: Final = "forced exit"  # why such a pair is closed and kept closed, as the pair machine knows it
@@ -54,14 +55,22 @@ def read_standing(path: Path) -> Standing:
     """The orders that stand; none without a file. A file that cannot be read pauses: what it says may be
     just that. ``resume`` writes it anew."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        forced = {pair: Order(**order) for pair, order in content["forced"].items()}
-        paused = Order(**content["paused"]) if content["paused"] is not None else None
+        # Whatever it was written with: an order is obeyed also where its reason cannot be read.
+        content: dict[str, Any] = json.loads(path.read_bytes().decode("utf-8", errors="replace"))
+        forced = {pair: _order(order) for pair, order in content["forced"].items()}
+        paused = _order(content["paused"]) if content["paused"] is not None else None
         return Standing(int(content["number"]), paused, forced)
     except FileNotFoundError:
         return Standing()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         return Standing(0, Order("nobody", "", f"{path} cannot be read ({error}); resume writes it anew"))
+
+
+def _order(kept: dict[str, str]) -> Order:
+    """An order with its texts as they may be shown and logged. Raises TypeError for what is none."""
+    if not all(isinstance(text, str) for text in kept.values()):
+        raise TypeError(f"{kept} is no order")
+    return Order(**{name: plain(text) for name, text in kept.items()})
 
 
 def write_standing(path: Path, standing: Standing) -> None:

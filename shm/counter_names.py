@@ -95,6 +95,7 @@ EXECUTOR_COUNTERS = {
     "breaker": "0 closed, 1 open, 2 half open: one entry may try",
     "result_today_e8": "realised since midnight UTC, quote currency times 10**8",
     "best_today_e8": "the best that has been since midnight UTC, at least 0",
+    "estimated_today": "trades in result_today_e8 of which a price or fee was not told yet",
     "naked_today_us": "how long legs have stood alone since midnight UTC",
     "events_refused_total": "events that did not fit the queue to persistence",
 }

@@ -32,6 +32,7 @@ from pathlib import Path
 from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.counters import CounterTable
 from shm.doorbell import Doorbell
+from shm.ownership import check_readable_folder
 from shm.queue import QueueReader, QueueTap, QueueWriter
 from shm.records import (
     DEPTH_CAPACITY,
@@ -51,7 +52,8 @@ from shm.views import ViewWriter
 MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
 EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
 _VIEW_CELLS = 1_024  # minutes: a pair is told once a second and with every change
-_PLAN = "plan.json"
+PLAN = "plan.json"
+EVENTS = "events."  # how the names of the processes' queue rings begin
 DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
 
 
@@ -79,15 +81,16 @@ class Memory:
         self.directory = directory
         self._bell_fds = dict(bell_fds or {})
         try:
-            plan = json.loads((directory / _PLAN).read_text())
+            check_readable_folder(directory)
+            plan = json.loads((directory / PLAN).read_text())
         except FileNotFoundError as error:
-            raise SegmentError(f"{directory} holds no running instance (no {_PLAN})") from error
+            raise SegmentError(f"{directory} holds no running instance (no {PLAN})") from error
         tuples = {name: tuple(value) for name, value in plan.items() if isinstance(value, list)}
         try:
             self.plan = MemoryPlan(**{**plan, **tuples})
         except TypeError as error:
             raise SegmentError(
-                f"{directory}/{_PLAN} is of another version ({error}): "
+                f"{directory}/{PLAN} is of another version ({error}): "
                 "stop the running instance before starting another version"
             ) from error
 
@@ -129,7 +132,7 @@ class Memory:
         SlotTable.create(directory / "machines", count=2 * plan.pair_count, capacity=MACHINE_CAPACITY)
         SlotTable.create(directory / "taken", count=plan.pair_count, capacity=EVENT_CAPACITY)
         for process in plan.event_sources:
-            QueueWriter.create(directory / f"events.{process}", capacity=plan.event_queue_bytes)
+            QueueWriter.create(directory / f"{EVENTS}{process}", capacity=plan.event_queue_bytes)
         for process, (names, histograms) in counters.items():
             CounterTable.create(directory / f"counters.{process}", names, histograms)
         Doorbell.create_table(directory / "doorbells", len(DOORBELLS))
@@ -138,7 +141,7 @@ class Memory:
         unfinished = directory / "plan.tmp"
         unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(asdict(plan)))
-        unfinished.rename(directory / _PLAN)
+        unfinished.rename(directory / PLAN)
 
     @staticmethod
     def remove(directory: Path) -> None:
@@ -189,10 +192,10 @@ class Memory:
         return QueueTap.attach(self.directory / "signals")
 
     def events_writer(self, process: str) -> QueueWriter:
-        return QueueWriter.attach(self.directory / f"events.{process}")
+        return QueueWriter.attach(self.directory / f"{EVENTS}{process}")
 
     def events_reader(self, process: str) -> QueueReader:
-        return QueueReader.attach(self.directory / f"events.{process}")
+        return QueueReader.attach(self.directory / f"{EVENTS}{process}")
 
     def counters(self, process: str, *, writer: bool = False) -> CounterTable:
         return CounterTable.attach(self.directory / f"counters.{process}", writer=writer, readonly=not writer)

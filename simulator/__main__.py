@@ -14,13 +14,15 @@ import uvloop
 
 from events.simulator import SimulatorReady
 from observability.logs import Reporter
+from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams, run_command
 from runtime.bootstrap import end_with_supervisor
 from shm.layout import Memory
 from simulator import fault_scripts
 from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError
 from simulator.process import PortTaken, RunningSimulator, run
-from simulator.recorded import RecordingTooShort
+from simulator.recorded import RecordingDamaged, RecordingTooShort
 from simulator.registry import venue_kits
 from venues.contract import parse_e8
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config, partial(_announce, reporter), beat, reporter.report))
-    except (PortTaken, RecordingTooShort, ScriptError) as error:
+    except (PortTaken, RecordingDamaged, RecordingTooShort, ScriptError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     return 0
@@ -170,4 +172,6 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    open_standard_streams()
+    guard_stderr()
+    run_command(main)

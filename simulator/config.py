@@ -37,13 +37,13 @@ class SimulatorConfig:
     faults: tuple[AnyScript, ...] = ()  # begin once all venues answer
 
     def market(self) -> MarketSource:
-        """The market of this run, from its beginning."""
+        """The market of this run, from its beginning. Raises RecordingDamaged."""
         if self.source == "synthetic":
             return SyntheticMarket(self.seed, coins=EVERYWHERE)
         tracks = tuple(track for track in SHIPPED if self.serves(track.venue))
-        return Together(
-            RecordedMarket(tracks, start_s=self.start_s), SyntheticMarket(self.seed, coins=UNRECORDED)
-        )
+        recorded = RecordedMarket(tracks, start_s=self.start_s)
+        recorded.check()
+        return Together(recorded, SyntheticMarket(self.seed, coins=UNRECORDED))
 
     def serves(self, venue: str) -> bool:
         return not self.venues or venue in self.venues

@@ -33,6 +33,7 @@ from simulator.orders import (
     SimPosition,
     SimTrade,
     TimeInForce,
+    decimals_of,
 )
 from simulator.risk import band_edge_e8, check_amendment, check_at_the_door, risk_refusal
 
@@ -163,6 +164,25 @@ class Exchange:
     def leverages(self, account_id: str) -> dict[str, int]:
         """The leverages the account chose; symbols it never chose are absent."""
         return dict(self._ledger.account(account_id).leverages)
+
+    def relist(self, symbol: str, *, tick_factor: int = 1, lot_factor: int = 1) -> None:
+        """Make a contract's price and size steps so many times as coarse; orders that stand keep theirs.
+
+        Raises ValueError for a factor below 1 and for a grid that is unusable.
+        """
+        if tick_factor < 1 or lot_factor < 1:
+            raise ValueError(f"{symbol}: factors {tick_factor} and {lot_factor} must be at least 1")
+        listing = self._ledger.listing(symbol)
+        was = listing.instrument
+        tick_e8, lot_e8 = was.tick_e8 * tick_factor, was.lot_e8 * lot_factor
+        listing.instrument = replace(
+            was,
+            tick_e8=tick_e8,
+            lot_e8=lot_e8,
+            min_size_e8=max(was.min_size_e8, lot_e8),
+            price_decimals=min(was.price_decimals, decimals_of(tick_e8)),
+            size_decimals=min(was.size_decimals, decimals_of(lot_e8)),
+        )
 
     def set_leverage(self, account_id: str, symbol: str, leverage: int) -> None:
         """Choose a leverage. Raises Refused for one that raises the margin of an open position."""

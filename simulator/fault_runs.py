@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Protocol
 
 from events.simulator import FaultBegan, FaultEnded
@@ -17,6 +18,7 @@ from simulator.fault_scripts import (
     CloseOut,
     ExpireSessions,
     Mute,
+    Relist,
     Restart,
     Restrict,
     ScriptError,
@@ -143,6 +145,8 @@ class FaultRuns:
                 return _mute(run, self._simulator, run.script)
             case Restart():
                 return _beside(_restart(run, self._simulator, run.script))
+            case Relist():
+                return _once(run, partial(_relist, front.exchange, run.script))
             case CloseOut():
                 return _beside(_close_first_position(run, front.exchange, run.script))
 
@@ -182,6 +186,7 @@ async def _strike(run: Run, script: Strike, front: Front) -> AsyncIterator[None]
         drop_reply=script.drop_reply,
         duplicate=script.duplicate,
         garble=script.garble,
+        is_crossed=script.is_crossed,
         code=script.of(script.code, front.venue),
         status=script.status,
         body=script.of(script.body, front.venue).encode(),
@@ -261,6 +266,12 @@ async def _close_first_position(run: Run, exchange: Exchange, script: CloseOut) 
     price_e8 = mark_e8 if script.against == "mark" else None
     exchange.close_out(account_id, position.symbol, size_e8, price_e8=price_e8)
     run.did()
+
+
+def _relist(exchange: Exchange, script: Relist) -> None:
+    for symbol in exchange.symbols:
+        if fnmatchcase(symbol, script.symbol):
+            exchange.relist(symbol, tick_factor=script.tick_factor, lot_factor=script.lot_factor)
 
 
 def _open_position(exchange: Exchange, pattern: str) -> tuple[str, SimPosition] | None:

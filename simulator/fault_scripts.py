@@ -97,6 +97,7 @@ class Strike(Script, frozen=True, kw_only=True, tag="strike"):
     drop: bool = False
     drop_reply: bool = False
     duplicate: bool = False
+    is_crossed: bool = False
     garble: bool = False
     code: ByVenue = ""
     status: Literal[0] | Annotated[int, msgspec.Meta(ge=200, le=599)] = 0
@@ -162,14 +163,24 @@ class CloseOut(Script, frozen=True, kw_only=True, tag="close_out"):
     against: Literal["book", "mark"]
 
 
-AnyScript = Strike | SkewClock | Restrict | ExpireSessions | Mute | Restart | CloseOut
+class Relist(Script, frozen=True, kw_only=True, tag="relist"):
+    """Makes contracts' price and size steps coarser, once; they stay so."""
+
+    COMMON = (*Script.COMMON, "symbol")
+
+    symbol: str = "*"
+    tick_factor: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    lot_factor: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+
+
+AnyScript = Strike | SkewClock | Restrict | ExpireSessions | Mute | Restart | CloseOut | Relist
 _KINDS: Final[dict[str, type[AnyScript]]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Strike, SkewClock, Restrict, ExpireSessions, Mute, Restart, CloseOut)
+    for kind in (Strike, SkewClock, Restrict, ExpireSessions, Mute, Restart, CloseOut, Relist)
 }
 # What makes a script what it is: not for the caller to change.
 _FIXED: Final = frozenset({"name", "description", "does", "venues", "at", "body", "is_carried_out"}) | {
-    *("drop", "drop_reply", "duplicate", "garble")
+    *("drop", "drop_reply", "duplicate", "garble", "is_crossed")
 }
 
 

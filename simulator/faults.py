@@ -4,9 +4,9 @@ A front asks ``take(point)`` wherever its venue could misbehave and does what th
 and what is understood there:
 
 - ``rest.<call>``, ``ws.<method>``: a REST call or a request on a socket, named by the front
-  (``rest.orders.create``, ``ws.order.create``). ``code``, ``status`` or ``body`` answer in its place:
-  it is not carried out, unless ``is_carried_out``. ``drop_reply``, ``delay_ms`` and ``garble`` carry
-  it out and lose, delay or spoil the answer.
+  (``rest.orders.create``, ``ws.order.create``). ``code``, ``status`` or ``body`` answer in its place, or
+  with ``is_crossed`` what was meant for another create: it is not carried out, unless ``is_carried_out``.
+  ``drop_reply``, ``delay_ms`` and ``garble`` carry it out and lose, delay or spoil the answer.
 - ``execute.<symbol>``: an accepted order, or a change of one, on its way to the engine; ``delay_ms``
   executes it late, ``steps`` in so many pieces ``delay_ms`` apart, ``share`` fills at most this part of
   it and gives the rest back, ``reason`` ends it without a fill.
@@ -48,6 +48,7 @@ class Fault:
     drop: bool = False
     drop_reply: bool = False
     duplicate: bool = False
+    is_crossed: bool = False  # answered with an earlier create's answer, or a stranger's where there is none
     garble: bool = False  # the first half of the bytes, which is no JSON
     code: str = ""  # the venue's own error code, answered with its usual status and body
     status: int = 0  # HTTP status answered with ``body``
@@ -67,7 +68,7 @@ class Fault:
     @property
     def answers_instead(self) -> bool:
         """Whether the answer is not the call's own."""
-        return bool(self.code or self.status)
+        return bool(self.code or self.status or self.is_crossed)
 
     def is_due(self, point: str, symbol: str) -> bool:
         """Whether it strikes here and now. Draws a number where chance decides."""

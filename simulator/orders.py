@@ -65,6 +65,15 @@ class Refused(Exception):
         return f"{self.reason.value}: {self.text}"
 
 
+def decimals_of(step_e8: int) -> int:
+    """Decimals of multiples of a step: 1 for 0.1 and for 0.5."""
+    decimals = 8
+    while decimals and step_e8 % 10 == 0:
+        step_e8 //= 10
+        decimals -= 1
+    return decimals
+
+
 @dataclass(frozen=True, slots=True)
 class SimInstrument:
     """One contract as this exchange lists it. Zero means "no such limit" for the limits."""

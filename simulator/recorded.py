@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from array import array
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from simulator.market import Top
 from venues.contract import E8, parse_e8
 
 DATA = Path(__file__).parent / "data"
+_HEAD = b"recv_ns,bid_px,bid_qty,ask_px,ask_qty"
 
 
 class Track(NamedTuple):
@@ -63,6 +65,18 @@ class RecordingTooShort(ValueError):
         return f"start {self.start_s:g} s is beyond the end of the recording ({self.length_s:.1f} s)"
 
 
+class RecordingDamaged(ValueError):
+    """A recorded file is missing, cut short, or holds something else than quotes."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path = path
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}. Get it again with the program, or set simulator.source: synthetic"
+
+
 class RecordedMarket:
     """All tracks on one clock, their receive times, played forwards, then backwards, and so on.
 
@@ -79,8 +93,20 @@ class RecordedMarket:
         self._columns = tuple(array("q") for _ in _Row._fields)
         self._previous = array("q")  # row -> the row of the same track before it, or -1
 
+    def check(self) -> None:
+        """Read every file through, so that one cut short is named at the start and not found while playing.
+        Raises RecordingDamaged."""
+        for track in self._tracks:
+            path = self._directory / track.file
+            try:
+                content = gzip.decompress(path.read_bytes())
+            except (OSError, EOFError, zlib.error) as error:
+                raise RecordingDamaged(path, f"cannot be read: {error}") from error
+            if not content.startswith(_HEAD) or content.count(b"\n") < 2 or not content.endswith(b"\n"):
+                raise RecordingDamaged(path, "is no whole recording of quotes")
+
     def tops(self) -> Iterator[Top]:
-        """Tops from the start offset on, for ever. Raises RecordingTooShort."""
+        """Tops from the start offset on, for ever. Raises RecordingTooShort, and RecordingDamaged."""
         # Rows are kept as they are first played, so the first quote does not wait for a parse.
         rows = self._columns
         for column in rows:
@@ -144,16 +170,22 @@ class RecordedMarket:
         with gzip.open(self._directory / track.file, "rt", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            for recv_ns, bid, bid_size, ask, ask_size in rows:
-                bid_e8, ask_e8 = parse_e8(bid), parse_e8(ask)
-                yield _Row(
-                    int(recv_ns),
-                    track_index,
-                    bid_e8,
-                    _coins_e8(parse_e8(bid_size), bid_e8, track.contract_quote),
-                    ask_e8,
-                    _coins_e8(parse_e8(ask_size), ask_e8, track.contract_quote),
-                )
+            for values in rows:
+                try:
+                    recv_ns, bid, bid_size, ask, ask_size = values
+                    bid_e8, ask_e8 = parse_e8(bid), parse_e8(ask)
+                    row = _Row(
+                        int(recv_ns),
+                        track_index,
+                        bid_e8,
+                        _coins_e8(parse_e8(bid_size), bid_e8, track.contract_quote),
+                        ask_e8,
+                        _coins_e8(parse_e8(ask_size), ask_e8, track.contract_quote),
+                    )
+                except (ValueError, ZeroDivisionError) as error:
+                    where = f"line {rows.line_num} is no quote: {error}"
+                    raise RecordingDamaged(self._directory / track.file, where) from error
+                yield row
 
 
 def _coins_e8(quantity_e8: int, price_e8: int, contract_quote: int) -> int:

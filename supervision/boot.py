@@ -12,16 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from configuration.env_file import exposure_of
 from events.instance import (
     ConfiguredPair,
+    EpochNotKept,
     InstrumentLoaded,
     Running,
+    SecretsExposed,
     SettingsLoaded,
     ShutdownDone,
     Starting,
 )
 from executor.accounts import account_names
 from observability.logs import Reporter
+from persistence.journal import journal_directory
 from persistence.server import stop_server
 from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
 from runtime.epochs import Epochs
@@ -40,13 +44,13 @@ from supervision.checks import config_error, fault_problems, needed_secrets
 from supervision.control.commands import Commands
 from supervision.control.socket import Channel
 from supervision.instance_lock import Takeover, account_locks, instance_directory
-from supervision.preflight import load_instruments, pair_problems, resolve
+from supervision.preflight import load_instruments, pair_problems, resolve, unpaid_costs
 from supervision.process_table import Child
 from supervision.supervisor import Fatal, Supervisor
 from supervision.systemd import ServiceManager
+from supervision.unattended import EXIT_NOT_YET, may_be_held
 from venues.contract import format_e8
 
-EXIT_NOT_YET: Final = 3  # a venue does not answer or is closed: the same start may do later
 VERSION: Final = "0.1.0"
 
 
@@ -72,8 +76,12 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             to_queue=memory.events_writer("supervisor").push,
         )
         reporter.report(Starting(version=VERSION, mode=settings.mode, config=source, memory=str(directory)))
+        if exposure := exposure_of(arguments.env_file):
+            reporter.report(SecretsExposed(file=str(arguments.env_file), detail=exposure))
         if takeover.processes or takeover.events is not None:
             reporter.report(takeover.event())
+        if epochs.problem:
+            reporter.report(EpochNotKept(detail=epochs.problem))
         left = partial(read_unconfirmed, memory.directory)
         supervisor = Supervisor(settings, reporter, counters, epochs, service_manager, left)
         supervisor.listen_for_signals()
@@ -119,10 +127,19 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
         takeover.is_left_in_turn = is_untold or not supervisor.has_executor_ended_in_order
         supervisor.kill_all()
+        takeover.is_left_in_turn |= settings.mode != "sim" and memory.events_reader("executor").has_more()
+        if exit_code == EXIT_UNUSABLE and _is_something_held(settings, takeover):
+            exit_code, last_words = EXIT_NOT_YET, f"{last_words} (exit code 3: something may be held)"
         stop_server(PROJECT / settings.persistence.var_dir)
         unconfirmed = tuple(supervisor.unconfirmed)
         reporter.report(ShutdownDone(exit_code=exit_code, unconfirmed=unconfirmed, detail=last_words))
     return exit_code
+
+
+def _is_something_held(settings: Settings, takeover: Takeover) -> bool:
+    """Whether this must be tried again, by whoever has started it, until somebody has corrected it."""
+    is_known = may_be_held(journal_directory(settings)) or takeover.may_hold or takeover.is_left_in_turn
+    return settings.mode != "sim" and is_known
 
 
 def read_again(arguments: argparse.Namespace, directory: Path) -> tuple[Settings, dict[str, Any]]:
@@ -221,6 +238,9 @@ def _start_all(
     instruments = load_instruments(settings, source)
     write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
     reporter.report(settings_loaded(settings))
+    if settings.mode != "sim":  # whose fees are invented
+        for event in unpaid_costs(settings, instruments):
+            reporter.report(event)
     for instrument in instruments:
         reporter.report(InstrumentLoaded(**instrument._asdict()))
     # Alone, until the database has answered or is known to be away: without any nothing is started.

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import yaml
 
+from configuration.env_file import exposure_of
 from events.instance import ConfigError
 from executor.pair.config import compare_naked_bound, naked_bound_ms
+from persistence.address import Address, AddressError
+from persistence.journal import journal_directory
 from settings import (
     KNOWN_VENUES,
     Problem,
@@ -23,6 +26,8 @@ from settings import (
 from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
+from supervision.ownership import ownership_problems
+from supervision.unattended import may_be_held
 from venues.registry import venue
 
 
@@ -36,6 +41,8 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
                     "mode", "'live'", "needs --live on the command line too: two switches for real orders"
                 )
             )
+        if exposure := exposure_of(arguments.env_file):
+            problems.append(Problem("--env-file", "", f"{arguments.env_file} {exposure}"))
         present = present_secrets(settings, arguments.env_file)
         problems += [
             Problem(
@@ -48,8 +55,10 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
         ]
     elif arguments.live:
         problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
+    problems += ownership_problems(settings)
     problems += fault_problems(settings.simulator.faults)
     problems += alert_problems(settings, arguments.env_file)
+    problems += database_problems(settings, arguments.env_file)
     if problems:
         raise SettingsError(str(arguments.config), problems)
 
@@ -77,6 +86,19 @@ def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
         for name in wanted
         if name in taken or name not in present
     ]
+
+
+def database_problems(settings: Settings, env_file: Path) -> list[Problem]:
+    """Why DATABASE_URL is not used. None while something is held: then it is as if the database were away."""
+    url = read_secrets(("DATABASE_URL",), env_file).get("DATABASE_URL", "")
+    try:
+        address = Address.parse(url)
+        problem = address.exposure() if settings.mode == "live" else ""
+    except AddressError as error:
+        problem = str(error)
+    if not problem or (settings.mode != "sim" and may_be_held(journal_directory(settings))):
+        return []
+    return [Problem("DATABASE_URL", "", problem.removeprefix("DATABASE_URL "))]
 
 
 def needed_secrets(settings: Settings) -> list[tuple[str, bool]]:

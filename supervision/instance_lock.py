@@ -11,22 +11,28 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from events.instance import TakingOver
 from persistence.journal import JournalError
-from persistence.salvage import salvage
+from persistence.salvage import (
+    UNREADABLE,
+    keep_unread,
+    remove_memory,
+    salvage,
+    unread_memories,
+)
 from runtime.bootstrap import boot_id, machine_code_id, pass_on_launch, read_launch
 from runtime.epochs import Epochs
 from settings import PROJECT, Settings, SettingsError, parse_settings
+from shm.ownership import is_own_folder, open_own
 from shm.segment import SegmentError
 
 LAST_WORDS_S: Final = 10.0  # for the executor, beyond its trades: cancels, and what the venues say is left
@@ -47,6 +53,13 @@ class Takeover:
         self.machines: dict[str, bytes] = {}  # what the executor left to its successor, by file
         self.launch: dict[str, Any] = {}  # and what it had been started from
         self.is_left_in_turn = False  # this run leaves its memory to the next one
+        self.refused = ""  # by the disk: why events of earlier runs wait in their memories
+        self.number = 0  # of this start, for the name of a memory that waits
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether a killed run left something to be looked after that the journal may not know."""
+        return bool(self.machines or self.refused)
 
     def hand_over(self, directory: Path, run_id: str) -> None:
         """Put the pair machines into the new memory, where it has room for just these.
@@ -60,14 +73,22 @@ class Takeover:
                 if path.stat().st_size == len(content):
                     path.write_bytes(content)
             pass_on_launch(directory, self.launch, run_id)
-        shutil.rmtree(_left(directory), ignore_errors=True)
+        self.let_go(directory)
+
+    def let_go(self, directory: Path) -> None:
+        """The old memory goes, unless the disk has not taken its events."""
+        left = _left(directory)
+        if self.refused and left.exists():
+            keep_unread(left, directory, self.number)
+        else:
+            remove_memory(left)
 
     def event(self) -> TakingOver:
         return TakingOver(
             processes=tuple(self.processes),
             killed=tuple(self.killed),
             events_kept=self.events or 0,
-            detail=self.problem or "its memory is read into the journal and removed",
+            detail=self.problem or self.refused or "its memory is read into the journal and removed",
         )
 
 
@@ -78,9 +99,9 @@ def instance_directory(
     """The instance's memory directory, not yet created, under a lock; removed at the end.
 
     After a failure of our own, or where the run leaves it in turn, it stays, as after a kill: the next
-    start reads it. With ``clean`` what was left is removed unread. Raises SegmentError when another
-    supervisor runs under this bot_id, when the disk does not take what was left, or JournalError when
-    the journal cannot be read.
+    start reads it. With ``clean`` what was left is removed unread. Where the disk does not take what was
+    left it is kept: no start is refused for that. Raises SegmentError when another supervisor runs under this
+    bot_id, or when the journal cannot be read.
     """
     base, var_dir = Path(settings.runtime.memory_dir), PROJECT / settings.persistence.var_dir
     directory = base / f"tandem-{settings.bot_id}"
@@ -96,24 +117,31 @@ def instance_directory(
         otherwise = "give this one another bot_id or another persistence.var_dir"
         lock = _locked(var_dir / f"instance-{settings.bot_id}.lock", "persistence.var_dir", what, otherwise)
         locks.enter_context(lock)
+        is_there, is_left = is_own_folder(directory), is_own_folder(left)
         _end_orphans(directory, settings.runtime.shutdown_timeout_s + LAST_WORDS_S, takeover)
-        if left.exists():  # killed before it had handed that over: its own memory was not in use yet
-            shutil.rmtree(directory, ignore_errors=True)
-        elif directory.exists():
+        takeover.number = epochs.next()
+        for earlier in unread_memories(directory):
+            if is_own_folder(earlier) and not clean:
+                _read_left_memory(earlier, takeover)
+            if clean or not takeover.refused:
+                remove_memory(earlier)
+        if is_left:  # killed before it had handed that over: its own memory was not in use yet
+            remove_memory(directory)
+        elif is_there:
             directory.rename(left)
-        if left.exists():
+        if is_left or is_there:
             if not clean:
-                _read_left_memory(left, epochs, takeover)
+                _read_left_memory(left, takeover)
                 # Memory of another version has other machines, or not all that belongs to them.
                 if not takeover.problem and _is_the_same(settings, left):
                     takeover.machines = {name: (left / name).read_bytes() for name in _MACHINES}
                     takeover.launch = read_launch(left)
             if not takeover.machines:
-                shutil.rmtree(left)
+                takeover.let_go(directory)
         yield directory
         if not takeover.is_left_in_turn:
-            shutil.rmtree(directory, ignore_errors=True)
-            shutil.rmtree(left, ignore_errors=True)
+            remove_memory(directory)
+            takeover.let_go(directory)
 
 
 def _left(directory: Path) -> Path:
@@ -141,7 +169,7 @@ def account_locks(settings: Settings, accounts: Sequence[str]) -> Iterator[None]
 def _locked(path: Path, setting: str, what: str, otherwise: str) -> Iterator[None]:
     """Hold a lock file in the directory that ``setting`` names."""
     try:
-        lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock_fd = open_own(path)
     except OSError as error:
         raise SegmentError(f"{setting} {path.parent}: {error.strerror}; name a directory you own") from error
     try:
@@ -183,8 +211,9 @@ def _take(lock_fd: int, what: str, otherwise: str) -> None:
     if os.fstat(lock_fd).st_nlink == 0:
         raise SegmentError(f"{what}: it has just ended; start again")
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
-    os.truncate(lock_fd, 0)
-    os.pwrite(lock_fd, json.dumps(about).encode(), 0)
+    with suppress(OSError):  # a full disk: it is for people alone
+        os.truncate(lock_fd, 0)
+        os.pwrite(lock_fd, json.dumps(about).encode(), 0)
 
 
 def _holder(lock_fd: int) -> str:
@@ -199,15 +228,24 @@ def _holder(lock_fd: int) -> str:
 
 
 def processes_of(directory: Path) -> list[int]:
-    """Pids of the processes that a supervisor started with this memory, tools left out."""
+    """Pids of the processes that our supervisor started with this memory, tools left out.
+
+    Another user may give a process of his any arguments.
+    """
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
             is_ending = (path.parent / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            is_ours = path.stat().st_uid == os.geteuid()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if is_ending or words[1:2] != [b"-m"] or words[2].decode(errors="replace") not in _PACKAGES:
+        if (
+            is_ending
+            or not is_ours
+            or words[1:2] != [b"-m"]
+            or words[2].decode(errors="replace") not in _PACKAGES
+        ):
             continue
         if b"--memory" in words and words[words.index(b"--memory") + 1] == os.fsencode(directory):
             found.append(int(path.parent.name))
@@ -230,17 +268,21 @@ def _end_orphans(directory: Path, patience_s: float, takeover: Takeover) -> None
         time.sleep(_LOOK_S)
 
 
-def _read_left_memory(directory: Path, epochs: Epochs, takeover: Takeover) -> None:
+def _read_left_memory(directory: Path, takeover: Takeover) -> None:
+    """Into the journal with what the memory holds. One that the disk refused has all later ones wait, too:
+    the journal is in the order in which things happened."""
+    takeover.events = takeover.events or 0
+    if takeover.refused:
+        return
     try:
-        takeover.events = salvage(directory, epochs.next())
-    except (SegmentError, FileNotFoundError, SettingsError, ValueError) as error:
+        takeover.events += salvage(directory, takeover.number)
+    except (SegmentError, *UNREADABLE, SettingsError) as error:
         # Unfinished, or of another version: the journal on disk and the venues know the rest.
-        takeover.events = 0
         takeover.problem = f"its memory cannot be read and is removed: {error}"
     except OSError as error:
-        raise SegmentError(
-            f"{directory} holds events of a killed instance and the disk does not take them "
-            f"({error}): give it room, then start again"
-        ) from error
+        takeover.refused = (
+            f"the disk does not take its events ({error}): they are kept in {directory.parent} and read when "
+            "there is room; nothing is opened until then"
+        )
     except JournalError as error:
         raise SegmentError(str(error)) from error

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from events.instance import (
+    EpochNotKept,
     ProcessesStopped,
     ProcessStateChanged,
     ProcessStderr,
@@ -123,8 +124,11 @@ class Supervisor:
             for name, value in os.environ.items()
             if name not in self._secret_names or name in child.secrets
         }
+        had_problem, epoch = self._epochs.problem, self._epochs.next()
+        if self._epochs.problem and not had_problem:
+            self._reporter.report(EpochNotKept(detail=self._epochs.problem))
         child.process = subprocess.Popen(
-            [*child.command, "--epoch", str(self._epochs.next())],
+            [*child.command, "--epoch", str(epoch)],
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -189,9 +193,9 @@ class Supervisor:
         data = child.stderr.read()
         whole, _, child.partial = (child.partial + (data or b"")).rpartition(b"\n")
         lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
-        if lines:  # a traceback is one event
+        if lines:  # a traceback is one event, on one line
             child.last_stderr = lines[-1]
-            self._reporter.report(ProcessStderr(process=child.name, detail="\n".join(lines)[-3000:]))
+            self._reporter.report(ProcessStderr(process=child.name, detail=" | ".join(lines)[-3000:]))
 
     # --- all children ---
     def turn(self, timeout_s: float = _TURN_S) -> None:

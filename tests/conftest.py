@@ -27,3 +27,5 @@ def secrets_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_values", [])
     monkeypatch.setattr(redaction, "_named", {})
     monkeypatch.setattr(redaction, "_heads", None)
+    monkeypatch.setattr(redaction, "_long_heads", None)
+    redaction.clean_id.cache_clear()

@@ -38,11 +38,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def a_directory() -> Iterator[Path]:
-    """A directory for an embedded PostgreSQL, outside pytest's own.
-
-    Started as root the server runs as another user, and every pytest session closes pytest's
-    directory to others when it begins: a second session would take the files from a running server.
-    """
+    """A directory with a short path for an instance and its embedded PostgreSQL; both go at the end."""
     directory = Path(tempfile.mkdtemp(prefix="tandem-test-"))
     try:
         yield directory

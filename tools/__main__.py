@@ -12,9 +12,11 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Final, Protocol, cast
 
+from configuration.arguments import path_argument
+from observability.redaction import guard_stderr
+from observability.standard_streams import open_standard_streams, run_command
 from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = parser.parse_args(words[:1]).command
     command = _load(name)
     own = argparse.ArgumentParser(prog=f"python -m tools {name}", description=COMMANDS[name])
-    own.add_argument("-c", "--config", type=Path, default=PROJECT / "config.yaml", metavar="FILE")
+    own.add_argument("-c", "--config", type=path_argument, default=PROJECT / "config.yaml", metavar="FILE")
     command.configure(own)
     try:
         return command.run(own.parse_args(words[1:]))
@@ -88,4 +90,6 @@ def _load(name: str) -> Command:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    open_standard_streams()
+    guard_stderr()
+    run_command(main)

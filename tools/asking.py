@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from settings import PersistenceSettings, Problem, RuntimeSettings, SettingsError, load_raw
+from configuration.arguments import path_argument
+from settings import PROJECT, PersistenceSettings, Problem, RuntimeSettings, SettingsError, load_raw
 from shm.segment import SegmentError
 from supervision.control.socket import ask
 
@@ -21,7 +22,9 @@ _SPARE_S: Final = 5.0  # beyond what the supervisor itself waits
 
 def configure_asking(parser: argparse.ArgumentParser, timeout_s: float) -> None:
     """The arguments of every command that asks."""
-    parser.add_argument("--memory", type=Path, help="the instance's memory, instead of the configuration's")
+    parser.add_argument(
+        "--memory", type=path_argument, help="the instance's memory, instead of the configuration's"
+    )
     parser.add_argument("--timeout-s", type=float, default=timeout_s, help="how long to wait for it")
     parser.add_argument("--json", action="store_true", help="print the whole answer")
 
@@ -42,7 +45,7 @@ def find_instance(arguments: argparse.Namespace) -> Path:
         problem = Problem("bot_id", "", "is missing; name the instance's memory with --memory instead")
         raise SettingsError(str(arguments.config), [problem])
     memory_dir = _text_in(raw, "runtime", "memory_dir", RuntimeSettings().memory_dir)
-    directory = Path(memory_dir) / f"tandem-{bot_id}"
+    directory = PROJECT / memory_dir / f"tandem-{bot_id}"
     if not directory.is_dir():
         var_dir = _text_in(raw, "persistence", "var_dir", PersistenceSettings().var_dir)
         raise SegmentError(

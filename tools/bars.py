@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from observability.standard_streams import for_drawing
+
 
 @contextmanager
 def replay_bars(quotes: int) -> Iterator[Callable[[str], Callable[[int], None]]]:
     """``bar(label)`` begins a bar over that many quotes and returns what tells it how many are done."""
-    console = Console(stderr=True)
+    console = Console(file=for_drawing(sys.stderr))
     columns = (
         TextColumn("{task.description:24}"),
         BarColumn(),

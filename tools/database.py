@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 
+from persistence.address import connect
 from persistence.server import ServerError, is_running, start_server, stop_server
 from settings import PROJECT, Problem, Settings, SettingsError, read_secrets
 
@@ -24,7 +25,7 @@ def reading(settings: Settings, env_file: Path) -> Iterator[psycopg.Connection]:
     is_ours = not url and not is_running(var_dir)
     try:
         source = "DATABASE_URL" if url else f"the embedded PostgreSQL of {var_dir}"
-        with psycopg.connect(url or start_server(var_dir), connect_timeout=10) as connection:
+        with connect(url or start_server(var_dir), connect_timeout=10) as connection:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one state of things
             yield connection
@@ -32,6 +33,9 @@ def reading(settings: Settings, env_file: Path) -> Iterator[psycopg.Connection]:
         raise SettingsError("database", [Problem("persistence.var_dir", "", str(error))]) from error
     except psycopg.errors.UndefinedTable as error:
         problem = Problem(source, "", "holds no tables yet: start the instance once")
+        raise SettingsError("database", [problem]) from error
+    except psycopg.errors.UndefinedColumn as error:
+        problem = Problem(source, "", "its tables are of an older version: start the instance once")
         raise SettingsError("database", [problem]) from error
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())[:200]

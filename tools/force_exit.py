@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from observability.plain_text import plain
 from runtime.bootstrap import read_launch
 from settings import Problem, SettingsError
 from tools.asking import configure_asking, find_instance, put, show
@@ -18,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("pairs", nargs="*", default=[], metavar="PAIR", help="ids as in config.yaml")
     which.add_argument("--all", action="store_true", help="every pair")
-    parser.add_argument("--reason", default="", help="kept with it, and logged")
+    parser.add_argument("--reason", type=plain, default="", help="kept with it, and logged")
     parser.add_argument("--yes", action="store_true", help="do not ask in mode live")
     configure_asking(parser, 30.0)
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from configuration.arguments import path_argument
 from events.persistence import EventUnstorable
 from observability.logs import render
 from persistence.journal import Entry, JournalError, journal_directory
@@ -35,7 +36,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--directory", type=Path, help="the journal, instead of the configuration's")
+    parser.add_argument("--directory", type=path_argument, help="the journal, instead of the configuration's")
     parser.add_argument("--trade", type=int, metavar="ID", help="only lines of this trade")
     parser.add_argument("--event", action="append", metavar="NAME", help="only these events (repeatable)")
     parser.add_argument("--pair", metavar="ID", help="only lines of this pair")

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from configuration.arguments import path_argument
 from executor.pair.client_order_id import compose
+from observability.plain_text import plain
 from runtime import kill_switch
 from runtime.epochs import Epochs
 from settings import PROJECT, Settings, SettingsError, load_raw
@@ -33,9 +35,12 @@ _TIMEOUT_S: Final = 60.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="keys; default: .env")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="keys; default: .env"
+    )
     parser.add_argument("--timeout-s", type=float, default=_TIMEOUT_S, help="how long to try")
-    parser.add_argument("--reason", default="python -m tools kill", help="kept in the latch and the receipt")
+    reason = "kept in the latch and the receipt"
+    parser.add_argument("--reason", type=plain, default="python -m tools kill", help=reason)
     parser.add_argument("--release", action="store_true", help="only let entries through again")
     parser.add_argument("--json", action="store_true", help="print the receipt itself")
 
@@ -53,7 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.mode == "paper":
         print(f"latch: {receipt['latch']}\nmode paper: no venue holds anything of ours")
         return 0
-    told = asyncio.run(_flatten_all(settings, arguments.env_file, arguments.timeout_s))
+    told, unusable = asyncio.run(_flatten_all(settings, arguments.env_file, arguments.timeout_s))
+    if len(unusable) == len(told):
+        print(f"latch: {receipt['latch']}\nNOTHING IS CLOSED: no venue could be asked")
+        raise unusable[0]
     receipt |= {
         "ended": datetime.now(UTC).isoformat(),
         "is_flat": all(item.is_flat for item in told),
@@ -83,7 +91,11 @@ def _pull(settings: Settings, latch: Path, reason: str) -> str:
     return f"pulled: {latch}"
 
 
-async def _flatten_all(settings: Settings, env_file: Path, timeout_s: float) -> list[Flattening]:
+async def _flatten_all(
+    settings: Settings, env_file: Path, timeout_s: float
+) -> tuple[list[Flattening], list[SettingsError]]:
+    """What was done at each venue, and what keeps venues from being asked at all."""
+    unusable: list[SettingsError] = []
     began_mono_s = time.monotonic()
     epoch, sequence = _epoch(settings), count()
 
@@ -99,6 +111,7 @@ async def _flatten_all(settings: Settings, env_file: Path, timeout_s: float) -> 
                 access = VenueAccess(settings, env_file, item.venue, session)
             except SettingsError as error:  # what is wrong with one venue's keys must not spare the other
                 item.note(error)
+                unusable.append(error)
                 continue
             work.append(
                 flatten(
@@ -110,7 +123,7 @@ async def _flatten_all(settings: Settings, env_file: Path, timeout_s: float) -> 
                 )
             )
         await asyncio.gather(*work)
-    return told
+    return told, unusable
 
 
 def _epoch(settings: Settings) -> int:

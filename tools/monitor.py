@@ -16,14 +16,15 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
+from configuration.arguments import path_argument
 from monitoring.instance import instance_directory
 from monitoring.journal_tail import JournalTail
 from monitoring.snapshot import Watcher
+from observability.standard_streams import for_drawing
 from persistence.journal import journal_directory
 from settings import load_raw, parse_settings
 from tools.screen import draw
@@ -32,7 +33,9 @@ _EVENTS_KEPT = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--memory", type=Path, help="memory directory, instead of the configuration's")
+    parser.add_argument(
+        "--memory", type=path_argument, help="memory directory, instead of the configuration's"
+    )
     parser.add_argument(
         "--interval", type=float, default=0.5, metavar="S", help="between looks (default 0.5)"
     )
@@ -44,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     watcher = Watcher(settings, arguments.memory or instance_directory(settings))
     tail = JournalTail(journal_directory(settings), _EVENTS_KEPT)
-    console = Console(highlight=False)
+    console = Console(file=for_drawing(sys.stdout), highlight=False)
     before = watcher.read()
     tail.poll()
     if arguments.once:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 
+from observability.plain_text import plain
 from tools.asking import configure_asking, put, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", default="", help="kept with it, and logged")
+    parser.add_argument("--reason", type=plain, default="", help="kept with it, and logged")
     configure_asking(parser, 10.0)
 
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from configuration.arguments import path_argument
 from executor.pair.state import load
 from executor.recovery.state_store import Journal
 from monitoring.instance import instance_directory
@@ -34,7 +35,6 @@ from venues.contract import E8, TransportError, VenueError
 _LOOKS: Final = 3
 _BETWEEN_LOOKS_S: Final = 1.0
 _LOOK_S: Final = 0.1
-
 
 # Positions by instrument_id (None: the venue does not answer) and how many orders are open on each.
 _Told = tuple[dict[int, int] | None, dict[int, int]]
@@ -53,7 +53,9 @@ class Row(NamedTuple):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="keys; default: .env")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="keys; default: .env"
+    )
     decision = parser.add_mutually_exclusive_group()
     decision.add_argument("--adopt", action="store_true", help="what is not explained is ours from now on")
     decision.add_argument("--flatten", action="store_true", help="close what is not explained")

@@ -21,6 +21,7 @@ from events.orders import IntentWritten, LegAcked
 from events.positions import PositionReported
 from events.trades import SlippageMeasured
 from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
+from observability.plain_text import plain
 from settings import E8
 from shm.counter_names import DATABASE_AWAY, DATABASE_UP
 from shm.records import PairPhase
@@ -258,7 +259,7 @@ def _event(reported: Reported) -> Text:
     style = {"warning": "yellow", "error": "bold red"}.get(reported.level, "")
     fields = fields_of(reported.event)
     told = " ".join(_field(key, fields[key]) for key in _TELLING if fields.get(key) not in (None, ""))
-    return Text(f"  {reported.ts[11:23]} {reported.event.name():<14} {told}", style=style)
+    return Text(plain(f"  {reported.ts[11:23]} {reported.event.name():<14} {told}"), style=style)
 
 
 def _field(key: str, value: object) -> str:

@@ -1,6 +1,7 @@
 """``python -m tools status``: one look at the running instance; ``--json`` for programs.
 
-Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue away.
+Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue or one symbol
+of it away.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from monitoring.instance import attach_arguments, attached_directory
 from monitoring.snapshot import PairShown, Snapshot, Watcher
+from observability.standard_streams import for_drawing
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
 from tools.screen import draw
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.buffer.write(orjson.dumps(as_plain(snapshot)) + b"\n")
     else:
-        console = Console(highlight=False)
+        console = Console(file=for_drawing(sys.stdout), highlight=False)
         console.print(draw(snapshot, snapshot, [], console.width, console.height - 1))
     return int(needs_the_operator(snapshot))
 
@@ -39,6 +41,7 @@ def needs_the_operator(snapshot: Snapshot) -> bool:
         not snapshot.is_supervised
         or any(pair.phase is PairPhase.HALTED for pair in snapshot.pairs)
         or not all(feed.is_connected for feed in snapshot.feeds)
+        or any(leg.is_missing for pair in snapshot.pairs for leg in pair.legs)
     )
 
 

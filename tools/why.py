@@ -17,9 +17,9 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from configuration.arguments import path_argument
 from detector.layers import SizeError
 from events.codec import NotAnEvent, decode
 from events.decisions import Refusals
@@ -31,7 +31,7 @@ from settings import E8, Settings, SettingsError, load_raw, parse_settings
 from shm.layout import Memory
 from tools.bars import replay_bars
 from tools.journal import moment
-from tools.record.reader import Recording
+from tools.record.reader import Recording, missing_text
 from tools.replay.overrides import changed
 from tools.replay.relax import configured, relaxed
 from tools.replay.simulate import Course, simulate
@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--since", type=moment, metavar="TIME", help="2026-01-02T12:00:00Z, or 90s, 10m, 2h, 3d"
     )
-    what.add_argument("--recording", type=Path, metavar="DIR", help="what tools record has made")
+    what.add_argument("--recording", type=path_argument, metavar="DIR", help="what tools record has made")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_recording(recording: Recording, as_json: bool) -> int:
     raw, settings = recording.raw_settings, recording.settings
+    sys.stderr.write(missing_text(recording))
     pairs = {pair.id: pair for pair in settings.pairs}
     with replay_bars(recording.coverage().quotes) as bar:
         unchanged = simulate(recording, raw, bar("unchanged"))

@@ -139,6 +139,7 @@ class FaultKind(Enum):
     CROSSED = "crossed"  # bid above ask (a locked book, bid = ask, is real and no fault)
     EMPTY_SIDE = "empty_side"
     REFUSED = "refused"  # the venue refused a subscription
+    UNREADABLE = "unreadable"  # a frame that names its instrument, and is not as documented
     UNKNOWN = "unknown"  # a frame or message kind nobody documented
 
 
@@ -176,7 +177,9 @@ class OrderAck(NamedTuple):
     venue_order_id: str = ""
     code: str = ""  # the venue's own code and text, unchanged, for log and operator
     text: str = ""
-    retry_after_ms: int | None = None  # set on REFUSED when the same request may be made again
+    # The venue wants to be left alone for so long; on REFUSED the same request may then be made again.
+    retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as the code says
 
 
 class OrderUpdate(NamedTuple):
@@ -194,6 +197,8 @@ class OrderUpdate(NamedTuple):
     venue_unix_ns: int
     # Settled by what it filled, positive = received; None when the venue does not say.
     funding_e8: int | None = None
+    side: Side | None = None  # None where the message does not say
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class Fill(NamedTuple):
@@ -300,7 +305,11 @@ class RateLimit(NamedTuple):
 
 
 class FrameError(Exception):
-    """A frame is not as documented. Nothing of it was used. The session resubscribes."""
+    """A frame is not as documented and does not say which instrument it is about.
+
+    Nothing of it was used. Market data that names its instrument is a ``FeedFault`` of kind
+    UNREADABLE instead: only that instrument's prices are void then.
+    """
 
     def __init__(self, venue: str, detail: str, frame: bytes) -> None:
         detail = redact(detail)
@@ -377,7 +386,11 @@ class MarketData(Protocol):
         """A new connection stands: forget all books, queue the subscriptions."""
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
-        """Take one frame. Raises FrameError if it is not as documented; never anything else."""
+        """Take one frame. Raises FrameError if it is not as documented and names no instrument of
+        ours; never anything else."""
+
+    def renew(self, instrument_id: int, now_mono_ns: int) -> None:
+        """The instrument has fallen silent: forget its book, queue what subscribes to it anew."""
 
     def tick(self, now_mono_ns: int) -> None:
         """Queue application-level pings that are due. Called at least once a second."""
@@ -422,6 +435,12 @@ class Trading(Protocol):
 
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """The order by our id. None: the venue does not know it *now*; it may still appear."""
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order that was sent after ``since_unix_ms``. The list may lag behind them.
+
+        None where the venue lists none: price and fee are told with the order, ``query_order``.
+        """
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from executor.pair.messages import Event, PositionRead, QueryAnswered
+from executor.pair.messages import Event, GridRead, PositionRead, QueryAnswered
 from executor.pair.order import Order
 from executor.pair.state import Book, Leg, PairRules, Trade
 from shm.records import PairPhase
@@ -50,6 +50,13 @@ SCENARIOS: dict[str, Budget] = {
     ),
     "an empty fill, and an exit": Budget(empties=1, delays=0),
     "two refusals, and an exit": Budget(refusals=2, delays=0),
+    "an order that is called refused and executes all the same, before or after": Budget(
+        false_refusals=1, delays=0, exits=0
+    ),
+    "an answer that names an order of before, and the order lost": Budget(
+        crossed=1, lost_on_wire=1, delays=0
+    ),
+    "an order rejected for its grid": Budget(grid_refusals=1, entries=2, delays=1, exits=0),
     "amounts not told": Budget(uncounted=1, partials=1, empties=1, delays=0, exits=0),
     "an order lost on the wire, a partial fill": Budget(lost_on_wire=1, partials=1, delays=0, exits=0),
     "an order that stays open until it fills or is cancelled": Budget(rests=1, empties=1, delays=0, exits=0),
@@ -66,6 +73,15 @@ SCENARIOS: dict[str, Budget] = {
 LARGER: dict[str, Budget] = {
     "an order that stays open, a late answer": Budget(rests=1, delays=1, exits=0),
     "an order lost on the wire, a partial fill, an exit": Budget(lost_on_wire=1, partials=1, delays=0),
+    "an order that is called refused and executes, wholly or in part": Budget(
+        false_refusals=1, partials=1, delays=0, exits=0
+    ),
+    "an order that is called refused and executes, a restart, an exit": Budget(
+        false_refusals=1, restarts=1, delays=0
+    ),
+    "an order that is called refused and executes, an empty fill, a late answer": Budget(
+        false_refusals=1, empties=1, delays=1, exits=0
+    ),
     "a position closed from outside, a partial fill, an exit": Budget(outsiders=1, partials=1, delays=0),
     "an order lost on the wire, a partial fill, a late answer": Budget(
         lost_on_wire=1, partials=1, delays=1, exits=0
@@ -244,6 +260,7 @@ def canonical(world: World) -> Hashable:
             state,
             view=None,
             trade=None,
+            closed=(),
             legs=(
                 _of_leg(state.legs[0], matters, now_mono_ns),
                 _of_leg(state.legs[1], matters, now_mono_ns),
@@ -254,11 +271,16 @@ def canonical(world: World) -> Hashable:
         world.positions_e8,
         world.streams,
         tuple(
-            order._replace(sent_mono_ns=_age(order.sent_mono_ns, now_mono_ns))
+            order._replace(
+                sent_mono_ns=_age(order.sent_mono_ns, now_mono_ns),
+                is_crossed_with=int(order.is_crossed_with > 0),
+            )
             for order in world.orders
-            if order.is_on_wire or order.send.client_order_id in matters
+            if order.is_on_wire or order.send.client_order_id in matters or world.budget.crossed
         ),
         frozenset(Counter(_of_mail(event, now_mono_ns) for event in world.mail).items()),
+        world.grids,
+        world.is_meddled,
         world.budget,
     )
 
@@ -294,7 +316,7 @@ def _of_leg(leg: Leg, matters: set[int], now_mono_ns: int) -> Leg:
 
 
 def _of_order(order: Order, now_mono_ns: int) -> Order:
-    """What is only told is left out: prices, fees, the venue's own id."""
+    """What is only told is left out: prices, fees, the venue's own id, unless it is another's."""
     return replace(
         order,
         told_quote_e8=0,
@@ -303,7 +325,7 @@ def _of_order(order: Order, now_mono_ns: int) -> Order:
         told_fee_e8=None,
         trade_id=0,
         limit_price_e8=0,
-        venue_order_id="",
+        venue_order_id=order.venue_order_id if order.venue_order_id[1:] != str(order.client_order_id) else "",
         questions=min(order.questions, _COUNTS_MAX),
         unknown_answers=min(order.unknown_answers, _COUNTS_MAX),
         **_ages(order, now_mono_ns),
@@ -318,7 +340,7 @@ def _of_trade(trade: Trade | None) -> Hashable:
 
 
 def _of_mail(event: Event, now_mono_ns: int) -> Event:
-    if isinstance(event, PositionRead | QueryAnswered):
+    if isinstance(event, PositionRead | QueryAnswered | GridRead):
         return event._replace(asked_mono_ns=_age(event.asked_mono_ns, now_mono_ns))
     return event
 

@@ -12,12 +12,14 @@ from executor.gateways.rate_limit import RateBudget
 from venues.contract import (
     Account,
     Fill,
+    Instrument,
     OrderAck,
     OrderRef,
     OrderRequest,
     OrderUpdate,
     Position,
     TimeInForce,
+    Touch,
 )
 
 
@@ -95,14 +97,24 @@ class OrderGateway(Protocol):
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
         """The order as the venue knows it now. Raises TransportError or VenueError."""
 
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        """Every execution of an order sent that long ago, as far as the venue lists them by now; None where
+        it tells them with the order alone. Raises as above."""
+
     async def query_open_orders(self) -> list[OrderUpdate]:
         """Every open order of the account. Raises TransportError or VenueError."""
 
     async def query_positions(self) -> dict[int, int]:
         """Signed size_e8 by instrument_id of every leg, 0 where flat. Raises as above."""
 
+    async def query_instruments(self) -> list[Instrument]:
+        """The legs' contracts as the venue publishes them now. Raises as above."""
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         """The margin account and what is held. Raises as above."""
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """Best bid and ask without the feed. Raises as above."""
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Ask for a cancel. Raises as above."""

@@ -26,6 +26,7 @@ from runtime.clock import Clock, unix_ms
 from venues.contract import (
     Account,
     Call,
+    Fill,
     FrameError,
     HttpRequest,
     HttpResponse,
@@ -38,16 +39,19 @@ from venues.contract import (
     Position,
     PrivateEvent,
     StreamReady,
+    Touch,
     Trading,
     TransportError,
     VenueError,
     VoidsOrders,
 )
+from venues.registry import venue
 from venues.rest_client import perform
 
 REST_TIMEOUT_S = 5.0
 CONNECTIONS_KEPT_S = 60.0
 FALLBACK_CONNECTIONS = 2  # one order per leg of a batch; used only while the private socket is gone
+FILLS_MARGIN_MS = 600_000  # executions are looked for from so long before the order was sent: clocks differ
 STATUS_LOOK_S = 2.0  # modes such as cancel-only last about two minutes
 RENEWAL_LOOK_S = 0.25  # the venue may refuse a token long before it is due
 RENEWALS_APART_S = 1.0  # refused for another reason, a new one each time would mend nothing
@@ -273,7 +277,7 @@ class LiveGateway:
                 self._listener.on_told(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
-        if ack.outcome is Outcome.REFUSED and ack.retry_after_ms is not None:
+        if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:
             self.budget.refused(ack.retry_after_ms, recv_mono_ns)
 
     def _on_bad_frame(self, error: FrameError) -> None:
@@ -289,6 +293,11 @@ class LiveGateway:
             told = await self._perform(self._trading.void_order(ref, unix_ms(self._clock)))
         return told
 
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        now_unix_ms = unix_ms(self._clock)
+        since_unix_ms = now_unix_ms - age_ms - FILLS_MARGIN_MS
+        return await self._perform(self._trading.query_fills(ref, since_unix_ms, now_unix_ms))
+
     async def query_open_orders(self) -> list[OrderUpdate]:
         return await self._perform(self._trading.query_open_orders(unix_ms(self._clock)))
 
@@ -297,9 +306,16 @@ class LiveGateway:
         flat = {item.instrument_id: 0 for item in self._instruments}
         return flat | {position.instrument_id: position.size_e8 for position in told}
 
+    async def query_instruments(self) -> list[Instrument]:
+        wanted = {item.symbol: item.instrument_id for item in self._instruments}
+        return await self._perform(self._trading.fetch_instruments(wanted))
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         account = await self._perform(self._trading.query_account(unix_ms(self._clock)))
         return account, await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        return await self._perform(venue(self.venue).fetch_touch(instrument.symbol))
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         self.budget.spend(self._clock.mono_ns())

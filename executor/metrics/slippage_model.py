@@ -40,7 +40,10 @@ def read_kept(path: Path) -> dict[str, SlippageView]:
         if not (isinstance(entry, list) and len(entry) == 3):
             raise ValueError(f"{name} has not the three figures it should have")
         samples, mean_bps, updated_unix_s = entry
-        views[name] = SlippageView(int(samples), float(mean_bps), int(updated_unix_s))
+        is_whole = isinstance(samples, int) and isinstance(updated_unix_s, int)
+        if not (is_whole and isinstance(mean_bps, int | float) and abs(mean_bps) <= _CAP_BPS):
+            raise ValueError(f"{name} has figures that cannot be: {entry}")
+        views[name] = SlippageView(samples, float(mean_bps), updated_unix_s)
     return views
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from events.orders import IntentWritten, LegRetold
-from events.positions import Halted, HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
-from events.trades import LegName, TradeClosed, TradeOpened
+from events.positions import HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
+from events.trades import LegName, TradeClosed, TradeOpened, TradeRetold
 from executor.pair.messages import Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
-from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked
+from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked, log_halted
 from executor.pair.state import (
     PHASE_STEPS,
     Book,
@@ -22,6 +22,7 @@ from executor.pair.state import (
     is_flat,
     net_e8,
 )
+from executor.pair.trade_result import closed_books, is_estimated, remembered, result_of
 from executor.pair.transition import Transition, about_leg, about_order, fate, leg_is_ready
 from shm.records import PairPhase, PairView
 
@@ -71,6 +72,7 @@ def close_books(transition: Transition) -> None:
     assert trade is not None
     bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
     fees_e8 = sum(book.fee_e8 for book in trade.books)
+    closed = closed_books(transition.state, trade)
     transition.report(
         TradeClosed,
         direction=trade.direction,
@@ -90,9 +92,9 @@ def close_books(transition: Transition) -> None:
         naked_ms=trade.naked_ns / 1e6,
         naked_notional_max_e8=trade.naked_notional_max_e8,
         retries=trade.retries,
-        is_estimated=trade.is_estimated,
+        is_estimated=is_estimated(transition.state, closed),
     )
-    transition.change(trade=None)
+    transition.change(trade=None, closed=remembered(transition.state, closed))
 
 
 def _tell_holding(transition: Transition) -> None:
@@ -101,7 +103,7 @@ def _tell_holding(transition: Transition) -> None:
     if state.legs is before.legs and state.trade is before.trade:
         return
     sizes_e8 = [leg.held_e8 for leg in state.legs]
-    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state.trade) == _basis(before.trade):
+    if sizes_e8 == [leg.held_e8 for leg in before.legs] and _basis(state) == _basis(before):
         return
     transition.others.append(holding(transition.rules, state))
 
@@ -117,7 +119,8 @@ def holding(rules: PairRules, state: PairState) -> HoldingChanged:
         legs=(_holding_leg(rules, state, 0), _holding_leg(rules, state, 1)),
         live=tuple(order.client_order_id for leg in state.legs for order in leg.live),
         opened_mono_ns=trade.opened_mono_ns if trade else 0,
-        is_estimated=trade.is_estimated if trade else False,
+        is_estimated=is_estimated(state, trade) if trade else False,
+        happened_outside=trade.is_estimated if trade else False,
     )
 
 
@@ -130,18 +133,23 @@ def _holding_leg(rules: PairRules, state: PairState, leg: int) -> HoldingLeg:
     )
 
 
-def retold(rules: PairRules, state: PairState) -> Iterator[LegRetold]:
-    """What became of the latest orders: the life that heard it may have been killed before it was kept."""
+def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[LegRetold | TradeRetold]:
+    """What became of the latest orders and trades: the life that heard it may have been killed before it was
+    kept."""
     for leg in state.legs:
         for order in leg.past:
             yield LegRetold(**about_order(rules, order), **fate(order))
+    for trade in state.closed:
+        yield TradeRetold(**result_of(rules, state, trade, now_mono_ns))
 
 
-def _basis(trade: Trade | None) -> tuple[object, ...]:
+def _basis(state: PairState) -> tuple[object, ...]:
     """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
+    trade = state.trade
     if trade is None or trade.books == (Book(), Book()):
         return ()
-    return trade.trade_id, trade.layers, trade.opened_mono_ns, trade.is_estimated, trade.books
+    is_reckoned = is_estimated(state, trade)
+    return trade.trade_id, trade.layers, trade.opened_mono_ns, is_reckoned, trade.is_estimated, trade.books
 
 
 def _tell_intents(transition: Transition) -> None:
@@ -164,7 +172,7 @@ def _tell_halted_again(transition: Transition) -> None:
     if halt is Halt.NONE or before.halt is not halt or before.legs is transition.state.legs:
         return
     if any(old.held_e8 != new.held_e8 for old, new in zip(before.legs, transition.state.legs, strict=True)):
-        transition.report(Halted, reason=halt.name.lower(), **exposure(transition))
+        log_halted(transition)
 
 
 def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
@@ -226,6 +234,7 @@ def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
         entry_prices_e8=(_average(_entry(trade, 0)), _average(_entry(trade, 1))),
         entry_spread_bps=_entry_spread_bps(trade),
         fees_e8=sum(book.fee_e8 for book in trade.books),
+        is_estimated=is_estimated(transition.state, trade),
         naked_ms=trade.naked_ns / 1e6,
         retries=trade.retries,
     )
@@ -248,7 +257,7 @@ def _publish(transition: Transition) -> None:
         state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
         and not state.entries_stopped
         and not state.flatten
-        and all(leg_is_ready(leg) for leg in state.legs)
+        and all(leg_is_ready(rules, leg) for leg in state.legs)
     )
     view = PairView(
         pair_id=rules.pair_id,

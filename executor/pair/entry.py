@@ -83,7 +83,7 @@ def _entry_refusal(transition: Transition, event: Enter, limits_e8: list[int]) -
     if state.entries_stopped or state.flatten:
         return "entries_stopped", state.entries_stopped or state.flatten, ""
     for number, leg in enumerate(state.legs):
-        if not leg_is_ready(leg):
+        if not leg_is_ready(rules, leg):
             return "positions_confirmed", rules.instruments[number].venue, "confirmed and streaming"
         if transition.now_mono_ns < leg.not_before_mono_ns:
             wait_ms = (leg.not_before_mono_ns - transition.now_mono_ns) / 1e6

@@ -35,6 +35,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from events.decisions import SignalRefused
+from events.orders import AnswerDisowned
 from executor.pair.accounting import tell
 from executor.pair.client_order_id import check_epoch, leg_of
 from executor.pair.entry import on_enter
@@ -47,12 +48,15 @@ from executor.pair.messages import (
     EntriesStopped,
     Event,
     Exit,
+    FillsRead,
     FillTold,
     FlattenRequested,
+    GridRead,
     OperatorResumed,
     OrderTold,
     PositionRead,
     QueryAnswered,
+    ReadGrid,
     Restarted,
     SendFailed,
     StreamBack,
@@ -66,9 +70,11 @@ from executor.pair.order import (
     OrderState,
     after_ack,
     after_fill,
+    after_fills_read,
     after_not_sent,
     after_told,
     after_unknown,
+    is_about,
     moved,
 )
 from executor.pair.reconcile import (
@@ -98,8 +104,8 @@ from executor.pair.state import (
     Plan,
     is_flat,
 )
-from executor.pair.transition import Transition
-from venues.contract import OrderStatus
+from executor.pair.transition import Transition, about_order, open_refusals
+from venues.contract import OrderStatus, Outcome
 
 
 def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, list[Command]]:
@@ -129,6 +135,8 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
 def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
     """The second half: everything that is only asked and told. Not one more order."""
     _remember_touches(transition)
+    _ask_about_refusals(transition)
+    _ask_about_grids(transition)
     read_positions_when_due(transition)
     tell(transition)
     return transition.state, [*transition.sends, *transition.others]
@@ -137,7 +145,10 @@ def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
 def due_mono_ns(rules: PairRules, state: PairState) -> int:
     """When the next ``Tick`` is due at the latest."""
     due = [state.next_read_mono_ns]
-    due.extend(order.due_mono_ns for leg in state.legs for order in leg.live)
+    for leg in state.legs:
+        due.extend(order.due_mono_ns for order in (*leg.live, *open_refusals(leg)))
+        if leg.grid_doubted_mono_ns:
+            due.append(leg.next_grid_mono_ns)
     if state.plan in (Plan.COMPLETE, Plan.UNWIND, Plan.EXIT) and not has_live_order(state):
         due.append(next_try_mono_ns(rules, state))
     if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
@@ -223,6 +234,8 @@ def _on_acked(transition: Transition, event: Acked) -> None:
     new = after_ack(
         new, event.outcome, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
+    if event.is_of_grid and event.outcome is Outcome.REFUSED:
+        _doubt_grid(transition, order.leg)
     transition.put(order, new, code=event.code, text=event.text)
 
 
@@ -233,9 +246,14 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
         if event.filled_e8 != 0 and event.status is not OrderStatus.REJECTED:
             transition.doubt_position(leg_of(event.client_order_id))
         return
+    if not is_about(order, event, transition.rules.instruments[order.leg].instrument_id):
+        _disown(transition, order, event)
+        return
     new = after_told(
         order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
+    if event.is_of_grid and event.status is OrderStatus.REJECTED:
+        _doubt_grid(transition, order.leg)
     own_late_close(transition, order, new)
     transition.put(order, new, reason=event.reason)
     if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
@@ -256,12 +274,26 @@ def _on_fill_told(transition: Transition, event: FillTold) -> None:
     transition.put(order, new)
 
 
+def _on_fills_read(transition: Transition, event: FillsRead) -> None:
+    order = transition.find(event.client_order_id)
+    if order is not None:
+        new = after_fills_read(order, event, transition.now_mono_ns)
+        own_late_close(transition, order, new)
+        transition.put(order, new)
+
+
 def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
-    if event.told is not None:
+    order = transition.find(event.client_order_id)
+    if event.told is not None and event.told.client_order_id == event.client_order_id:
         _on_order_told(transition, event.told)
         return
-    order = transition.find(event.client_order_id)
-    if order is None or order.state in ENDED:
+    if order is None or (order.state in ENDED and not order.is_refused):
+        return
+    if event.told is not None:
+        _disown(transition, order, event.told)
+        return
+    if event.is_by_venue_id:  # which may never have been its own: asked by our name, it counts
+        transition.put(order, replace(order, venue_order_id="", due_mono_ns=transition.now_mono_ns))
         return
     new = after_unknown(
         order, asked_mono_ns=event.asked_mono_ns, spacing_ns=transition.rules.query_interval_ns
@@ -276,6 +308,49 @@ def _on_cancel_confirmed(transition: Transition, event: CancelConfirmed) -> None
     if order is not None and order.state not in ENDED:
         due_mono_ns = min(order.due_mono_ns, transition.now_mono_ns + transition.rules.query_interval_ns)
         transition.put(order, replace(order, due_mono_ns=due_mono_ns))
+
+
+def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
+    """What the venue says under an order's name is about another: believe nothing of it, forget the venue's
+    id, which may be that other's, and ask by our own."""
+    transition.others.append(
+        AnswerDisowned(
+            **about_order(transition.rules, order),
+            size_e8=order.size_e8,
+            venue_order_id=told.venue_order_id,
+            named_order_id=told.client_order_id,
+            named_side=told.side.name if told.side else None,
+            named_size_e8=told.size_e8,
+        )
+    )
+    new = order
+    if order.venue_order_id:
+        new = replace(order, venue_order_id="", due_mono_ns=transition.now_mono_ns)
+    if order.state in (OrderState.SENT, OrderState.OPEN):
+        new = moved(new, OrderState.IN_DOUBT, transition.now_mono_ns)
+    transition.put(order, new)
+    transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position tells
+
+
+def _doubt_grid(transition: Transition, leg: int) -> None:
+    """A venue did not like a price or a size: what it takes by now is asked for before anything is opened."""
+    now_mono_ns = transition.now_mono_ns
+    doubted_mono_ns = transition.state.legs[leg].grid_doubted_mono_ns or now_mono_ns
+    transition.change_leg(leg, grid_doubted_mono_ns=doubted_mono_ns, next_grid_mono_ns=now_mono_ns)
+
+
+def _on_grid_read(transition: Transition, event: GridRead) -> None:
+    if event.asked_mono_ns >= transition.state.legs[event.leg].grid_doubted_mono_ns:
+        transition.change_leg(event.leg, grid_doubted_mono_ns=0)
+
+
+def _ask_about_grids(transition: Transition) -> None:
+    """Until the venue has said what it takes, which a read that failed does not."""
+    for number, leg in enumerate(transition.state.legs):
+        if leg.grid_doubted_mono_ns and transition.now_mono_ns >= leg.next_grid_mono_ns:
+            next_mono_ns = transition.now_mono_ns + 2 * transition.rules.query_interval_ns
+            transition.change_leg(number, next_grid_mono_ns=next_mono_ns)
+            transition.others.append(ReadGrid(number))
 
 
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
@@ -299,12 +374,17 @@ def _ask_the_silent(transition: Transition) -> None:
             new = moved(order, OrderState.IN_DOUBT, now_mono_ns)
         if new.state is OrderState.IN_DOUBT and not new.questions:
             transition.cancel(new)
-        due_mono_ns = _next_question_mono_ns(rules, new, now_mono_ns)
-        new = replace(new, questions=new.questions + 1, due_mono_ns=due_mono_ns)
-        transition.put(order, new)
-        transition.query(new)
+        _ask_about(transition, order, new)
         if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and transition.state.halt is Halt.NONE:
             halt(transition, Halt.IN_DOUBT)
+
+
+def _ask_about(transition: Transition, order: Order, new: Order) -> None:
+    """Ask the venue about an order, and again a while later."""
+    due_mono_ns = _next_question_mono_ns(transition.rules, new, transition.now_mono_ns)
+    new = replace(new, questions=new.questions + 1, due_mono_ns=due_mono_ns)
+    transition.put(order, new)
+    transition.query(new)
 
 
 def _next_question_mono_ns(rules: PairRules, order: Order, now_mono_ns: int) -> int:
@@ -316,6 +396,13 @@ def _next_question_mono_ns(rules: PairRules, order: Order, now_mono_ns: int) -> 
         return min(now_mono_ns + growing_ns, order.gone_mono_ns)
     may_decide = now_mono_ns < order.gone_mono_ns + rules.unknown_answers_min * interval_ns
     return now_mono_ns + (interval_ns if may_decide else growing_ns)
+
+
+def _ask_about_refusals(transition: Transition) -> None:
+    """An answer that refuses may have been meant for another order: it is asked for by its name."""
+    for order in transition.open_refusals():
+        if transition.now_mono_ns >= order.due_mono_ns:
+            _ask_about(transition, order, order)
 
 
 # ------------------------------------------------------------------------------- time and streams
@@ -366,9 +453,11 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     Acked: _on_acked,
     OrderTold: _on_order_told,
     FillTold: _on_fill_told,
+    FillsRead: _on_fills_read,
     QueryAnswered: _on_query_answered,
     CancelConfirmed: _on_cancel_confirmed,
     PositionRead: on_position_read,
+    GridRead: _on_grid_read,
     SendFailed: _on_send_failed,
     Tick: _pass_time,
     Restarted: _on_restarted,

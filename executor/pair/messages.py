@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from events.event import Event as DomainEvent
 from shm.records import PairView
-from venues.contract import OrderStatus, Outcome, Side
+from venues.contract import Fill, OrderStatus, Outcome, Side
 
 # ----------------------------------------------------------------------------------------- events
 
@@ -87,10 +87,14 @@ class Acked(NamedTuple):
     code: str = ""
     text: str = ""
     retry_after_ms: int | None = None
+    is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as is known
 
 
 class OrderTold(NamedTuple):
-    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``."""
+    """What the venue says an order has become: private stream, or inside a ``QueryAnswered``.
+
+    The id is the order's that the venue names; whether what it says of it fits is the machine's to see.
+    """
 
     at: At
     client_order_id: int
@@ -100,6 +104,10 @@ class OrderTold(NamedTuple):
     fee_e8: int | None = None  # cumulative, positive = paid
     reason: str = ""
     venue_order_id: str = ""
+    instrument_id: int = -1  # -1, None: the venue does not say
+    side: Side | None = None
+    size_e8: int | None = None
+    is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
 class FillTold(NamedTuple):
@@ -114,6 +122,14 @@ class FillTold(NamedTuple):
     fee_e8: int
 
 
+class FillsRead(NamedTuple):
+    """The executions of one order as the venue lists them: asked for where they were not all heard."""
+
+    at: At
+    client_order_id: int
+    fills: tuple[Fill, ...]
+
+
 class QueryAnswered(NamedTuple):
     """The answer to a ``Query``. A query that failed is no answer: the machine asks again itself."""
 
@@ -121,6 +137,7 @@ class QueryAnswered(NamedTuple):
     client_order_id: int
     asked_mono_ns: int  # when the request left
     told: OrderTold | None  # None: the venue does not know the order *now*
+    is_by_venue_id: bool = False  # it was asked for by the id that the venue is believed to have given it
 
 
 class CancelConfirmed(NamedTuple):
@@ -144,6 +161,14 @@ class PositionRead(NamedTuple):
     leg: int
     size_e8: int  # signed
     asked_mono_ns: int  # when the request left: reads asked before the last change count nothing
+
+
+class GridRead(NamedTuple):
+    """The venue has said what the leg's prices and sizes must be, and the rules of this step are by it."""
+
+    at: At
+    leg: int
+    asked_mono_ns: int  # when the request left
 
 
 class SendFailed(NamedTuple):
@@ -220,9 +245,11 @@ Event = (
     | Acked
     | OrderTold
     | FillTold
+    | FillsRead
     | QueryAnswered
     | CancelConfirmed
     | PositionRead
+    | GridRead
     | SendFailed
     | Tick
     | Restarted
@@ -279,6 +306,12 @@ class ReadPositions(NamedTuple):
     """Ask both venues for the pair's positions; answer with one ``PositionRead`` per leg."""
 
 
+class ReadGrid(NamedTuple):
+    """Ask the leg's venue for its contract's grid; answer with ``GridRead``, the rules renewed before it."""
+
+    leg: int
+
+
 class Publish(NamedTuple):
     """The pair changed as others see it. The process adds its own gates to ``entries_allowed``."""
 
@@ -286,4 +319,4 @@ class Publish(NamedTuple):
 
 
 # An event of ``events`` says what has happened; everybody who keeps or counts something hears it.
-Command = Send | Cancel | Query | ReadPositions | Publish | DomainEvent
+Command = Send | Cancel | Query | ReadPositions | ReadGrid | Publish | DomainEvent

@@ -12,7 +12,9 @@
                                          position did not move ► ABSENT
 
 Only the venue's word ends doubt. ABSENT is the one verdict drawn from its silence, so it is not
-believed for ever: an ABSENT order that speaks after all is alive again.
+believed for ever: an ABSENT order that speaks after all is alive again. A refusal by the answer to its
+create alone is the venue's word as well, and yet may have been meant for somebody else: such an order is
+asked for until it can no longer come into being, and may explain a position for as long as it is known.
 
 What an order filled is the largest of what the venue told in total and what single executions add
 up to. Both only grow, so doubled, late and reordered messages change nothing.
@@ -27,7 +29,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from executor.pair.messages import FillTold, OrderTold, Purpose
+from executor.pair.messages import FillsRead, FillTold, OrderTold, Purpose
 from venues.contract import E8, OrderStatus, Outcome, Side
 
 
@@ -52,7 +54,8 @@ ORDER_STEPS: Final[Mapping[OrderState, Set[OrderState]]] = {
     _S.UNCOUNTED: {*_VENUE_FINAL},
     _S.FILLED: set(),
     _S.CANCELLED: {_S.FILLED},  # an execution that was told after the end
-    _S.REJECTED: {_S.FILLED, _S.IN_DOUBT},  # refused, and yet the venue speaks of it
+    # refused, and yet the venue speaks of it, or holds what it made
+    _S.REJECTED: {_S.FILLED, _S.CANCELLED, _S.UNCOUNTED, _S.IN_DOUBT},
     _S.UNSENT: {_S.IN_DOUBT},  # the same for an order we believed unsent
     _S.ABSENT: {_S.OPEN, _S.IN_DOUBT, _S.UNCOUNTED, *_VENUE_FINAL},
 }
@@ -94,8 +97,8 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     fills_fee_e8: int = 0
     counted_e8: int = 0  # read off the position, where the venue tells no amount
     is_told: bool = False  # the venue gave the final amount in words
-    is_refused: bool = False  # rejected by the answer to its create, not by an update
-    questions: int = 0  # queries since it last came into doubt
+    is_refused: bool = False  # rejected by the answer to its create alone, not by an update
+    questions: int = 0  # queries since it last came into doubt, or since it was refused
     unknown_answers: int = 0  # spaced answers "no such order" since then
     unknown_mono_ns: int = 0  # when the last of them was asked
     late_denials: int = 0  # of them, asked when it could no longer come into being
@@ -119,6 +122,8 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     def quote_e8(self) -> int:
         """Value of what it filled; what was told without a price is valued at the limit."""
         filled_e8 = self.filled_e8
+        if self.fills_e8 == filled_e8:  # exact, where an average told with the total is rounded
+            return self.fills_quote_e8
         if self.told_quote_e8 and self.told_e8 == filled_e8:
             return self.told_quote_e8
         return self.fills_quote_e8 + (filled_e8 - self.fills_e8) * self.limit_price_e8 // E8
@@ -129,7 +134,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_accounted(self) -> bool:
-        """Whether price and fee of everything it filled were told."""
+        """Whether price and fee of everything it filled were told. Until then they are estimates."""
         filled_e8 = self.filled_e8
         if self.fills_e8 == filled_e8:
             return True
@@ -137,8 +142,10 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_certain(self) -> bool:
-        """Whether its amount is the venue's word and not our conclusion from its silence."""
-        return self.is_told or self.fills_e8 >= self.size_e8 or self.state is OrderState.UNSENT
+        """Whether its amount is the venue's word about it and not our conclusion from its silence, or from
+        an answer that may have been meant for another."""
+        is_told = self.is_told and not self.is_refused
+        return is_told or self.fills_e8 >= self.size_e8 or self.state is OrderState.UNSENT
 
 
 def moved(order: Order, state: OrderState, now_mono_ns: int) -> Order:
@@ -170,7 +177,9 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
         case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
             if order.filled_e8:  # refused, yet executions were told: believe neither, ask
                 return moved(order, OrderState.IN_DOUBT, now_mono_ns)
-            return moved(replace(order, is_told=True, is_refused=True), OrderState.REJECTED, now_mono_ns)
+            asked_anew = {"due_mono_ns": now_mono_ns, "questions": 0, "unknown_answers": 0}
+            order = replace(order, is_told=True, is_refused=True, unknown_mono_ns=0, **asked_anew)
+            return moved(order, OrderState.REJECTED, now_mono_ns)
         case Outcome.REFUSED if order.state is OrderState.OPEN:
             return moved(order, OrderState.IN_DOUBT, now_mono_ns)
         case Outcome.IN_DOUBT if order.state is OrderState.SENT:
@@ -192,11 +201,29 @@ def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int)
     if told.status is OrderStatus.OPEN:
         return _known_open(order, now_mono_ns, wait_ns)
     if filled_e8 is None and order.fills_e8 < order.size_e8:
-        if order.state in ENDED and order.state is not OrderState.ABSENT:
+        if order.state in ENDED and order.state is not OrderState.ABSENT and not order.is_refused:
             return order
+        order = replace(order, is_told=order.is_told and not order.is_refused, is_refused=False)
         return moved(order, OrderState.UNCOUNTED, now_mono_ns)
     order = replace(order, is_told=True, is_refused=False)
     return _ended(order, _FINAL_OF[told.status], now_mono_ns)
+
+
+def is_about(order: Order, told: OrderTold, instrument_id: int) -> bool:
+    """Whether what the venue says under an order's name fits the order: its contract, side and size.
+
+    A venue may cut down what can only shrink a position.
+    """
+    if told.instrument_id not in (-1, instrument_id) or told.side not in (None, order.side):
+        return False
+    if told.size_e8 is None or told.size_e8 == order.size_e8:
+        return True
+    return order.reduce_only and 0 < told.size_e8 < order.size_e8
+
+
+def is_fill_of(order: Order, *, leg: int, side: Side, size_e8: int) -> bool:
+    """Whether an execution can be one of this order's."""
+    return (leg, side) == (order.leg, order.side) and size_e8 <= order.size_e8
 
 
 def amount_told(order: Order, told: OrderTold) -> int | None:
@@ -227,6 +254,27 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
     return _known_open(order, now_mono_ns, wait_ns)
 
 
+def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
+    """What the venue's list of its executions makes of an order: it takes the place of what was heard singly.
+
+    A list that knows less than was heard lags behind: it is asked for again.
+    """
+    fills = {fill.fill_id: fill for fill in read.fills}.values()
+    size_e8 = sum(fill.size_e8 for fill in fills)
+    if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
+        return order
+    order = replace(
+        order,
+        fill_ids=tuple(fill.fill_id for fill in fills),
+        fills_e8=size_e8,
+        fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
+        fills_fee_e8=sum(fill.fee_e8 for fill in fills),
+    )
+    if size_e8 < order.size_e8:
+        return order
+    return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
+
+
 def after_not_sent(order: Order, now_mono_ns: int) -> Order:
     """The wire says that no byte of it left."""
     if order.state not in (OrderState.SENT, OrderState.IN_DOUBT):
@@ -239,7 +287,9 @@ def after_not_sent(order: Order, now_mono_ns: int) -> Order:
 def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order:
     """The venue answered that it does not know the order. Only spaced answers count, and the first one
     past its validity, whatever was answered shortly before."""
-    if order.state is not OrderState.IN_DOUBT or asked_mono_ns < order.doubt_mono_ns:
+    if order.state is not OrderState.IN_DOUBT and not order.is_refused:
+        return order
+    if asked_mono_ns < order.doubt_mono_ns:
         return order
     is_late = asked_mono_ns >= order.gone_mono_ns
     has_one_to_space_from = order.late_denials > 0 if is_late else order.unknown_answers > 0
@@ -251,6 +301,19 @@ def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order
         unknown_mono_ns=asked_mono_ns,
         late_denials=order.late_denials + is_late,
     )
+
+
+def after_difference(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
+    """A position nobody can explain otherwise tells that an order which is over filled after all."""
+    state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
+    order = replace(order, counted_e8=filled_e8, is_told=False, is_refused=False)
+    return moved(order, state, now_mono_ns)
+
+
+def is_refusal_open(order: Order) -> bool:
+    """Whether an order that only the answer to its create called refused may still come into being: until
+    the venue does not know it at a time when it could no longer take it."""
+    return order.is_refused and not order.late_denials
 
 
 def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:

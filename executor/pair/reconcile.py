@@ -7,11 +7,9 @@ ours, and what neither explains is reported and never touched.
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
-from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, moved
+from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, after_difference
 from executor.pair.repair import adopt_plan, halt, is_disputed, may_lag
 from executor.pair.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
 from executor.pair.transition import Transition
@@ -105,8 +103,7 @@ def explain_difference(transition: Transition, number: int) -> None:
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
             transition.report_leg(ReconcileDiff, number, **facts, explained_by=order.client_order_id)
             _report_not_flat(transition, number)
-            state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
-            transition.put(order, moved(replace(order, counted_e8=filled_e8), state, transition.now_mono_ns))
+            transition.put(order, after_difference(order, filled_e8, transition.now_mono_ns))
             transition.change_leg(number, is_verified=True)
             return
     is_smaller = leg.position_e8 * leg.read_e8 >= 0 and abs(leg.read_e8) < abs(leg.position_e8)

@@ -33,7 +33,7 @@ from executor.pair.state import (
     shrinking_side,
     sign,
 )
-from executor.pair.transition import Transition, has_closed_nothing, leg_is_ready
+from executor.pair.transition import Transition, has_closed_nothing, is_grid_known, leg_is_ready
 from venues.contract import E8, Side
 
 _PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
@@ -65,9 +65,7 @@ def plan_next(transition: Transition) -> None:
 def have_confirmed(transition: Transition) -> None:
     """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
     for number in (0, 1):
-        transition.change_leg(number, is_to_confirm=True)
-        transition.distrust_reads(number)
-    transition.change(next_read_mono_ns=transition.now_mono_ns)
+        transition.have_confirmed(number)
 
 
 def note_hedge_drift(transition: Transition) -> None:
@@ -238,7 +236,8 @@ def completing_order(rules: PairRules, state: PairState) -> Wanted | None:
 
 
 def may_complete(transition: Transition) -> bool:
-    """Completing goes on with an entry: never later, never too often, never too late."""
+    """Completing goes on with an entry: never later, never too often, never too late, and never on top of
+    an order that was refused by an answer alone."""
     rules, state = transition.rules, transition.state
     tries = state.attempt if state.plan is Plan.COMPLETE else 0
     shorter = state.legs[1 - _longer_leg(state)]
@@ -249,7 +248,7 @@ def may_complete(transition: Transition) -> bool:
         and not state.flatten
         and tries < rules.max_retries
         and max(transition.now_mono_ns, shorter.not_before_mono_ns) < overdue_mono_ns
-        and all(leg_is_ready(leg) for leg in state.legs)
+        and all(leg_is_ready(rules, leg) for leg in state.legs)
     )
 
 
@@ -267,7 +266,11 @@ def next_try_mono_ns(rules: PairRules, state: PairState) -> int:
         wait_ns = 0
     due_mono_ns = state.settled_mono_ns + wait_ns
     for number in _legs_to_trade(rules, state):
-        due_mono_ns = max(due_mono_ns, state.legs[number].not_before_mono_ns)
+        leg = state.legs[number]
+        due_mono_ns = max(due_mono_ns, leg.not_before_mono_ns)
+        if not is_grid_known(leg):
+            # The same price would be refused again. Should the venue not say what it takes, it is tried.
+            due_mono_ns = max(due_mono_ns, leg.grid_doubted_mono_ns + rules.max_naked_ns)
     if state.unverified_mono_ns:
         # Reduce-only orders cannot make an unconfirmed position worse, so this wait is bounded.
         due_mono_ns = max(due_mono_ns, state.unverified_mono_ns + rules.max_naked_ns)
@@ -317,7 +320,19 @@ def halt(transition: Transition, reason: Halt) -> None:
     if transition.state.halt is reason:
         return
     transition.change(halt=reason)
-    transition.report(Halted, reason=reason.name.lower(), **exposure(transition))
+    log_halted(transition)
+
+
+def log_halted(transition: Transition) -> None:
+    """What the pair holds as we know it, and beside it what the venues showed last: None before a read."""
+    legs = transition.state.legs
+    first, second = (leg.read_e8 if leg.reads else None for leg in legs)
+    transition.report(
+        Halted,
+        reason=transition.state.halt.name.lower(),
+        **exposure(transition),
+        venue_positions_e8=(first, second),
+    )
 
 
 def exposure(transition: Transition) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from shm.records import PairPhase, PairView
 from venues.contract import E8, Instrument, Side
 
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
+OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
 UNKNOWN_ANSWERS_MIN, LATE_DENIALS_MIN = 4, 2
 STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
 
@@ -136,6 +137,8 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     gone_e8: int = 0  # signed: what was believed to be closed by somebody else
     gone_mono_ns: int = 0
     filled_mono_ns: int = 0  # when a fill of ours was told last
+    grid_doubted_mono_ns: int = 0  # since when the venue does not like our grid; 0 when it is known
+    next_grid_mono_ns: int = 0  # when it is asked for again
     disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
     closed_trade_id: int = 0  # the trade whose close the venue has still to confirm; 0 when it has
 
@@ -179,6 +182,17 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     is_estimated: bool = False  # part of it happened outside our orders: prices are estimates
 
 
+class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
+    """The result of a trade whose books are closed: what is told late about its orders corrects it."""
+
+    trade_id: int
+    direction: int
+    closed_mono_ns: int
+    gross_e8: int  # before fees
+    fees_e8: int
+    is_estimated: bool  # part of it happened outside our orders
+
+
 class Held(NamedTuple):
     """An open trade as the journal or the database tells it, to be checked against the venues."""
 
@@ -211,6 +225,7 @@ class PairState(Struct, frozen=True, array_like=True, gc=False):
     closed_mono_ns: int = 0
     view: PairView | None = None  # as last published
     drift_mono_ns: int = 0  # since when the legs differ by more than ``hedge_drift_bps_max``; 0 when not
+    closed: tuple[ClosedTrade, ...] = ()  # whose orders are remembered; the newest last
 
 
 def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairState:

@@ -11,12 +11,30 @@ from typing import Any
 from msgspec.structs import replace
 
 from events.event import Event
-from events.orders import LegAcked, LegCancelled, LegFilled, LegRejected, LegResolved, LegUnknown
+from events.orders import (
+    LegAcked,
+    LegCancelled,
+    LegCorrected,
+    LegFilled,
+    LegRejected,
+    LegResolved,
+    LegUnknown,
+)
+from events.trades import TradeCorrected
 from executor.pair.client_order_id import leg_of
 from executor.pair.messages import At, Cancel, Command, Purpose, Query, Send
-from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState
+from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState, is_refusal_open
 from executor.pair.pricing import average_price_e8
-from executor.pair.state import PAST_ORDERS, Leg, PairRules, PairState, Trade, next_client_order_id
+from executor.pair.state import (
+    OWED_ORDERS,
+    PAST_ORDERS,
+    Leg,
+    PairRules,
+    PairState,
+    Trade,
+    next_client_order_id,
+)
+from executor.pair.trade_result import is_estimated, result_of
 from venues.contract import Side
 
 
@@ -67,6 +85,10 @@ class Transition:
 
     def live_orders(self) -> list[Order]:
         return [order for leg in self.state.legs for order in leg.live]
+
+    def open_refusals(self) -> list[Order]:
+        """Orders that only the answer to their create called refused, and that may yet have been taken."""
+        return [order for leg in self.state.legs for order in open_refusals(leg)]
 
     def find(self, client_order_id: int) -> Order | None:
         """One of our orders, live or past; None for a stranger's or a long forgotten one."""
@@ -151,7 +173,16 @@ class Transition:
             self.change(next_read_mono_ns=self.now_mono_ns)  # the position is all there is to ask
         if has_closed_nothing(new) and not has_closed_nothing(old):
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
+        if is_laid_to_rest(old, new) or (new.is_refused and not old.is_refused):
+            self.have_confirmed(old.leg)
         self._report_change(old, new, told)
+        self._correct_closed_trade(old, new)
+
+    def have_confirmed(self, leg: int) -> None:
+        """Have the venue say what the leg holds before anything is opened."""
+        self.distrust_reads(leg)
+        self.change_leg(leg, is_to_confirm=True)
+        self.change(next_read_mono_ns=self.now_mono_ns)
 
     def retire_ended(self) -> None:
         """Move the live orders that ended to the past and into the position."""
@@ -164,7 +195,7 @@ class Transition:
             self.change_leg(
                 number,
                 live=tuple(order for order in leg.live if order.state not in ENDED),
-                past=(*leg.past, *ended)[-PAST_ORDERS:],
+                past=_remembered((*leg.past, *ended)),
                 position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
             )
             self.change(settled_mono_ns=self.now_mono_ns)
@@ -201,11 +232,35 @@ class Transition:
         quote_e8, fee_e8 = new.quote_e8 - old.quote_e8, new.fee_e8 - old.fee_e8
         if size_e8:
             self.ensure_trade(old.trade_id, old.side if old.leg == 0 else -old.side)
-        # Whatever the pair holds belongs to its current trade; a correction of price or fee that
-        # comes after the books were closed is kept with the fill, not with the trade.
+        # Whatever the pair holds belongs to its current trade; a price or fee that comes after the books
+        # were closed corrects them.
         trade = self.state.trade
         if trade is not None and (size_e8 or (trade.trade_id == old.trade_id and (quote_e8 or fee_e8))):
             self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
+
+    def _correct_closed_trade(self, old: Order, new: Order) -> None:
+        """Put into a trade whose books are closed what is told late about an order of it."""
+        trade = self.state.trade
+        if new.filled_e8 != old.filled_e8 or (trade is not None and trade.trade_id == old.trade_id):
+            return  # booked in the current trade
+        was = next((trade for trade in self.state.closed if trade.trade_id == old.trade_id), None)
+        gross_e8, fees_e8 = old.side * (old.quote_e8 - new.quote_e8), new.fee_e8 - old.fee_e8
+        if was is None or (not gross_e8 and not fees_e8 and old.is_accounted == new.is_accounted):
+            return
+        was_estimated = is_estimated(self.state, was) or not old.is_accounted
+        now = replace(was, gross_e8=was.gross_e8 + gross_e8, fees_e8=was.fees_e8 + fees_e8)
+        self.change(closed=tuple(now if trade is was else trade for trade in self.state.closed))
+        self.others.append(
+            TradeCorrected(
+                **result_of(self.rules, self.state, now, self.now_mono_ns),
+                was_estimated=was_estimated,
+                gross_change_e8=gross_e8,
+                fees_change_e8=fees_e8,
+                net_change_e8=gross_e8 - fees_e8,
+                **about_leg(self.rules, new.leg),
+                client_order_id=new.client_order_id,
+            )
+        )
 
     # --- events ---
 
@@ -226,7 +281,7 @@ class Transition:
     def _report_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
         facts = {**about_order(self.rules, new), **fate(new)}
         facts.update((name, value) for name, value in told.items() if value not in ("", None))
-        report = self.others.append
+        report, reported_before = self.others.append, len(self.others)
         if new.state is not old.state:
             if new.state in DOUBTFUL:
                 if old.state not in DOUBTFUL:
@@ -243,6 +298,8 @@ class Transition:
                 report(LegCancelled(**facts))
             elif new.state in (OrderState.REJECTED, OrderState.UNSENT):
                 report(LegRejected(**facts))
+        if len(self.others) == reported_before and _account_of(new) != _account_of(old):
+            report(LegCorrected(**facts))
 
 
 def about_leg(rules: PairRules, leg: int) -> dict[str, Any]:
@@ -273,7 +330,18 @@ def fate(order: Order) -> dict[str, Any]:
         "filled_e8": order.filled_e8,
         "average_price_e8": average_price_e8(order.quote_e8, order.filled_e8),
         "fee_e8": order.fee_e8,
+        "is_estimated": not order.is_accounted,
     }
+
+
+def _account_of(order: Order) -> tuple[int, int, bool]:
+    return order.quote_e8, order.fee_e8, order.is_accounted
+
+
+def _remembered(past: tuple[Order, ...]) -> tuple[Order, ...]:
+    """The newest ended orders, and of older ones those whose price or fee is not known yet."""
+    owed = tuple(order for order in past[:-PAST_ORDERS] if not order.is_accounted)
+    return (*owed[-OWED_ORDERS:], *past[-PAST_ORDERS:])
 
 
 def _replaced(orders: tuple[Order, ...], old: Order, new: Order | None = None) -> tuple[Order, ...]:
@@ -302,6 +370,24 @@ def is_reducing(purpose: Purpose) -> bool:
     return purpose in (Purpose.EXIT, Purpose.UNWIND)
 
 
-def leg_is_ready(leg: Leg) -> bool:
-    """Whether what happens on the leg is heard, and its position confirmed."""
-    return leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
+def leg_is_ready(rules: PairRules, leg: Leg) -> bool:
+    """Whether what happens on the leg is heard, its position confirmed, its grid known, and nothing on its
+    way to it."""
+    is_confirmed = leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
+    return is_confirmed and is_grid_known(leg) and not open_refusals(leg)
+
+
+def is_grid_known(leg: Leg) -> bool:
+    """Whether the venue has not complained of a price or a size since it said what it takes."""
+    return not leg.grid_doubted_mono_ns
+
+
+def open_refusals(leg: Leg) -> list[Order]:
+    """Orders on the leg that only the answer to their create called refused: another one that opens could
+    come on top of them."""
+    return [order for order in leg.past if is_refusal_open(order)]
+
+
+def is_laid_to_rest(old: Order, new: Order) -> bool:
+    """Whether a refused order is known by now to come into being no more."""
+    return is_refusal_open(old) and not is_refusal_open(new)

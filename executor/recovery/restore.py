@@ -8,14 +8,24 @@ believed, and every order whose end was not told begins in doubt and is asked fo
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
 from executor.pair.messages import Purpose
 from executor.pair.order import Order, OrderState, moved
-from executor.pair.state import Held, PairRules, PairState, Plan, is_flat, new_state, next_client_order_id
+from executor.pair.state import (
+    OWED_ORDERS,
+    ClosedTrade,
+    Held,
+    PairRules,
+    PairState,
+    Plan,
+    is_flat,
+    new_state,
+    next_client_order_id,
+)
 from runtime.carried_positions import HeldOrder, HeldPair
 from settings import ORDER_VALIDITY_MS_MAX
 from venues.contract import E8, Side
@@ -83,7 +93,38 @@ def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now
         )
         plan = max(state.plan, _PLAN_OF[order.purpose])  # what was begun is ended: exits before the rest
         state = replace(state, legs=(legs[0], legs[1]), plan=plan)
-    return state
+    return _unaccounted(state, held, mono_ns)
+
+
+def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]) -> PairState:
+    """The state with the orders whose price or fee was not told, and the trades that this will correct."""
+    legs = list(state.legs)
+    for told in held.unaccounted:
+        order = replace(
+            _order(told, mono_ns(told.sent_unix_ms)),
+            state=OrderState[told.state.upper()],
+            is_told=True,
+            # No more than was booked of it, and of fees no total: that is what is asked for.
+            told_fee_e8=None,
+            fill_ids=told.fill_ids,
+            fills_e8=told.fills_e8,
+            fills_quote_e8=told.fills_quote_e8,
+            fills_fee_e8=told.fee_e8,
+        )
+        legs[order.leg] = replace(legs[order.leg], past=(*legs[order.leg].past, order)[-OWED_ORDERS:])
+    closed = tuple(
+        ClosedTrade(
+            result.trade_id,
+            result.direction,
+            mono_ns(result.closed_unix_ms),
+            result.gross_e8,
+            result.fees_e8,
+            result.happened_outside,
+        )
+        for result in held.closed
+        if any(order.trade_id == result.trade_id for leg in legs for order in leg.past)
+    )
+    return replace(state, legs=(legs[0], legs[1]), closed=closed)
 
 
 def strangers(pairs: Sequence[PairRules], held: Sequence[HeldPair]) -> list[HeldPair]:
@@ -102,8 +143,8 @@ def now_unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
-    order = Order(
+def _order(told: HeldOrder, sent_mono_ns: int) -> Order:
+    return Order(
         client_order_id=told.client_order_id,
         leg=told.leg,
         side=Side[told.side],
@@ -119,7 +160,16 @@ def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
         venue_order_id=told.venue_order_id,
         told_e8=told.filled_e8,
         told_quote_e8=told.filled_e8 * told.average_price_e8 // E8,
-        told_fee_e8=told.fee_e8,
+    )
+
+
+def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
+    order = replace(
+        _order(told, sent_mono_ns),
+        fill_ids=told.fill_ids,
+        fills_e8=told.fills_e8,
+        fills_quote_e8=told.fills_quote_e8,
+        fills_fee_e8=told.fee_e8,
     )
     order = moved(order, OrderState.IN_DOUBT, now_mono_ns)
     if told.state == OrderState.UNCOUNTED.name.lower():

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from shm.slot import SlotTable
 
-_HEAD = Struct("<5q")  # version, day, result_e8, best_e8, naked_ns
+_HEAD = Struct("<6q")  # version, day, result_e8, best_e8, naked_ns, estimated
 _VERSION = Struct("<q")
 
 
@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     result_e8: int  # realised on that day, quote currency
     best_e8: int = 0  # the best the whole instance's result had been on that day
     naked_ns: int = 0  # how long its legs stood alone on that day
+    estimated: int = 0  # trades in ``result_e8`` of which a price or fee is not known yet
 
 
 class Journal:
@@ -42,7 +43,7 @@ class Journal:
 
     def write(self, pair_id: int, entry: Entry) -> None:
         version = self._versions[pair_id] = self._versions[pair_id] + 1
-        head = _HEAD.pack(version, entry.day, entry.result_e8, entry.best_e8, entry.naked_ns)
+        head = _HEAD.pack(version, *entry[1:])
         self._table.write(2 * pair_id + version % 2, head + entry.state)
 
     def write_event(self, pair_id: int, event: bytes) -> None:

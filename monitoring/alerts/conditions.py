@@ -15,6 +15,7 @@ from typing import Final
 from events.codec import fields_of
 from events.event import Event
 from events.instance import ProcessesStopped, ProcessStateChanged, Running, ShutdownStarted
+from events.market_data import QuoteStale
 from events.persistence import JournalFull, JournalRefused, LeaseLost, PositionsDisagree
 from events.positions import (
     Halted,
@@ -83,6 +84,7 @@ class Observer:
     _halts: dict[str, str] = field(default_factory=dict)  # by pair: why
     _streams: dict[str, str] = field(default_factory=dict)  # by venue: why its private stream is down
     _unanswered: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+    _missed_s: dict[tuple[str, str], float] = field(default_factory=dict)  # by venue and symbol: found silent
     _closed: dict[str, str] = field(default_factory=dict)  # by venue: its own word
     _stops: set[str] = field(default_factory=set)
     _naked_s: dict[str, float] = field(default_factory=dict)  # by pair: since when looks have seen it so
@@ -113,6 +115,8 @@ class Observer:
                 self._streams.pop(event.venue, None)
                 for asked in [asked for asked in self._unanswered if asked[0] == event.venue]:
                     del self._unanswered[asked]
+            case QuoteStale() if event.symbol:
+                self._missed_s[event.venue, event.symbol] = now_s
             case VenueStatus():
                 self._closed[event.venue] = event.status
             case ReconcileDiff():
@@ -176,6 +180,7 @@ class Observer:
                 found += self._of_process(process, now_s)
             for feed in now.feeds:
                 found += self._of_feed(feed)
+            found += self._of_legs(now, now_s)
             found += self._of_venues(now, now_s)
         return found
 
@@ -300,6 +305,20 @@ class Observer:
             yield Condition(
                 "stall", f"stall.{feed.venue}", Severity.WARNING, text, self.settings.alerts.stall_s
             )
+
+    def _of_legs(self, now: Snapshot, now_s: float) -> Iterator[Condition]:
+        """Symbols without prices on a venue that lives; one found silent stays told for a while."""
+        living = {feed.venue for feed in now.feeds if feed.is_connected}
+        for leg in (leg for pair in now.pairs for leg in pair.legs):
+            venue, symbol = leg.leg.venue, leg.leg.symbol
+            if now_s - self._missed_s.get((venue, symbol), -_QUIET_S) < _QUIET_S:
+                text, after_s = "fell silent while its connection lives; it was asked for anew", 0.0
+            elif leg.is_missing and venue in living:
+                text, after_s = "has no prices one can go by", self.settings.alerts.stall_s
+            else:
+                continue
+            key = f"stall.{venue}.{symbol}"
+            yield Condition("stall", key, Severity.WARNING, f"{venue} {symbol} {text}", after_s)
 
     def _of_venues(self, now: Snapshot, now_s: float) -> Iterator[Condition]:
         after_s = self.settings.alerts.venue_lost_s

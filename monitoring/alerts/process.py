@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from configuration.arguments import path_argument
 from events.alerts import AlertDropped, AlertFailed, AlertOutcome, AlertRaised, AlertSent
 from events.codec import NotAnEvent, decode
 from events.event import Event
@@ -53,8 +54,12 @@ _TEST = Condition("life", "test", Severity.INFO, "a test: alerts of this instanc
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", action="store_true", help="send one message to each target, then end")
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="secrets; default: .env")
-    parser.add_argument("--memory", type=Path, help="the supervisor's: memory directory of the instance")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
+    )
+    parser.add_argument(
+        "--memory", type=path_argument, help="the supervisor's: memory directory of the instance"
+    )
     parser.add_argument("--epoch", type=int, default=0, help="the supervisor's: number of this life")
     parser.add_argument("--bells", default="", help=argparse.SUPPRESS)
 

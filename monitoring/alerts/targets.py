@@ -21,6 +21,7 @@ from apprise import Apprise, NotifyFormat, NotifyType
 from apprise.plugins import NotifyBase
 
 from monitoring.alerts.book import Message, Severity, State
+from observability.plain_text import plain
 from observability.redaction import redact, register_secret
 from settings import (
     AlertsSettings,
@@ -61,7 +62,7 @@ class Alert(NamedTuple):
         at = datetime.fromtimestamp(self.unix_s, UTC).strftime("%H:%M:%S")
         state = "" if self.message.state is State.RAISED else f" {self.message.state}"
         severity = self.message.condition.severity.name
-        return f"{at}Z {severity}{state} {self.message.condition.key}: {self.message.text}"
+        return plain(f"{at}Z {severity}{state} {self.message.condition.key}: {self.message.text}")
 
     def as_plain(self) -> dict[str, Any]:
         """For programs: what a webhook gets of each alert."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, Final
 
 import orjson
@@ -162,7 +161,7 @@ class HyperliquidFront:
     def _receive(self, session: Session, data: str | bytes, remote: str) -> None:
         """Carry out one client message. What does not parse is quoted back, without its id."""
         try:
-            message = json.loads(data)
+            message = orjson.loads(data)
             if not isinstance(message, dict):
                 raise NotParsed
             match message.get("method"):
@@ -174,7 +173,7 @@ class HyperliquidFront:
                     self._post(session, message, data, remote)
                 case _:
                     raise NotParsed
-        except (NotParsed, ValueError, RecursionError):
+        except (NotParsed, ValueError):
             self._refuse(session, f"{_NOT_A_REQUEST}: {_text(data)}")
 
     def _refuse(self, session: Session, text: str) -> None:
@@ -249,8 +248,8 @@ def _canonical(wanted: Any) -> tuple[dict[str, Any], Topic]:
 
 async def _json(request: web.Request) -> Any:
     try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError):
+        return orjson.loads(await request.read())
+    except ValueError:
         return None
 
 

@@ -50,7 +50,10 @@ class PrivateFeed:
         records[record.oid] = record
         while len(records) > _PAGE:
             del records[next(iter(records))]
-        if record.cloid is not None:
+        if record.cloid is None:
+            return
+        known = self._by_cloid.get((record.account, record.cloid))
+        if known is None or known.word != "open":  # a refused double does not hide the order that stands
             self._by_cloid[record.account, record.cloid] = record
 
     def find(self, account: str, name: int | str) -> Record | None:

@@ -240,7 +240,7 @@ class Api:
         return [row for row in reversed(rows) if until is None or row["time"] <= until][:_PAGE]
 
     def _fundings(self, body: dict[str, Any]) -> Any:
-        since = requests.unsigned(body.get("startTime"))
+        since = requests.unsigned(body.get("startTime", 0))  # ccxt leaves it out
         return [row for row in self._feed.fundings(self._user(body)) if row["time"] >= since]
 
     def _funding_history(self, body: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ otherwise. Source: Paradex documentation, REST API reference and WebSocket chann
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -23,6 +23,23 @@ from simulator.paradex.records import (
 from venues.contract import E8
 
 Level = tuple[int, int]
+
+# What a create is answered with that meets another connection's answer, where none of ours came before.
+STRANGERS_CREATED: Final[dict[str, Any]] = {
+    "order": {
+        "id": "1790000000118201709277900001",
+        "client_id": "q-17",
+        "market": "ETH-USD-PERP",
+        "side": "BUY",
+        "type": "LIMIT",
+        "size": "1",
+        "remaining_size": "1",
+        "price": "3000",
+        "status": "NEW",
+    },
+    "created_at": 1_790_000_000_131,
+    "received_at": 1_790_000_000_130_000_000,
+}
 
 
 def decimal(value_e8: int, scale: int = 8) -> str:

@@ -449,6 +449,8 @@ def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:
 
 def _instead(fault: Fault) -> web.Response:
     """What a fault answers in place of the call's own answer."""
+    if fault.is_crossed:
+        return _json(payloads.STRANGERS_CREATED["order"], 201, {})
     if fault.code:
         error = ApiError(fault.code, "refused by a fault script", headers=fault.headers)
         return _json(error.body, fault.status or error.status, error.headers)

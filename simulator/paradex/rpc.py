@@ -75,6 +75,7 @@ class RpcSession:
         self._settings = settings
         self._subscriptions: dict[str, tuple[Channel, str, int]] = {}  # name -> channel, topic, encoding
         self._order_ids: set[str] = set()  # placed on this connection
+        self._created_before = payloads.STRANGERS_CREATED
         self._cancels_on_disconnect = False
         self._has_cancelled = False
 
@@ -117,12 +118,19 @@ class RpcSession:
             raise RpcError(NO_SUCH_METHOD, "Method not found", "method does not exist")
         params = request.get("params") or {}
         fault = self._faults.take(f"ws.{name}", order_market(params))
+        if fault is not None and fault.is_crossed and not fault.is_carried_out:
+            self._send_result(request_id, self._created_before, received_us)
+            return
         if fault is not None and fault.answers_instead and not fault.is_carried_out:
             raise _refusal(fault)
 
         def reply(result: dict[str, Any]) -> None:
             if fault is None:
+                if name == "order.create":
+                    self._created_before = result
                 self._send_result(request_id, result, received_us)
+            elif fault.is_crossed:
+                self._send_result(request_id, self._created_before, received_us)
             elif not fault.drop_reply:
                 self._send_faulty(request_id, result, received_us, fault)
 
@@ -335,6 +343,8 @@ def _refusal(fault: Fault) -> RpcError:
         return RpcError(int(fault.code), text)
     if fault.code:
         return _as_rpc_error(ApiError(fault.code, text))
+    if 400 <= fault.status < 500 and fault.status != 429:
+        return RpcError(fault.status, "Forbidden", text)  # no number of the venue's
     if fault.status == 429:
         return RpcError(RATE_LIMITED, "rate limited", text)
     return RpcError(INTERNAL_ERROR, "Internal error", text)

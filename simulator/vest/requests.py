@@ -156,7 +156,7 @@ def _time_in_force(fields: OrderFields) -> Literal["GTC", "IOC", "FOK"]:
 def _decimal(text: str, name: str, decimals: int, *, strict: bool) -> int:
     """Return a decimal text as e8. ``strict`` wants exactly ``decimals`` decimals, else at most."""
     count = str(decimals) if strict else f"1,{decimals}"
-    fraction = rf"\.[0-9]{{{count}}}"
+    fraction = rf"\.[0-9]{{{count}}}" if decimals else ""
     pattern = rf"[0-9]{{1,12}}{fraction}" if strict else rf"[0-9]{{1,12}}(?:{fraction})?"
     if not re.fullmatch(pattern, text):
         raise VestError(Code.BAD_DECIMALS, f"{name} needs {'' if strict else 'at most '}{decimals} decimals")

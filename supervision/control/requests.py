@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from observability.plain_text import plain
 from supervision.control.socket import Request
 
 TIMEOUT_S: Final = 10.0  # for the executor to take something up
@@ -24,7 +25,7 @@ def text_of(request: Request, name: str) -> str:
     value = request.get(name, "")
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise BadRequest(f"{name} must be text of at most {_TEXT_MAX} characters")
-    return value
+    return plain(value)
 
 
 def names_of(request: Request, name: str) -> list[str]:

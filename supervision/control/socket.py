@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from shm.ownership import check_readable_folder
 from shm.segment import SegmentError
 
 _NAME: Final = "control.sock"
@@ -188,6 +189,7 @@ def ask(directory: Path, request: Request, timeout_s: float) -> Answer:
     """Ask a running instance. Raises NobodyAnswers."""
     deadline_s = time.monotonic() + timeout_s
     try:
+        check_readable_folder(directory)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _short(directory) as short:
             connection.settimeout(timeout_s)
             connection.connect(f"{short}/{_NAME}")

@@ -30,15 +30,8 @@ NOT_OURS = {"tests", "benchmarks", "var"}
 UNITS = ("e8", "bps", "us", "ms", "s", "ns")
 # What decides, keeps, counts or restores: none of it may go by an event's name.
 GO_BY_TYPES = (
-    *(
-        "executor",
-        "persistence",
-        "tools/alerting",
-        "tools/replaying",
-        "monitoring/alerts/process.py",
-        "tools/why.py",
-    ),
-    *("tools/screen.py", "monitoring/journal_tail.py", "tools/monitor.py", "monitoring/funnel.py"),
+    *("executor", "persistence", "monitoring", "tools/replay", "tools/record", "tools/why.py"),
+    *("tools/screen.py", "tools/monitor.py"),
 )
 
 
@@ -264,5 +257,5 @@ def test_a_flood_of_one_kind_keeps_no_other_back(monkeypatch: pytest.MonkeyPatch
 def test_what_a_trade_is_made_of_is_never_limited() -> None:
     for title in ("Orders", "Fills and funding", "Trades", "Positions"):
         for cls in catalogue.groups()[title]:
-            if cls.name() not in ("venue_ready", "venue_lost", "venue_status"):
+            if cls.name() not in ("venue_ready", "venue_lost", "venue_status", "answer_disowned"):
                 assert cls.FLOOD_BY is None, cls

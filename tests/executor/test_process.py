@@ -21,7 +21,7 @@ from runtime.carried_positions import HeldPair
 from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
-from simulator.orders import NewOrder
+from simulator.orders import NewOrder, Reason
 from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
@@ -124,8 +124,25 @@ async def test_a_template_the_market_has_left_is_not_sent() -> None:
         assert limit_e8 <= limits["vest"] < 50_000 * 10**8
 
 
-async def test_the_leg_that_filled_is_closed_when_the_other_is_refused_for_good() -> None:
+async def test_the_leg_that_filled_is_closed_when_the_other_is_rejected_for_good() -> None:
     """The failed leg is retried as configured, then the surviving one goes."""
+    async with a_world(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as world:
+        await world.start()
+        reject = Fault("execute.*", times=None, reason=Reason.INSUFFICIENT_MARGIN)
+        world.simulator.fronts["vest"].faults.add(reject)
+        world.enter()
+        await world.until_told("leg_auto_close")
+        await world.until_phase(PairPhase.FLAT)
+
+        assert reject.struck == 1 + 3
+        assert [line["attempt"] for line in world.told("order_retry")] == [1, 2, 3]
+        assert world.positions_e8 == (0, 0)
+        assert len(world.orders("paradex")) == 2
+        assert world.counter("orders_rejected_total") == 4
+
+
+async def test_a_leg_that_an_answer_alone_refused_is_not_sent_again() -> None:
+    """The answer may have been meant for another order: the one that filled is closed at once."""
     async with a_world(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as world:
         await world.start()
         refuse = Fault("rest.orders.create", times=None, code="3002")
@@ -134,12 +151,10 @@ async def test_the_leg_that_filled_is_closed_when_the_other_is_refused_for_good(
         await world.until_told("leg_auto_close")
         await world.until_phase(PairPhase.FLAT)
 
-        assert refuse.struck == 1 + 3
-        assert [line["attempt"] for line in world.told("order_retry")] == [1, 2, 3]
+        assert refuse.struck == 1
+        assert not world.told("order_retry")
         assert world.positions_e8 == (0, 0)
         assert len(world.orders("vest")) == 0
-        assert len(world.orders("paradex")) == 2
-        assert world.counter("orders_rejected_total") == 4
 
 
 async def test_a_lost_reply_is_doubt_until_the_venue_answers() -> None:

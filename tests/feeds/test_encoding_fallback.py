@@ -51,6 +51,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
             publisher,
             counters,
             Reporter("feed-paradex", run_id="test", to_queue=events.push, level=None),
+            symbols={1: KIT.symbol},
             stale_after_ms=60_000,
             is_stopping=lambda: (
                 (book := instance.depth(1)) is not None and list(book.bids)[:1] == [(60_000 * E8, E8)]

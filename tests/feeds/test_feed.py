@@ -202,7 +202,7 @@ def test_a_venue_that_breaks_the_connection_is_connected_to_again(
 
 
 def test_a_venue_away_is_tried_until_it_is_back(instance: Instance, venue: ScriptedVenue) -> None:
-    """Refused connections wait longer and longer, between 100 ms and 4 s, and do not end the feed."""
+    """Refused connections wait longer and longer, between 50 ms and 4 s, and do not end the feed."""
     with instance.feed(venue.url):
         venue.wait_for_subscriptions(2)
         quote_both(venue)
@@ -217,7 +217,7 @@ def test_a_venue_away_is_tried_until_it_is_back(instance: Instance, venue: Scrip
         delays = [event["retry_in_ms"] for event in instance.events_named("feed_disconnected")]
 
     assert delays[0] == 0
-    assert all(100 <= delay <= 4_000 for delay in delays[1:])
+    assert all(50 <= delay <= 4_000 for delay in delays[1:])
 
 
 def test_one_unreadable_frame_voids_the_quotes_and_nothing_else(

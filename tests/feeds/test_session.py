@@ -40,6 +40,7 @@ def a_session(
         publisher,
         counters,
         Reporter("feed-vest", run_id="test", to_queue=events.push, level=None),
+        symbols={0: "BTC-PERP", 2: "ETH-PERP"},
         stale_after_ms=60_000,
         is_stopping=is_stopping,
         random=Random(1),

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.metrics import InstanceCollector
 from settings import PROJECT
 from shm.layout import Memory
-from shm.records import PairPhase
+from shm.records import PairPhase, QuoteFlags
 from supervision.boot import memory_plan, process_counters
 from tests.tools.shown import Shown, shown_instance
 from tools.__main__ import main
@@ -158,3 +158,24 @@ def test_a_halted_pair_is_something_to_look_at(shown: Shown) -> None:
         shown.count(f"feed-{venue}", connected=1)
     shown.view(0, phase=PairPhase.HALTED)
     assert main(["status", "--memory", str(shown.directory)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "age_s", "exit_code"),
+    [
+        (QuoteFlags.VALID, 60, 0),  # a calm market
+        (QuoteFlags.STALE, 1, 1),
+        (0, 1, 0),  # a crossed moment
+        (0, 60, 1),  # frames that cannot be read
+    ],
+)
+def test_one_symbol_without_prices_is_something_to_look_at(
+    shown: Shown, flags: int, age_s: int, exit_code: int
+) -> None:
+    """Its connection lives on the others, so nothing else says so."""
+    for venue in shown.settings.venue_names:
+        shown.count(f"feed-{venue}", connected=1)
+    shown.view(0)
+    shown.quote(0, 100.0, 101.0)
+    shown.quote(2, 100.0, 101.0, flags, age_s=age_s)
+    assert main(["status", "--memory", str(shown.directory)]) == exit_code

@@ -15,6 +15,7 @@ from events.codec import Encoder, decode
 from events.event import FLOOD_BURST, Level
 from events.operator import Reloaded, SettingChange
 from observability import logs, redaction
+from observability.line_writer import fitting
 from observability.redaction import register_secret
 from settings import PROJECT
 from tests.events.catalogue import check_readable
@@ -26,6 +27,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setattr(redaction, "_values", [])
     monkeypatch.setattr(redaction, "_heads", None)
     monkeypatch.setattr(redaction, "_long_heads", None)
+    redaction.clean_id.cache_clear()
     return []
 
 
@@ -83,7 +85,7 @@ def test_what_drives_a_terminal_is_taken_out_of_text_from_outside(lines: list[by
 
     said = json.loads(lines[0])["detail"]
     assert "ALL FLAT" in said
-    assert said.endswith("line\nend")
+    assert said.endswith("line end")
     assert all(character.isprintable() or character == "\n" for character in said)
 
 
@@ -238,7 +240,7 @@ def test_lines_of_several_processes_never_share_a_line_however_long_they_are() -
 
 def test_a_line_that_cannot_be_made_short_says_at_least_what_it_was() -> None:
     line = {"ts": "now", "event": "counters", **{f"field_{n}": n for n in range(1_000)}}
-    assert json.loads(logs.fitting(json.dumps(line).encode())) == {
+    assert json.loads(fitting(json.dumps(line).encode())) == {
         "ts": "now",
         "event": "counters",
         "cut": True,

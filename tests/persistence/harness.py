@@ -76,8 +76,9 @@ class Server:
     def limit_files(self, limit: str) -> None:
         """The largest file the server's future processes may write, in bytes, or ``unlimited``."""
         pid = self.postmaster
-        owner = Path(f"/proc/{pid}").stat().st_uid
-        subprocess.run(["prlimit", "--pid", str(pid), f"--fsize={limit}:"], user=owner, check=True)
+        owner = Path(f"/proc/{pid}").stat()
+        command = ["prlimit", "--pid", str(pid), f"--fsize={limit}:"]
+        subprocess.run(command, user=owner.st_uid, group=owner.st_gid, check=True)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -12,7 +12,9 @@ from zlib import crc32
 
 import pytest
 
-from persistence.journal import Entry, Journal, JournalError, Tail, files, read_file
+from persistence.journal import Entry, Journal, JournalError, Tail, files, foreign_files, read_file
+from persistence.restore import holdings_of
+from persistence.verify import verify
 
 
 def entries(directory: Path) -> list[Entry]:
@@ -362,3 +364,48 @@ def test_stored_files_go_with_age_and_others_stay_however_old(tmp_path: Path) ->
     journal.remove_stored(base + 19, keep_bytes=1 << 30, keep_until_unix_s=1_001)
     assert base + 17 <= entries(tmp_path)[0].number <= base + 20
     assert a_journal(tmp_path, epoch=2).last_number == base + 39
+
+
+COPIES = (
+    "backup-monday.journal",
+    "{} (copy).journal",
+    ".{}.swp",
+    "{}~",
+    "1.journal",
+    "notes.txt",
+    "\udcff.journal",
+)
+
+
+def test_files_that_are_not_the_journals_are_passed_over(tmp_path: Path) -> None:
+    """A copy beside them ended persistence, then the instance, with a ValueError, and every later start."""
+    journal = filled(tmp_path)
+    names = [name.format(journal_file.stem) for name in COPIES for journal_file in files(tmp_path)[:1]]
+    for name in names:
+        (tmp_path / name).write_bytes(files(tmp_path)[0].read_bytes())
+    (tmp_path / "0000000000000000099.journal").mkdir()
+    tail = Tail(tmp_path, 1)
+
+    journal.append("executor", 41, b"p" * 50)
+    journal.sync()
+    journal.remove_stored(0, 1)
+
+    assert len(tail.read(journal.last_number, 100)) == 41
+    assert journal.bytes_after(0) == journal.size_bytes()
+    journal.close()
+    assert a_journal(tmp_path, epoch=2).last_number == journal.last_number
+    assert holdings_of(tmp_path).held() == []
+    found = verify(tmp_path)
+    assert (found.events, list(found.problems)) == (41, [])
+    shown = {name.replace("\udcff", "\\xff") for name in names} | {"0000000000000000099.journal"}
+    assert set(found.foreign) == set(foreign_files(tmp_path)) == shown
+
+
+@pytest.mark.parametrize("content", ["", "\0" * 32, "no id"])
+def test_a_journal_whose_id_was_lost_gets_another(content: str, tmp_path: Path) -> None:
+    """Without one, two hosts' journals would be one in the database."""
+    filled(tmp_path).close()
+    (tmp_path / "id").write_text(content)
+    journal = a_journal(tmp_path, epoch=2)
+    assert len(journal.journal_id) == 32
+    assert a_journal(tmp_path, epoch=3).journal_id == journal.journal_id

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import gzip
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
@@ -15,9 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.__main__ import main as simulator_main
 from simulator.exchange import Exchange
 from simulator.market import LEVELS, Ladder, Top, play
-from simulator.recorded import DATA, SHIPPED, RecordedMarket, RecordingTooShort, Track
+from simulator.recorded import DATA, SHIPPED, RecordedMarket, RecordingDamaged, RecordingTooShort, Track
 from simulator.synthetic import SyntheticMarket, SyntheticRules
 from simulator.vest import LISTING
 from venues.contract import E8, parse_e8
@@ -79,6 +83,39 @@ def test_a_start_beyond_the_end_names_the_length(tmp_path: Path, two_tracks: tup
     """Nothing would ever be shown."""
     with pytest.raises(RecordingTooShort, match="start 9 s is beyond the end"):
         next(RecordedMarket(two_tracks, directory=tmp_path, start_s=9).tops())
+
+
+@pytest.mark.parametrize("spoil", ["cut", "gone", "other", "nonsense"])
+def test_a_damaged_file_is_named_before_anything_is_played(
+    tmp_path: Path, spoil: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to be found where the playing came to it, by a traceback that names no file."""
+    for track in SHIPPED:
+        shutil.copy(DATA / track.file, tmp_path)
+    path = tmp_path / SHIPPED[2].file
+    match spoil:
+        case "cut":
+            os.truncate(path, path.stat().st_size // 2)
+        case "gone":
+            path.unlink()
+        case "other":
+            path.write_bytes(gzip.compress(b"a,b\n1,2\n"))
+        case _:
+            path.write_bytes(path.read_bytes()[::-1])
+    monkeypatch.setattr("simulator.config.RecordedMarket", partial(RecordedMarket, directory=tmp_path))
+
+    assert simulator_main([]) == 2
+
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert path.name in said
+
+
+def test_a_line_that_is_no_quote_is_named(tmp_path: Path, two_tracks: tuple[Track, ...]) -> None:
+    path = tmp_path / two_tracks[0].file
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"1,nan,1,2,1\n"))
+    with pytest.raises(RecordingDamaged, match=path.name):
+        list(islice(RecordedMarket(two_tracks, directory=tmp_path).tops(), 50))
 
 
 def test_contracts_become_coins(tmp_path: Path, two_tracks: tuple[Track, ...]) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from persistence.journal import Journal, files, journal_directory, read_file
+from persistence.salvage import unread_memories
 from runtime.bootstrap import boot_id, machine_code_id, write_launch
 from runtime.epochs import Epochs
 from settings import PROJECT, load_raw
@@ -255,3 +261,109 @@ def test_a_living_owner_is_named_and_left_alone(host: Host) -> None:
             host.claim()
         assert directory.exists()
     assert host.settings.bot_id in str(refused.value)
+
+
+def test_memory_of_another_user_is_refused_before_anything_of_it_is_read(host: Host, tmp_path: Path) -> None:
+    """Whoever made it says in its launch file where the journal lies that we would write."""
+    host.memory.symlink_to(tmp_path / "theirs")
+    with pytest.raises(SegmentError, match="is a link"):
+        host.claim()
+    host.memory.unlink()
+    left = host.memory.with_name(f"{host.memory.name}.left")
+    left.mkdir()
+    left.chmod(0o777)
+    with pytest.raises(SegmentError, match="can be changed by other users"):
+        host.claim()
+    assert left.exists()
+
+
+def test_a_lock_of_another_user_is_not_quoted(host: Host, tmp_path: Path) -> None:
+    """What he has written into it stood in our log."""
+    lock = host.memory.with_name(f"{host.memory.name}.lock")
+    lock.write_text('{"pid": 1, "host": "\\u001b[31mEVIL", "since": "now"}')
+    lock.chmod(0o666)
+    with pytest.raises(SegmentError, match="chmod go-w") as refused:
+        host.claim()
+    assert "EVIL" not in str(refused.value)
+
+
+def test_another_users_process_is_no_orphan_of_ours(host: Host) -> None:
+    """He can give a process of his any arguments: a start waited for it, and as root it was killed."""
+    if os.geteuid():
+        pytest.skip("needs root, to start a process of another user")
+    with tempfile.TemporaryDirectory(prefix="tandem-orphan-") as place:
+        Path(place).chmod(0o755)
+        Path(place, "executor").write_text("echo\nread forever\n")
+        command = ["sh", "-m", "executor", "--memory", str(host.memory)]
+        theirs = subprocess.Popen(
+            command, cwd=place, user=65_534, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert theirs.stdout is not None
+        theirs.stdout.readline()
+        ours = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert ours.stdout is not None
+        ours.stdout.readline()
+        try:
+            assert processes_of(host.memory) == [ours.pid]
+            ours.kill()
+            ours.wait()
+            assert host.claim().processes == []
+            assert theirs.poll() is None
+        finally:
+            for process in (theirs, ours):
+                process.kill()
+                process.communicate()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """0 is as good as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_refuses_no_start_and_what_was_left_is_kept(host: Host) -> None:
+    """Killed on a full disk, its positions were left alone: exit code 2, which nobody tries again."""
+    host.epochs.next()
+    for lines in ((b"first", b"second"), (b"third",)):
+        host.leave_memory(*lines)
+        machines = Memory(host.memory).machines(writer=True)
+        machines.write(0, b"state")
+        machines.close()
+        takeover = Takeover()
+        with files_of_at_most(0), instance_directory(host.settings, host.epochs, takeover) as directory:
+            assert takeover.machines
+            assert takeover.may_hold
+            assert "kept" in takeover.event().detail
+            with files_of_at_most(1 << 30):  # memory is no disk
+                Memory.create(directory, memory_plan(host.settings), process_counters(host.settings))
+                takeover.hand_over(directory, "this-run")
+            assert Memory(directory).machines().read(0) == b"state"
+            takeover.is_left_in_turn = True
+        shutil.rmtree(directory)
+    unread = unread_memories(host.memory)
+    assert len(unread) == 2
+    assert not any((path / "machines").exists() for path in unread)  # 25 MB each, and nobody needs them
+    assert host.journalled() == []
+
+    takeover = host.claim()
+
+    assert takeover.events == 3
+    assert not takeover.refused
+    assert host.journalled() == [b"first", b"second", b"third"]
+    assert unread_memories(host.memory) == []
+
+
+def test_clean_removes_what_waits_for_the_disk_too(host: Host) -> None:
+    host.epochs.next()
+    host.leave_memory(b"first")
+    with files_of_at_most(0):
+        host.claim()
+    assert len(unread_memories(host.memory)) == 1
+    host.claim(clean=True)
+    assert unread_memories(host.memory) == []
+    assert host.journalled() == []

@@ -7,10 +7,12 @@ when it is told to end it needs a moment and then says that it has finished.
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,44 @@ def test_a_damaged_number_of_lives_is_named(tmp_path: Path) -> None:
     (tmp_path / "epoch").write_text("x")
     with pytest.raises(ValueError, match="epoch holds no number"):
         Epochs(tmp_path / "epoch")
+
+
+def test_an_empty_number_of_lives_follows_the_clock(tmp_path: Path) -> None:
+    """A disk that was full when the file was made leaves it empty."""
+    (tmp_path / "epoch").touch()
+    assert Epochs(tmp_path / "epoch").next() > 0
+
+
+def test_numbers_grow_though_their_file_is_spoilt_or_the_disk_is_full(tmp_path: Path) -> None:
+    """An executor that dies then must have a successor: what it holds has to be looked after."""
+    clock_s = [1_800_000_000.0]
+    path = tmp_path / "epoch"
+    epochs = Epochs(path, lambda: clock_s[0])
+    given = [epochs.next()]
+    for content in ("", "rubbish", "7"):
+        path.write_text(content)
+        given.append(epochs.next())
+    assert not epochs.problem
+    path.write_text("")
+    with files_no_larger_than(3):
+        given.append(epochs.next())
+        assert "epoch cannot be written: " in epochs.problem
+        given.append(epochs.next())
+    given.append(epochs.next())
+    assert not epochs.problem
+    assert given == sorted(set(given))
+    assert Epochs(path, lambda: clock_s[0]).next() > given[-1]
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As a full disk, but for the error's number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Callable[..., World]) -> None:

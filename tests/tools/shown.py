@@ -47,9 +47,11 @@ class Shown:
     def record(self, process: str, histogram: str, duration_ns: int) -> None:
         self._tables[process].histogram(histogram).record(duration_ns)
 
-    def quote(self, instrument_id: int, bid: float, ask: float, flags: int = QuoteFlags.VALID) -> None:
+    def quote(
+        self, instrument_id: int, bid: float, ask: float, flags: int = QuoteFlags.VALID, *, age_s: float = 0
+    ) -> None:
         venue = self.settings.legs[instrument_id].venue
-        now = time.monotonic_ns()
+        now = time.monotonic_ns() - int(age_s * 1e9)
         sizes = (E8 // 2, 2 * E8)
         quote = Quote(instrument_id, round(bid * E8), round(ask * E8), *sizes, 0, now, now, 1, flags, 1)
         self._tops[venue].write(instrument_id, quote)

@@ -7,14 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from shm.counter_names import FEED_COUNTERS, FEED_HISTOGRAMS
 from shm.layout import Memory, MemoryPlan
-from tools.__main__ import COMMANDS, main
+from tools.__main__ import COMMANDS, _load, main
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def memory() -> Iterator[Memory]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A command that is listed and does not load would be found by the operator, in need."""
-    assert callable(import_module(f"tools.{name.replace('-', '_')}").run)
+    assert callable(_load(name).run)
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0

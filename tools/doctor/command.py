@@ -5,7 +5,7 @@ an instance keeps; then, unless ``--offline``, at the venues, and in modes sim a
 account (where a venue wants one, that registers a session key, as every start does); not while an
 instance runs, whose word is taken instead. In mode sim, where
 no simulator answers, one is started for these questions and stopped again.
-Exit codes: 0 no problem (there may be warnings), 1 at least one.
+Exit codes: 0 no problem (there may be warnings), 1 at least one, 2 the file of secrets cannot be read.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
+from configuration.arguments import path_argument
 from monitoring.snapshot import Finder
 from settings import PROJECT, Settings, SettingsError, load_raw
 from simulator.fault_scripts import ScriptError
@@ -42,7 +42,9 @@ _END_S: Final = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="secrets; default: .env")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
+    )
     parser.add_argument("--offline", action="store_true", help="ask no venue")
     parser.add_argument("--calls", type=_calls, default=_CALLS, help="timed per venue (default 10)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
@@ -58,9 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
         findings += from_settings_error("configuration", error)
     else:
         findings += [*_configuration(settings, source), *look_at_host(settings)]
-        findings += look_at_keeping(settings, arguments.env_file)
-        if not arguments.offline:
-            findings += _online(settings, raw, arguments)
+        try:
+            findings += look_at_keeping(settings, arguments.env_file)
+            if not arguments.offline:
+                findings += _online(settings, raw, arguments)
+        except SettingsError as error:  # the file of secrets cannot be read: what needs it is not looked at
+            findings += from_settings_error("credentials", error)
+            _print(findings, as_json=arguments.json)
+            return 2
     _print(findings, as_json=arguments.json)
     return int(any(finding.grade is Grade.PROBLEM for finding in findings))
 

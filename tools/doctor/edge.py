@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from executor.metrics.slippage_model import learned_file, read_kept
-from executor.pair.config import taker_fee_bps
 from settings import PairSettings, Settings
 from shm.records import SlippageView
+from supervision.preflight import round_trip_fees_bps
 from tools.doctor.finding import Finding, ok, warning
 from venues.contract import Instrument, Side
 
@@ -36,7 +36,7 @@ def _of_pair(
     kept: dict[str, SlippageView],
 ) -> Finding:
     strategy = pair.strategy
-    fees_bps = 2 * sum(taker_fee_bps(settings, leg) for leg in legs)  # going in and coming out
+    fees_bps = round_trip_fees_bps(settings, legs)
     learned_bps = _learned_bps(pair, legs, kept)
     slippage_bps = strategy.expected_slippage_bps if learned_bps is None else learned_bps
     source = "expected_slippage_bps" if learned_bps is None else "learned slippage"

@@ -10,9 +10,10 @@ from typing import Final
 
 import psycopg
 
+from configuration.env_file import exposure_of
 from executor.accounts import make_trading
 from monitoring.alerts.targets import make_targets
-from persistence.address import Address, AddressError
+from persistence.address import Address, AddressError, connect
 from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from runtime.kill_switch import kill_file
@@ -20,6 +21,8 @@ from runtime.operator_orders import pause_file, read_standing, standing_file
 from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.layout import MACHINE_CAPACITY
+from shm.ownership import is_own_file, is_own_folder
+from shm.segment import SegmentError
 from supervision.instance_lock import processes_of
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
@@ -32,7 +35,7 @@ _CONNECT_S: Final = 5
 
 def look_at_keeping(settings: Settings, env_file: Path) -> list[Finding]:
     return [
-        *_env_file(env_file),
+        *_env_file(settings, env_file),
         *_credentials(settings, env_file),
         _alerts(settings, env_file),
         _shared_memory(settings),
@@ -43,9 +46,15 @@ def look_at_keeping(settings: Settings, env_file: Path) -> list[Finding]:
     ]
 
 
-def _env_file(env_file: Path) -> list[Finding]:
+def _env_file(settings: Settings, env_file: Path) -> list[Finding]:
+    """Whether others can read it. Raises SettingsError where we cannot."""
+    read_secrets((), env_file)
+    if exposure := exposure_of(env_file):
+        told = problem if settings.mode == "live" else warning
+        return [told("credentials", f"{env_file} {exposure}", f"chmod 600 {env_file}")]
     if env_file.exists() and env_file.stat().st_mode & 0o077:
-        return [warning("credentials", f"{env_file} can be read by others", f"chmod 600 {env_file}")]
+        text = f"{env_file} can be read by others as soon as its directory lets them in"
+        return [warning("credentials", text, f"chmod 600 {env_file}")]
     return []
 
 
@@ -139,7 +148,7 @@ def _database(settings: Settings, env_file: Path) -> Finding:
         return ok("database", f"the embedded one {state} yet: the instance starts it")
     url = address.url or start_server(var_dir)  # it runs: this only finds its socket
     try:
-        with psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
+        with connect(url, connect_timeout=_CONNECT_S, application_name="tandem doctor") as connection:
             connection.read_only = True
             version = connection.info.server_version // 10_000
             applied = {str(row[0]) for row in connection.execute("select name from migrations")}
@@ -154,6 +163,8 @@ def _database(settings: Settings, env_file: Path) -> Finding:
     if unknown := sorted(applied - ours):
         text = f"it was migrated by a newer version ({unknown[-1]})"
         return warning("database", text, "run that version, or a database of its own")
+    if exposure := address.exposure():
+        return (problem if settings.mode == "live" else warning)("database", *exposure.split(": ", 1))
     missing = len(ours - applied)
     state = f"{missing} migrations are applied by the next start" if missing else "migrated"
     return ok("database", f"{address.kind} answers (PostgreSQL {version}), {state}")
@@ -162,6 +173,12 @@ def _database(settings: Settings, env_file: Path) -> Finding:
 def _leftovers(settings: Settings) -> list[Finding]:
     base = Path(settings.runtime.memory_dir)
     directory = base / f"tandem-{settings.bot_id}"
+    try:
+        is_own_folder(directory)
+        is_own_file(base / f"{directory.name}.lock")
+    except SegmentError as error:
+        what, _, remedy = str(error).partition(": ")
+        return [problem("instance", what, remedy)]
     if is_instance_running(settings):
         return [ok("instance", f"one runs under bot_id {settings.bot_id!r}")]
     findings = []
@@ -178,7 +195,7 @@ def is_instance_running(settings: Settings) -> bool:
     """Whether a supervisor holds the lock of this bot_id. The file is neither made nor changed."""
     path = Path(settings.runtime.memory_dir) / f"tandem-{settings.bot_id}.lock"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -15,13 +15,14 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
 
+from configuration.arguments import path_argument
 from monitoring.instance import attach_arguments, attached_directory
+from observability.standard_streams import for_drawing
 from tools.record.recorder import Limits, Recorder
 
 _POLITE = 10  # nice: whoever trades goes first
@@ -32,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     attach_arguments(parser)
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--out", type=Path, metavar="DIR", help="parent of the recording's directory")
+    parser.add_argument(
+        "--out", type=path_argument, metavar="DIR", help="parent of the recording's directory"
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="end after this long")
     parser.add_argument("--interval-ms", type=float, default=2.0, metavar="MS", help="between looks (2)")
     parser.add_argument("--flush-s", type=float, default=5.0, metavar="S", help="a kill loses this much (5)")
@@ -50,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: stopping.append(received))
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=for_drawing(sys.stderr), highlight=False)
     began_s = said_s = time.monotonic()
     with console.status(f"recording to {recorder.directory}") as status:
         while not stopping and directory.exists():

@@ -11,6 +11,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +25,9 @@ from tools.record.tables import Table
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-_GROWING, _DONE = ".arrows", ".parquet"
+_GROWING, DONE = ".arrows", ".parquet"
+_NUMBER: Final = re.compile(r"\.(\d{6,})(?:\.arrows|\.parquet)\Z")
+_END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _ROWS_PER_GROUP: Final = 1 << 16
 _COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
@@ -33,7 +37,8 @@ class Piece:
 
     def __init__(self, directory: Path, table: Table, number: int) -> None:
         self._table = table
-        self._path = directory / f"{table.name}.{number:06}{_GROWING}"
+        self.name = f"{table.name}.{number:06}"
+        self._path = directory / (self.name + _GROWING)
         self._file = self._path.open("xb")
         self._stream = pa.ipc.new_stream(self._file, table.schema, options=_COMPRESSED)
         self.rows = 0
@@ -59,7 +64,7 @@ class Piece:
 
 def pack(path: Path, table: Table) -> int:
     """Write what a growing piece holds as Parquet, whole or not at all; return the size."""
-    done = path.with_suffix(_DONE)
+    done = path.with_suffix(DONE)
     unfinished = done.with_suffix(".tmp")
     whole = pa.Table.from_batches(list(_batches_of_stream(path)), schema=table.schema)
     # One row group lies in one stretch of time, and its statistics say which.
@@ -68,19 +73,24 @@ def pack(path: Path, table: Table) -> int:
         unfinished,
         compression="zstd",
         row_group_size=_ROWS_PER_GROUP,
+        write_page_checksum=True,
         **table.encodings,
     )
     unfinished.replace(done)
     return done.stat().st_size
 
 
-def finish_left_over(directory: Path, tables: tuple[Table, ...]) -> None:
-    """Make Parquet of what an earlier recorder left growing."""
+def finish_left_over(directory: Path, tables: tuple[Table, ...]) -> list[str]:
+    """Make Parquet of what an earlier recorder left growing; return the names of these pieces."""
+    names = []
     for table in tables:
-        for path in sorted(directory.glob(f"{table.name}.*{_GROWING}")):
-            if not path.with_suffix(_DONE).exists() and any(_batches_of_stream(path)):
+        for path in directory.glob(f"{table.name}.*{_GROWING}"):
+            done = path.with_suffix(DONE)
+            if not done.exists() and any(_batches_of_stream(path)):
                 pack(path, table)
+            names.append(path.stem)
             path.unlink()
+    return names
 
 
 def take_place(directory: Path) -> int:
@@ -97,20 +107,63 @@ def take_place(directory: Path) -> int:
 
 def next_number(directory: Path) -> int:
     """The number of the next pieces."""
-    names = [path.name for path in directory.iterdir() if path.suffix in (_GROWING, _DONE)]
-    return 1 + max((int(name.split(".")[-2]) for name in names), default=0)
+    numbers = [int(found[1]) for path in directory.iterdir() if (found := _NUMBER.search(path.name))]
+    return 1 + max(numbers, default=0)
+
+
+def pieces_of(directory: Path, table: Table) -> list[Path]:
+    """A table's pieces, oldest first, each once; files with other names are not ours."""
+    found: dict[int, Path] = {}
+    for path in sorted(directory.glob(f"{table.name}.*")):  # the Parquet file comes after its stream
+        number = _NUMBER.search(path.name)
+        if number and path.name.startswith(f"{table.name}.{number[1]}."):
+            found[int(number[1])] = path
+    return [found[number] for number in sorted(found)]
 
 
 def read_batches(directory: Path, table: Table) -> Iterator[pa.RecordBatch]:
-    """Every batch of a table, oldest first; a recorder may be writing meanwhile."""
-    stems = sorted({path.stem for path in directory.glob(f"{table.name}.*") if path.suffix != ".tmp"})
-    for stem in stems:
-        done = directory / (stem + _DONE)
-        if done.exists():
-            with pq.ParquetFile(done) as file:
-                yield from file.iter_batches()
-        else:
-            yield from _batches_of_stream(directory / (stem + _GROWING))
+    """Every batch of a table, oldest first; a recorder may be writing meanwhile. Raises SettingsError for a
+    file that is not as it was written."""
+    for path in pieces_of(directory, table):
+        try:
+            if path.suffix == DONE:
+                with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                    for batch in file.iter_batches():
+                        if batch.schema.remove_metadata() != table.schema:
+                            raise unreadable(path, f"holds other columns than {table.name}")
+                        yield batch
+            else:
+                yield from _batches_of_stream(path)
+        except FileNotFoundError:
+            raise unreadable(path, "was taken away while it was read") from None
+        except (pa.ArrowException, OSError, EOFError) as error:
+            raise unreadable(path, str(error)) from error
+
+
+def checksum_of(path: Path) -> int:
+    """CRC-32 of a whole file."""
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def is_ended(path: Path) -> bool:
+    """Whether a piece was written to its end."""
+    if path.suffix == DONE:
+        return True
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_END_OF_STREAM)))
+        return file.read() == _END_OF_STREAM
+
+
+def unreadable(path: Path, why: str) -> SettingsError:
+    """A file of a recording that cannot be read, with what to do about it."""
+    why = " ".join(why.split())[:200]
+    remedy = f"cannot be read: {why}. Copy it again from where it was recorded, or remove it to read the rest"
+    return SettingsError(str(path), [Problem("", "", remedy)])
 
 
 def size_of(directory: Path, table: Table) -> int:
@@ -124,7 +177,7 @@ def _batches_of_stream(path: Path) -> Iterator[pa.RecordBatch]:
         try:
             yield from pa.ipc.open_stream(file)
         except (pa.ArrowInvalid, OSError, EOFError):
-            return  # cut short within a batch, or before the head was whole
+            return  # cut short within a batch, or before the head was whole: ``is_ended`` says so
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:

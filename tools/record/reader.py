@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from settings import Settings, parse_settings
 from shm.records import Quote, Signal
-from tools.record.files import read_batches, read_manifest, size_of
+from tools.record.files import MANIFEST, read_batches, read_manifest, size_of, unreadable
+from tools.record.integrity import what_is_missing
 from tools.record.tables import (
     DEPTH,
     EVENTS,
@@ -24,6 +25,7 @@ from tools.record.tables import (
     VIEWS,
     Table,
     quotes_table,
+    tables,
 )
 from venues.contract import Instrument
 
@@ -67,17 +69,22 @@ class Coverage(NamedTuple):
 
 
 class Recording:
-    """One directory of ``tools record``. Raises SettingsError for anything else."""
+    """One directory of ``tools record``. Raises SettingsError for anything else, and for what is damaged."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         manifest = read_manifest(directory)
-        self.run_id: str = manifest["run_id"]
-        self.raw_settings: dict[str, Any] = manifest["settings"]
-        self.settings: Settings = parse_settings(self.raw_settings, str(directory))
-        self.instruments = tuple(Instrument(*item) for item in manifest["instruments"])
-        self.unix_minus_mono_ns: int = manifest["began_unix_ns"] - manifest["began_mono_ns"]
-        self.venues: tuple[str, ...] = tuple(manifest["venues"])
+        try:
+            self.run_id: str = manifest["run_id"]
+            self.raw_settings: dict[str, Any] = manifest["settings"]
+            self.settings: Settings = parse_settings(self.raw_settings, str(directory))
+            self.instruments = tuple(Instrument(*item) for item in manifest["instruments"])
+            self.unix_minus_mono_ns: int = manifest["began_unix_ns"] - manifest["began_mono_ns"]
+            self.venues: tuple[str, ...] = tuple(manifest["venues"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise unreadable(directory / MANIFEST, f"{type(error).__name__}: {error}") from error
+        # What was recorded and is not there, one sentence each: to be told beside the figures.
+        self.missing = what_is_missing(directory, manifest, self.venues, tables(self.venues))
         self._seen_mono_ns: Mapping[tuple[int, int], int] | None = None
 
     def signals(self) -> Iterator[Signal]:
@@ -175,3 +182,11 @@ class Recording:
     def _values(self, table: Table) -> Iterator[Any]:
         for batch in read_batches(self.directory, table):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def missing_text(recording: Recording) -> str:
+    """What is missing as lines to be printed beside the figures; empty where all is there."""
+    if not recording.missing:
+        return ""
+    lines = "".join(f"  {item}\n" for item in recording.missing)
+    return f"INCOMPLETE: these figures are of what is left; not there is\n{lines}\n"

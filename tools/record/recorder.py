@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -25,7 +25,18 @@ from settings import PROJECT, parse_settings
 from shm.layout import Memory
 from shm.records import QUOTE
 from shm.slot import SlotTable
-from tools.record.files import Piece, finish_left_over, next_number, take_place, write_manifest
+from tools.record.files import (
+    DONE,
+    MANIFEST,
+    Piece,
+    checksum_of,
+    finish_left_over,
+    next_number,
+    read_manifest,
+    take_place,
+    write_manifest,
+)
+from tools.record.integrity import PIECES
 from tools.record.tables import Rows, tables
 
 _WORD, _TWO, _THREE, _FOUR = (Struct(f"<{count}q") for count in (1, 2, 3, 4))
@@ -178,9 +189,10 @@ class Recorder:
     def _open(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._place = take_place(self.directory)
-        finish_left_over(self.directory, self._tables)
-        if (self.directory / "manifest.json").exists():
-            return  # an earlier recorder of the same run
+        left = finish_left_over(self.directory, self._tables)
+        if (self.directory / MANIFEST).exists():  # an earlier recorder of the same run
+            self._list_pieces(left)
+            return
         manifest: dict[str, Any] = {
             "run_id": self.run_id,
             "settings": self._launch["settings"],
@@ -189,6 +201,7 @@ class Recorder:
             # Both clocks at one instant: maintenance windows and days go by the second.
             "began_mono_ns": self._began_mono_ns,
             "began_unix_ns": time.time_ns() - (time.monotonic_ns() - self._began_mono_ns),
+            PIECES: {},
             "versions": {"python": platform.python_version(), "pyarrow": pa.__version__},
         }
         write_manifest(self.directory, manifest)
@@ -213,6 +226,7 @@ class Recorder:
         now_mono_ns = time.monotonic_ns()
         number = next_number(self.directory)
         self._pieces = {table.name: Piece(self.directory, table, number) for table in self._tables}
+        self._list_pieces([piece.name for piece in self._pieces.values()], are_growing=True)
         self._pieces_began_mono_ns = now_mono_ns
         self._next_flush_ns = now_mono_ns + int(self._limits.flush_s * 1e9)
 
@@ -256,3 +270,19 @@ class Recorder:
             size = piece.finish()
             self.bytes_written += size
             self._quote_bytes += size if name.startswith("quotes.") else 0
+        self._list_pieces([piece.name for piece in self._pieces.values()])
+
+    def _list_pieces(self, names: Sequence[str], *, are_growing: bool = False) -> None:
+        """Have the manifest say which files there are, and with what in them, so that one that is lost or
+        damaged is missed. One without rows has left no file."""
+        manifest = read_manifest(self.directory)
+        if PIECES not in manifest:
+            return  # begun by a version that kept no list: one without its first files would be a lie
+        for name in names:
+            path = self.directory / (name + DONE)
+            manifest[PIECES].pop(name, None)
+            if are_growing:
+                manifest[PIECES][name] = None
+            elif path.exists():
+                manifest[PIECES][name] = checksum_of(path)
+        write_manifest(self.directory, manifest)

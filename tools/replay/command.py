@@ -17,14 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from configuration.arguments import path_argument
 from detector.layers import SizeError
 from settings import E8, Problem, SettingsError, parse_settings
 from tools.bars import replay_bars
-from tools.record.reader import Coverage, Recording
+from tools.record.reader import Coverage, Recording, missing_text
 from tools.replay.overrides import changed, parse_set, parse_sweep
 from tools.replay.simulate import Course, recorded_trades, simulate
 from tools.replay.tables import CourseRow, course_row, recorded_row
@@ -35,12 +36,14 @@ from tools.table import as_table
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("directory", type=Path, metavar="DIR", help="what tools record has made")
+    parser.add_argument("directory", type=path_argument, metavar="DIR", help="what tools record has made")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="what if (repeatable)"
     )
     parser.add_argument("--sweep", metavar="KEY=FIRST:LAST:STEP", help="one replay per value")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="picture of the sweep; DIR/sweep-<key>.png")
+    parser.add_argument(
+        "--plot", type=path_argument, metavar="PNG", help="picture of the sweep; DIR/sweep-<key>.png"
+    )
     parser.add_argument("--strict", action="store_true", help="exit code 1 unless all signals are the same")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
 
@@ -59,8 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if sweep is not None:
         base = changed(raw, changes)
         plans += [(f"{sweep.key}={value:g}", changed(base, {sweep.key: value})) for value in sweep.values]
-    for label, wanted in plans:
-        parse_settings(wanted, label)  # all that is wrong is said before anything long is begun
+    _refuse_impossible(plans)
     with replay_bars(coverage.quotes) as bar:
         verification = verify(recording, bar("recorded signals"))
         courses = [(label, _simulated(recording, label, wanted, bar(label))) for label, wanted in plans]
@@ -74,10 +76,22 @@ def run(arguments: argparse.Namespace) -> int:
         swept = [course for _, course in courses[-len(sweep.values) :]]
         picture.write_bytes(draw_sweep(sweep.key, sweep.values, swept))
     if arguments.json:
-        print(json.dumps(_plain(coverage, verification, courses, rows, picture)))
+        print(json.dumps(_plain(recording, coverage, verification, courses, rows, picture)))
     else:
         _print(recording, coverage, verification, courses, rows, picture)
     return 1 if arguments.strict and not verification.is_identical else 0
+
+
+def _refuse_impossible(plans: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Say all that is wrong, of every value of a sweep, before anything long is begun."""
+    problems = []
+    for label, wanted in plans:
+        try:
+            parse_settings(wanted, label)
+        except SettingsError as error:
+            problems += [item._replace(key=f"{label}: {item.key}") for item in error.problems]
+    if problems:
+        raise SettingsError("replay", problems)
 
 
 def _simulated(
@@ -102,6 +116,7 @@ def _print(
         f"{recording.run_id}: {coverage.seconds:,.0f} s, {coverage.quotes:,} quotes "
         f"({coverage.lost_quotes:,} lost, {coverage.quote_bytes / coverage.quotes:.1f} bytes each)\n\n"
     )
+    out(missing_text(recording))
     out(
         f"recorded signals  {verification.same:,} of {verification.recorded:,} the same, "
         f"{len(verification.different)} different, {len(verification.missing)} not given again, "
@@ -121,6 +136,7 @@ def _print(
 
 
 def _plain(
+    recording: Recording,
     coverage: Coverage,
     verification: Verification,
     courses: list[tuple[str, Course]],
@@ -128,7 +144,11 @@ def _plain(
     picture: Path | None,
 ) -> dict[str, Any]:
     return {
-        "recording": {**coverage._asdict(), "seconds": coverage.seconds},
+        "recording": {
+            **coverage._asdict(),
+            "seconds": coverage.seconds,
+            "missing": list(recording.missing),
+        },
         "signals": {
             "recorded": verification.recorded,
             "same": verification.same,

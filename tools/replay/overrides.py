@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-import yaml
-
+from configuration.yaml_text import YamlError, read_yaml
 from settings import Problem, SettingsError, StrategySettings
 
 _STRATEGY = frozenset(StrategySettings.model_fields)
@@ -28,9 +27,9 @@ def parse_set(text: str) -> tuple[str, object]:
     if not equals or not key:
         raise _problem("--set", text, "must be key=value, such as entry_bps=2.5 or eth.exit_bps=0")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise _problem("--set", text, f"the value is not valid YAML: {error}") from error
+        return key, read_yaml(value)
+    except YamlError as error:
+        raise _problem("--set", text, f"the value {error.detail}") from None
 
 
 def parse_sweep(text: str) -> Sweep:
@@ -39,7 +38,7 @@ def parse_sweep(text: str) -> Sweep:
     try:
         first, last, step = (Decimal(part) for part in span.split(":"))
         count = int((last - first) / step) + 1
-    except (ValueError, InvalidOperation, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         raise _problem("--sweep", text, "must be key=first:last:step, such as entry_bps=1:5:0.5") from None
     if not key or not 1 <= count <= 1_000:
         raise _problem("--sweep", text, f"gives {count} values; 1 to 1,000 are possible")

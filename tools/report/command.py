@@ -16,9 +16,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from configuration.arguments import path_argument
+from observability.plain_text import plain, plain_lines
 from settings import PROJECT, load_raw, parse_settings
 from tools.database import reading
-from tools.report.queries import Facts, Period, Trade, gather
+from tools.report.queries import Facts, Period, Trade, Whose, gather
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from", dest="begin", type=_moment, metavar="TIME", help="default: a week before --to"
     )
     parser.add_argument("--to", dest="end", type=_moment, metavar="TIME", help="default: now")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: var/reports/<from>_<to>")
-    parser.add_argument("--env-file", type=Path, default=PROJECT / ".env", help="where DATABASE_URL is; .env")
+    parser.add_argument("--out", type=path_argument, metavar="DIR", help="default: var/reports/<from>_<to>")
+    parser.add_argument(
+        "--env-file", type=path_argument, default=PROJECT / ".env", help="where DATABASE_URL is; .env"
+    )
+    parser.add_argument("--bot-id", metavar="ID", help="whose; default: that of the configuration")
+    parser.add_argument(
+        "--mode", choices=("sim", "paper", "live"), help="which mode's; default: that of the configuration"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,10 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     name = "_".join(f"{moment:%Y%m%dT%H%M%S}" for moment in period)
     directory = arguments.out or PROJECT / settings.persistence.var_dir / "reports" / name
     with reading(settings, arguments.env_file) as connection:
-        facts = gather(connection, period)
+        whose = Whose(arguments.bot_id or settings.bot_id, arguments.mode or settings.mode)
+        facts = gather(connection, period, whose)
     directory.mkdir(parents=True, exist_ok=True)
     write(facts, directory)
-    print(f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs")
+    print(
+        f"{directory / 'report.html'}: {len(facts.trades):,} trades of {len(facts.runs)} runs of "
+        f"{facts.whose.bot_id} in mode {facts.whose.mode}"
+    )
     return 0
 
 
@@ -56,7 +68,8 @@ def write(facts: Facts, directory: Path) -> None:
     pictures = draw_all(facts)
     for picture, data in pictures.items():
         (directory / f"{picture}.png").write_bytes(data)
-    (directory / "report.html").write_text(render(facts, pictures), encoding="utf-8")
+    # Escaped by ``render``; what reorders or hides a text on the page is no matter of HTML.
+    (directory / "report.html").write_text(plain_lines(render(facts, pictures)), encoding="utf-8")
     write_tables(facts, directory)
 
 
@@ -77,7 +90,9 @@ def _write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
 
 
 def _cell(value: object) -> object:
-    """Zero with eight decimals is no ``0E-8`` for a spreadsheet."""
+    """Text as it may be shown; zero with eight decimals is no ``0E-8`` for a spreadsheet."""
+    if isinstance(value, str):
+        return plain(value)
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

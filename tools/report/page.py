@@ -39,7 +39,7 @@ def render(facts: Facts, pictures: Mapping[str, bytes]) -> str:
     """The whole page. Every text that came from outside is escaped."""
     begin, end = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in facts.period)
     parts = [
-        f"<h1>Tandem, {begin} to {end}</h1>",
+        f"<h1>Tandem {escape(facts.whose.bot_id)}, {begin} to {end}</h1>",
         _runs(facts),
         _figures(facts.trades),
         *(_picture(name, data) for name, data in pictures.items()),
@@ -71,11 +71,16 @@ def _picture(name: str, data: bytes) -> str:
 
 
 def _runs(facts: Facts) -> str:
-    modes = ", ".join(sorted({row.mode for row in facts.runs})) or "none"
-    sim = any(row.mode != "live" for row in facts.runs)
-    warning = " Not real money: simulated and paper results are no forecast." if sim else ""
+    mode = facts.whose.mode
+    warning = "" if mode == "live" else " Not real money: simulated and paper results are no forecast."
+    estimated = sum(trade.is_estimated for trade in facts.trades)
+    if estimated:
+        warning += (
+            f" {estimated:,} of these trades are estimates (marked ≈): a price, fee or amount was not told "
+            "by its venue, or not yet."
+        )
     count = f"{len(facts.runs)} run{'s' * (len(facts.runs) != 1)}"
-    return f'<p class="note">{count}, mode {escape(modes)}.{warning}</p>'
+    return f'<p class="note">{count} of bot {escape(facts.whose.bot_id)}, mode {escape(mode)}.{warning}</p>'
 
 
 def _figures(trades: Sequence[Trade]) -> str:
@@ -87,7 +92,7 @@ def _figures(trades: Sequence[Trade]) -> str:
     volume = sum((trade.notional_quote for trade in trades), Decimal(0))
     held = sorted((trade.closed_at - trade.opened_at).total_seconds() for trade in trades if trade.opened_at)
     shown = {
-        "net result": _amount(net, 2),
+        "net result": _amount(net, 2) + " ≈" * any(trade.is_estimated for trade in trades),
         "trades": f"{len(trades):,}",
         "won": f"{100 * wins / len(trades):.0f} %",
         "net per trade": f"{_amount(net / len(trades), 4)}",
@@ -133,12 +138,13 @@ def _summed(trades: Sequence[Trade], name: str, key: Callable[[Trade], str]) -> 
                         "net_quote",
                     )
                 ),
+                f"{sum(trade.is_estimated for trade in some):,}",
                 f"{max(trade.naked_ms for trade in some):,.0f}",
                 f"{sum(trade.retries for trade in some):,}",
             ]
         )
     head = [name, "trades", "entry bps", "exit bps", "gross", "slippage", "fees", "funding", "net"]
-    return _html_table([*head, "worst naked ms", "retries"], rows)
+    return _html_table([*head, "estimated", "worst naked ms", "retries"], rows)
 
 
 def _funnel(facts: Facts) -> str:
@@ -162,7 +168,7 @@ def _trades(trades: Sequence[Trade]) -> str:
             f"{trade.exit_spread_bps:+.2f}",
             f"{trade.gross_quote:,.4f}",
             f"{trade.fees_quote:,.4f}",
-            f"{trade.net_quote:,.4f}",
+            f"{trade.net_quote:,.4f}{' ≈' * trade.is_estimated}",
             f"{trade.naked_ms:,.0f}",
         ]
         for trade in reversed(trades[-_TRADES_SHOWN:])

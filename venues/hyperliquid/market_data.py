@@ -9,7 +9,9 @@ Source: the venue's documentation, "WebSocket subscriptions", read in November 2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +28,8 @@ _NO_INSTRUMENT: Final = -1
 PING_FRAME: Final = b'{"method":"ping"}'
 # Sent by some servers before anything else: the one frame that is no JSON.
 GREETING: Final = b"Websocket connection established."
+# Found in a frame that is no JSON, too: inside a JSON text its quotes would be escaped.
+_COIN: Final = re.compile(rb'"coin"\s*:\s*"([^"\\]*)"')
 
 Levels = list[tuple[int, int]]
 Channel = Literal["bbo", "l2Book"]
@@ -114,6 +118,7 @@ class HyperliquidMarketData:
             for coin, number in instruments.items()
             for channel in channels
         }
+        self._instrument_ids = dict(instruments)
         self._ping_due_mono_ns = 0
         self._frames: list[bytes] = []
         self._tops: list[TopOfBook] = []
@@ -144,7 +149,8 @@ class HyperliquidMarketData:
         self._frames.append(subscribe_frame("subscribe", type=stream.channel, coin=stream.coin))
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
-        """Take one frame. Raises FrameError if it is not as documented; never anything else."""
+        """Take one frame. Raises FrameError if it is not as documented and names no coin of ours; never
+        anything else."""
         try:
             if is_binary:
                 raise ValueError("a binary frame")
@@ -160,7 +166,25 @@ class HyperliquidMarketData:
             elif type(content) is _ErrorFrame:
                 self._fault(FaultKind.REFUSED, _NO_INSTRUMENT, content.data[:200])
         except ValueError as error:
-            raise FrameError(NAME, str(error), frame) from None
+            instrument_id = self._named_in(frame)
+            if instrument_id is None:
+                raise FrameError(NAME, str(error), frame) from None
+            self._fault(FaultKind.UNREADABLE, instrument_id, str(error))
+
+    def _named_in(self, frame: bytes) -> int | None:
+        """The instrument whose coin a frame names, and no other; None where it does not say."""
+        coins = set(_COIN.findall(frame))
+        return self._instrument_ids.get(coins.pop().decode("utf-8", "replace")) if len(coins) == 1 else None
+
+    def renew(self, instrument_id: int, now_mono_ns: int) -> None:
+        """Unsubscribe and subscribe both channels of a coin that has fallen silent."""
+        for stream in self._streams.values():
+            if stream.instrument_id == instrument_id:
+                self._renew(stream, now_mono_ns)
+
+    def _renew(self, stream: _Stream, now_mono_ns: int) -> None:
+        self._frames.append(subscribe_frame("unsubscribe", type=stream.channel, coin=stream.coin))
+        self._subscribe(stream, now_mono_ns)
 
     def _take_bbo(self, bbo: _Bbo) -> None:
         stream = self._stream("bbo", bbo.coin)
@@ -182,8 +206,9 @@ class HyperliquidMarketData:
         if stream is None:
             return
         bids, asks = _levels(book.levels[0]), _levels(book.levels[1])
-        if bids != sorted(bids, reverse=True) or asks != sorted(asks):
-            raise ValueError(f"l2Book of {book.coin[:20]}: levels are not best first")
+        if not _are_best_first(bids, -1) or not _are_best_first(asks, 1):
+            raise ValueError(f"l2Book of {book.coin[:20]}: levels are not best first, each price once")
+        bids, asks = bids[:DEPTH_LEVELS], asks[:DEPTH_LEVELS]
         unix_ns = book.time * _NS_PER_MS
         if not self._is_news(stream, unix_ns):
             return
@@ -239,8 +264,7 @@ class HyperliquidMarketData:
                     " have, or has delisted"
                 )
                 self._fault(FaultKind.REFUSED, stream.instrument_id, detail)
-                self._frames.append(subscribe_frame("unsubscribe", type=stream.channel, coin=stream.coin))
-                self._subscribe(stream, now_mono_ns)
+                self._renew(stream, now_mono_ns)
 
     def take_frames(self) -> list[bytes]:
         taken, self._frames = self._frames, []
@@ -272,6 +296,10 @@ def _side(level: Level | None) -> tuple[int, int]:
 
 
 def _levels(rows: list[Level]) -> Levels:
-    """(price_e8, size_e8) of the best levels. A level without size holds nothing."""
-    levels = [_side(row) for row in rows[:DEPTH_LEVELS]]
-    return [level for level in levels if level[0]]
+    """(price_e8, size_e8) of every level. One without size holds nothing."""
+    return [level for level in map(_side, rows) if level[0]]
+
+
+def _are_best_first(levels: Levels, sign: int) -> bool:
+    """Whether prices fall (``sign`` -1: bids) or rise, none of them twice."""
+    return all((later[0] - price_e8) * sign > 0 for (price_e8, _), later in pairwise(levels))

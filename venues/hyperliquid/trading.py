@@ -19,6 +19,7 @@ import orjson
 from venues.contract import (
     Account,
     Call,
+    Fill,
     HttpRequest,
     HttpResponse,
     Instrument,
@@ -200,6 +201,11 @@ class HyperliquidTrading:
                 return (yield from self.query_order(ref, now_unix_ms))
             return None
         return voided(ref, sent.size_e8)
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Nothing of their own: an order that is asked for comes with what its executions sum up to."""
+        return None
+        yield  # a conversation that asks nothing
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""

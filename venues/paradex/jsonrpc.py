@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from observability.redaction import redact
 from venues.paradex.messages import PayloadError, read_json
 
 # Ids of our session requests: even numbers from 2**53 up. Client order ids, which are the ids of
@@ -26,7 +27,7 @@ class RpcError(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"{self.message}: {self.data}" if self.data else self.message
+        return redact(f"{self.message}: {self.data}" if self.data else self.message)
 
 
 class Params(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ _ABSENT: Final = msgspec.Raw()
 class RpcMessage(msgspec.Struct, frozen=True):
     """A reply has an id and a result or an error; a notification has method and params."""
 
+    jsonrpc: str = ""
     id: int | None = None
     result: msgspec.Raw = _ABSENT
     error: RpcError | None = None
@@ -47,17 +49,34 @@ class RpcMessage(msgspec.Struct, frozen=True):
     params: Params | None = None
 
 
+class _IdJson(msgspec.Struct, frozen=True):
+    id: int | None = None
+    method: str = ""
+
+
 _DECODER: Final = msgspec.json.Decoder(RpcMessage)
+_ID_DECODER: Final = msgspec.json.Decoder(_IdJson)
 
 
 def parse_rpc(frame: bytes) -> RpcMessage:
     """Return the message of a text frame. Raises PayloadError if it is neither reply nor notification."""
     message = read_json(_DECODER, frame)
+    if message.error is not None and message.result is not _ABSENT:
+        raise PayloadError("a reply with a result and an error")
     is_notification = message.method == "subscription" and message.params is not None
     is_reply = message.error is not None or (message.id is not None and message.result is not _ABSENT)
     if is_notification == is_reply:
         raise PayloadError("neither a reply nor a notification")
     return message
+
+
+def id_of(frame: bytes) -> int | None:
+    """The id of the reply that a text frame is which cannot be read otherwise; None where it has none."""
+    try:
+        reply = read_json(_ID_DECODER, frame)
+    except PayloadError:
+        return None
+    return None if reply.method else reply.id
 
 
 def render_request(request_id: int, method: str, params: dict[str, Any]) -> bytes:

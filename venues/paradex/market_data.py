@@ -11,6 +11,7 @@ Source: Paradex documentation, "WebSocket channels" and "Binary encoding (SBE)",
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -37,6 +38,8 @@ from venues.paradex.quotes import (
 
 # A subscription that brings neither acknowledgement nor snapshot is asked for again after this.
 ANSWER_TIMEOUT_NS: Final = 5_000_000_000
+# Found in a frame that is no JSON, too: inside a JSON text its quotes would be escaped.
+_CHANNEL: Final = re.compile(rb'"channel"\s*:\s*"([^"\\]*)"')
 
 
 class ParadexMarketData:
@@ -105,14 +108,27 @@ class ParadexMarketData:
             self._subscribe(subscription, now_mono_ns)
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
-        """Take one frame. Raises FrameError if it is not as documented; never anything else."""
+        """Take one frame. Raises FrameError if it is not as documented and names no instrument of ours;
+        never anything else."""
         try:
             if is_binary:
                 self._receive_binary(frame, recv_mono_ns)
             else:
                 self._receive_text(frame, recv_mono_ns)
         except PayloadError as error:
-            raise FrameError(NAME, str(error), frame) from None
+            subscription = self._named_in_binary(frame) if is_binary else self._named_in_text(frame)
+            if subscription is None:
+                raise FrameError(NAME, str(error), frame) from None
+            self._refuse(subscription, str(error), recv_mono_ns)
+
+    def renew(self, instrument_id: int, now_mono_ns: int) -> None:
+        """Subscribe anew to both channels of an instrument that has fallen silent."""
+        for market in self._markets.values():
+            if market.instrument_id == instrument_id:
+                market.bbo_sequence = -1  # the venue may have started counting anew
+                market.book.forget()
+                self._resubscribe(market.bbo, now_mono_ns)
+                self._resubscribe(market.depth, now_mono_ns)
 
     def tick(self, now_mono_ns: int) -> None:
         """Ask again for subscriptions that were never answered."""
@@ -206,6 +222,32 @@ class ParadexMarketData:
                 FaultKind.UNKNOWN, -1, f"a {type(message).__name__} of {symbol[:40]!r}, never subscribed"
             )
         return market
+
+    # --- frames that cannot be read ---
+
+    def _named_in_binary(self, frame: bytes) -> Subscription | None:
+        """What an SBE frame is about: its template's channel of the market it ends in."""
+        market = next((found for tail, found in self._by_tail.items() if frame.endswith(tail)), None)
+        if market is None:
+            return None
+        return market.bbo if frame.startswith(sbe.BBO_HEADER_START) else market.depth
+
+    def _named_in_text(self, frame: bytes) -> Subscription | None:
+        """The one channel of ours a text frame names; None where it names none, or several."""
+        channels = set(_CHANNEL.findall(frame))
+        return self._by_channel.get(channels.pop().decode("utf-8", "replace")) if len(channels) == 1 else None
+
+    def _refuse(self, subscription: Subscription, detail: str, now_mono_ns: int) -> None:
+        """Void one market for a frame of it that cannot be read. A bbo stands alone, but the book has lost
+        a change and needs its snapshot: asked for at once, and again by tick while it does not come."""
+        market = subscription.market
+        self._fault(FaultKind.UNREADABLE, market.instrument_id, detail)
+        if subscription is market.depth and market.book.is_synchronised:
+            market.book.forget()
+            if now_mono_ns - subscription.asked_mono_ns < ANSWER_TIMEOUT_NS:
+                subscription.awaiting_since_mono_ns = now_mono_ns  # each snapshot may be followed by the same
+            else:
+                self._resubscribe(subscription, now_mono_ns)
 
     # --- what they say ---
 
@@ -306,7 +348,7 @@ class ParadexMarketData:
         self._subscribe(subscription, now_mono_ns)
 
     def _subscribe(self, subscription: Subscription, now_mono_ns: int) -> None:
-        subscription.awaiting_since_mono_ns = now_mono_ns
+        subscription.awaiting_since_mono_ns = subscription.asked_mono_ns = now_mono_ns
         self._request("subscribe", subscription)
 
     def _request(self, method: _Method, subscription: Subscription) -> None:

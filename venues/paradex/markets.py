@@ -14,6 +14,7 @@ class Subscription:
         self.channel = channel
         self.market = market
         self.awaiting_since_mono_ns: int | None = None  # bbo: for its reply; book: for its snapshot
+        self.asked_mono_ns = 0  # when it was last subscribed to
 
 
 class Market:

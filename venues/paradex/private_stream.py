@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from observability.redaction import redact
 from venues.contract import Account, Fill, OrderStatus, OrderUpdate, Position, PrivateEvent, Side
 from venues.paradex import sbe
 from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json, reported_e8
@@ -66,8 +67,24 @@ class PrivateReader:
         updates = (self._order(order) for order in read_json(_ORDERS_DECODER, content).results)
         return [update for update in updates if update is not None]
 
+    def order_in_history(self, content: bytes | msgspec.Raw, client_order_id: int) -> OrderUpdate | None:
+        """Our order on a page of the history; None where the history has no such order and no other page."""
+        page = read_json(_ORDERS_DECODER, content)
+        ours = (order for order in page.results if self.client_order_id(order.client_id) == client_order_id)
+        found = next((update for order in ours if (update := self._order(order)) is not None), None)
+        if found is None and page.next:  # we asked by its name: there is no second page of one order
+            raise PayloadError("a history that goes on without the order that was asked for")
+        return found
+
     def fill(self, content: bytes | msgspec.Raw) -> Fill | None:
-        fill = read_json(_FILL_DECODER, content)
+        return self._fill(read_json(_FILL_DECODER, content))
+
+    def fills(self, content: bytes | msgspec.Raw) -> FillsPage:
+        page = read_json(_FILLS_DECODER, content)
+        fills = (self._fill(fill) for fill in page.results)
+        return FillsPage([fill for fill in fills if fill is not None], page.next or "")
+
+    def _fill(self, fill: _FillJson) -> Fill | None:
         instrument_id = self._instrument_ids.get(fill.market)
         if instrument_id is None:
             return None
@@ -102,6 +119,7 @@ class PrivateReader:
     def _order(self, order: _OrderJson) -> OrderUpdate | None:
         return self._update(
             market=order.market,
+            side=Side[order.side],
             client_id=order.client_id,
             venue_order_id=order.id,
             state=sbe.OrderState[order.status],
@@ -140,6 +158,7 @@ class PrivateReader:
         if isinstance(message, sbe.Order):
             return self._update(
                 market=message.market,
+                side=Side[_enum(sbe.OrderSide, message.side).name],
                 client_id=message.client_id,
                 venue_order_id=message.venue_order_id,
                 state=_enum(sbe.OrderState, message.state),
@@ -180,6 +199,7 @@ class PrivateReader:
         self,
         *,
         market: str,
+        side: Side,
         client_id: str | None,
         venue_order_id: str,
         state: sbe.OrderState,
@@ -204,8 +224,9 @@ class PrivateReader:
             filled_e8=filled_e8,
             average_price_e8=_price(average_price_e8) or None,
             fee_e8=None,  # told by the fills alone
-            reason="" if reason in _NO_REASON else reason,
+            reason="" if reason in _NO_REASON else redact(reason),
             venue_unix_ns=_unix_ns(unix_us),
+            side=side,
         )
 
 
@@ -262,9 +283,17 @@ def _enum(kind: type[_EnumT], code: int) -> _EnumT:
         raise PayloadError(f"{kind.__name__} {code}") from None
 
 
+class FillsPage(NamedTuple):
+    """One page of the account's executions; ``next`` is the cursor of the following one, "" at the end."""
+
+    fills: list[Fill]
+    next: str
+
+
 class _OrderJson(msgspec.Struct, frozen=True):
     id: str
     market: str
+    side: Literal["BUY", "SELL"]
     status: Literal["NEW", "UNTRIGGERED", "OPEN", "CLOSED"]
     size: str
     remaining_size: str
@@ -306,6 +335,12 @@ class _AccountJson(msgspec.Struct, frozen=True):
 
 class _OrdersJson(msgspec.Struct, frozen=True):
     results: list[_OrderJson]
+    next: str | None = None
+
+
+class _FillsJson(msgspec.Struct, frozen=True):
+    results: list[_FillJson]
+    next: str | None = None
 
 
 class _PositionsJson(msgspec.Struct, frozen=True):
@@ -315,6 +350,7 @@ class _PositionsJson(msgspec.Struct, frozen=True):
 _ORDER_DECODER: Final = msgspec.json.Decoder(_OrderJson)
 _ORDERS_DECODER: Final = msgspec.json.Decoder(_OrdersJson)
 _FILL_DECODER: Final = msgspec.json.Decoder(_FillJson)
+_FILLS_DECODER: Final = msgspec.json.Decoder(_FillsJson)
 _POSITION_DECODER: Final = msgspec.json.Decoder(_PositionJson)
 _POSITIONS_DECODER: Final = msgspec.json.Decoder(_PositionsJson)
 _ACCOUNT_DECODER: Final = msgspec.json.Decoder(_AccountJson)

@@ -5,13 +5,14 @@ Source: Paradex documentation, "WebSocket channels" (JSON) and "Binary encoding 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from venues.paradex import sbe
-from venues.paradex.messages import UNIX_US_BOUND, PayloadError, Sequence, UnixMs, exact_e8, read_json
-from venues.paradex.order_book import Levels
+from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json
+from venues.paradex.messages import Sequence as SequenceNumber
 
 # Of a bbo, in SBE's order: unix_us, sequence, bid_e8, bid_size_e8, ask_e8, ask_size_e8. A side is
 # empty where a number is zero, or SBE's null. A bare tuple: it is what ``struct`` hands over, and
@@ -23,8 +24,8 @@ class BookUpdate(NamedTuple):
     unix_us: int
     sequence: int
     is_snapshot: bool
-    bids: Levels
-    asks: Levels
+    bids: Sequence[tuple[int, int]]
+    asks: Sequence[tuple[int, int]]
 
 
 def bbo_from_sbe(message: sbe.Bbo) -> BboFields:
@@ -75,11 +76,15 @@ def _checked(update: BookUpdate) -> BookUpdate:
         raise PayloadError(f"book time {update.unix_us} us")
     if any(price <= 0 or size < 0 for levels in (update.bids, update.asks) for price, size in levels):
         raise PayloadError("a book level with a price or size below zero")
+    if update.is_snapshot and any(
+        len({price for price, _ in levels}) != len(levels) for levels in (update.bids, update.asks)
+    ):
+        raise PayloadError("a snapshot that names a price twice")
     return update
 
 
 class _BboJson(msgspec.Struct, frozen=True):
-    seq_no: Sequence
+    seq_no: SequenceNumber
     last_updated_at: UnixMs
     bid: str
     bid_size: str
@@ -94,7 +99,7 @@ class _LevelJson(msgspec.Struct, frozen=True):
 
 
 class _BookJson(msgspec.Struct, frozen=True):
-    seq_no: Sequence
+    seq_no: SequenceNumber
     last_updated_at: UnixMs
     update_type: Literal["s", "d"]
     inserts: tuple[_LevelJson, ...] = ()

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from venues.contract import E8, Call, HttpRequest, HttpResponse, Instrument, Touch, TransportError, VenueError
-from venues.paradex.errors import venue_error
+from venues.paradex.errors import error_of
 from venues.paradex.hosts import NAME
 from venues.paradex.messages import PayloadError, exact_e8, read_json
 
@@ -24,14 +24,16 @@ DEFAULT_TAKER_FEE_BPS: Final = 4.5
 T = TypeVar("T")
 
 
-def read_answer(read: Callable[[bytes], T], response: HttpResponse) -> T:
-    """Return what ``read`` makes of a 2xx body.
+def read_answer(read: Callable[[bytes], T], response: HttpResponse, *, status: int = 0) -> T:
+    """Return what ``read`` makes of a 2xx body, or of one with that very status where one is given.
 
-    Raises VenueError for any other status, TransportError where ``read`` raises PayloadError: an
-    answer that cannot be read tells nothing.
+    Raises VenueError for the venue's own error, TransportError for any other answer outside 2xx and where
+    ``read`` raises PayloadError: an answer that is not the venue's, or cannot be read, tells nothing.
     """
     if not 200 <= response.status < 300:
-        raise venue_error(response)
+        raise error_of(response)
+    if status and response.status != status:
+        raise TransportError(f"{NAME}: HTTP {response.status} where {status} is documented")
     try:
         return read(response.body)
     except PayloadError as error:

@@ -17,7 +17,7 @@ import orjson
 
 from observability.redaction import register_secret
 from venues.contract import Call, HttpRequest, VenueError
-from venues.paradex.errors import TOKEN_REFUSED, venue_error
+from venues.paradex.errors import TOKEN_REFUSED, NotItsOwn, error_of
 from venues.paradex.hosts import NAME
 from venues.paradex.messages import PayloadError, read_json
 from venues.paradex.rest import json_as, read_answer
@@ -105,7 +105,7 @@ class Session:
                 raise
             response = yield self._onboarding_request(error)
             if not 200 <= response.status < 300:
-                raise venue_error(response) from None
+                raise error_of(response) from None
             yield from self.renew(response.now_unix_ms)
 
     def renew(self, now_unix_ms: int) -> Call[None]:
@@ -131,13 +131,15 @@ class Session:
     def authorization(self) -> tuple[str, str]:
         return ("Authorization", f"Bearer {self.token}")
 
-    def ask(self, read: Callable[[bytes], T], method: Literal["GET", "DELETE"], path: str) -> Call[T]:
+    def ask(
+        self, read: Callable[[bytes], T], method: Literal["GET", "DELETE"], path: str, *, status: int = 0
+    ) -> Call[T]:
         """Make a private call and return what ``read`` makes of its answer; see ``read_answer``."""
         response = yield HttpRequest(method, path, (self.authorization(),))
         try:
-            return read_answer(read, response)
-        except VenueError as error:
-            if error.status == 401 or error.code in TOKEN_REFUSED:
+            return read_answer(read, response, status=status)
+        except (VenueError, NotItsOwn) as error:
+            if error.status == 401 or (isinstance(error, VenueError) and error.code in TOKEN_REFUSED):
                 self.token_refused()
             raise
 

@@ -13,16 +13,20 @@ Source: Paradex documentation, OpenAPI and OpenRPC files, read in October 2026.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
 import orjson
 
+from observability.redaction import redact
 from venues.contract import (
     Account,
     Call,
+    Fill,
     FrameError,
     HttpRequest,
     HttpResponse,
@@ -44,23 +48,26 @@ from venues.contract import (
     check_grid,
 )
 from venues.paradex import rest, sbe
-from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, refused_ack, rule_rpc
+from venues.paradex.errors import ORDER_UNKNOWN, TOKEN_REFUSED, Request, ack_of_error, rule_rpc
 from venues.paradex.hosts import NAME, Encoding
 from venues.paradex.jsonrpc import (
     FIRST_SESSION_ID,
     SESSION_ID_STEP,
     Params,
-    RpcError,
     RpcMessage,
+    id_of,
     parse_rpc,
     render_request,
 )
-from venues.paradex.messages import PayloadError, read_json
+from venues.paradex.messages import PayloadError, exact_e8, read_json
 from venues.paradex.orders import DistinctTimestamps, create_params
 from venues.paradex.private_stream import PrivateReader
 from venues.paradex.session import ParadexCredentials, Session
 
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
+_FILLS_PAGE_ROWS: Final = 1_000  # the venue gives 5000 at most
+_FILLS_PAGES_MAX: Final = 100
+_SIGNED_KEPT: Final = 512
 _RECV_WINDOW_MS_MIN: Final = 10  # as the venue documents it
 _WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock; half of a shorter validity
 
@@ -102,6 +109,8 @@ class ParadexTrading:
         self._instrument_ids: dict[str, int] = {}
         self._reader = PrivateReader(self._instrument_ids, client_id_prefix)
         self._timestamps = DistinctTimestamps(recv_window_ms)
+        # What answers over the socket are held against; by client order id, the newest of them.
+        self._signed: OrderedDict[int, OrderRequest] = OrderedDict()
         self._next_id = FIRST_SESSION_ID
         self._awaited: dict[int, str] = {}  # session requests of this connection without a reply
         self._frames: list[bytes] = []
@@ -134,18 +143,40 @@ class ParadexTrading:
         """The order by our id. None: the venue does not know it *now*; it may still appear.
 
         The open endpoint first, because it is the newest; it does not show closed orders, and by
-        client id not even new ones, so the history has the last word.
+        client id not even new ones, so the history has the last word. It also has it where the id that
+        the venue is believed to have given turns out to be another order's.
         """
         self._know(ref.instrument)
         try:
-            return (yield from self._session.ask(self._reader.order, "GET", self._order_path(ref)))
+            order = yield from self._session.ask(self._reader.order, "GET", self._order_path(ref))
+            if order is not None and order.client_order_id == ref.client_order_id:
+                return order
         except VenueError as error:
-            if error.code not in ORDER_UNKNOWN and error.status != 404:
+            if error.code not in ORDER_UNKNOWN:
                 raise
         filters = {"client_id": self._reader.client_id(ref.client_order_id), "market": ref.instrument.symbol}
         path = f"/orders-history?{urlencode(filters)}"
-        history = yield from self._session.ask(self._reader.orders, "GET", path)
-        return next((update for update in history if update.client_order_id == ref.client_order_id), None)
+        read = partial(self._reader.order_in_history, client_order_id=ref.client_order_id)
+        return (yield from self._session.ask(read, "GET", path))
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Every execution of an order: the market's fills since then, of which its own are picked out here,
+        because the venue filters by market and time alone."""
+        self._know(ref.instrument)
+        found: list[Fill] = []
+        filters: dict[str, str | int] = {
+            "market": ref.instrument.symbol,
+            "start_at": since_unix_ms,
+            "page_size": _FILLS_PAGE_ROWS,
+        }
+        for _ in range(_FILLS_PAGES_MAX):
+            path = f"/fills?{urlencode(filters)}"
+            page = yield from self._session.ask(self._reader.fills, "GET", path)
+            found += [fill for fill in page.fills if fill.client_order_id == ref.client_order_id]
+            if not page.next:
+                return found
+            filters["cursor"] = page.next
+        raise TransportError(f"{NAME}: GET /fills: more than {_FILLS_PAGES_MAX} pages")
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order of the account on the known instruments."""
@@ -169,9 +200,10 @@ class ParadexTrading:
         ACCEPTED means queued: the truth follows on the stream or by query.
         """
         try:
-            yield from self._session.ask(bytes, "DELETE", self._order_path(ref))
-        except VenueError as error:
-            return refused_ack(ref.client_order_id, error)
+            yield from self._session.ask(_read_nothing, "DELETE", self._order_path(ref), status=204)
+        except (VenueError, TransportError) as error:
+            ack = ack_of_error(ref.client_order_id, error, Request.CANCEL)
+            return ack._replace(venue_order_id=ref.venue_order_id)
         return OrderAck(ref.client_order_id, Outcome.ACCEPTED, ref.venue_order_id)
 
     def cancel_all_orders(self, symbol: str = "") -> Call[None]:
@@ -198,6 +230,7 @@ class ParadexTrading:
         if request.time_in_force is TimeInForce.FOK:
             raise ValueError(f"{NAME} has no FOK; use {self.taker_time_in_force.value}")
         self._know(request.instrument)
+        self._remember(request)
         timestamp_ms = self._timestamps.take(now_unix_ms)
         params = create_params(
             request,
@@ -216,6 +249,12 @@ class ParadexTrading:
         wire = self._create_request(orjson.dumps(params))
         return SignedOrder(request, wire, min(valid_until_unix_ms, token_good_until))
 
+    def _remember(self, request: OrderRequest) -> None:
+        # Orders are signed in two threads: a single call each, that the interpreter does not interrupt.
+        self._signed[request.client_order_id] = request
+        while len(self._signed) > _SIGNED_KEPT:
+            self._signed.popitem(last=False)
+
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
         """The signature does not cover the way an order takes: the same parameters, another envelope."""
         if isinstance(wire, HttpRequest):
@@ -229,14 +268,12 @@ class ParadexTrading:
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         """The answer to a create sent over HTTP."""
         try:
-            order = rest.read_answer(_READ_ORDER_ID, response)
-        except VenueError as error:
-            if error.code in TOKEN_REFUSED:
+            order = rest.read_answer(_READ_CREATED_ORDER, response)
+        except (VenueError, TransportError) as error:
+            if isinstance(error, VenueError) and error.code in TOKEN_REFUSED:
                 self._session.token_refused()
-            return refused_ack(request.client_order_id, error)
-        except TransportError as error:
-            return OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=str(error))
-        return OrderAck(request.client_order_id, Outcome.ACCEPTED, order.id)
+            return ack_of_error(request.client_order_id, error, Request.CREATE)
+        return self._ack_of_created(request.client_order_id, order, request)
 
     # --- private stream ---
 
@@ -266,6 +303,12 @@ class ParadexTrading:
             else:
                 self._receive_text(parse_rpc(frame), recv_mono_ns)
         except PayloadError as error:
+            answered = None if is_binary else id_of(frame)
+            if (
+                answered is not None and 0 < answered < FIRST_SESSION_ID
+            ):  # to a create, and it settles nothing
+                self._events.append(OrderAck(answered, Outcome.IN_DOUBT, text=str(error)))
+                return
             raise FrameError(NAME, str(error), frame) from None
 
     def stream_tick(self, now_mono_ns: int) -> None:
@@ -317,10 +360,37 @@ class ParadexTrading:
             self._events.append(StreamReady(recv_mono_ns))
 
     def _create_ack(self, client_order_id: int, message: RpcMessage) -> OrderAck:
-        if message.error is not None:
-            return _refusal(client_order_id, message.error)
-        created = read_json(_CREATED_DECODER, message.result)
-        return OrderAck(client_order_id, Outcome.ACCEPTED, created.order.id)
+        request = self._signed.get(client_order_id)
+        if message.error is None:
+            order = read_json(_CREATED_DECODER, message.result).order
+            return self._ack_of_created(client_order_id, order, request)
+        error = message.error
+        ruling = rule_rpc(error)
+        return OrderAck(
+            client_order_id,
+            ruling.outcome if message.jsonrpc == "2.0" else Outcome.IN_DOUBT,
+            code=str(error.code),
+            text=error.text,
+            retry_after_ms=ruling.retry_after_ms,
+            is_of_grid=ruling.is_of_grid,
+        )
+
+    def _ack_of_created(
+        self, client_order_id: int, order: _CreatedOrderJson, request: OrderRequest | None
+    ) -> OrderAck:
+        """Accepted, if the order in the answer is the one that was sent; otherwise nothing is settled."""
+        named = self._reader.client_order_id(order.client_id) if order.client_id else client_order_id
+        is_same = named == client_order_id and (
+            request is None
+            or (
+                (order.market, order.side) == (request.instrument.symbol, request.side.name)
+                and exact_e8(order.size) == request.size_e8
+            )
+        )
+        if not is_same or not order.id:
+            text = f"about another order: {order.client_id} {order.side} {order.size} {order.market}"
+            return OrderAck(client_order_id, Outcome.IN_DOUBT, text=redact(text[:200]))
+        return OrderAck(client_order_id, Outcome.ACCEPTED, order.id)
 
     def _report(self, event: PrivateEvent | None) -> None:
         if event is not None:
@@ -332,23 +402,22 @@ class ParadexTrading:
         self._next_id += SESSION_ID_STEP
 
 
-def _refusal(client_order_id: int, error: RpcError) -> OrderAck:
-    ruling = rule_rpc(error)
-    return OrderAck(
-        client_order_id,
-        ruling.outcome,
-        code=str(error.code),
-        text=error.text,
-        retry_after_ms=ruling.retry_after_ms,
-    )
+def _read_nothing(body: bytes) -> None:
+    """A queued cancellation is answered with an empty body; a page says nothing about it."""
+    if body:
+        raise PayloadError(f"a body where none is documented: {body[:60]!r}")
 
 
-class _OrderIdJson(msgspec.Struct, frozen=True):
+class _CreatedOrderJson(msgspec.Struct, frozen=True):
     id: str
+    market: str
+    side: str
+    size: str
+    client_id: str | None = None
 
 
 class _CreatedJson(msgspec.Struct, frozen=True):
-    order: _OrderIdJson
+    order: _CreatedOrderJson
 
 
 class _FrameJson(msgspec.Struct, frozen=True):
@@ -356,5 +425,5 @@ class _FrameJson(msgspec.Struct, frozen=True):
 
 
 _FRAME_DECODER: Final = msgspec.json.Decoder(_FrameJson)
-_READ_ORDER_ID: Final = rest.json_as(_OrderIdJson)
+_READ_CREATED_ORDER: Final = rest.json_as(_CreatedOrderJson)
 _CREATED_DECODER: Final = msgspec.json.Decoder(_CreatedJson)

@@ -99,14 +99,16 @@ static PyObject *side(Cursor *cursor, Py_ssize_t levels_max, int sign) {
             (size = decimal_e8(cursor)) < 0 || !LITERAL(cursor, "]")) {
             goto fail;
         }
-        if (++rows > levels_max || size == 0) {
+        if (size == 0) {
             continue; /* a level without size holds nothing */
         }
-        /* Best first, as market_data asks of the pairs (price, size): equal prices are its to judge. */
         if (price == 0 || (last_price && (price - last_price) * sign <= 0)) {
             goto fail;
         }
         last_price = price;
+        if (++rows > levels_max) {
+            continue; /* read, so that both ways refuse the same frames, but not kept */
+        }
         level = pair(price, size);
         if (level == NULL) {
             goto fail;

@@ -9,8 +9,10 @@ Source: Vest API v2 documentation, "WebSocket streams"; v3 as seen live (protoco
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
@@ -24,12 +26,18 @@ from venues.vest.messages import UnixMs, decode
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
 PING_FRAME: Final = b'{"method":"PING","params":[],"id":0}'
+# Found in a frame that is no JSON, too: inside a JSON text its quotes would be escaped.
+_CHANNEL: Final = re.compile(rb'"channel"\s*:\s*"([^"\\]*)"')
 
 Levels = list[tuple[int, int]]
 
 
 def subscribe_frame(channel: str, request_id: int) -> bytes:
-    return msgspec.json.encode({"method": "SUBSCRIBE", "params": [channel], "id": request_id})
+    return _request_frame("SUBSCRIBE", channel, request_id)
+
+
+def _request_frame(method: Literal["SUBSCRIBE", "UNSUBSCRIBE"], channel: str, request_id: int) -> bytes:
+    return msgspec.json.encode({"method": method, "params": [channel], "id": request_id})
 
 
 class _Book(msgspec.Struct, gc=False):
@@ -117,6 +125,7 @@ class VestMarketData:
         routing = {ROUTING_PARAMETER: "restserver0"} if generation == "v2" else {}
         self._url = with_query(hosts.public_ws_url, {"version": "1.0", **routing})
         self._instrument_ids = {f"{symbol}@depth": number for symbol, number in instruments.items()}
+        self._channels = {number: channel for channel, number in self._instrument_ids.items()}
         self._decimals = _DecimalTexts()
         self._read_depth = compiled_reader() if compiled else None
         self._last_request_id = 0
@@ -143,13 +152,22 @@ class VestMarketData:
         self._faults.clear()
         self._requests.clear()
         self._ping_due_mono_ns = now_mono_ns + PING_INTERVAL_NS
-        for channel, instrument_id in self._instrument_ids.items():
-            self._last_request_id += 1
-            self._requests[self._last_request_id] = instrument_id
-            self._frames.append(subscribe_frame(channel, self._last_request_id))
+        for instrument_id in self._channels:
+            self._request("SUBSCRIBE", instrument_id)
+
+    def renew(self, instrument_id: int, now_mono_ns: int) -> None:
+        """Unsubscribe and subscribe: a new subscription begins with the book as it is."""
+        self._request("UNSUBSCRIBE", instrument_id)
+        self._request("SUBSCRIBE", instrument_id)
+
+    def _request(self, method: Literal["SUBSCRIBE", "UNSUBSCRIBE"], instrument_id: int) -> None:
+        self._last_request_id += 1
+        self._requests[self._last_request_id] = instrument_id
+        self._frames.append(_request_frame(method, self._channels[instrument_id], self._last_request_id))
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
-        """Take one frame, text or binary alike. Raises FrameError if it is not as documented."""
+        """Take one frame, text or binary alike. Raises FrameError if it is not as documented and names
+        no instrument of ours."""
         if self._read_depth is not None:
             found = self._read_depth(frame, DEPTH_LEVELS)
             if found is not None:
@@ -158,19 +176,32 @@ class VestMarketData:
                 return
         try:
             content = decode(_frame_decoder, frame)
-            if type(content.data) is _Book:
+            if content.channel and content.data != "PONG":
                 self._take_book(content.channel, content.data, content.tsMs * _NS_PER_MS)
                 return
         except ValueError as error:
-            raise FrameError(NAME, str(error), frame) from None
+            instrument_id = self._named_in(frame)
+            if instrument_id is None:
+                raise FrameError(NAME, str(error), frame) from None
+            self._faults.append(FeedFault(FaultKind.UNREADABLE, instrument_id, str(error)))
+            return
         self._take_control(content, frame)
 
-    def _take_book(self, channel: str, book: _Book, venue_unix_ns: int) -> None:
+    def _take_book(self, channel: str, book: _Book | str | None, venue_unix_ns: int) -> None:
+        if type(book) is not _Book:
+            raise ValueError(f"{channel[:80]}: no book in it")
         bids = self._levels(book.bids)
         asks = self._levels(book.asks)
-        if bids != sorted(bids, reverse=True) or asks != sorted(asks):
-            raise ValueError(f"{channel}: levels are not best first")
-        self._take_levels(channel, bids, asks, venue_unix_ns)
+        if not _are_best_first(bids, -1) or not _are_best_first(asks, 1):
+            raise ValueError(f"{channel[:80]}: levels are not best first, each price once")
+        self._take_levels(channel, bids[:DEPTH_LEVELS], asks[:DEPTH_LEVELS], venue_unix_ns)
+
+    def _named_in(self, frame: bytes) -> int | None:
+        """The instrument whose channel a frame names, and no other; None where it does not say."""
+        channels = set(_CHANNEL.findall(frame))
+        if len(channels) != 1:
+            return None
+        return self._instrument_ids.get(channels.pop().decode("utf-8", "replace"))
 
     def _take_levels(self, channel: str, bids: Levels, asks: Levels, venue_unix_ns: int) -> None:
         """Take one book, best levels first."""
@@ -189,11 +220,9 @@ class VestMarketData:
         self._depths[instrument_id] = Depth(instrument_id, bids, asks, venue_unix_ns, 0, is_valid)
 
     def _levels(self, rows: list[tuple[str, str]]) -> Levels:
-        """Return (price_e8, size_e8) of the best levels. A level without size holds nothing."""
+        """Return (price_e8, size_e8) of every level. One without size holds nothing."""
         decimals = self._decimals
-        levels = [
-            (decimals[price], size_e8) for price, size in rows[:DEPTH_LEVELS] if (size_e8 := decimals[size])
-        ]
+        levels = [(decimals[price], size_e8) for price, size in rows if (size_e8 := decimals[size])]
         if any(not price_e8 for price_e8, _ in levels):
             raise ValueError("a level has the price 0")
         return levels
@@ -226,8 +255,11 @@ class VestMarketData:
                 detail = f"a reply to request {content.id}, never made"
                 self._faults.append(FeedFault(FaultKind.UNKNOWN, _NO_INSTRUMENT, detail))
         else:
-            detail = frame[:200].decode("utf-8", "replace")
-            self._faults.append(FeedFault(FaultKind.UNKNOWN, _NO_INSTRUMENT, detail))
+            named, detail = self._named_in(frame), frame[:200].decode("utf-8", "replace")
+            kind, subject = (
+                (FaultKind.UNKNOWN, _NO_INSTRUMENT) if named is None else (FaultKind.UNREADABLE, named)
+            )
+            self._faults.append(FeedFault(kind, subject, detail))
 
     def _take_outcome(self, outcome: _Outcome) -> None:
         if outcome.status == "registered":
@@ -256,3 +288,8 @@ class VestMarketData:
     def take_faults(self) -> list[FeedFault]:
         taken, self._faults = self._faults, []
         return taken
+
+
+def _are_best_first(levels: Levels, sign: int) -> bool:
+    """Whether prices fall (``sign`` -1: bids) or rise, none of them twice."""
+    return all((later[0] - price_e8) * sign > 0 for (price_e8, _), later in pairwise(levels))

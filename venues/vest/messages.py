@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 import msgspec
 
 from venues.contract import E8, Fill, OrderStatus, OrderUpdate, Side, parse_e8
-from venues.vest.errors import DELETED_BY_LIQUIDATION, describe
+from venues.vest.errors import DELETED_BY_LIQUIDATION, describe, is_of_grid
 
 _NS_PER_MS: Final = 1_000_000
 
@@ -174,6 +174,8 @@ def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
         reason=describe(row.code) if row.code is not None else "",
         venue_unix_ns=unix_ms * _NS_PER_MS,
         funding_e8=report_e8(row.settled_funding),
+        is_of_grid=is_of_grid(row.code),
+        side=None if row.is_buy is None else Side.BUY if row.is_buy else Side.SELL,
     )
 
 

@@ -20,7 +20,7 @@ from venues.vest.assumptions import (
     REGISTRATION_VALID_MS,
     ROUTING_PARAMETER,
 )
-from venues.vest.errors import INVALID_LISTEN_KEY, UNAUTHORIZED
+from venues.vest.errors import INVALID_LISTEN_KEY, UNAUTHORIZED, Request
 from venues.vest.hosts import verifying_contract, with_query
 from venues.vest.instruments import PUBLIC_HEADERS
 from venues.vest.messages import ListenKey, Registration
@@ -161,7 +161,7 @@ class VestSession:
 
     def takes_grant(self, response: HttpResponse) -> bool:
         """Whether the venue still knows our key; if not, it is due to be registered anew at once."""
-        refusal = refusal_in(response)
+        refusal = refusal_in(response, Request.OTHER)
         if refusal is None or (refusal.code != str(UNAUTHORIZED) and response.status != 401):
             return True
         self._is_grant_refused = True

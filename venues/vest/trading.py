@@ -15,6 +15,7 @@ import msgspec
 from venues.contract import (
     Account,
     Call,
+    Fill,
     HttpRequest,
     HttpResponse,
     Instrument,
@@ -43,7 +44,7 @@ from venues.vest.assumptions import (
     RETRY_AFTER_MS,
     SEND_MARGIN_MS,
 )
-from venues.vest.errors import DUPLICATE
+from venues.vest.errors import DUPLICATE, Request
 from venues.vest.hosts import NAME
 from venues.vest.messages import (
     AccountRow,
@@ -110,7 +111,10 @@ class VestTrading:
     # --- reading ---
 
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
-        """The order by the venue's id where we have it, else by nonce. None: not known *now*."""
+        """The order by the venue's id where we have it, else by nonce. None: not known *now*.
+
+        A row that comes under the id and has another nonce is another order, and no answer either.
+        """
         wanted = {"id": ref.venue_order_id} if ref.venue_order_id else {"nonce": str(ref.client_order_id)}
         rows = yield from self._fetch_orders(wanted, now_unix_ms)
         matching = [
@@ -127,6 +131,11 @@ class VestTrading:
                 NAME, "ambiguous", f"{len(matching)} orders have the nonce {ref.client_order_id}"
             )
         return _update(matching[0], ref.instrument.instrument_id)
+
+    def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
+        """Vest lists no executions: an order's row has its average price and its fees in sum."""
+        return None
+        yield  # a conversation that asks nothing
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
         """Every open order on the known instruments.
@@ -224,7 +233,8 @@ class VestTrading:
             )
         except TransportError as error:
             return OrderAck(ref.client_order_id, Outcome.IN_DOUBT, ref.venue_order_id, text=str(error))
-        return acknowledge(ref.client_order_id, response)._replace(venue_order_id=venue_order_id)
+        ack = acknowledge(ref.client_order_id, response, Request.CANCEL, venue_order_id)
+        return ack._replace(venue_order_id=venue_order_id)
 
     def _render_cancel(self, venue_order_id: str, now_unix_ms: int) -> bytes:
         encoded = encode_cancel(time_ms=now_unix_ms, nonce=now_unix_ms, venue_order_id=venue_order_id)
@@ -313,9 +323,8 @@ class VestTrading:
 
 
 def _is_order(row: OrderRow, ref: OrderRef) -> bool:
-    if ref.venue_order_id:
-        return row.id == ref.venue_order_id
-    return row.nonce == ref.client_order_id and row.symbol in (ref.instrument.symbol, None)
+    is_asked_for = ref.venue_order_id in ("", row.id)
+    return is_asked_for and row.nonce == ref.client_order_id and row.symbol in (ref.instrument.symbol, None)
 
 
 def _update(row: OrderRow, instrument_id: int) -> OrderUpdate:

@@ -15,10 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from verification.conformance.report import Outcome, Report, parse
-from verification.conformance.venue import paradex_venues
+from verification.conformance.venue import simulated_venues
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("paradex_sdk", "ccxt_client")
+# What each is given: the venues it runs on, by the names of ``venue.simulated_venues``.
+PROGRAMS = {
+    "paradex_sdk": ("json", "sbe"),
+    "ccxt_client": ("json", "sbe"),
+    "hyperliquid_sdk": ("hyperliquid",),
+    "ccxt_hyperliquid": ("hyperliquid",),
+}
 PROGRAM_S = 240.0  # a client that takes longer hangs
 
 
@@ -32,9 +38,10 @@ def main() -> int:
 
 async def _run(python: Path) -> Report:
     report = Report()
-    async with paradex_venues() as urls, asyncio.TaskGroup() as programs:
-        for program in PROGRAMS:
-            programs.create_task(_run_program(python, program, urls, report))
+    async with simulated_venues() as urls, asyncio.TaskGroup() as programs:
+        for program, venues in PROGRAMS.items():
+            own = {name: urls[name] for name in venues}
+            programs.create_task(_run_program(python, program, own, report))
     return report
 
 

@@ -38,6 +38,7 @@ from venues.contract import (
     Position,
     Side,
     TimeInForce,
+    Touch,
     TransportError,
     check_grid,
 )
@@ -242,6 +243,13 @@ class PaperGateway:
 
         return await self._ask(answer)
 
+    async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
+        def answer() -> list[Fill] | None:
+            order = self._virtual.order(ref.client_order_id)
+            return [told for told in self._news(order) if isinstance(told, Fill)] if order else []
+
+        return await self._ask(answer)
+
     async def query_open_orders(self) -> list[OrderUpdate]:
         """None ever is: what an order does not take on arrival is cancelled."""
         none: list[OrderUpdate] = []
@@ -255,8 +263,16 @@ class PaperGateway:
             }
         )
 
+    async def query_instruments(self) -> list[Instrument]:
+        """A virtual venue takes what it took at its start."""
+        return list(self._instruments.values())
+
     async def query_margin(self) -> tuple[Account, list[Position]]:
         return await self._ask(self._virtual.margin)
+
+    async def query_touch(self, instrument: Instrument) -> Touch:
+        """There is none but the feed's: virtual orders meet nothing else."""
+        raise TransportError(f"{self.venue}: the virtual venue has no market of its own")
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         """Always too late; the order's end is told as any venue tells it."""

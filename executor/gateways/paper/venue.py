@@ -205,6 +205,7 @@ def update_of(order: PaperOrder, instrument_id: int) -> OrderUpdate:
         fee_e8=sum(fill.fee_e8 for fill in order.fills),
         reason=order.code,
         venue_unix_ns=order.arrived_unix_ms * 1_000_000,
+        side=Side(order.side),
     )
 
 

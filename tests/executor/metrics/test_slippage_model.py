@@ -81,7 +81,12 @@ def test_a_later_life_begins_with_what_was_learned(memory: Memory, tmp_path: Pat
     later.close()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"vest:BTC-PERP:BUY": [1, 2]}', '{"vest:BTC-PERP:BUY": 3}'])
+FIGURES = ("[1, 2]", "3", "[null, 1, 1]", "[1, Infinity, 1]", "[1, NaN, 1]", "[1e999, 1, 1]", "[1, 1e9, 1]")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "\0" * 9, *('{"vest:BTC-PERP:BUY": ' + figures + "}" for figures in FIGURES)]
+)
 def test_a_file_that_is_not_ours_is_told_apart(memory: Memory, tmp_path: Path, content: str) -> None:
     """The executor says so and begins anew: it must not fail to look after positions for this."""
     (tmp_path / "learned.json").write_text(content)

@@ -124,7 +124,14 @@ class Pair:
             )
         )
 
-    def refuse(self, send: Send, retry_after_ms: int | None = None) -> list[Send]:
+    def refuse(self, send: Send) -> list[Send]:
+        """The venue itself says that it rejected the order."""
+        return self.feed(
+            OrderTold(self.at, send.client_order_id, OrderStatus.REJECTED, 0, reason="INSUFFICIENT_MARGIN")
+        )
+
+    def refuse_by_answer(self, send: Send, retry_after_ms: int | None = None) -> list[Send]:
+        """The answer to its create refuses the order; nothing else is said of it."""
         return self.feed(
             Acked(
                 self.at,

@@ -28,12 +28,14 @@ from executor.pair.messages import (
     Event,
     Exit,
     FillTold,
+    GridRead,
     LegMarket,
     OrderTold,
     PositionRead,
     Purpose,
     Query,
     QueryAnswered,
+    ReadGrid,
     ReadPositions,
     Restarted,
     Send,
@@ -53,6 +55,7 @@ from executor.pair.state import (
     new_state,
     next_client_order_id,
 )
+from executor.pair.transition import open_refusals
 from shm.records import PairPhase
 from venues.contract import E8, Instrument, OrderStatus, Outcome
 
@@ -130,6 +133,8 @@ class VenueOrder(NamedTuple):
     is_known: bool = True  # False: it never reached the venue
     is_resting: bool = False  # open in the venue's book, though it should take at once or not at all
     is_cancel_asked: bool = False
+    is_called_refused: bool = False  # by an answer that was meant for another order
+    is_crossed_with: int = 0  # the order whose id the answer to its create named
 
 
 class Budget(NamedTuple):
@@ -137,7 +142,8 @@ class Budget(NamedTuple):
 
     partials: int = 0
     empties: int = 0  # an IOC that finds nothing
-    refusals: int = 0
+    refusals: int = 0  # by the answer to its create alone: nothing else is ever told of it
+    false_refusals: int = 0  # the same, and yet it executes, or has executed
     lost_on_wire: int = 0  # the order never reaches the venue, and nobody hears
     lost_messages: int = 0
     doubled_messages: int = 0
@@ -149,6 +155,8 @@ class Budget(NamedTuple):
     disconnects: int = 0  # a private stream breaks: what its venue tells meanwhile is lost
     outsiders: int = 0  # a position is closed by somebody else, wholly or in part
     strangers: int = 0  # somebody else trades on our account; half of the time it is told
+    grid_refusals: int = 0  # rejected for its price or size; the venue's grid may be read at last
+    crossed: int = 0  # the answer to a create names the venue's id of an earlier order
     too_late: int = 0  # an order comes into being after its validity has ended
     delays: int = 99  # time passes though something is under way
     exits: int = 1
@@ -170,6 +178,8 @@ class World(NamedTuple):
     direction: int = 1
     signals: int = 0
     streams: tuple[bool, bool] = (True, True)
+    grids: tuple[bool, bool] = (True, True)  # whether the machine has been shown each leg's since it changed
+    is_meddled: bool = False  # positions are not what our own orders made, or were made when none could be
 
 
 # Changes of the phase that any world has made since this was cleared.
@@ -276,6 +286,18 @@ def _fates(world: World, index: int) -> Iterator[Move]:
             yield Move("fill_nothing", index, "uncounted")
     if budget.refusals:
         yield Move("refuse", index)
+    if budget.grid_refusals:
+        yield Move("refuse_grid", index)
+    if budget.false_refusals and not order.is_called_refused:
+        yield Move("call_refused", index, "before it executes")
+        yield Move("call_refused", index, "executed")
+        yield Move("call_refused", index, "executed, not listed")  # but in the position
+        if budget.partials and order.send.size_e8 > LOT_E8:
+            yield Move("call_refused", index, "executed in part")
+    if budget.crossed and not order.is_crossed_with:
+        for number, other in enumerate(world.orders[:index]):
+            if other.send.leg == order.send.leg and not other.is_on_wire and other.is_known:
+                yield Move("cross", index, f"with {number}")
     if budget.rests:
         yield Move("rest", index)
     if budget.lost_on_wire:
@@ -298,9 +320,11 @@ def play(world: World, move: Move) -> World:
         case "close_outside":
             held_e8 = world.positions_e8[move.number]
             left_e8 = held_e8 // 2 if move.detail == "partly" else 0
-            return _with_position(_spend(world, "outsiders"), move.number, left_e8)
+            world = _spend(world, "outsiders")._replace(is_meddled=True)
+            return _with_position(world, move.number, left_e8)
         case "stranger_trades":
-            return _stranger_trades(_spend(world, "strangers"), move.number, move.detail)
+            world = _spend(world, "strangers")._replace(is_meddled=True)
+            return _stranger_trades(world, move.number, move.detail)
         case "stream_lost":
             return feed(_spend(world, "disconnects"), StreamLost(_NOW, move.number))
         case "stream_back":
@@ -333,7 +357,23 @@ def _decide_order(world: World, move: Move) -> World:
     send = order.send
     is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
     if is_late and move.kind != "expire" and not order.is_resting:
-        world = _spend(world, "too_late")
+        world = _spend(world, "too_late")._replace(is_meddled=True)
+    refused = Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no")
+    if move.kind == "call_refused":
+        world = _spend(world, "false_refusals")
+        world = _with_order(world, move.number, order._replace(is_called_refused=True))
+        world = world._replace(mail=(*world.mail, refused))
+        if move.detail == "before it executes":
+            return world
+        kind = "fill_partly" if move.detail == "executed in part" else "fill"
+        world = _decide_order(world, Move(kind, move.number, "nothing told"))
+        is_known = move.detail != "executed, not listed"
+        return _with_order(world, move.number, world.orders[move.number]._replace(is_known=is_known))
+    if move.kind == "cross":
+        other = world.orders[int(move.detail.split()[1])].send.client_order_id
+        acked = Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id=f"v{other}")
+        world = _with_order(_spend(world, "crossed"), move.number, order._replace(is_crossed_with=other))
+        return world._replace(mail=(*world.mail, acked))
     if move.kind == "rest":
         world = _spend(world, "rests")
         world = _with_order(world, move.number, order._replace(is_resting=True))
@@ -357,7 +397,11 @@ def _decide_order(world: World, move: Move) -> World:
         case "refuse":
             world = _spend(world, "refusals")
             status = OrderStatus.REJECTED
-            told = (Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no"),)
+            told = (refused,)
+        case "refuse_grid":
+            world = _spend(world, "grid_refusals")._replace(grids=_with(world.grids, send.leg, False))
+            status = OrderStatus.REJECTED
+            told = (OrderTold(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
         case "vanish":
             return _without_order(_spend(world, "lost_on_wire"), move.number)
         case "expire":
@@ -371,9 +415,14 @@ def _decide_order(world: World, move: Move) -> World:
     if filled_e8 == send.size_e8:
         status = OrderStatus.FILLED
     order = order._replace(
-        is_on_wire=False, is_resting=False, status=status, filled_e8=filled_e8, tells_amount=tells
+        is_on_wire=False,
+        is_resting=False,
+        status=status,
+        filled_e8=filled_e8,
+        tells_amount=tells,
+        is_known=status is not OrderStatus.REJECTED,  # what was turned away at the door is no order
     )
-    if not told and world.streams[send.leg]:
+    if not told and world.streams[send.leg] and move.detail != "nothing told":
         told = _news(order) if world.budget.chatty else (_told(order),)
     world = _with_position(world, send.leg, world.positions_e8[send.leg] + send.side * filled_e8)
     return _with_order(world, move.number, order)._replace(mail=(*world.mail, *told))
@@ -395,7 +444,7 @@ def _stranger_trades(world: World, leg: int, how: str) -> World:
 def _news(order: VenueOrder) -> tuple[Event, ...]:
     send = order.send
     told = (
-        Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id="v"),
+        Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id=f"v{send.client_order_id}"),
         _told(order),
     )
     if not (order.filled_e8 and order.tells_amount):
@@ -421,6 +470,8 @@ def _told(order: VenueOrder) -> OrderTold:
         order.filled_e8 if tells else None,
         order.send.limit_price_e8 if tells and order.filled_e8 else None,
         order.filled_e8 // LOT_E8 * FEE_PER_LOT_E8 if tells else None,
+        side=order.send.side,
+        size_e8=order.send.size_e8,
     )
 
 
@@ -441,6 +492,8 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
             world = world._replace(streams=(streams[0], streams[1]))
         case Restarted():
             world = world._replace(streams=(False, False))
+        case GridRead():
+            world = world._replace(grids=_with(world.grids, event.leg, True))
     transition = decide(world.rules, before, event)
     journalled = transition.state  # what stands in the journal while the batch is written
     state, commands = conclude(transition)
@@ -463,6 +516,9 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
                 world = _answer_query(world, command)
             case Cancel() if sends_left is None:
                 world = _take_cancel(world, command)
+            case ReadGrid() if sends_left is None:
+                read = GridRead(_NOW, command.leg, world.now_mono_ns)
+                world = world._replace(mail=(*(event for event in world.mail if event[:2] != read[:2]), read))
             case ReadPositions() if sends_left is None:
                 world = _answer_positions(world)
     return world
@@ -489,17 +545,19 @@ def _take_cancel(world: World, cancel: Cancel) -> World:
 
 
 def _answer_query(world: World, query: Query) -> World:
+    """By the venue's id where the machine has one, which may be another order's."""
+    by_id = int(query.venue_order_id[1:]) if query.venue_order_id[1:] else 0
     told = next(
         (
             _told(order)
             for order in world.orders
-            if order.send.client_order_id == query.client_order_id
+            if order.send.client_order_id == (by_id or query.client_order_id)
             and (order.is_resting or not order.is_on_wire)
             and order.is_known
         ),
         None,
     )
-    answer = QueryAnswered(_NOW, query.client_order_id, world.now_mono_ns, told)
+    answer = QueryAnswered(_NOW, query.client_order_id, world.now_mono_ns, told, bool(by_id))
     return world._replace(mail=(*_with_one_older(world.mail, answer), answer))
 
 
@@ -553,18 +611,18 @@ def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | N
             # An outside change shows only when positions are read once more.
             is_reconciled |= has_rested and isinstance(world.mail[0], PositionRead)
             world = play(world, Move("deliver", 0))
-        elif is_at_rest(world.state) and is_reconciled:
+        elif is_at_rest(world.rules, world.state) and is_reconciled:
             check_rest(world)
             return world
         else:
-            has_rested |= is_at_rest(world.state)
+            has_rested |= is_at_rest(world.rules, world.state)
             world = play(world, Move("tick"))
     raise Broken(f"no rest: {world.state.phase.name} {world.state.plan.name} {world.positions_e8}")
 
 
 def is_quiet(world: World) -> bool:
     """At rest, and nothing is on its way."""
-    is_resting = is_at_rest(world.state) and not world.mail and all(world.streams)
+    is_resting = is_at_rest(world.rules, world.state) and not world.mail and all(world.streams)
     return is_resting and not any(order.is_on_wire for order in world.orders)
 
 
@@ -579,12 +637,14 @@ def _believed_e8(state: PairState) -> tuple[int, ...]:
     return tuple(leg.held_e8 for leg in state.legs)
 
 
-def is_at_rest(state: PairState) -> bool:
+def is_at_rest(rules: PairRules, state: PairState) -> bool:
     """Nothing under way, nothing planned, positions confirmed; or halted."""
-    if any(leg.live for leg in state.legs):
+    if any(leg.live or open_refusals(leg) for leg in state.legs):
         return False
     if state.halt is Halt.UNEXPLAINED:
         return True
+    if any(leg.is_to_confirm for leg in state.legs):
+        return False
     if any(leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs):
         return False  # a surprise that waits for its second read
     if state.halt is not Halt.NONE:
@@ -602,9 +662,12 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
     sends = [command for command in commands if isinstance(command, Send)]
     if not sends:
         return
-    # An order the venue may still execute, or one whose end the machine has not been told.
+    # An order the venue may still execute, or one whose end the machine has not been told. One that the venue
+    # is said to have refused may be followed by what can only shrink a position.
     for order in world.orders:
         age_ns = world.now_mono_ns - order.sent_mono_ns
+        if order.is_called_refused and all(send.reduce_only for send in sends):
+            continue
         if order.is_on_wire and (order.is_resting or age_ns <= world.rules.appear_ns):
             raise Broken(f"sent {sends} while {order.send.client_order_id} may still execute")
     if any(order.state not in ENDED for leg in world.state.legs for order in leg.live):
@@ -627,6 +690,8 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
             raise Broken(f"{send} closes more than {held_e8}")
         if send.purpose is Purpose.ENTRY and state.legs[0].position_e8 + state.legs[1].position_e8:
             raise Broken(f"{send} opens on a naked pair")
+        if not send.reduce_only and not world.grids[send.leg]:
+            raise Broken(f"{send} opens on a grid that its venue has refused")
         if not send.reduce_only and state.halt is not Halt.NONE:
             raise Broken(f"{send} opens while halted")
     if len({send.leg for send in sends}) != len(sends):
@@ -659,6 +724,8 @@ def check_rest(world: World) -> None:
         raise Broken(
             f"at rest in {state.phase.name} believing {_believed_e8(state)}, the venues hold {truth}"
         )
+    if state.halt is Halt.UNEXPLAINED and not world.is_meddled:
+        raise Broken(f"halted over {truth}, which nobody but our own orders made")
     match state.phase:
         case PairPhase.FLAT if truth == (0, 0):
             return
@@ -713,6 +780,10 @@ def _with_order(world: World, index: int, order: VenueOrder) -> World:
 def _with_position(world: World, leg: int, position_e8: int) -> World:
     first_e8, second_e8 = world.positions_e8
     return world._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
+
+
+def _with(both: tuple[bool, bool], leg: int, value: bool) -> tuple[bool, bool]:
+    return (value, both[1]) if leg == 0 else (both[0], value)
 
 
 def _layers(world: World) -> int:

@@ -84,7 +84,7 @@ def test_a_venue_that_wants_to_be_left_alone_does_not_hold_up_the_other() -> Non
     first, second = pair.enter()
     pair.fill(first)
 
-    (unwind,) = pair.refuse(second, retry_after_ms=60_000)
+    (unwind,) = pair.refuse_by_answer(second, retry_after_ms=60_000)
 
     assert (unwind.leg, unwind.purpose) == (0, Purpose.UNWIND)
 
@@ -94,7 +94,7 @@ def test_a_venue_is_not_left_alone_for_longer_than_a_position_may_wait() -> None
     pair = Pair(some_rules(retry_after_max_ns=15_000_000_000)).hedged()
     first, second = pair.exit()
     pair.fill(second)
-    assert not pair.refuse(first, retry_after_ms=3_600_000)
+    assert not pair.refuse_by_answer(first, retry_after_ms=3_600_000)
 
     (again,) = pair.wait(15_000)
 
@@ -105,27 +105,19 @@ def test_a_venue_is_not_left_alone_for_longer_than_a_position_may_wait() -> None
 def test_nothing_is_opened_while_a_venue_wants_to_be_left_alone() -> None:
     """The other leg would fill, and this one be refused again."""
     pair = Pair()
-    for send in pair.enter():
-        pair.refuse(send, retry_after_ms=2_000)
-    pair.wait(1_000)
+    orders = pair.enter()
+    for send in orders:
+        pair.refuse_by_answer(send, retry_after_ms=2_000)
+    pair.wait(1_100)
+    for send in orders:
+        pair.unknown(send)
+    for number in (0, 1):
+        pair.read(number, 0)
 
     assert not pair.enter()
     assert pair.logged("signal_refused")[-1]["gate"] == "venue_wants_pause"
-    pair.wait(1_001)
+    pair.wait(900)
     assert len(pair.enter()) == 2
-
-
-def test_a_short_wait_is_waited_for_before_completing() -> None:
-    """One second of Retry-After is within the time a pair may be naked."""
-    pair = Pair(some_rules(on_single_leg="complete"))
-    first, second = pair.enter()
-    pair.fill(first)
-    assert not pair.refuse(second, retry_after_ms=1_000)
-    assert not pair.wait(990)
-
-    (complete,) = pair.wait(20)
-
-    assert complete.purpose is Purpose.COMPLETE
 
 
 def test_a_naked_pair_that_cannot_even_be_tried_is_told_to_the_operator() -> None:

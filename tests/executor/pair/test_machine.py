@@ -12,12 +12,17 @@ from executor.pair.messages import (
     Acked,
     EntriesAllowed,
     EntriesStopped,
+    Event,
     FlattenRequested,
+    GridRead,
     LegMarket,
     OperatorResumed,
     OrderTold,
     Purpose,
+    QueryAnswered,
+    ReadGrid,
     Restarted,
+    Send,
     SendFailed,
     StreamBack,
     StreamLost,
@@ -257,10 +262,11 @@ def test_after_max_naked_ms_nothing_is_completed_any_more() -> None:
 
 
 def test_a_venue_that_wants_to_be_left_alone_is_left_alone() -> None:
-    pair = Pair(some_rules(on_single_leg="complete"))
+    pair = Pair(some_rules(on_single_leg="unwind", max_retries=3))
     first, second = pair.enter()
     pair.fill(first)
-    pair.refuse(second, retry_after_ms=700)
+    (close,) = pair.refuse(second)
+    pair.refuse_by_answer(close, retry_after_ms=700)
 
     assert not pair.wait(699)
     assert pair.wait(1)
@@ -561,7 +567,7 @@ def test_refused_and_yet_executed_is_asked_about() -> None:
     pair.fill(first)
     pair.execution(second, "x", LOT_E8)
 
-    assert not pair.refuse(second)
+    assert not pair.refuse_by_answer(second)
 
     assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
     assert [query.client_order_id for query in pair.queries()] == [second.client_order_id]
@@ -575,10 +581,222 @@ def test_a_refusal_that_comes_after_doubt_does_not_erase_an_execution() -> None:
     pair.execution(second, "x", LOT_E8)
     pair.wait(800)
 
-    pair.refuse(second)
+    pair.refuse_by_answer(second)
 
     assert pair.state.legs[1].live[0].state is OrderState.IN_DOUBT
     assert pair.positions_e8 == (SIZE_E8, -LOT_E8)
+
+
+def test_what_an_answer_alone_refused_is_asked_for_and_never_completed() -> None:
+    """The answer may have been meant for another order: a second of this one would double it."""
+    pair = Pair(some_rules(on_single_leg="complete"))
+    first, second = pair.enter()
+    pair.fill(first)
+
+    (close,) = pair.refuse_by_answer(second)
+
+    assert (close.leg, close.reduce_only) == (0, True)
+    assert [query.client_order_id for query in pair.queries()] == [second.client_order_id]
+    assert pair.asks_positions()
+
+
+def test_nothing_is_opened_until_a_refused_order_can_no_longer_come_into_being() -> None:
+    """A denial before that, and a position that has not moved yet, prove nothing."""
+    pair = Pair()
+    orders = pair.enter()
+    for send in orders:
+        pair.refuse_by_answer(send)
+    for number, send in enumerate(orders):
+        pair.unknown(send)
+        pair.read(number, 0)
+    assert not pair.enter()
+    pair.wait(1_000)
+    assert not pair.enter()
+
+    for send in orders:
+        pair.unknown(send)
+    assert not pair.enter()
+    for number in (0, 1):
+        pair.read(number, 0)
+
+    assert len(pair.enter()) == 2
+
+
+def test_the_venues_own_word_ends_a_refusal_by_answer_at_once() -> None:
+    """Its row, or its event."""
+    pair = Pair()
+    first, second = pair.enter()
+    for number, send in enumerate((first, second)):
+        pair.refuse_by_answer(send)
+        pair.told(send, OrderStatus.REJECTED, 0)
+        pair.read(number, 0)
+
+    assert len(pair.enter()) == 2
+
+
+@pytest.mark.parametrize("filled_e8", [SIZE_E8, LOT_E8])
+def test_a_position_is_laid_to_the_order_that_an_answer_called_refused(filled_e8: int) -> None:
+    """However long ago: the other leg is gone by then, and so is what the order made."""
+    pair = Pair(some_rules(on_single_leg="unwind"))
+    first, second = pair.enter()
+    pair.fill(first)
+    (close,) = pair.refuse_by_answer(second)
+    pair.fill(close)
+    pair.wait(3_000)
+    pair.unknown(second)
+
+    (again,) = pair.read_twice(1, -filled_e8)
+
+    assert pair.logged("reconcile_diff")[-1]["explained_by"] == second.client_order_id
+    assert (again.leg, again.size_e8, again.reduce_only) == (1, filled_e8, True)
+    assert not pair.logged("halted")
+
+
+@pytest.mark.parametrize("filled_e8", [None, LOT_E8])
+def test_an_order_called_refused_that_the_venue_shows_cancelled_is_counted(filled_e8: int | None) -> None:
+    """Vest does not say how much of it was filled: then the position does."""
+    pair = Pair(some_rules(on_single_leg="unwind"))
+    first, second = pair.enter()
+    pair.fill(first, 0)
+    pair.refuse_by_answer(second)
+    sends = pair.told(second, OrderStatus.CANCELLED, filled_e8)
+
+    sends = sends or pair.read_twice(1, -LOT_E8)
+
+    assert [(send.leg, send.size_e8, send.reduce_only) for send in sends] == [(1, LOT_E8, True)]
+
+
+def test_an_answer_about_another_order_is_not_believed_and_asked_for_by_our_own_id() -> None:
+    """A front end mixed up two connections: the create was answered with an older order's id."""
+    pair = Pair().hedged()
+    old = pair.state.legs[0].past[-1]
+    first, second = pair.exit()
+    pair.fill(second)
+    pair.feed(Acked(pair.at, first.client_order_id, Outcome.ACCEPTED, "the old one's id"))
+    pair.wait(800)
+    assert [query.venue_order_id for query in pair.queries()] == ["the old one's id"]
+
+    about_old = OrderTold(
+        pair.at, old.client_order_id, OrderStatus.FILLED, SIZE_E8, side=old.side, size_e8=SIZE_E8
+    )
+    pair.feed(QueryAnswered(pair.at, first.client_order_id, pair.now_mono_ns, about_old, True))
+
+    assert [query.venue_order_id for query in pair.queries()] == [""]
+    assert pair.state.legs[0].live[0].state is OrderState.IN_DOUBT
+    assert pair.positions_e8 == (SIZE_E8, 0)
+    assert pair.logged("answer_disowned")[-1]["named_order_id"] == old.client_order_id
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"side": Side.SELL}, {"size_e8": SIZE_E8 + LOT_E8}, {"size_e8": LOT_E8}, {"instrument_id": 1}],
+    ids=str,
+)
+def test_what_does_not_fit_the_order_it_names_is_not_believed(wrong: dict[str, Any]) -> None:
+    """In an event as in the answer to a question; the position is read, and says what has moved."""
+    pair = Pair()
+    first, second = pair.enter()
+    pair.fill(second)
+    told = OrderTold(pair.at, first.client_order_id, OrderStatus.FILLED, None)
+
+    pair.feed(told._replace(**{"side": Side.BUY, "size_e8": SIZE_E8, "instrument_id": 0, **wrong}))
+
+    assert pair.state.legs[0].live[0].state is OrderState.IN_DOUBT
+    assert not pair.state.legs[0].live[0].filled_e8
+    assert pair.asks_positions()
+
+
+def test_a_reduce_only_order_that_its_venue_has_cut_down_is_still_the_same() -> None:
+    pair = Pair().hedged()
+    first, second = pair.exit()
+    pair.fill(second)
+    told = OrderTold(pair.at, first.client_order_id, OrderStatus.FILLED, LOT_E8)
+
+    pair.feed(told._replace(side=Side.SELL, size_e8=LOT_E8))
+
+    assert pair.positions_e8[0] == SIZE_E8 - LOT_E8
+
+
+def test_an_unknown_venue_id_is_no_denial_of_the_order() -> None:
+    """It may never have been the order's: what counts is that its own name is not known."""
+    pair = Pair()
+    first, second = pair.enter()
+    pair.fill(second)
+    pair.feed(Acked(pair.at, first.client_order_id, Outcome.ACCEPTED, "an id"))
+    pair.wait(800)
+
+    pair.feed(QueryAnswered(pair.at, first.client_order_id, pair.now_mono_ns, None, True))
+
+    (order,) = pair.state.legs[0].live
+    assert (order.unknown_answers, order.venue_order_id) == (0, "")
+    assert [query.venue_order_id for query in pair.queries()] == [""]
+
+
+def _grid_read(pair: Pair, leg: int) -> list[Send]:
+    return pair.feed(GridRead(pair.at, leg, pair.now_mono_ns))
+
+
+@pytest.mark.parametrize("is_by_answer", [True, False])
+def test_an_order_refused_for_its_grid_has_it_read_and_is_tried_on_the_new_one(is_by_answer: bool) -> None:
+    """By the answer to its create, or by the venue's event about it."""
+    pair = Pair().hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    refused: Event = Acked(pair.at, second.client_order_id, Outcome.REFUSED, is_of_grid=True)
+    if not is_by_answer:
+        refused = OrderTold(pair.at, second.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True)
+    assert not pair.feed(refused)
+    assert [command for command in pair.commands if isinstance(command, ReadGrid)] == [ReadGrid(1)]
+    assert not pair.wait(300)  # the same again would be refused again
+
+    coarse = an_instrument(1, tick_e8=E8)
+    pair.rules = pair.rules._replace(instruments=(pair.rules.instruments[0], coarse))
+    (again,) = _grid_read(pair, 1) or pair.wait(1)
+
+    assert (again.leg, again.limit_price_e8 % E8, again.reduce_only) == (1, 0, True)
+
+
+def test_a_grid_that_cannot_be_read_is_asked_for_again_and_does_not_hold_up_a_leg_for_ever() -> None:
+    """Past max_naked_ms the try is made all the same: the refusal may have had another reason."""
+    pair = Pair().hedged()
+    first, second = pair.exit()
+    pair.fill(first)
+    pair.feed(Acked(pair.at, second.client_order_id, Outcome.REFUSED, is_of_grid=True))
+
+    assert not pair.wait(1_400)
+    assert sum(isinstance(command, ReadGrid) for command in pair.commands) >= 2
+    (again,) = pair.wait(200)
+
+    assert (again.leg, again.reduce_only) == (1, True)
+
+
+def test_nothing_is_opened_until_the_grid_is_known() -> None:
+    """A read that was asked for before the refusal may show the grid of before."""
+    pair = Pair()
+    first, second = pair.enter()
+    asked_mono_ns = pair.now_mono_ns
+    pair.wait(10)
+    for send in (first, second):
+        pair.feed(OrderTold(pair.at, send.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True))
+    for leg in (0, 1):
+        pair.feed(GridRead(pair.at, leg, asked_mono_ns))
+    assert not pair.enter()
+
+    for leg in (0, 1):
+        _grid_read(pair, leg)
+
+    assert len(pair.enter()) == 2
+
+
+def test_a_halt_reports_what_the_venues_show_beside_what_we_know() -> None:
+    """The operator must see both: which of the two is right is what is not known."""
+    pair = Pair().hedged()
+    pair.read_twice(1, -SIZE_E8 - LOT_E8)
+
+    halted = pair.logged("halted")[-1]
+
+    assert halted["positions_e8"] == [SIZE_E8, -SIZE_E8]
+    assert halted["venue_positions_e8"][1] == -SIZE_E8 - LOT_E8
 
 
 def test_a_refused_order_that_ended_filled_in_part_counts_once() -> None:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from executor.pair import accounting, entry, order, reconcile, repair, transition
-from executor.pair.order import Order
+from executor.pair import accounting, entry, machine, order, reconcile, repair
+from executor.pair import transition as transition
+from executor.pair.messages import QueryAnswered
+from executor.pair.order import Order, OrderState
 from executor.pair.state import Halt, PairRules, PairState, next_client_order_id
 from executor.pair.transition import Transition
 from tests.executor.pair.model import MS, Budget, Move, some_rules
@@ -37,6 +39,10 @@ def _added_up(order: Order) -> int:
     return order.told_e8 + order.fills_e8
 
 
+def _told_is_certain(order: Order) -> bool:
+    return order.is_told or order.fills_e8 >= order.size_e8 or order.state is OrderState.UNSENT
+
+
 def _keeps_reads(_: Transition, __: int) -> None:
     """A read asked before a change is believed after it."""
 
@@ -56,6 +62,15 @@ def _nothing_explained(_: Transition, __: int) -> None:
 
 def _always(*_: object) -> bool:
     return True
+
+
+def _answers_what_was_asked(transition: Transition, event: QueryAnswered) -> None:
+    """Whatever a venue says to a question is taken for the fate of the order it was asked about."""
+    if event.told is not None:
+        asked = event.told._replace(
+            client_order_id=event.client_order_id, instrument_id=-1, side=None, size_e8=None
+        )
+        machine._on_order_told(transition, asked)
 
 
 def _never(*_: object) -> bool:
@@ -131,6 +146,39 @@ MUTANTS = (
         Budget(uncounted=1, partials=1, delays=2, exits=0),
         prefix=(Move("enter"), Move("tick"), Move("fill", 0), Move("fill_partly", 1, "uncounted")),
         rules=some_rules(reconcile_interval_ns=300 * MS),
+    ),
+    Mutant(
+        "an answer that refuses may have been another order's: a position is laid to it all the same",
+        ((order.Order, "is_certain", property(_told_is_certain)),),
+        Budget(false_refusals=1, delays=0, exits=0),
+        prefix=(Move("enter"), Move("fill", 1), Move("call_refused", 0, "executed, not listed")),
+    ),
+    Mutant(
+        "nothing is opened on top of an order that an answer alone called refused",
+        ((transition, "is_refusal_open", _never),),
+        Budget(false_refusals=1, refusals=1, delays=2, exits=0, entries=2),
+        prefix=(
+            Move("enter"),
+            Move("call_refused", 0, "before it executes"),
+            Move("refuse", 1),
+            Move("deliver", 0),
+            Move("deliver", 0),
+        ),
+    ),
+    Mutant(
+        "an answer about another order is not this one's",
+        ((machine, "_HANDLERS", {**machine._HANDLERS, QueryAnswered: _answers_what_was_asked}),),
+        Budget(crossed=1, lost_on_wire=1, delays=0),
+        prefix=(
+            *(Move("enter"), Move("fill", 0), Move("fill", 1), Move("deliver", 0), Move("deliver", 0)),
+            *(Move("exit"), Move("cross", 2, "with 0"), Move("vanish", 2), Move("fill", 3)),
+        ),
+    ),
+    Mutant(
+        "nothing is opened on a grid that its venue has refused",
+        ((transition, "is_grid_known", _always),),
+        Budget(grid_refusals=1, empties=1, entries=2, delays=0, exits=0),
+        prefix=(Move("enter"), Move("refuse_grid", 0), Move("fill_nothing", 1)),
     ),
     Mutant(
         "what shrinks is reduce-only",

@@ -34,6 +34,8 @@ TROUBLE = Budget(
     empties=4,
     refusals=3,
     lost_on_wire=2,
+    false_refusals=1,
+    crossed=2,
     lost_messages=3,
     doubled_messages=4,
     uncounted=2,
@@ -51,7 +53,17 @@ TROUBLE = Budget(
     rash=True,
 )
 UNTOLD = ("vanish", "not_sent", "expire")  # the venue never has it
-DECISIONS = ("fill", "fill_partly", "fill_nothing", "refuse", "rest", "cancel", *UNTOLD)
+DECISIONS = (
+    "fill",
+    "fill_partly",
+    "fill_nothing",
+    "refuse",
+    "call_refused",
+    "cross",
+    "rest",
+    "cancel",
+    *UNTOLD,
+)
 OUTSIDE = ("close_outside", "stranger_trades", "stream_lost", "stream_back")
 
 

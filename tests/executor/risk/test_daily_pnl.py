@@ -57,3 +57,36 @@ def test_a_day_begins_at_nothing() -> None:
 
 def _fields(pair: PairResult) -> tuple[int, int, int]:
     return pair.day, pair.result_e8, pair.best_e8
+
+
+def test_a_correction_corrects_the_day_and_the_best_of_it() -> None:
+    """A fee told late: without it the top was never reached, so nothing has been lost from there."""
+    first, second = PairResult(), PairResult()
+    results = Results([first, second], day=lambda: 20_000)
+    results.add(first, 100, trade_id=1, is_estimated=True)
+    results.add(second, -10, trade_id=2)
+    assert (results.today_e8, results.best_e8, results.estimated) == (90, 100, 1)
+
+    results.correct(first, 1, closed_day=20_000, change_e8=-45, estimates=-1)
+
+    assert (results.today_e8, results.best_e8, results.estimated) == (45, 55, 0)
+    again = Results([PairResult(*_fields(first)), PairResult(*_fields(second))], day=lambda: 20_000)
+    assert (again.today_e8, again.best_e8) == (45, 55)
+
+
+def test_a_correction_of_an_earlier_life_s_trade_leaves_the_top_where_it_was() -> None:
+    pair = PairResult(day=20_000, result_e8=100, best_e8=100, estimated=1)
+    results = Results([pair], day=lambda: 20_000)
+
+    results.correct(pair, 1, closed_day=20_000, change_e8=-45, estimates=-1)
+
+    assert (results.today_e8, results.best_e8, results.estimated) == (55, 100, 0)
+
+
+def test_a_correction_of_another_day_s_trade_is_not_today_s() -> None:
+    pair = PairResult(day=20_000, result_e8=100, best_e8=100)
+    results = Results([pair], day=lambda: 20_000)
+
+    results.correct(pair, 1, closed_day=19_999, change_e8=-45, estimates=-1)
+
+    assert (results.today_e8, results.best_e8) == (100, 100)

@@ -17,7 +17,7 @@ from monitoring.alerts.conditions import Observer
 from monitoring.snapshot import Watcher
 from settings import E8
 from shm import counter_names
-from shm.records import PairPhase
+from shm.records import PairPhase, QuoteFlags
 from tests.reported import an_event
 from tests.tools.shown import Shown, shown_instance
 
@@ -224,3 +224,16 @@ def test_every_reason_of_the_executor_has_a_number() -> None:
     assert len(words) == len(returned) - 1  # the venue's own word
     assert set(words) | {"venue closed", "another reason"} == set(counter_names.ENTRY_STOPS)
     assert counter_names.ENTRY_STOPS[_stop_number("never heard of")] == "another reason"
+
+
+def test_a_symbol_without_prices_is_told_by_its_name(looks: Looks) -> None:
+    """Found by a look while it lasts; one that was found silent is told at once, and for a while."""
+    for venue in looks.shown.settings.venue_names:
+        looks.shown.count(f"feed-{venue}", connected=1, last_data_mono_ns=2**62)
+    looks.shown.quote(2, 100.0, 101.0, QuoteFlags.STALE)
+    assert looks.keys() == ["stall.vest.ETH-PERP"]
+    looks.shown.quote(2, 100.0, 101.0)
+    assert looks.keys() == []
+    looks.hear("quote_stale", venue="paradex", symbol="BTC-USD-PERP", now_s=5.0)
+    assert looks.keys(6.0) == ["stall.paradex.BTC-USD-PERP"]
+    assert looks.keys(70.0) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detector.rules import rules_for
-from executor.operator.reload import resolve_pair
+from executor.operator.resolve import resolve_pair
 from settings import PROJECT, Reload, Settings, load_raw, parse_settings
 from supervision.control.config_keys import Path, changes_between, composed, keys_of
 from tests.detector.builders import an_instrument

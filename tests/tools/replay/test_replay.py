@@ -14,7 +14,8 @@ import pytest
 from settings import PROJECT, SettingsError
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
-from tools.record.files import Piece, read_batches
+from tools.record.files import Piece, read_batches, read_manifest, write_manifest
+from tools.record.integrity import PIECES
 from tools.record.reader import Recording
 from tools.record.tables import SIGNALS, VIEWS, Table
 from tools.replay.overrides import changed, parse_set, parse_sweep
@@ -37,6 +38,9 @@ def rewritten(directory: Path, table: Table, rows: pa.Table) -> None:
     for batch in rows.to_batches():
         piece.append(batch)
     piece.finish()
+    manifest = read_manifest(directory)
+    manifest.pop(PIECES, None)
+    write_manifest(directory, manifest)
 
 
 def rows_of(directory: Path, table: Table) -> pa.Table:

@@ -23,7 +23,7 @@ from tools.__main__ import main
 from tools.database import reading
 from tools.report.command import write_tables
 from tools.report.figures import steps_of
-from tools.report.queries import Facts, Period, gather
+from tools.report.queries import Facts, Period, Whose, gather
 
 E8 = 10**8
 DAY = Period(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC))
@@ -112,7 +112,7 @@ def config() -> Iterator[Path]:
 def facts(config: Path) -> Facts:
     settings = parse_settings(load_raw(config), str(config))
     with reading(settings, config.parent / "no.env") as connection:
-        return gather(connection, DAY)
+        return gather(connection, DAY, Whose("test", "sim"))
 
 
 def test_a_period_holds_its_trades_and_no_others(facts: Facts) -> None:

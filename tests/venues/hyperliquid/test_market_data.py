@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.venues.hyperliquid.builders import HOSTS
 from tests.venues.hyperliquid.venue_case import TIME, acknowledge, book, frame
 from venues.contract import E8, FaultKind
@@ -55,6 +57,41 @@ def test_an_empty_side_is_named_once() -> None:
     assert [fault.kind for fault in feed.take_faults()] == [FaultKind.EMPTY_SIDE]
     tops = feed.take_tops()
     assert [(top.bid_e8, top.ask_e8, top.is_valid) for top in tops] == [(0, 101 * E8, False)] * 3
+
+
+@pytest.mark.parametrize(
+    "frame_",
+    [
+        b'{"channel":"bbo","data":{"coin":"ETH","time":1,"bbo":[{"px":"1e3","sz":"1","n":1},null]}}',
+        b'{"channel":"bbo","data":{"coin":"ETH","time":1,"bbo":[{"px":NaN,"sz":"1","n":1},null]}}',
+        b'{"channel":"l2Book","data":{"coin":"ETH","time":-1,"levels":[[],[]]}}',
+        b'{"channel":"l2Book","data":{"coin":"ETH","time":1}}',
+        b'{"channel":"l2Book","data":{"coin":"ETH","time":1,"levels":[[{"px":"9","sz":"1","n":1},'
+        b'{"px":"9","sz":"2","n":1}],[]]}}',
+        b'{"data":{"coin":"ETH"},"channel":"l3Book"}',
+        b'{"channel":"l2Book","data":{"coin":"ETH","time":1,"lev',
+    ],
+)
+def test_a_frame_that_names_its_coin_voids_that_one_alone(frame_: bytes) -> None:
+    feed = subscribed()
+    feed.receive(frame_, False, 1)
+    assert [(fault.kind, fault.instrument_id) for fault in feed.take_faults()] == [(FaultKind.UNREADABLE, 8)]
+    assert (feed.take_tops(), feed.take_depths()) == ([], [])
+
+
+def test_a_silent_coin_is_asked_for_anew_on_both_channels() -> None:
+    feed = subscribed()
+    feed.take_frames()
+    feed.renew(8, 1)
+    sent = [json.loads(item) for item in feed.take_frames()]
+    assert [
+        (item["method"], item["subscription"]["type"], item["subscription"]["coin"]) for item in sent
+    ] == [
+        ("unsubscribe", "bbo", "ETH"),
+        ("subscribe", "bbo", "ETH"),
+        ("unsubscribe", "l2Book", "ETH"),
+        ("subscribe", "l2Book", "ETH"),
+    ]
 
 
 def test_a_coin_that_is_acknowledged_and_silent_is_named_and_asked_for_again() -> None:

@@ -135,6 +135,13 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return HttpResponse(status, headers or {}, content, NOW_MS)
 
 
+def rate_limited(code: str = "RATE", *, text: str = "slow", retry_after_s: int = 2) -> HttpResponse:
+    """The venue's own 429: its error object, and the headers of its limit."""
+    names = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-window")
+    headers = {**dict.fromkeys(names, "0"), "retry-after": str(retry_after_s)}
+    return answer({"error": code, "message": text}, 429, headers)
+
+
 def refusal(code: str, *, status: int = 400, text: str = "as the venue puts it") -> HttpResponse:
     return answer({"error": code, "message": text, "data": None}, status)
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.venues.paradex.samples import answer, refusal
-from venues.contract import Outcome
-from venues.paradex.errors import RULINGS, refused_ack, rule_rpc, venue_error
+from venues.contract import Outcome, VenueError
+from venues.paradex.errors import (
+    RATE_LIMIT_HEADERS,
+    RULINGS,
+    NotItsOwn,
+    Request,
+    ack_of_error,
+    error_of,
+    rule_rpc,
+)
 from venues.paradex.jsonrpc import RpcError
 
 # As the venue's documentation lists them, group by group; kept apart from the table on purpose.
@@ -94,20 +102,33 @@ def test_each_code_means_one_of_three_things(code: str) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "outcome"),
     [
-        (400, "A_CODE_OF_TOMORROW", Outcome.REFUSED),  # documented: 4xx is never accepted
-        (403, "A_CODE_OF_TOMORROW", Outcome.REFUSED),
-        (408, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
-        (409, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (400, "INVALID_ORDER_SIZE", Outcome.REFUSED),
+        (403, "MMP_NOT_ENABLED", Outcome.REFUSED),
+        (400, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (403, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (400, "-32600", Outcome.IN_DOUBT),  # a number of JSON-RPC has no business here
+        (400, "ORDER_ID_NOT_FOUND", Outcome.IN_DOUBT),  # somebody else's answer: a create names no order
+        (408, "INVALID_ORDER_SIZE", Outcome.IN_DOUBT),
+        (409, "INVALID_ORDER_SIZE", Outcome.IN_DOUBT),
         (499, "HTTP 499", Outcome.IN_DOUBT),
-        (429, "SERVICE_UNAVAILABLE", Outcome.REFUSED),
-        (500, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (429, "SERVICE_UNAVAILABLE", Outcome.IN_DOUBT),  # without the headers of the venue's own limit
+        (500, "INVALID_ORDER_SIZE", Outcome.IN_DOUBT),
         (503, "SERVICE_UNAVAILABLE", Outcome.IN_DOUBT),
-        (302, "A_CODE_OF_TOMORROW", Outcome.IN_DOUBT),
+        (302, "INVALID_ORDER_SIZE", Outcome.IN_DOUBT),
     ],
 )
-def test_a_code_nobody_published_is_judged_by_its_status(status: int, code: str, outcome: Outcome) -> None:
+def test_a_refusal_is_the_venues_own_in_status_form_and_code(
+    status: int, code: str, outcome: Outcome
+) -> None:
     """Only what is surely not accepted may be called refused."""
-    assert refused_ack(1, venue_error(refusal(code, status=status))).outcome is outcome
+    assert ack_of_error(1, error_of(refusal(code, status=status)), Request.CREATE).outcome is outcome
+
+
+def test_what_a_cancel_may_be_told_is_not_what_a_create_may_be_told() -> None:
+    error = error_of(refusal("ORDER_IS_CLOSED"))
+
+    assert ack_of_error(1, error, Request.CANCEL).outcome is Outcome.REFUSED
+    assert ack_of_error(1, error, Request.CREATE).outcome is Outcome.IN_DOUBT
 
 
 @pytest.mark.parametrize(
@@ -115,29 +136,53 @@ def test_a_code_nobody_published_is_judged_by_its_status(status: int, code: str,
 )
 def test_the_venues_own_pause_counts_where_it_gives_one(stated: str, retry_after_ms: int) -> None:
     """In seconds, in a header; anything else is our second."""
-    error = venue_error(answer({"error": "X", "message": ""}, 429, {"retry-after": stated}))
+    headers = {**dict.fromkeys(RATE_LIMIT_HEADERS, "1"), "retry-after": stated}
+    error = error_of(answer({"error": "X", "message": ""}, 429, headers))
 
+    assert isinstance(error, VenueError)
     assert error.retry_after_ms == retry_after_ms
+
+
+def test_a_limit_that_is_not_the_venues_own_still_asks_for_a_pause() -> None:
+    """An edge's 429 says nothing about the order, and yet that somebody wants to be left alone."""
+    ack = ack_of_error(1, error_of(answer(b"", 429, {"retry-after": "7"})), Request.CREATE)
+
+    assert (ack.outcome, ack.retry_after_ms) == (Outcome.IN_DOUBT, 7_000)
 
 
 def test_a_header_does_not_make_a_final_refusal_repeatable() -> None:
     """A proxy may add Retry-After to anything."""
     response = answer({"error": "INVALID_ORDER_SIZE", "message": ""}, 400, {"retry-after": "1"})
 
-    assert venue_error(response).retry_after_ms is None
+    error = error_of(response)
+    assert isinstance(error, VenueError)
+    assert error.retry_after_ms is None
 
 
 def test_a_page_that_is_no_error_object_is_shown_in_part() -> None:
     """Proxies answer in HTML; the operator still wants to see it, the log not all of it."""
-    error = venue_error(answer(b"<html>\xff" + b"x" * 5_000, 502))
+    error = error_of(answer(b"<html>\xff" + b"x" * 5_000, 502))
 
-    assert (error.code, error.status, error.retry_after_ms) == ("HTTP 502", 502, 1_000)
-    assert error.text.startswith("<html>")
+    assert isinstance(error, NotItsOwn)
+    assert "HTTP 502: <html>" in str(error)
     assert len(error.text) <= 200
 
 
-def test_the_rest_code_is_looked_for_before_the_number() -> None:
+def test_the_rest_code_says_what_a_method_error_means() -> None:
     """How the two map is not published; a code that appears anywhere says more than 100."""
     assert rule_rpc(RpcError(100, "INTERNAL_ERROR")).outcome is Outcome.IN_DOUBT
     assert rule_rpc(RpcError(100, "failed", "MARKET_NOT_OPEN")).retry_after_ms == 5_000
     assert rule_rpc(RpcError(100, "failed", {"MARKET_NOT_OPEN": 1})).outcome is Outcome.REFUSED
+    assert rule_rpc(RpcError(100, "ORDER_ID_NOT_FOUND")).outcome is Outcome.IN_DOUBT
+    assert rule_rpc(RpcError(100, "")).outcome is Outcome.IN_DOUBT
+
+
+def test_a_code_in_the_text_makes_a_number_more_doubtful_never_less() -> None:
+    """A number nobody documented is doubt, whatever stands beside it."""
+    assert rule_rpc(RpcError(777, "INVALID_ORDER_SIZE")).outcome is Outcome.IN_DOUBT
+    assert rule_rpc(RpcError(-32603, "INVALID_ORDER_SIZE")).outcome is Outcome.IN_DOUBT
+    assert rule_rpc(RpcError(-32602, "bad parameters", "DUPLICATED_CLIENT_ID")).outcome is Outcome.IN_DOUBT
+
+
+def test_every_row_has_its_source() -> None:
+    assert {ruling.source for ruling in RULINGS.values()} == {"generic", "auth", "orders", "JSON-RPC"}

@@ -543,24 +543,13 @@ GOOD_BBO = {"seq_no": 1, "bid": "1", "bid_size": "1", "ask": "2", "ask_size": "1
     [
         (b"", True),
         (bbo_frame(5)[:-1], True),
-        (bbo_frame(5, unix_us=-1), True),
-        (bbo_frame(5, unix_us=2**62), True),
-        (bbo_frame(5, bid_size_e8=-5), True),
-        (book_frame(5, bids=[(-1, 1)], is_snapshot=True), True),
-        (book_frame(5, bids=[(1, -1)], is_snapshot=True), True),
         (sbe_frame("book_snapshot")[:-3], True),
         (b"", False),
         (b"\xff\xfe", False),
         (b"{}", False),
         (b'{"method":"subscription"}', False),
         (b"[" * 100_000, False),
-        (notification(BBO_BTC, {}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"bid": "1e3"}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"bid": "NaN"}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"bid": "-1"}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"bid": 1.5}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"seq_no": 2**63}), False),
-        (notification(BBO_BTC, GOOD_BBO | {"last_updated_at": 10**18}), False),
+        (notification("bbo.SOL-USD-PERP", GOOD_BBO)[:-5], False),
     ],
 )
 def test_rubbish_is_a_frame_error_and_nothing_of_it_is_used(frame: bytes, is_binary: bool) -> None:
@@ -573,6 +562,73 @@ def test_rubbish_is_a_frame_error_and_nothing_of_it_is_used(frame: bytes, is_bin
     assert (feed.take_tops(), feed.take_depths()) == ([], [])
     feed.receive(bbo_frame(1), True, 2)
     assert [top.is_valid for top in feed.take_tops()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_binary"),
+    [
+        (bbo_frame(5, unix_us=-1), True),
+        (bbo_frame(5, unix_us=2**62), True),
+        (bbo_frame(5, bid_size_e8=-5), True),
+        (bbo_frame(5)[:8] + bbo_frame(5)[16:], True),
+        (book_frame(5, bids=[(-1, 1)], is_snapshot=True), True),
+        (book_frame(5, bids=[(1, -1)], is_snapshot=True), True),
+        (book_frame(5, bids=[(1, 1), (1, 2)], is_snapshot=True), True),
+        (notification(BBO_BTC, {}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"bid": "1e3"}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"bid": "NaN"}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"bid": "-1"}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"bid": 1.5}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"seq_no": 2**63}), False),
+        (notification(BBO_BTC, GOOD_BBO | {"last_updated_at": 10**18}), False),
+        (notification(BBO_BTC, GOOD_BBO).replace(b'"1"', b"NaN", 1), False),
+        (notification(BBO_BTC, GOOD_BBO)[:-5], False),
+        (notification(BOOK_BTC, {"seq_no": 1}), False),
+    ],
+)
+def test_a_frame_that_names_its_market_voids_that_one_alone(frame: bytes, is_binary: bool) -> None:
+    """The other markets of the connection are as good as before, and so is this one's next frame."""
+    feed = subscribed()
+
+    feed.receive(frame, is_binary, 1)
+
+    assert kinds(feed) == [(FaultKind.UNREADABLE, BTC_ID)]
+    assert (feed.take_tops(), feed.take_depths()) == ([], [])
+    feed.receive(bbo_frame(6), True, 2)
+    assert [top.is_valid for top in feed.take_tops()] == [True]
+
+
+def test_a_book_that_lost_an_unreadable_change_is_asked_for_but_never_in_a_storm() -> None:
+    """Every delta of a market may be odd for hours: one renewal in five seconds is enough."""
+    feed = with_book()
+    feed.receive(
+        book_frame(1, bids=[(1, 1)], asks=[(2, 1)], is_snapshot=True, symbol="ETH-USD-PERP"), True, 1
+    )
+    feed.take_frames()
+    asked = 0
+    for step in range(1, 121):
+        now_mono_ns = 10 * SECOND_NS + step * SECOND_NS // 4
+        feed.receive(book_frame(71, bids=[(97, -1)]), True, now_mono_ns)
+        feed.tick(now_mono_ns)
+        renewed = confirm(feed)
+        asked += len(renewed) // 2
+        if renewed:
+            assert renewed == renewal(BOOK_BTC)
+            feed.receive(book_frame(70, bids=[(98, 1)], asks=[(99, 1)], is_snapshot=True), True, now_mono_ns)
+    assert 4 <= asked <= 7
+
+
+def test_a_silent_market_is_asked_for_anew_on_both_channels() -> None:
+    feed = with_book()
+    feed.take_frames(), feed.take_depths()
+
+    feed.renew(BTC_ID, 20 * SECOND_NS)
+
+    assert confirm(feed) == [*renewal(BBO_BTC), *renewal(BOOK_BTC)]
+    feed.receive(book_frame(71, bids=[(97, 1)]), True, 21 * SECOND_NS)  # of the subscription given up
+    assert feed.take_depths() == []
+    feed.receive(book_frame(7, bids=[(98, 1)], asks=[(99, 1)], is_snapshot=True), True, 21 * SECOND_NS)
+    assert [depth.is_valid for depth in feed.take_depths()] == [True]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans()), max_size=6))

@@ -18,6 +18,7 @@ from tests.venues.paradex.samples import (
     bbo_frame,
     book_frame,
     notification,
+    rate_limited,
     refusal,
     sbe_frame,
 )
@@ -38,6 +39,9 @@ MARKET = {
     "min_notional": "10",
     "max_order_size": "100",
 }
+
+
+CREATED = {"id": "1", "client_id": "td-17", "market": SYMBOL, "side": "BUY", "size": "0.01"}
 
 
 def text(content: Any) -> Frame:
@@ -121,12 +125,12 @@ KIT = Kit(
     ),
     is_no_news=is_no_news,
     create_answers=(
-        Answer("accepted", reply(result={"order": {"id": "1"}}), Outcome.ACCEPTED),
-        Answer("accepted over http", answer({"id": "1"}, 201), Outcome.ACCEPTED),
+        Answer("accepted", reply(result={"order": CREATED}), Outcome.ACCEPTED),
+        Answer("accepted over http", answer(CREATED, 201), Outcome.ACCEPTED),
         Answer("refused", error(100, "INVALID_ORDER_SIZE"), Outcome.REFUSED),
         Answer("refused over http", refusal("INVALID_ORDER_SIZE"), Outcome.REFUSED),
         Answer("rate limited", error(42901, "rate limited"), Outcome.REFUSED, may_retry=True),
-        Answer("rate limited over http", answer(b"", 429), Outcome.REFUSED, may_retry=True),
+        Answer("rate limited over http", rate_limited(), Outcome.REFUSED, may_retry=True),
         Answer("maintenance", error(100, "SYSTEM_STATUS_CANCEL_ONLY"), Outcome.REFUSED, may_retry=True),
         Answer("duplicate", error(100, "DUPLICATED_CLIENT_ID"), Outcome.IN_DOUBT),
         Answer("failure inside", error(-32603, "internal"), Outcome.IN_DOUBT),

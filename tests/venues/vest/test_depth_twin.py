@@ -129,7 +129,7 @@ def test_every_odd_number_is_read_alike(row: str) -> None:
 
 def test_without_a_compiler_the_python_way_serves(tmp_path: Path) -> None:
     """A machine with neither gcc nor headers runs all the same, and is told why it is slower."""
-    for name in ("runtime", "observability", "venues", "shm"):
+    for name in ("runtime", "events", "observability", "venues", "shm"):
         shutil.copytree(native.PROJECT / name, tmp_path / name)
     for extension in (tmp_path / "venues").glob("*/_*.so"):
         extension.unlink()

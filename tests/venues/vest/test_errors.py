@@ -19,6 +19,13 @@ REFUSED = {
 CLOSE_CODES = {1011, 1012, 4000, 4001, 4002, 4003, 4004, 4005}
 
 
+# In answer to a create; the others belong to cancels, listen keys, withdrawals, the pool.
+TO_CREATE = {
+    *(429, 1002, 1003, 1022, 1023, 1099, 1111, 1116, 1121, 1130, 1131, 1132, 1133, 1145, 1146, 1148),
+    *(3001, 3002, 3003, 3004, 3006, 3007, 3008, 3010, 3011, 3015, 3018, 3019, 3020, 3022, 3023, 3024),
+}
+
+
 def answered(code: int, status: int) -> tuple[Outcome, bool]:
     """The outcome, and whether the same may be asked again."""
     body = b'{"detail":{"code":%d,"msg":"?"}}' % code
@@ -35,7 +42,15 @@ def test_no_documented_code_is_missing_and_none_is_made_up() -> None:
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_every_code_is_ruled_as_documented(status: int) -> None:
-    """The status per code is not documented, so it must not matter."""
-    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.REFUSED, False)} == REFUSED
-    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.REFUSED, True)} == RETRY_LATER
-    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.IN_DOUBT, False)} == IN_DOUBT
+    """The status per code is not documented, so among those that errors come with it must not matter."""
+    refused, later = REFUSED & TO_CREATE, RETRY_LATER & TO_CREATE
+    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.REFUSED, False)} == refused
+    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.REFUSED, True)} == later
+    doubtful = set(VENUE_CODES) - refused - later
+    assert {code for code in VENUE_CODES if answered(code, status) == (Outcome.IN_DOUBT, False)} == doubtful
+
+
+def test_every_row_has_its_source() -> None:
+    """The groups of the documentation's table."""
+    groups = {"sample body", "General", "Bad request", "Order rejected", "LP rejected", "Transfer rejected"}
+    assert {row.source for row in VENUE_CODES.values()} == groups

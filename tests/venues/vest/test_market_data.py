@@ -189,6 +189,9 @@ def test_depth_stops_at_what_shared_memory_holds() -> None:
     ("bids", "why"),
     [
         ([["99", "1"], ["99.5", "1"]], "not best first"),
+        ([["99", "2"], ["99", "1"]], "each price once"),
+        ([[f"{99 - level}", "1"] for level in range(30)] + [["1", "1e-05"]], "plain decimal"),
+        ([[f"{99 - level}", "1"] for level in range(30)] + [["80", "1"]], "not best first"),
         ([["1e5", "1"]], "plain decimal"),
         ([["NaN", "1"]], "plain decimal"),
         ([["99", "-1"]], "negative"),
@@ -202,17 +205,71 @@ def test_depth_stops_at_what_shared_memory_holds() -> None:
     ],
 )
 def test_a_bad_snapshot_is_refused_whole(bids: Any, why: str) -> None:
-    feed = a_feed()
-    with pytest.raises(FrameError, match=why):
-        feed.receive(a_depth(bids=bids), True, 1)
-    assert (feed.take_tops(), feed.take_depths(), feed.take_faults()) == ([], [], [])
+    [fault] = (feed := received(a_depth(bids=bids))).take_faults()
+    assert (fault.kind, fault.instrument_id) == (FaultKind.UNREADABLE, BTC)
+    assert why in fault.detail
+    assert (feed.take_tops(), feed.take_depths()) == ([], [])
 
 
 @pytest.mark.parametrize("sent_ms", [-1, 9 * 10**12, 2**62])
 def test_a_time_that_no_record_can_hold_is_refused(sent_ms: int) -> None:
     """In nanoseconds it would not fit 64 bits, and end the feed where it is packed."""
-    with pytest.raises(FrameError, match="tsMs"):
-        received(V3_DEPTH.replace(b"1790000000123", b"%d" % sent_ms))
+    [fault] = received(V3_DEPTH.replace(b"1790000000123", b"%d" % sent_ms)).take_faults()
+    assert (fault.kind, fault.instrument_id) == (FaultKind.UNREADABLE, NDX)
+    assert "tsMs" in fault.detail
+
+
+BOOK = b'{"bids":[["99","1"]],"asks":[["100","1"]]}'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"channel":"BTC-PERP@depth"}',
+        b'{"channel":"BTC-PERP@depth","data":null}',
+        b'{"channel":"BTC-PERP@depth","data":"away"}',
+        b'{"channel":"BTC-PERP@depth","data":{"data":%s}}' % BOOK,
+        b'{"channel":"BTC-PERP@depth","data":{"bids":[["99","1"]]}}',
+        b'{"channel":"BTC-PERP@depth","data":{"bids":[["99",NaN]],"asks":[]}}',
+        b'{"channel":"BTC-PERP@depth","data":{"bids":[["99","1"',
+        b'{"data":{"bids":{},"asks":[]}, "channel" : "BTC-PERP@depth"}',
+        b'[{"channel":"BTC-PERP@depth","data":%s}]' % BOOK,
+        b'{"push":{"channel":"BTC-PERP@depth","data":%s}}' % BOOK,
+        b'{"channel":"BTC-PERP@depth","data":' + b"[" * 100_000,
+    ],
+)
+def test_a_frame_that_names_its_symbol_voids_that_one_alone(frame: bytes) -> None:
+    """Whatever else is wrong with it: the other symbols of the connection are as good as before."""
+    feed = received(frame)
+    [fault] = feed.take_faults()
+    assert (fault.kind, fault.instrument_id) == (FaultKind.UNREADABLE, BTC)
+    assert (feed.take_tops(), feed.take_depths()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"channel":"ETH-PERP@depth","data":1}',
+        b'{"channel":"BTC-PERP@depth","x":{"channel":"NDX-USD-PERP@depth"',
+    ],
+)
+def test_a_frame_of_nobody_or_of_two_speaks_for_the_connection(frame: bytes) -> None:
+    with pytest.raises(FrameError):
+        received(frame)
+
+
+def test_a_silent_symbol_is_asked_for_anew_and_the_answers_are_expected() -> None:
+    feed = a_feed()
+    feed.take_frames()
+    feed.renew(NDX, 1)
+    requests = [json.loads(frame) for frame in feed.take_frames()]
+    assert [(request["method"], request["params"]) for request in requests] == [
+        ("UNSUBSCRIBE", ["NDX-USD-PERP@depth"]),
+        ("SUBSCRIBE", ["NDX-USD-PERP@depth"]),
+    ]
+    for request in requests:
+        feed.receive(b'{"result":null,"id":%d}' % request["id"], True, 1)
+    assert feed.take_faults() == []
 
 
 def test_acknowledgements_and_pongs_are_no_news() -> None:

@@ -86,7 +86,7 @@ def test_a_new_order_is_open_and_unfilled() -> None:
     assert events_of(NEW) == [
         OrderUpdate(
             NOW_UNIX_MS, ORDER_ID, BTC.instrument_id, OrderStatus.OPEN, E8 // 10, 0, None, None, "",
-            1_763_600_000_050_000_000,
+            1_763_600_000_050_000_000, side=Side.BUY,
         )
     ]  # fmt: skip
 
@@ -100,7 +100,7 @@ def test_a_filled_order_tells_its_fill_first() -> None:
     )  # fmt: skip
     assert update == OrderUpdate(
         NOW_UNIX_MS, ORDER_ID, BTC.instrument_id, OrderStatus.FILLED, E8 // 10, E8 // 10, 89_960 * E8,
-        89_960_000, "", 1_763_600_000_120_000_000,
+        89_960_000, "", 1_763_600_000_120_000_000, side=Side.BUY,
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def test_a_cancel_names_neither_instrument_nor_filled_size() -> None:
     assert events_of(CANCELLED) == [
         OrderUpdate(
             NOW_UNIX_MS, ORDER_ID, -1, OrderStatus.CANCELLED, None, None, None, None, "",
-            1_763_600_000_050_000_000,
+            1_763_600_000_050_000_000, side=Side.BUY,
         )
     ]  # fmt: skip
 

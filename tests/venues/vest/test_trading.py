@@ -366,12 +366,18 @@ CREATE_ANSWERS: Final[list[tuple[str, int, object, Outcome, str]]] = [
     ("flat body", 400, {"code": 1111, "msg": "BAD_DECIMALS"}, Outcome.REFUSED, "1111"),
     ("detail body", 400, {"detail": {"code": 1022, "msg": "x"}}, Outcome.REFUSED, "1022"),
     ("error in a 200", 200, {"code": 3002, "msg": "MARGIN"}, Outcome.REFUSED, "3002"),
-    ("detail is a text", 404, {"detail": "Not Found"}, Outcome.REFUSED, "404"),
-    ("detail is a list", 422, {"detail": [{"loc": ["body"]}]}, Outcome.REFUSED, "422"),
-    ("edge page", 403, b"<html>denied</html>", Outcome.REFUSED, "403"),
+    ("detail is a text", 404, {"detail": "Not Found"}, Outcome.IN_DOUBT, "404"),
+    ("detail is a list", 422, {"detail": [{"loc": ["body"]}]}, Outcome.IN_DOUBT, "422"),
+    ("edge page", 403, b"<html>denied</html>", Outcome.IN_DOUBT, "403"),
     ("duplicate", 400, {"code": 3015, "msg": "DUPLICATE"}, Outcome.IN_DOUBT, "3015"),
     ("duplicate in a 200", 200, {"code": 3015, "msg": "DUPLICATE"}, Outcome.IN_DOUBT, "3015"),
     ("nonce", 400, {"code": 1023, "msg": "INVALID_NONCE"}, Outcome.IN_DOUBT, "1023"),
+    ("code without text", 400, {"code": 1111}, Outcome.IN_DOUBT, "400"),
+    ("another request's code", 400, {"code": 3017, "msg": "ORDER_NOT_FOUND"}, Outcome.IN_DOUBT, "3017"),
+    ("limit of the edge", 429, b"", Outcome.IN_DOUBT, "429"),
+    ("error with a server's status", 405, {"code": 1111, "msg": "x"}, Outcome.IN_DOUBT, "1111"),
+    ("accepted and refused", 200, {"id": "0x1", "code": 1111, "msg": "x"}, Outcome.IN_DOUBT, "200"),
+    ("accepted with another status", 202, {"id": "0x1"}, Outcome.IN_DOUBT, "202"),
     ("undocumented code", 400, {"code": 9999, "msg": "?"}, Outcome.IN_DOUBT, "9999"),
     ("code of another type", 400, {"code": ["1111"], "msg": "?"}, Outcome.IN_DOUBT, "['1111']"),
     ("origin down", 530, b"<html>530</html>", Outcome.IN_DOUBT, "530"),
@@ -397,7 +403,7 @@ def test_each_answer_to_a_create_settles_what_it_settles(
     """Calling a live order refused loses a position; calling a dead one in doubt costs a question."""
     ack = a_session().parse_create_response(an_order(), an_answer(body, status=status))
     assert (ack.outcome, ack.code, ack.client_order_id) == (outcome, code, NOW_UNIX_MS)
-    assert ack.retry_after_ms is None
+    assert ack.retry_after_ms == (1_000 if status == 429 else None)
     assert ack.venue_order_id == ""
 
 
@@ -406,8 +412,8 @@ def test_each_answer_to_a_create_settles_what_it_settles(
     [
         (an_answer({"code": 429, "msg": "rate limited"}, status=429), 1_000),
         (an_answer({"code": 1003, "msg": "TOO_MANY"}, status=400), 1_000),
-        (an_answer(b"slow down", status=429, retry_after="7"), 7_000),
-        (an_answer(b"", status=429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), 1_000),
+        (an_answer({"code": 429, "msg": "x"}, status=429, retry_after="7"), 7_000),
+        (an_answer({"code": 429, "msg": "x"}, status=429, retry_after="Wed, 21 Oct 2026"), 1_000),
         (an_answer({"code": 3003, "msg": "PRICE_STALE"}), 1_000),
     ],
 )

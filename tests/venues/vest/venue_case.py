@@ -88,7 +88,7 @@ KIT = Kit(
         ("unknown object", frame({"hello": "world"}), Effect.NAMED),
         ("another channel", frame({"channel": "BTC-PERP@kline", "data": {"open": "1"}}), Effect.ERROR),
         ("worst level first", frame({"channel": "BTC-PERP@depth", "data": {
-            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.ERROR),
+            "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.NAMED),
         ("pong", frame({"data": "PONG"}), Effect.NO_NEWS),
         ("acknowledgement", frame({"result": None, "id": 1}), Effect.NO_NEWS),
     ),
@@ -97,7 +97,8 @@ KIT = Kit(
         Answer("accepted", an_answer({"id": "0x1"}), Outcome.ACCEPTED),
         Answer("refused", an_answer({"detail": {"code": 3002, "msg": "X"}}, status=400), Outcome.REFUSED),
         Answer("refused in a 200", an_answer({"code": 1111, "msg": "BAD_DECIMALS"}), Outcome.REFUSED),
-        Answer("rate limited", an_answer(b"", status=429, retry_after="7"), Outcome.REFUSED, may_retry=True),
+        Answer("rate limited", an_answer({"code": 429, "msg": "slow"}, status=429, retry_after="7"),
+               Outcome.REFUSED, may_retry=True),
         Answer("oracle behind", an_answer({"code": 3003, "msg": "X"}), Outcome.REFUSED, may_retry=True),
         Answer("duplicate", an_answer({"code": 3015, "msg": "DUPLICATE"}, status=400), Outcome.IN_DOUBT),
         Answer("failure inside", an_answer(b"<html>", status=502), Outcome.IN_DOUBT),

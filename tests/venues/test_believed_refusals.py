@@ -1,0 +1,106 @@
+"""Every status with every kind of body, at every venue, in answer to a create, a cancel and a question.
+
+A refusal is believed in the venue's own form alone; what is neither that nor the documented success is
+doubt, however much it looks like a no.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import pytest
+
+from tests.venues.test_conformance import play, streaming
+from tests.venues.venue_case import Kit
+from tests.venues.venue_cases import KITS
+from venues.contract import HttpResponse, OrderRef, Outcome, TransportError, VenueError
+
+STATUSES = (
+    *(200, 201, 202, 204, 206, 301, 302, 304, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411),
+    *(413, 414, 415, 418, 421, 422, 425, 426, 429, 431, 451, 499, 500, 501, 502, 503, 504, 520, 522, 530),
+)
+PAGE = b"<html><head><title>blocked</title></head></html>"
+# Nobody's, a server's in front of the venue, or another venue's: never a word about the order.
+FOREIGN: dict[str, bytes] = {
+    "empty": b"",
+    "blank": b" \r\n",
+    "page": PAGE,
+    "text": b"Too Many Requests",
+    "not utf-8": b"\xff\xfe\x00",
+    "truncated": b'{"code": 1111, "ms',
+    "null": b"null",
+    "number": b"1002",
+    "list": b"[]",
+    "object": b"{}",
+    "edge": json.dumps({"message": "Forbidden"}).encode(),
+    "edge with a code": json.dumps({"code": 1020, "message": "Access denied"}).encode(),
+    "error is a text": json.dumps({"error": "Too many requests"}).encode(),
+    "problem": json.dumps({"type": "about:blank", "title": "Bad Request", "status": 400}).encode(),
+    "code is a text": json.dumps({"code": "1111", "msg": "BAD_DECIMALS"}).encode(),
+    "code is a truth": json.dumps({"code": True, "msg": "?"}).encode(),
+    "unknown number": json.dumps({"code": 9999, "msg": "?"}).encode(),
+    "unknown name": json.dumps({"error": "BLOCKED", "message": "?"}).encode(),
+    "detail is a text": json.dumps({"detail": "Not Found"}).encode(),
+    "detail is a list": json.dumps({"detail": [{"loc": ["body"], "msg": "field required"}]}).encode(),
+    "nested": b"[" * 100_000,
+}
+OWN = {
+    "vest": json.dumps({"code": 1111, "msg": "BAD_DECIMALS"}).encode(),
+    "paradex": json.dumps({"error": "INVALID_ORDER_SIZE", "message": "?", "data": None}).encode(),
+}
+OWN_STATUSES = {"vest": {200, 400, 401, 403, 404, 422}, "paradex": {400, 401, 403, 404}}
+by_kit = pytest.mark.parametrize("kit", KITS.values(), ids=lambda kit: kit.venue)
+
+
+@by_kit
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_the_venues_own_leaves_a_create_in_doubt(kit: Kit, name: str) -> None:
+    trading = streaming(kit)
+    for status in STATUSES:
+        ack = trading.parse_create_response(kit.order, HttpResponse(status, {}, FOREIGN[name], 0))
+        assert (ack.client_order_id, ack.outcome) == (kit.order.client_order_id, Outcome.IN_DOUBT), status
+
+
+@by_kit
+def test_another_venues_error_is_not_this_ones(kit: Kit) -> None:
+    trading = streaming(kit)
+    for status, venue in product(STATUSES, OWN):
+        ack = trading.parse_create_response(kit.order, HttpResponse(status, {}, OWN[venue], 0))
+        is_own = venue == kit.venue and status in OWN_STATUSES[venue]
+        assert ack.outcome is (Outcome.REFUSED if is_own else Outcome.IN_DOUBT), (venue, status)
+
+
+@by_kit
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_the_venues_own_leaves_a_cancel_in_doubt(kit: Kit, name: str) -> None:
+    trading = streaming(kit)
+    ref = OrderRef(kit.order.client_order_id, kit.instrument, "0x1")
+    for status in STATUSES:
+        if (status, FOREIGN[name]) == (204, b""):
+            continue  # Paradex's documented success
+        ack = play(trading.cancel_order(ref, 1_790_000_000_000), [HttpResponse(status, {}, FOREIGN[name], 0)])
+        assert ack.outcome is Outcome.IN_DOUBT, status
+
+
+@by_kit
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_the_venues_own_answers_no_question(kit: Kit, name: str) -> None:
+    """Neither "no such order" nor a refusal that would end a start for good."""
+    trading = streaming(kit)
+    ref = OrderRef(kit.order.client_order_id, kit.instrument)
+    for status in STATUSES:
+        answer = HttpResponse(status, {}, FOREIGN[name], 0)
+        if kit.venue == "vest" and (status, answer.body) == (200, b"[]"):
+            continue  # its documented "no such order"
+        for call in (trading.query_order(ref, 1), trading.query_positions(1), trading.query_account(1)):
+            with pytest.raises(TransportError):
+                play(call, [answer])
+
+
+@by_kit
+def test_the_venues_own_error_is_its_word_to_a_question(kit: Kit) -> None:
+    trading = streaming(kit)
+    own = {"vest": {"code": 1002, "msg": "?"}, "paradex": {"error": "ACCOUNT_NOT_FOUND", "message": "?"}}
+    with pytest.raises(VenueError):
+        play(trading.query_account(1), [HttpResponse(403, {}, json.dumps(own[kit.venue]).encode(), 0)])
