@@ -36,6 +36,7 @@ from executor.risk.trading_state import TradingState
 from executor.signals import Signals
 from observability.logs import Reporter
 from runtime.bootstrap import Stop
+from runtime.clock import SystemClock
 from runtime.kill_switch import KillSwitch
 from runtime.operator_orders import StandingOrders
 from settings import PROJECT, Settings, load_raw, parse_settings
@@ -199,16 +200,19 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
     ready = cast(OrderGateway, SimpleNamespace(can_send=True))
     desk = Desk(
         settings=settings,
+        clock=SystemClock(),
         pairs=tuple(pairs),
         instruments=tuple(instruments),
         prices=Prices(memory, instruments),
         reports=cast(Reports, nobody),
         ledger=cast(LatencyRecorder, nobody),
         breaker=Breaker(settings.risk),
-        learned=SlippageModel(memory.slippage(writer=True), instruments, PROJECT / "no-such-file"),
+        learned=SlippageModel(
+            memory.slippage(writer=True), instruments, PROJECT / "no-such-file", SystemClock()
+        ),
         gateways=dict.fromkeys(settings.venue_names, ready),
     )
-    desk.margins = Margins(settings.venue_names, cast(Reports, nobody))
+    desk.margins = Margins(settings.venue_names, cast(Reports, nobody), SystemClock())
     rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
     desk.margins.by_venue = dict.fromkeys(settings.venue_names, rich)
     return desk

@@ -311,7 +311,10 @@ class Detector:
         for feed in self._feeds.values():
             feed.spans = weekly_spans(settings.venue(feed.venue).maintenance)
         for pair in self._pairs:
-            pair.take_up(rules_for(settings, pair.rules.pair_id, self._instruments))
+            rules = pair.rules
+            pair.take_up(
+                rules_for(settings, rules.pair_id, self._instruments, is_suspended=rules.is_suspended)
+            )
         self._next_clock_ns = 0  # what is expected of funding and slippage follows from them
         self._watch.done()
 

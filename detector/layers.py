@@ -55,10 +55,11 @@ def cut_layers(
     count: int,
     entry_bps: float,
     entry_max_bps: float,
+    must_fit: bool = True,
 ) -> tuple[Layer, ...]:
-    """A pair's layers. SizeError when a layer is below a venue's minimum or above its maximum."""
+    """A pair's layers. SizeError when one that must fit is below a venue's minimum or above its maximum."""
     sizes = layer_sizes_e8(size_e8, count, common_lot_e8(first, second))
-    for instrument in (first, second):
+    for instrument in (first, second) if must_fit else ():
         where = f"{instrument.venue} {instrument.symbol}"
         if sizes[0] < max(instrument.min_size_e8, 1):
             raise SizeError(

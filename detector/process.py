@@ -19,8 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     launch = start("detector", argv, log_to_stdout=False)
     try:
         rules = [
-            rules_for(launch.settings, pair_id, launch.instruments)
-            for pair_id in range(len(launch.settings.pairs))
+            rules_for(launch.settings, pair_id, launch.instruments, is_suspended=pair.id in launch.suspended)
+            for pair_id, pair in enumerate(launch.settings.pairs)
         ]
     except SizeError as error:
         refuse(f"detector: {error}")

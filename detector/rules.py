@@ -20,6 +20,7 @@ class Rules:
     first: Instrument
     second: Instrument
     layers: tuple[Layer, ...]
+    is_suspended: bool
     exit_bps: float
     confirm_ticks: int
     exit_confirm_ticks: int
@@ -48,10 +49,13 @@ def instruments_of(rules: Sequence[Rules]) -> tuple[Instrument, ...]:
     return tuple(instrument for rule in rules for instrument in (rule.first, rule.second))
 
 
-def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument]) -> Rules:
+def rules_for(
+    settings: Settings, pair_id: int, instruments: Sequence[Instrument], *, is_suspended: bool = False
+) -> Rules:
     """The rules of ``settings.pairs[pair_id]``; ``instruments`` are indexed by instrument_id.
 
-    Raises SizeError when the pair's size does not suit both venues.
+    Raises SizeError when the pair's size does not suit both venues; not for a suspended pair, which may close
+    what it holds and, the executor sees to that, opens nothing.
     """
     pair = settings.pairs[pair_id]
     strategy = pair.strategy
@@ -64,6 +68,7 @@ def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument
         count=strategy.layers,
         entry_bps=strategy.entry_bps,
         entry_max_bps=strategy.entry_bps if strategy.entry_max_bps is None else strategy.entry_max_bps,
+        must_fit=not is_suspended,
     )
     return Rules(
         pair_id=pair_id,
@@ -71,6 +76,7 @@ def rules_for(settings: Settings, pair_id: int, instruments: Sequence[Instrument
         first=first,
         second=second,
         layers=layers,
+        is_suspended=is_suspended,
         exit_bps=strategy.exit_bps,
         confirm_ticks=strategy.confirm_ticks,
         exit_confirm_ticks=strategy.exit_confirm_ticks,

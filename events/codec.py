@@ -7,7 +7,7 @@ older version left a field out they take its default. A process writes with an `
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Union
 
@@ -108,9 +108,19 @@ _OLDER: Final[Mapping[str, Mapping[str, object]]] = {
 
 
 class Encoder:
-    """Writes the events of one process."""
+    """Writes the events of one process, stamped by its clocks."""
 
-    def __init__(self, proc: str, pid: int, run_id: str) -> None:
+    def __init__(
+        self,
+        proc: str,
+        pid: int,
+        run_id: str,
+        *,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._mono_ns = mono_ns
+        self._unix_ns = unix_ns
         self._who = _ENCODER.encode({"proc": proc, "pid": pid, "run_id": run_id})[1:-1]
         self._heads: dict[type[Event], tuple[bytes, int]] = {}
         self._second = -1
@@ -124,13 +134,13 @@ class Encoder:
             tag = b'"event":"%s"' % event.name().encode()
             head = self._heads[type(event)] = b'",%s,%s' % (tag, self._who), len(tag) + 1
         named, behind = head
-        ts = self._ts(time.time_ns())
+        ts = self._ts(self._unix_ns())
         return b'{"ts":"%s","level":"%s%s%s,"mono_ns":%d}' % (
             ts,
             event.level.encode(),
             named,
             body[behind:-1],
-            time.monotonic_ns(),
+            self._mono_ns(),
         )
 
     def _ts(self, unix_ns: int) -> bytes:

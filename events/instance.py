@@ -248,3 +248,11 @@ class ProcessStopped(Event, frozen=True, kw_only=True):
     venue: str | UnsetType = UNSET
     journalled: int | UnsetType = UNSET
     stored: int | UnsetType = UNSET
+
+
+class PairSuspended(Event, frozen=True, kw_only=True):
+    """its contracts do not fit its settings and something may be held: it opens nothing, exits go on"""
+
+    LEVELS = ("error",)
+    pair: str
+    detail: Text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +28,7 @@ from executor.risk.margin import Margins
 from executor.risk.order_rate import OrderRate
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import HeldFunding, HeldPair
+from runtime.clock import Clock
 from settings import Settings
 from shm.records import PairView, SignalKind
 from venues.contract import Instrument, Side
@@ -45,6 +45,7 @@ class Pair:
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
     limits: Limits
     was_restored: bool = False  # taken over from an earlier life
+    suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)
     unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
     funding_due: list[HeldFunding] = field(default_factory=list)  # to be asked for, of earlier lives' orders
@@ -67,6 +68,7 @@ class Desk:
     sign in the signer's thread, too (``arming``)."""
 
     settings: Settings
+    clock: Clock
     pairs: tuple[Pair, ...]
     prices: Prices
     reports: Reports
@@ -85,8 +87,8 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.exposure = Exposure([(pair.rules, pair.state) for pair in self.pairs])
-        self.results = Results([pair.result for pair in self.pairs])
-        self.margins = Margins(self.settings.venue_names, self.reports)
+        self.results = Results([pair.result for pair in self.pairs], self.clock)
+        self.margins = Margins(self.settings.venue_names, self.reports, self.clock)
         execution = self.settings.execution
         self.stagger = Stagger(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))
 
@@ -107,7 +109,7 @@ class Desk:
 
     def at(self, pair: Pair, *, with_depth: bool = True) -> At:
         """Now, and what both legs could be traded at."""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self.clock.mono_ns()
         look = self.prices.market if with_depth else self.prices.touch
         first, second = pair.rules.instruments
         return At(

@@ -9,7 +9,6 @@ wire, then its step.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import astuple
@@ -80,7 +79,7 @@ class Engine:
 
     def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
         """Feed what a signal asks for, and measure what comes of it. Returns whether an order left."""
-        stages = pair.fresh = SignalTimestamps(signal, seen_mono_ns, time.monotonic_ns())
+        stages = pair.fresh = SignalTimestamps(signal, seen_mono_ns, self._desk.clock.mono_ns())
         sends = None
         if not self._waiting and not self._is_stepping:
             rehearsal = pair.predictions.get(event.direction if type(event) is Enter else 0)
@@ -119,7 +118,7 @@ class Engine:
     def publish(self, pair: Pair) -> None:
         """Show the pair to the others, with the process's own reasons not to enter."""
         if pair.view is not None:
-            now_mono_ns = time.monotonic_ns()
+            now_mono_ns = self._desk.clock.mono_ns()
             is_held = bool(pair.entries_stopped) or now_mono_ns < pair.refused_until_mono_ns
             view = pair.view._replace(
                 entries_allowed=int(pair.view.entries_allowed and not is_held),
@@ -193,7 +192,7 @@ class Engine:
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:
-        due_s = (machine.due_mono_ns(pair.rules, pair.state) - time.monotonic_ns()) / 1e9
+        due_s = (machine.due_mono_ns(pair.rules, pair.state) - self._desk.clock.mono_ns()) / 1e9
         if pair.timer is not None:
             pair.timer.cancel()
         loop = asyncio.get_running_loop()

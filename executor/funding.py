@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import aiohttp
 
 from executor.reports import Reports
+from runtime.clock import Clock
 from settings import Settings
 from shm.records import FundingView
 from shm.slot import RecordSlots
@@ -22,10 +22,13 @@ _TIMEOUT_S = 5.0
 class Funding:
     """The one writer of the ``funding`` slots. Missing rates grow old there; nobody waits for them."""
 
-    def __init__(self, settings: Settings, slots: RecordSlots[FundingView], reports: Reports) -> None:
+    def __init__(
+        self, settings: Settings, slots: RecordSlots[FundingView], reports: Reports, clock: Clock
+    ) -> None:
         self._settings = settings
         self._slots = slots
         self._reports = reports
+        self._clock = clock
 
     async def run(self, hosts: dict[str, VenueHosts]) -> None:
         """Until cancelled."""
@@ -36,7 +39,7 @@ class Funding:
                 await asyncio.sleep(_INTERVAL_S)
 
     async def _read(self, session: aiohttp.ClientSession, venue: str, rest_url: str) -> None:
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._clock.mono_ns()
         wanted = self._settings.instrument_ids(venue)
         try:
             call = registry.venue(venue).fetch_funding(wanted)

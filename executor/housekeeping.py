@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
@@ -21,6 +20,7 @@ from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order
 from executor.pair.state import Halt
 from executor.risk.trading_state import TradingState
+from runtime.clock import mono_s
 from shm import counter_names
 from shm.records import PairPhase
 
@@ -59,12 +59,12 @@ class Housekeeping:
         self._hold_limit = hold_limit
         self._is_restored_told = False
         self._was_naked_budget_spent = self._was_breaker_open = False
-        self._published_s = self._collected_s = self._latency_told_s = time.monotonic()
+        self._published_s = self._collected_s = self._latency_told_s = mono_s(self._desk.clock)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._transition(time.monotonic())
+            self._transition(mono_s(self._desk.clock))
             await asyncio.sleep(TURN_S)
 
     def tell_latency(self) -> None:
@@ -127,7 +127,7 @@ class Housekeeping:
         common = self._why_no_entries()
         self._desk.reports.set("entries_stopped", _stop_number(common))
         for pair in self._desk.pairs:
-            reason = common or self._operator.why_no_entries(pair)
+            reason = common or self._operator.why_no_entries(pair) or pair.suspended
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._desk.at(pair)
@@ -136,7 +136,7 @@ class Housekeeping:
 
     def _show_limits(self) -> None:
         """What the day's limits and the breaker go by, for those who watch."""
-        desk, now_mono_ns = self._desk, time.monotonic_ns()
+        desk, now_mono_ns = self._desk, self._desk.clock.mono_ns()
         reports = desk.reports
         reports.set("result_today_e8", desk.results.today_e8)
         reports.set("best_today_e8", desk.results.best_e8)
@@ -166,7 +166,7 @@ class Housekeeping:
             return "open orders of others"
         if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
             return "unexplained position"
-        is_open = desk.breaker.is_open(time.monotonic_ns())
+        is_open = desk.breaker.is_open(self._desk.clock.mono_ns())
         if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
             desk.reports.report(BreakerHalfOpen(failures=desk.breaker.failures))
         self._was_breaker_open = is_open
@@ -190,7 +190,7 @@ class Housekeeping:
 
     def _is_naked_budget_spent(self) -> bool:
         """Whether legs stood alone for too long today; said once, and again on another day."""
-        naked_s = self._desk.naked_today_ns(time.monotonic_ns()) / 1e9
+        naked_s = self._desk.naked_today_ns(self._desk.clock.mono_ns()) / 1e9
         budget_s = self._desk.settings.risk.naked_budget_s_per_day
         is_spent = naked_s >= budget_s
         if is_spent and not self._was_naked_budget_spent:
@@ -200,7 +200,7 @@ class Housekeeping:
 
     def _are_margins_known(self) -> bool:
         age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
-        return self._desk.margins.are_known(time.monotonic_ns(), age_ns_max)
+        return self._desk.margins.are_known(self._desk.clock.mono_ns(), age_ns_max)
 
     def _tell_restored(self) -> None:
         """Once the venues have confirmed what an earlier life held: how much of it was adopted."""

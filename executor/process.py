@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import uvloop
@@ -41,7 +40,7 @@ from executor.pair.accounting import holding, retold
 from executor.pair.fast_path import load_taken
 from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
-from executor.recovery.restore import find_held, now_unix_ms, state_of, strangers
+from executor.recovery.restore import find_held, state_of, strangers
 from executor.recovery.state_store import Journal
 from executor.reports import Reports
 from executor.risk.circuit_breaker import Breaker
@@ -52,6 +51,7 @@ from executor.signals import Signals
 from executor.venue_events import Asking, VenueEvents
 from runtime import bootstrap
 from runtime.carried_positions import HeldFunding, HeldPair, read_held
+from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
 from runtime.unconfirmed import write_unconfirmed
@@ -71,10 +71,25 @@ def main(argv: list[str] | None = None) -> None:
         bootstrap.refuse(f"executor: {error}")
 
 
-class Executor:
-    """Wires the parts to memory, venues and time."""
+class FundingRates(Protocol):
+    """Where funding rates come from: ``Funding`` asks the venues, a replay knows what they answered."""
 
-    def __init__(self, process: bootstrap.Launch) -> None:
+    async def run(self, hosts: dict[str, VenueHosts]) -> None:
+        """Keep the rates in shared memory until cancelled."""
+
+    def close(self) -> None: ...
+
+
+class Executor:
+    """Wires the parts to memory, venues and time.
+
+    funding: another source of rates than the venues.
+    is_driven: whoever made it calls ``take_signals`` when there may be one, and nothing is signed beforehand.
+    """
+
+    def __init__(
+        self, process: bootstrap.Launch, *, funding: FundingRates | None = None, is_driven: bool = False
+    ) -> None:
         settings, memory = process.settings, process.memory
         self._process = process
         self._bell = memory.doorbell("executor")
@@ -83,6 +98,7 @@ class Executor:
         pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
         self._desk = Desk(
             settings=settings,
+            clock=process.clock,
             pairs=pairs,
             strangers=strangers([pair.rules for pair in pairs], held),
             instruments=process.instruments,
@@ -90,7 +106,9 @@ class Executor:
             reports=Reports(process),
             ledger=LatencyRecorder(process.counters),
             breaker=Breaker(settings.risk),
-            learned=SlippageModel(memory.slippage(writer=True), process.instruments, learned_file(settings)),
+            learned=SlippageModel(
+                memory.slippage(writer=True), process.instruments, learned_file(settings), process.clock
+            ),
         )
         self._trading_state = TradingState(
             memory.counters("supervisor"),
@@ -117,7 +135,10 @@ class Executor:
             FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
             HoldLimit(self._desk, self._engine),
         )
-        self._funding = Funding(settings, memory.funding(writer=True), self._desk.reports)
+        self._funding = funding or Funding(
+            settings, memory.funding(writer=True), self._desk.reports, process.clock
+        )
+        self._is_driven = is_driven
         self._signer = Signer(self._desk)
         self._armed_next = 0
         self._is_closing = False
@@ -182,7 +203,7 @@ class Executor:
                 self._engine.tick(pair)
             if pair.was_restored:
                 # The last life may have been killed between a change and its event.
-                now_mono_ns = time.monotonic_ns()
+                now_mono_ns = desk.clock.mono_ns()
                 for told in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
                     desk.reports.report(told)
         for stranger in desk.strangers:
@@ -214,10 +235,28 @@ class Executor:
             desk.reports.report(SlippageNotKept(detail=detail))
         self._settings.done()
         quiet_garbage_collector()
+        if self._is_driven:
+            return
         self._listen(waiting)
         self._keep_armed()
         if desk.settings.runtime.keep_warm_ms:
             self._keep_warm(desk.settings.runtime.keep_warm_ms / 1_000)
+
+    # --- for whoever drives it ---
+
+    def take_signals(self) -> None:
+        """Take the signals that wait."""
+        self._signals.take_all()
+
+    @property
+    def open_pairs(self) -> int:
+        """Pairs with a trade that has not ended."""
+        return sum(pair.state.trade is not None for pair in self._desk.pairs)
+
+    async def equity_e8(self) -> int:
+        """What the accounts at all venues are worth together."""
+        accounts = [await gateway.query_margin() for gateway in self._desk.gateways.values()]
+        return sum(account.value_e8 for account, _ in accounts)
 
     async def _until_stopped(self) -> None:
         await self._housekeeping.was_told_to_stop.wait()
@@ -309,7 +348,7 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
     if entry is not None and known is not None:
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
-        state = state_of(rules, process.epoch, told, time.monotonic_ns(), now_unix_ms())
+        state = state_of(rules, process.epoch, told, process.clock.mono_ns(), unix_ms(process.clock))
         result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
@@ -317,6 +356,7 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
         **resolved._asdict(),
         state=state,
         was_restored=known is not None or told is not None,
+        suspended=process.suspended.get(rules.pair, ""),
         result=result,
         unsettled=load_taken(event) if event else None,
         funding_due=_funding_due(state, told),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from events.event import Event
 from events.positions import VenueLost
 from runtime.bootstrap import Launch
@@ -16,6 +14,7 @@ class Reports:
         self._reporter = process.reporter
         self._events = process.events
         self._counters = process.counters
+        self._clock = process.clock
         self._index = {name: process.counters.index(name) for name in process.counters.names}
 
     def report(self, event: Event) -> None:
@@ -40,4 +39,4 @@ class Reports:
         self._counters.set(self._index[name], value)
 
     def beat(self) -> None:
-        self.set("heartbeat_mono_ns", time.monotonic_ns())
+        self.set("heartbeat_mono_ns", self._clock.mono_ns())

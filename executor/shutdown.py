@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from executor.pair.messages import EntriesStopped, FlattenRequested
 from executor.pair.repair import has_live_order
 from executor.pair.state import SHUTDOWN, Halt, Plan, is_flat
 from runtime.bootstrap import Stop
+from runtime.clock import mono_s
 from settings import RuntimeSettings
 from venues.contract import TransportError, VenueError
 
@@ -28,11 +28,11 @@ async def shut_down(
     """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Reports what remains,
     and returns what is not confirmed: what was given up, and of which venues what was not answered."""
     requests = stop.requests
-    deadline_s = time.monotonic() + runtime.shutdown_timeout_s
+    deadline_s = mono_s(desk.clock) + runtime.shutdown_timeout_s
 
     async def wait_for(condition: Callable[[], bool]) -> bool:
         # What is waited for is many things and a signal handler's counter: looking is simplest.
-        while not condition() and time.monotonic() < deadline_s and stop.requests <= requests:  # noqa: ASYNC110
+        while not condition() and mono_s(desk.clock) < deadline_s and stop.requests <= requests:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
         return condition()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from events.decisions import SignalRefused
 from executor.desk import Desk, Pair
 from executor.engine import Engine
@@ -38,7 +36,7 @@ class Signals:
 
     def take_all(self) -> None:
         while (body := self._queue.poll()) is not None:
-            seen_mono_ns = time.monotonic_ns()
+            seen_mono_ns = self._desk.clock.mono_ns()
             # Given back before it is acted upon: after a crash a signal is lost, never taken twice.
             self._queue.commit()
             self._take(Signal(*SIGNAL.unpack(body)), seen_mono_ns)
@@ -164,7 +162,7 @@ class Signals:
             reports.count("signals_expired_total")
         elif signal.kind == SignalKind.ENTER:
             # What refused it will mostly still stand at the next quote, a few milliseconds on.
-            pair.refused_until_mono_ns = time.monotonic_ns() + _REFUSAL_PAUSE_NS
+            pair.refused_until_mono_ns = self._desk.clock.mono_ns() + _REFUSAL_PAUSE_NS
         reports.report(
             SignalRefused(
                 pair=pair.rules.pair,

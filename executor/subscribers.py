@@ -6,7 +6,6 @@ here but before the machine's state is journalled, see ``Results.follow``.
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from msgspec.structs import replace
@@ -66,7 +65,9 @@ class Subscribers:
         """What the circuit breaker goes by."""
         desk = self._desk
         match event:
-            case LegAutoClose() | LegRejected() | LegUnknown() if desk.breaker.failed(time.monotonic_ns()):
+            case LegAutoClose() | LegRejected() | LegUnknown() if desk.breaker.failed(
+                self._desk.clock.mono_ns()
+            ):
                 desk.reports.report(
                     BreakerOpened(
                         pair=pair.rules.pair,
@@ -88,7 +89,7 @@ class Subscribers:
             case LegAcked():
                 return replace(event, ack_us=ledger.ack_us(event.client_order_id))
             case LegFilled():
-                now_mono_ns = time.monotonic_ns()
+                now_mono_ns = self._desk.clock.mono_ns()
                 for batch in pair.batches.values():
                     batch.stages.reached(batch.stages.filled, event.client_order_id, now_mono_ns)
                 return replace(event, fill_us=ledger.filled(event.client_order_id, now_mono_ns))

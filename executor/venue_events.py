@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from events.fills import FillReported, FundingPaid, FundingRead
@@ -134,7 +133,7 @@ class Asking:
     async def about_order(self, pair: Pair, leg: int, client_order_id: int, venue_order_id: str) -> None:
         instrument = pair.rules.instruments[leg]
         ref = OrderRef(client_order_id, instrument, venue_order_id)
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._desk.clock.mono_ns()
         try:
             update = await self._desk.gateways[instrument.venue].query_order(ref)
         except (TransportError, VenueError) as error:
@@ -152,7 +151,7 @@ class Asking:
         """Ask for the price and fee of everything an order has filled, where they were not all heard."""
         instrument = pair.rules.instruments[order.leg]
         ref = OrderRef(order.client_order_id, instrument, order.venue_order_id)
-        age_ms = max(0, time.monotonic_ns() - order.sent_mono_ns) // 1_000_000
+        age_ms = max(0, self._desk.clock.mono_ns() - order.sent_mono_ns) // 1_000_000
         try:
             fills = await self._desk.gateways[instrument.venue].query_fills(ref, age_ms)
         except (TransportError, VenueError) as error:
@@ -255,7 +254,7 @@ class Asking:
             self._feed(pair, CancelConfirmed(self._desk.at(pair), client_order_id))
 
     async def about_positions(self, pair: Pair, venue: str) -> None:
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._desk.clock.mono_ns()
         try:
             sizes_e8 = await self._desk.gateways[venue].query_positions()
         except (TransportError, VenueError) as error:

@@ -37,6 +37,7 @@ class Reporter:
     to_queue: its queue to persistence; False where that is full, which ``on_refused`` then counts.
     level: None prints nothing, for a process that must not or where nobody reads.
     is_limited: False keeps and prints every event, however many come.
+    mono_ns, unix_ns: the clocks that events are stamped by; a replay has its own.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Reporter:
         to_queue: Callable[[bytes], bool] | None = None,
         on_refused: Callable[[], None] | None = None,
         is_limited: bool = True,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._encoder = Encoder(process, os.getpid(), run_id)
+        self._encoder = Encoder(process, os.getpid(), run_id, mono_ns=mono_ns, unix_ns=unix_ns)
         self._to_queue = to_queue
         self._on_refused = on_refused
         self._limit = RateLimit(KEPT_TIMES) if is_limited else None

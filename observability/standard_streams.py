@@ -106,7 +106,7 @@ class ToolOutput(io.TextIOBase):
         return True
 
 
-def for_drawing(stream: TextIO) -> TextIO:
+def for_drawing(stream: TextIO | io.TextIOBase) -> TextIO:
     """Where a screen is drawn: its sequences are ours, and the texts in it are made plain by who draws it."""
-    unguarded: TextIO = getattr(stream, "unguarded", stream)
+    unguarded: TextIO = getattr(stream, "unguarded", None) or stream  # type: ignore[assignment]
     return unguarded

@@ -19,6 +19,8 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from observability.plain_text import plain
+
 TTL_S: Final = 30.0
 RENEW_S: Final = 5.0
 
@@ -68,7 +70,7 @@ class Holder(NamedTuple):
 
 def this_holder(journal_id: str, bot_id: str) -> Holder:
     """The supervisor's pid, as it is the one to stop."""
-    return Holder(journal_id, bot_id, socket.gethostname(), os.getppid())
+    return Holder(journal_id, bot_id, plain(socket.gethostname()), os.getppid())
 
 
 def take(

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from observability.logs import Reporter
@@ -63,6 +64,7 @@ class Launch:
     events: QueueWriter | None
     reporter: Reporter
     accounts: tuple[str, ...] = ()  # public names of the accounts traded on
+    suspended: Mapping[str, str] = field(default_factory=dict)  # pairs on which nothing is opened: why, by id
     generation: int = 0  # of the settings: how often they had been reloaded before this start
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=SystemClock)
@@ -75,6 +77,7 @@ def write_launch(
     instruments: Sequence[Instrument],
     env_file: Path = PROJECT / ".env",
     accounts: Sequence[str] = (),
+    suspended: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write what processes start from. ``raw_settings`` is the parsed, already validated file.
 
@@ -88,6 +91,7 @@ def write_launch(
         "boot_id": boot_id(),
         "machine_code_id": machine_code_id(),
         "accounts": list(accounts),
+        "suspended": dict(suspended),
         "generation": 0,
     }
     _write(directory / _LAUNCH, content)
@@ -143,6 +147,20 @@ def read_launch(directory: Path) -> dict[str, Any]:
 def instruments_in(content: dict[str, Any]) -> tuple[Instrument, ...]:
     """The instruments of what ``write_launch`` wrote, by instrument_id."""
     return tuple(Instrument(*item) for item in content["instruments"])
+
+
+def remember_instruments(path: Path, instruments: Sequence[Instrument]) -> None:
+    """Keep what the venues list now, for a start at which one of them lists a contract no more."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(path, {"instruments": [list(item) for item in instruments]})
+
+
+def remembered_instruments(path: Path) -> tuple[Instrument, ...]:
+    """What an earlier start has kept; nothing where there is none, or one that cannot be read."""
+    try:
+        return instruments_in(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 class SettingsWatch:
@@ -219,6 +237,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
         events=events,
         reporter=reporter,
         accounts=tuple(content["accounts"]),
+        suspended=content["suspended"],
         generation=content["generation"],
         stop=stop,
     )

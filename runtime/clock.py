@@ -36,3 +36,8 @@ def unix_ms(clock: Clock) -> int:
 def mono_s(clock: Clock) -> float:
     """The monotonic clock in seconds, as event loops count."""
     return clock.mono_ns() / 1e9
+
+
+def unix_s(clock: Clock) -> float:
+    """The wall clock in seconds."""
+    return clock.unix_ns() / 1e9

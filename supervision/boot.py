@@ -17,6 +17,7 @@ from events.instance import (
     ConfiguredPair,
     EpochNotKept,
     InstrumentLoaded,
+    PairSuspended,
     Running,
     SecretsExposed,
     SettingsLoaded,
@@ -27,7 +28,14 @@ from executor.accounts import account_names
 from observability.logs import Reporter
 from persistence.journal import journal_directory
 from persistence.server import stop_server
-from runtime.bootstrap import EXIT_UNUSABLE, instruments_in, read_launch, write_launch
+from runtime.bootstrap import (
+    EXIT_UNUSABLE,
+    instruments_in,
+    read_launch,
+    remember_instruments,
+    remembered_instruments,
+    write_launch,
+)
 from runtime.epochs import Epochs
 from runtime.tuning import cores_kept_awake
 from runtime.unconfirmed import read_unconfirmed
@@ -108,6 +116,7 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
                 arguments.env_file,
                 accounts,
                 reporter,
+                takeover,
             )
             supervisor.watch()
         except Fatal as error:
@@ -146,15 +155,23 @@ def read_again(arguments: argparse.Namespace, directory: Path) -> tuple[Settings
     """The configuration as it stands in its file now. Raises SettingsError with all that is wrong with it."""
     source = str(arguments.config)
     settings, resolved = resolve(load_raw(arguments.config), source)
-    instruments = {(item.venue, item.symbol): item for item in instruments_in(read_launch(directory))}
+    launch = read_launch(directory)
+    instruments = {(item.venue, item.symbol): item for item in instruments_in(launch)}
     problems = fault_problems(settings.simulator.faults)
     for number, pair in enumerate(settings.pairs):
         legs = [instruments.get(leg) for leg in pair.legs]
-        if None not in legs:  # others are asked for at the restart that they need
+        if (
+            None not in legs and pair.id not in launch["suspended"]
+        ):  # others are asked for at the restart that they need
             problems += pair_problems(number, pair, *(leg for leg in legs if leg is not None))
     if problems:
         raise SettingsError(source, problems)
     return settings, resolved
+
+
+def instruments_file(settings: Settings) -> Path:
+    """Where the grids of the last start are kept, beside the journal."""
+    return PROJECT / settings.persistence.var_dir / f"instruments-{settings.bot_id}.json"
 
 
 def open_epochs(settings: Settings) -> Epochs:
@@ -216,6 +233,7 @@ def _start_all(
     env_file: Path,
     accounts: Sequence[str],
     reporter: Reporter,
+    takeover: Takeover,
 ) -> None:
     """Start everything in order; returns when all run or a stop was asked for."""
 
@@ -235,14 +253,24 @@ def _start_all(
         supervisor.start(child("simulator", extra=_simulator_arguments(settings)))
         if not supervisor.wait_until_running(["simulator"]):
             return
-    instruments = load_instruments(settings, source)
-    write_launch(memory.directory, raw, run_id, instruments, env_file, accounts)
+    memory_of_grids = instruments_file(settings)
+    instruments, suspended = load_instruments(
+        settings,
+        source,
+        is_any_held=lambda: _is_something_held(settings, takeover),
+        remembered=remembered_instruments(memory_of_grids),
+    )
+    if not suspended:
+        remember_instruments(memory_of_grids, instruments)
+    write_launch(memory.directory, raw, run_id, instruments, env_file, accounts, suspended)
     reporter.report(settings_loaded(settings))
     if settings.mode != "sim":  # whose fees are invented
         for event in unpaid_costs(settings, instruments):
             reporter.report(event)
     for instrument in instruments:
         reporter.report(InstrumentLoaded(**instrument._asdict()))
+    for pair, why in suspended.items():
+        reporter.report(PairSuspended(pair=pair, detail=why))
     # Alone, until the database has answered or is known to be away: without any nothing is started.
     persistence = child("persistence", secrets={"DATABASE_URL"})
     supervisor.start(persistence)

@@ -6,10 +6,10 @@ Public REST only, no keys. Every problem found is reported at once, by configura
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -17,7 +17,7 @@ import aiohttp
 from events.instance import CostsAboveThresholds
 from executor.pair.config import taker_fee_bps
 from runtime.venue_hosts import venue_hosts
-from settings import E8, PairSettings, Problem, Settings, SettingsError, parse_settings
+from settings import E8, Leg, PairSettings, Problem, Settings, SettingsError, parse_settings
 from supervision.same_asset import asset_problems
 from venues.contract import Instrument, TransportError, VenueError, VenueHosts
 from venues.registry import venue
@@ -59,18 +59,51 @@ def loopback_urls(production: VenueHosts, port: int) -> dict[str, str]:
     }
 
 
-def load_instruments(settings: Settings, source: str) -> tuple[Instrument, ...]:
-    """Every leg's instrument by instrument_id. Raises SettingsError naming all that does not fit."""
+class Loaded(NamedTuple):
+    """Every leg's instrument by instrument_id, and the pairs on which nothing may be opened: why, by id."""
+
+    instruments: tuple[Instrument, ...]
+    suspended: dict[str, str]
+
+
+def load_instruments(
+    settings: Settings, source: str, *, is_any_held: Callable[[], bool], remembered: Sequence[Instrument] = ()
+) -> Loaded:
+    """Ask the venues. Raises SettingsError naming all that does not fit.
+
+    Not where a pair may hold something, for a position without its process is worse than a pair that cannot
+    be opened: then whatever does not fit is suspended, and the start goes on. What a venue does not list any
+    more is taken as ``remembered`` from an earlier start.
+    """
     found, problems = asyncio.run(_fetch_all(settings))
-    if not problems:
-        bids_e8 = asyncio.run(_fetch_bids(settings, found.values()))
-        for number, pair in enumerate(settings.pairs):
+    missing = set(range(len(settings.legs))) - found.keys()
+    bids_e8 = asyncio.run(_fetch_bids(settings, found.values()))
+    for number, pair in enumerate(settings.pairs):
+        if not missing & {2 * number, 2 * number + 1}:
             legs = found[2 * number], found[2 * number + 1]
             problems += pair_problems(number, pair, *legs)
             problems += notional_problems(number, pair, legs, bids_e8)
-    if problems:
+    if not problems:
+        return Loaded(tuple(found[number] for number in range(len(settings.legs))), {})
+    is_unanswered = any(problem.key.startswith("venues.") or "…" in problem.key for problem in problems)
+    if is_unanswered or not is_any_held():
         raise SettingsError(source, problems)
-    return tuple(found[number] for number in range(len(settings.legs)))
+    known = {(item.venue, item.symbol): item for item in remembered}
+    for number in missing:
+        leg = settings.legs[number]
+        last = known.get(leg) or _unknown(leg, settings.pairs[number // 2].base)
+        found[number] = last._replace(instrument_id=number, is_trading=False)
+    suspended: dict[str, str] = {}
+    for number, pair in enumerate(settings.pairs):
+        own = [problem for problem in problems if problem.key.startswith(f"pairs[{number}].")]
+        if own:
+            suspended[pair.id] = "; ".join(str(problem) for problem in own)
+    return Loaded(tuple(found[number] for number in range(len(settings.legs))), suspended)
+
+
+def _unknown(leg: Leg, base: str) -> Instrument:
+    """A contract that nobody describes: its positions can be read by its name, and no order of it fits."""
+    return Instrument(0, leg.venue, leg.symbol, base, 1, 1, 1, 0, 0, 8, 8, 0.0, False)
 
 
 async def _fetch_bids(settings: Settings, instruments: Iterable[Instrument]) -> dict[int, int]:
@@ -101,8 +134,12 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
                 call = venue(name).fetch_instruments(wanted)
                 instruments = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
             except VenueError as error:
-                may_pass = error.retry_after_ms is not None
-                problems.append(Problem(_leg_key(settings, name), ", ".join(wanted), str(error), may_pass))
+                if error.retry_after_ms is not None:
+                    problems.append(Problem(_leg_key(settings, name), ", ".join(wanted), str(error), True))
+                    continue
+                singly, refused = await _fetch_singly(session, rest_url, name, wanted)
+                found.update(singly)
+                problems += refused
             except TransportError as error:
                 problems.append(
                     Problem(
@@ -114,6 +151,22 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
                 )
             else:
                 found.update({instrument.instrument_id: instrument for instrument in instruments})
+    return found, problems
+
+
+async def _fetch_singly(
+    session: aiohttp.ClientSession, rest_url: str, name: str, wanted: Mapping[str, int]
+) -> tuple[dict[int, Instrument], list[Problem]]:
+    """Which symbols of a venue it knows, one by one: it has refused them together. Raises TransportError."""
+    found: dict[int, Instrument] = {}
+    problems: list[Problem] = []
+    for symbol, number in wanted.items():
+        try:
+            call = venue(name).fetch_instruments({symbol: number})
+            for instrument in await perform(session, rest_url, call, timeout_s=_TIMEOUT_S):
+                found[instrument.instrument_id] = instrument
+        except VenueError as error:
+            problems.append(Problem(f"pairs[{number // 2}].legs.{name}", symbol, str(error)))
     return found, problems
 
 

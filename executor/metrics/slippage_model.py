@@ -10,10 +10,10 @@ Published in shared memory; kept in a file, so that no restart of anything forge
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.clock import Clock, unix_s
 from settings import PROJECT, Settings
 from shm.records import SlippageView, slippage_index
 from shm.slot import RecordSlots
@@ -55,12 +55,12 @@ class SlippageModel:
         slots: RecordSlots[SlippageView],
         instruments: Sequence[Instrument],
         path: Path,
-        clock_unix_s: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
         self._slots = slots
         self._instruments = instruments
         self._path = path
-        self._clock_unix_s = clock_unix_s
+        self._clock = clock
         self._views: dict[int, SlippageView] = {}
 
     def load(self) -> None:
@@ -79,7 +79,7 @@ class SlippageModel:
         sample_bps = max(-_CAP_BPS, min(worse_bps, _CAP_BPS))
         samples = before.samples + 1
         mean_bps = before.mean_bps + (sample_bps - before.mean_bps) / min(samples, _MEMORY)
-        view = SlippageView(samples, mean_bps, int(self._clock_unix_s()))
+        view = SlippageView(samples, mean_bps, int(unix_s(self._clock)))
         self._put(index, view)
         return view
 

@@ -7,7 +7,6 @@ taken up between two steps, like settings: the next order is on the new grid.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ class Grids:
 
     async def read(self, venue: str) -> None:
         """One read of a venue's contracts. One that fails is none: the machine asks again by itself."""
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._desk.clock.mono_ns()
         try:
             found = await self._desk.gateways[venue].query_instruments()
         except (TransportError, VenueError) as error:

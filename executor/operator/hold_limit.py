@@ -8,7 +8,6 @@ orders are limits as ever, and whatever does not fill is tried again like any le
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 from events.positions import HoldExceeded
@@ -73,7 +72,7 @@ class HoldLimit:
                 },
             )
         )
-        at = At(time.monotonic_ns(), (first[0], second[0]))
+        at = At(self._desk.clock.mono_ns(), (first[0], second[0]))
         self._engine.feed(pair, FlattenRequested(at, MAX_HOLD))
 
     async def _market(self, pair: Pair, leg: int) -> tuple[LegMarket, str]:
@@ -99,7 +98,7 @@ class HoldLimit:
 
     def _held_ns(self, pair: Pair) -> int:
         assert pair.view is not None
-        return time.monotonic_ns() - pair.view.opened_mono_ns
+        return self._desk.clock.mono_ns() - pair.view.opened_mono_ns
 
     def _limit_ns(self, pair: Pair) -> int:
         settings = self._desk.settings.pairs[pair.rules.pair_id].strategy

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +21,7 @@ from executor.pair.messages import Enter, Exit
 from executor.pair.pricing import closable_e8, openable_e8
 from executor.pair.repair import has_live_order
 from executor.pair.state import Plan, is_flat, next_client_order_id, shrinking_side
+from runtime.clock import unix_ms
 from venues.contract import OrderRequest, Side
 
 
@@ -40,7 +40,7 @@ class Signer:
         """
         wanted, presigned = _wanted(self._desk, pair), pair.presigned
         presigned.keep_only(wanted)
-        stale = presigned.first_stale(wanted, time.time_ns() // 1_000_000)
+        stale = presigned.first_stale(wanted, unix_ms(self._desk.clock))
         if stale is None:
             return None
         instrument = pair.rules.instruments[stale.slot.leg]
@@ -104,7 +104,7 @@ def likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]
 
 def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
     """A template for each slot whose leg has a price and whose venue can be sent to."""
-    now_mono_ns = time.monotonic_ns()
+    now_mono_ns = desk.clock.mono_ns()
     wanted = []
     for slot in _likely_next(pair):
         instrument = pair.rules.instruments[slot.leg]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from executor.pair.messages import At, Purpose, Send, SendFailed
 from executor.pair.order import ENDED, OrderState
 from executor.pair.repair import is_naked
 from executor.pair.transition import about_leg
+from runtime.clock import unix_ms
 from venues.contract import OffGrid, OrderRequest
 
 
@@ -37,7 +37,7 @@ class Wire:
             client_order_id=send.client_order_id,
             worst_price_e8=send.limit_price_e8,
             touch_e8=touch_e8(at.markets[send.leg], send.side),
-            now_unix_ms=time.time_ns() // 1_000_000,
+            now_unix_ms=unix_ms(self._desk.clock),
         )
         if armed is not None:
             self._desk.reports.count("template_hits_total")
@@ -60,21 +60,21 @@ class Wire:
             return NotSent(str(error))
         except NotSent as error:
             return error
-        late_ns = time.monotonic_ns() - at.now_mono_ns
+        late_ns = self._desk.clock.mono_ns() - at.now_mono_ns
         if late_ns > SIGNING_SPARE_MS * 1_000_000:  # this process was stopped in between
             return NotSent(f"signed {late_ns / 1e6:.0f} ms after it was decided")
         return order
 
     def keep_warm(self, pair: Pair, sends: Sequence[Send], at: At) -> None:
         """Look at what ``render`` and ``write`` look at, and do nothing."""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._desk.clock.mono_ns()
         for send in sends:
             pair.presigned.find(
                 Slot(send.leg, send.side, send.size_e8, send.reduce_only),
                 client_order_id=send.client_order_id,
                 worst_price_e8=send.limit_price_e8,
                 touch_e8=touch_e8(at.markets[send.leg], send.side),
-                now_unix_ms=time.time_ns() // 1_000_000,
+                now_unix_ms=unix_ms(self._desk.clock),
             )
             gateway = self._desk.gateways[pair.rules.instruments[send.leg].venue]
             gateway.budget.has_room(URGENCY_OF[send.purpose], now_mono_ns)
@@ -111,7 +111,7 @@ class Wire:
                 if is_entry and not written:
                     withheld = withheld or str(error)
             else:
-                written.append((send, time.monotonic_ns()))
+                written.append((send, self._desk.clock.mono_ns()))
         self._account(pair, written)
         if hold is not None:
             send, order = next(item for item in zip(sends, orders, strict=True) if item[0].leg == hold.leg)
@@ -128,7 +128,7 @@ class Wire:
         what is left of an exit mends them, whatever it is called."""
         if is_naked(pair.rules, pair.state):
             return ""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._desk.clock.mono_ns()
         for send in sends:
             venue = pair.rules.instruments[send.leg].venue
             if not self._desk.gateways[venue].budget.has_room(URGENCY_OF[send.purpose], now_mono_ns):
@@ -159,7 +159,7 @@ class Wire:
         except NotSent as error:
             self._tell_failed(pair, SendFailed(self._desk.at(pair), send.client_order_id, str(error)))
         else:
-            self._account(pair, [(send, time.monotonic_ns())], stages)
+            self._account(pair, [(send, self._desk.clock.mono_ns())], stages)
             if stages is not None and all(stages.sent):
                 self._desk.ledger.both_sent(stages)
             self.tell_sent(pair, [send], [])

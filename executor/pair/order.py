@@ -177,7 +177,7 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
         case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
             if order.filled_e8:  # refused, yet executions were told: believe neither, ask
                 return moved(order, OrderState.IN_DOUBT, now_mono_ns)
-            asked_anew = {"due_mono_ns": now_mono_ns, "questions": 0, "unknown_answers": 0}
+            asked_anew = {"due_mono_ns": now_mono_ns, "questions": 0, "unknown_answers": 0, "late_denials": 0}
             order = replace(order, is_told=True, is_refused=True, unknown_mono_ns=0, **asked_anew)
             return moved(order, OrderState.REJECTED, now_mono_ns)
         case Outcome.REFUSED if order.state is OrderState.OPEN:
@@ -216,9 +216,9 @@ def is_about(order: Order, told: OrderTold, instrument_id: int) -> bool:
     """
     if told.instrument_id not in (-1, instrument_id) or told.side not in (None, order.side):
         return False
-    if told.size_e8 is None or told.size_e8 == order.size_e8:
+    if not told.size_e8 or told.size_e8 == order.size_e8:  # 0: told by its executions alone
         return True
-    return order.reduce_only and 0 < told.size_e8 < order.size_e8
+    return order.reduce_only and told.size_e8 < order.size_e8
 
 
 def is_fill_of(order: Order, *, leg: int, side: Side, size_e8: int) -> bool:

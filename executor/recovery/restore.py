@@ -7,7 +7,6 @@ believed, and every order whose end was not told begins in doubt and is asked fo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -137,10 +136,6 @@ def _holding(state: PairState, held: HeldPair) -> PairState:
     """The state with its positions: a remainder too small to be closed is held without a trade."""
     legs = [replace(leg, position_e8=size) for leg, size in zip(state.legs, held.sizes_e8, strict=True)]
     return replace(state, legs=(legs[0], legs[1]))
-
-
-def now_unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _order(told: HeldOrder, sent_mono_ns: int) -> Order:

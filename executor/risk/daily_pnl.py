@@ -6,19 +6,18 @@ was killed does not begin the day anew.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from events.positions import NakedEnd
 from events.trades import TradeClosed, TradeCorrected
+from runtime.clock import Clock
 
-_DAY_S = 86_400
+_DAY_NS = 86_400_000_000_000
 
 
-def utc_day(ago_s: float = 0.0) -> int:
+def utc_day(clock: Clock, ago_s: float = 0.0) -> int:
     """Days since 1970, now or so long ago."""
-    return int(time.time() - ago_s) // _DAY_S
+    return (clock.unix_ns() - int(ago_s * 1e9)) // _DAY_NS
 
 
 @dataclass(slots=True)
@@ -35,10 +34,10 @@ class PairResult:
 class Results:
     """Adds up the pairs. ``today_e8`` and ``best_e8`` are for looking at, at any time."""
 
-    def __init__(self, pairs: list[PairResult], day: Callable[[], int] = utc_day) -> None:
+    def __init__(self, pairs: list[PairResult], clock: Clock) -> None:
         self._pairs = pairs
-        self._day = day
-        self._seen_day = day()
+        self._clock = clock
+        self._seen_day = utc_day(clock)
         self.today_e8 = 0
         self.best_e8 = 0  # never below the day's beginning
         self.estimated = 0  # trades in ``today_e8`` whose result may still be corrected
@@ -68,7 +67,7 @@ class Results:
         a trade of an earlier life it is left: a top that is too high stops entries early, never late.
         """
         self.refresh()
-        if closed_day != self._day() or pair.day != closed_day:
+        if closed_day != utc_day(self._clock) or pair.day != closed_day:
             return  # another day's: no limit goes by it any more
         pair.result_e8 += change_e8
         pair.estimated += estimates
@@ -100,7 +99,7 @@ class Results:
             self.correct(
                 pair,
                 event.trade_id,
-                closed_day=utc_day(event.closed_ago_ms / 1e3),
+                closed_day=utc_day(self._clock, event.closed_ago_ms / 1e3),
                 change_e8=event.net_change_e8,
                 estimates=event.is_estimated - event.was_estimated,
             )
@@ -109,7 +108,7 @@ class Results:
 
     def refresh(self) -> None:
         """Notice a new day. Called now and then."""
-        today = self._day()
+        today = utc_day(self._clock)
         parts = [pair for pair in self._pairs if pair.day == today]
         if today != self._seen_day:
             self._seen_day, self._trades, self._before = today, {}, (0, 0)
@@ -119,6 +118,6 @@ class Results:
         self.best_e8 = max(0, self.today_e8, *(pair.best_e8 for pair in parts))
 
     def _begin_day(self, pair: PairResult) -> None:
-        today = self._day()
+        today = utc_day(self._clock)
         if pair.day != today:
             pair.day, pair.result_e8, pair.best_e8, pair.naked_ns, pair.estimated = today, 0, 0, 0, 0

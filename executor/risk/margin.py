@@ -7,12 +7,12 @@ they are, so they are asked for.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from executor.gateways.contract import OrderGateway
 from executor.reports import Reports
 from executor.risk.pre_trade import NO_MARGIN, Margin
+from runtime.clock import Clock
 from venues.contract import E8, Account, Position, TransportError, VenueError
 
 _PPB = 1_000_000_000
@@ -21,13 +21,14 @@ _PPB = 1_000_000_000
 class Margins:
     """The newest margin of each venue."""
 
-    def __init__(self, venues: Iterable[str], reports: Reports) -> None:
+    def __init__(self, venues: Iterable[str], reports: Reports, clock: Clock) -> None:
         self.by_venue = dict.fromkeys(venues, NO_MARGIN)
         self._reports = reports
+        self._clock = clock
 
     async def read(self, gateway: OrderGateway) -> None:
         """Ask a venue. A question that fails leaves what was known to grow old."""
-        asked_mono_ns = time.monotonic_ns()
+        asked_mono_ns = self._clock.mono_ns()
         try:
             account, positions = await gateway.query_margin()
         except (TransportError, VenueError) as error:

@@ -87,6 +87,7 @@ def some_rules(**changes: Any) -> Rules:
         "first": an_instrument(0, "vest"),
         "second": an_instrument(1, "paradex", symbol="BTC-USD-PERP"),
         "layers": (Layer(10.0, e8(1)),),
+        "is_suspended": False,
         "exit_bps": 0.0,
         "confirm_ticks": 1,
         "exit_confirm_ticks": 1,

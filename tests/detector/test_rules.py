@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detector.layers import Layer
+from detector.layers import Layer, SizeError
 from detector.liquidity import size_within_e8
 from detector.rules import Rules, rules_for
 from detector.spreads import entry_spread_bps, exit_spread_bps, net_edge_bps
@@ -98,3 +98,12 @@ def test_depth_counts_up_to_and_with_the_limit(side: Side, prices: tuple[float, 
     assert size_within_e8(levels, side, e8(100), 1.0) == e8(2)
     assert size_within_e8(levels, side, e8(100), 0.99) == e8(1)
     assert size_within_e8([], side, e8(100), 1.0) == 0
+
+
+def test_a_suspended_pair_has_rules_though_its_size_does_not_fit() -> None:
+    """What it holds may have to be closed; the executor sees to it that nothing is opened."""
+    instruments = [an_instrument(), an_instrument(1, "paradex", lot_e8=10**20, min_size_e8=10**20)]
+    settings = parse_settings(RAW_SETTINGS, "test")
+    with pytest.raises(SizeError):
+        rules_for(settings, 0, instruments)
+    assert rules_for(settings, 0, instruments, is_suspended=True).is_suspended

@@ -158,9 +158,10 @@ class World:
         self.events = self.memory.events_reader("executor")
         self._events_tap = QueueTap.attach(self.directory / "events.executor")
 
-    def rewrite_launch(self, **changes: Any) -> None:
+    def rewrite_launch(self, *, suspended: Mapping[str, str] | None = None, **changes: Any) -> None:
         raw = {**self.raw, **changes}
-        write_launch(self.directory, raw, "run", self.instruments, self.directory / "none.env")
+        env_file = self.directory / "none.env"
+        write_launch(self.directory, raw, "run", self.instruments, env_file, (), suspended or {})
 
     # --- venues and feeds ---
 

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from events.codec import from_fields
 from executor.pair.messages import Purpose, Send, StreamBack
 from executor.pair.state import load
-from executor.recovery.restore import now_unix_ms, state_of
+from executor.recovery.restore import state_of
 from executor.recovery.state_store import Journal
 from persistence.restore import fold
 from runtime.carried_positions import HeldOrder, HeldPair, write_held
+from runtime.clock import SystemClock, unix_ms
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8 as SIZE_E8_OF_WORLD
 from tests.executor.harness import a_world
@@ -51,7 +52,7 @@ async def test_closing_what_is_left_of_one_leg_is_never_withheld() -> None:
 def restored(held: HeldPair, *, sizes_e8: tuple[int, int]) -> Pair:
     """The pair as a start from the journal makes it, its venues confirming ``sizes_e8``."""
     pair = Pair()
-    pair.state = state_of(pair.rules, 2, held, pair.now_mono_ns, now_unix_ms())
+    pair.state = state_of(pair.rules, 2, held, pair.now_mono_ns, unix_ms(SystemClock()))
     for leg in (0, 1):
         pair.feed(StreamBack(pair.at, leg))
     for leg in (0, 1):
@@ -79,7 +80,18 @@ def test_a_leg_alone_whose_trade_the_journal_does_not_name_is_mended() -> None:
 def test_an_order_whose_trade_the_journal_does_not_name_is_followed() -> None:
     """The entry began on a remainder, so the journal did not take it for a new trade's."""
     order = HeldOrder(
-        1 << 30, 0, "BUY", SIZE_E8, 100, False, "entry", 0, 77, now_unix_ms(), "open", filled_e8=SIZE_E8 // 2
+        1 << 30,
+        0,
+        "BUY",
+        SIZE_E8,
+        100,
+        False,
+        "entry",
+        0,
+        77,
+        unix_ms(SystemClock()),
+        "open",
+        filled_e8=SIZE_E8 // 2,
     )
     held = HeldPair("pair", sizes_e8=(SIZE_E8 // 2, 0), orders=(order,))
     pair = restored(held, sizes_e8=(SIZE_E8 // 2, 0))

@@ -331,7 +331,7 @@ def test_every_layer_and_the_exit_have_their_own_row_with_both_legs(store: Store
     assert rows(database_url, f"select {columns} from slippage order by kind, layer") == [
         ("entry", 0, 5, 8.5, None, 310.5, 420.0, None, 900.0),
         ("entry", 1, 0, 8.5, 0.5, None, None, None, None),
-        ("exit", 0, None, 8.5, None, None, None, None, None),
+        ("exit", 0, 0, 8.5, None, None, None, None, None),
     ]
 
 

@@ -39,7 +39,7 @@ from shm.records import (
 )
 from tests.detector.builders import an_instrument
 from tools.record.recorder import Limits, Recorder
-from tools.replay.virtual_time import Clock, virtual_time
+from tools.replay.virtual_time import RecordedClock
 from venues.contract import E8
 
 VENUES: Final = ("paradex", "vest")
@@ -81,7 +81,7 @@ class Session:
     def __init__(
         self, parent: Path, limits: Limits, *, ring_cells: int, strategy: Mapping[str, object]
     ) -> None:
-        self.clock = Clock(BEGIN_NS, UNIX_MINUS_MONO_NS)
+        self.clock = RecordedClock(BEGIN_NS, UNIX_MINUS_MONO_NS)
         self.directory = parent / "memory"
         self.raw = raw_settings(parent / "var")
         self.raw["strategy"] |= strategy
@@ -117,34 +117,32 @@ class Session:
         self._sequence = 0
         self._tell(FLAT)
         self._beat()
-        with virtual_time(self.clock):
-            self.recorder = Recorder(self.directory, self.recordings, limits)
-            self._detector = Detector(
-                memory,
-                memory.counters("detector", writer=True),
-                settings,
-                [rules_for(settings, 0, self.instruments)],
-                Reporter("detector", run_id="test-run", level=None),
-                epoch=3,
-                clock_mono_ns=self.clock.mono_ns,
-                clock_unix_s=self.clock.unix_s,
-            )
+        self.recorder = Recorder(self.directory, self.recordings, limits, self.clock)
+        self._detector = Detector(
+            memory,
+            memory.counters("detector", writer=True),
+            settings,
+            [rules_for(settings, 0, self.instruments)],
+            Reporter("detector", run_id="test-run", level=None),
+            epoch=3,
+            clock_mono_ns=self.clock.mono_ns,
+            clock_unix_s=self.clock.unix_s,
+        )
 
     def swing(self, seconds: float, *, seed: int = 7, records: bool = True) -> None:
         """A market whose gap swings slowly between plus and minus 18 bps, a quote every 10 ms."""
         draw = random.Random(seed)
         mid = 50_000.0
-        with virtual_time(self.clock):
-            for tick in range(int(seconds * 100)):
-                self.pass_time(10)
-                mid += draw.uniform(-1, 1)
-                gap_bps = 18 * math.sin(tick / 300) + draw.uniform(-1, 1)
-                leg = tick % 2
-                price = mid * (1 + (gap_bps / 10_000 if leg else 0))
-                self.publish(leg, price)
-                if records:
-                    self.recorder.poll()
-                    self.recorder.write_if_due()
+        for tick in range(int(seconds * 100)):
+            self.pass_time(10)
+            mid += draw.uniform(-1, 1)
+            gap_bps = 18 * math.sin(tick / 300) + draw.uniform(-1, 1)
+            leg = tick % 2
+            price = mid * (1 + (gap_bps / 10_000 if leg else 0))
+            self.publish(leg, price)
+            if records:
+                self.recorder.poll()
+                self.recorder.write_if_due()
 
     def pass_time(self, ms: int) -> None:
         until_ns = self.clock.mono_ns() + ms * MS
@@ -180,9 +178,8 @@ class Session:
 
     def close(self) -> Path:
         """End the recording; where it is."""
-        with virtual_time(self.clock):
-            self.recorder.close()
-            self._detector.on_close()
+        self.recorder.close()
+        self._detector.on_close()
         directory: Path = self.recorder.directory
         return directory
 

@@ -48,8 +48,9 @@ FOREIGN: dict[str, bytes] = {
 OWN = {
     "vest": json.dumps({"code": 1111, "msg": "BAD_DECIMALS"}).encode(),
     "paradex": json.dumps({"error": "INVALID_ORDER_SIZE", "message": "?", "data": None}).encode(),
+    "hyperliquid": b"Failed to deserialize the JSON body into the target type: missing field",
 }
-OWN_STATUSES = {"vest": {200, 400, 401, 403, 404, 422}, "paradex": {400, 401, 403, 404}}
+OWN_STATUSES = {"vest": {200, 400, 401, 403, 404, 422}, "paradex": {400, 401, 403, 404}, "hyperliquid": {422}}
 by_kit = pytest.mark.parametrize("kit", KITS.values(), ids=lambda kit: kit.venue)
 
 
@@ -101,6 +102,7 @@ def test_what_is_not_the_venues_own_answers_no_question(kit: Kit, name: str) -> 
 @by_kit
 def test_the_venues_own_error_is_its_word_to_a_question(kit: Kit) -> None:
     trading = streaming(kit)
-    own = {"vest": {"code": 1002, "msg": "?"}, "paradex": {"error": "ACCOUNT_NOT_FOUND", "message": "?"}}
+    own = {"vest": b'{"code":1002,"msg":"?"}', "paradex": b'{"error":"ACCOUNT_NOT_FOUND","message":"?"}'}
+    body = own.get(kit.venue, OWN[kit.venue])
     with pytest.raises(VenueError):
-        play(trading.query_account(1), [HttpResponse(403, {}, json.dumps(own[kit.venue]).encode(), 0)])
+        play(trading.query_account(1), [HttpResponse(max(OWN_STATUSES[kit.venue]), {}, body, 0)])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
@@ -21,6 +20,7 @@ import pyarrow as pa
 
 from monitoring.journal_tail import JournalTail
 from persistence.journal import journal_directory
+from runtime.clock import Clock, SystemClock
 from settings import PROJECT, parse_settings
 from shm.layout import Memory
 from shm.records import QUOTE
@@ -82,8 +82,11 @@ class _Slots:
 class Recorder:
     """One recording of one instance. ``poll`` often, ``write_if_due`` after it, ``close`` at the end."""
 
-    def __init__(self, memory_directory: Path, parent: Path | None, limits: Limits) -> None:
+    def __init__(
+        self, memory_directory: Path, parent: Path | None, limits: Limits, clock: Clock | None = None
+    ) -> None:
         """``parent`` None: recordings/ beside the instance's journal. SegmentError without an instance."""
+        self._clock = clock or SystemClock()
         memory = Memory(memory_directory)
         self._launch = json.loads((memory_directory / "launch.json").read_text())
         settings = parse_settings(self._launch["settings"], "launch.json")
@@ -101,7 +104,7 @@ class Recorder:
         self._signals = memory.signals_tap()
         self._feeds = {venue: memory.counters(f"feed-{venue}") for venue in self._venues}
         self._feeds_seen: dict[str, tuple[int, int]] = {}
-        self._began_mono_ns = time.monotonic_ns()
+        self._began_mono_ns = self._clock.mono_ns()
         self._journal = JournalTail(journal_directory(settings), None)
         self._tables = tables(self._venues)
         self._rows = {table.name: Rows(table) for table in self._tables}
@@ -136,7 +139,7 @@ class Recorder:
 
     def poll(self) -> None:
         """Take what is there now."""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._clock.mono_ns()
         for venue, ring in self._rings.items():
             if ring.has_more():
                 rows = self._rows[f"quotes.{venue}"]
@@ -158,7 +161,7 @@ class Recorder:
 
     def write_if_due(self) -> None:
         """Write what was taken once ``flush_s`` have passed, and begin new pieces when it is time."""
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._clock.mono_ns()
         if now_mono_ns < self._next_flush_ns:
             return
         self._next_flush_ns = now_mono_ns + int(self._limits.flush_s * 1e9)
@@ -200,7 +203,7 @@ class Recorder:
             "venues": list(self._venues),
             # Both clocks at one instant: maintenance windows and days go by the second.
             "began_mono_ns": self._began_mono_ns,
-            "began_unix_ns": time.time_ns() - (time.monotonic_ns() - self._began_mono_ns),
+            "began_unix_ns": self._clock.unix_ns() - (self._clock.mono_ns() - self._began_mono_ns),
             PIECES: {},
             "versions": {"python": platform.python_version(), "pyarrow": pa.__version__},
         }
@@ -223,7 +226,7 @@ class Recorder:
         pairs.close()
 
     def _begin_pieces(self) -> None:
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._clock.mono_ns()
         number = next_number(self.directory)
         self._pieces = {table.name: Piece(self.directory, table, number) for table in self._tables}
         self._list_pieces([piece.name for piece in self._pieces.values()], are_growing=True)

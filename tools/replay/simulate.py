@@ -27,18 +27,18 @@ from events.codec import NotAnEvent, decode
 from events.decisions import SignalDecided, SignalRefused
 from events.event import Event
 from events.trades import TradeClosed, TradeOpened
-from executor.funding import Funding
-from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.metrics.slippage_model import learned_file
 from executor.process import Executor
 from observability.logs import Reporter
 from runtime.bootstrap import Launch
 from settings import Settings, parse_settings
 from shm.counter_names import Gate
 from shm.records import FundingView, SlippageView
+from shm.slot import RecordSlots
 from tools.record.reader import Kind, Recording
 from tools.replay.memory import Stage, private_settings_changes, stage
 from tools.replay.overrides import changed
-from tools.replay.virtual_time import Clock, VirtualLoop, second_after, virtual_time
+from tools.replay.virtual_time import RecordedClock, VirtualLoop, second_after
 from tools.replay.watching import Chain, Miss, Watch
 from venues.contract import Side, VenueHosts
 
@@ -103,17 +103,16 @@ class Course:
 def simulate(recording: Recording, raw: dict[str, Any], progress: Progress = lambda quotes: None) -> Course:
     """Replay under the settings ``raw``. Raises SettingsError or SizeError for what cannot be."""
     settings = parse_settings(raw, "replay")
-    clock = Clock(_beginning(recording), recording.unix_minus_mono_ns)
+    clock = RecordedClock(_beginning(recording), recording.unix_minus_mono_ns)
     began_s = time.perf_counter()
     with stage(recording, settings) as played:
         settings = parse_settings(changed(raw, private_settings_changes(played.var_dir)), "replay")
         _write_learned(recording, settings)
         loop = VirtualLoop(clock)
         try:
-            with virtual_time(clock):
-                course = loop.run_until_complete(
-                    _Replay(recording, settings, played, loop, clock, progress).run()
-                )
+            course = loop.run_until_complete(
+                _Replay(recording, settings, played, loop, clock, progress).run()
+            )
         finally:
             loop.close()
             gc.enable()  # the executor had switched it off
@@ -129,7 +128,7 @@ class _Replay:
         settings: Settings,
         played: Stage,
         loop: VirtualLoop,
-        clock: Clock,
+        clock: RecordedClock,
         progress: Progress,
     ) -> None:
         self._loop = loop
@@ -146,7 +145,8 @@ class _Replay:
         self._watch = Watch(self._chain)
         self._opened: dict[int, int] = {}
         self._counters = played.memory.counters("detector", writer=True)
-        self._executor = _PlayedExecutor(self._launch(), clock)
+        self._rates = RecordedRates(played.memory.funding(writer=True))
+        self._executor = Executor(self._launch(), funding=self._rates, is_driven=True)
 
     async def run(self) -> Course:
         living = asyncio.create_task(self._executor.run())
@@ -187,7 +187,8 @@ class _Replay:
                 if course.quotes % _TOLD_EVERY == 0:
                     self._progress(course.quotes)
             elif row.kind is Kind.FUNDING:
-                self._executor.tell_funding(*row.values)
+                instrument_id, hourly_bps, asked_mono_ns = row.values
+                self._rates.put(instrument_id, FundingView(hourly_bps, asked_mono_ns))
             else:
                 self._stage.put(row)
         course.seconds = (clock.mono_ns() - begin_ns) / 1e9
@@ -234,12 +235,19 @@ class _Replay:
             counters=memory.counters("executor", writer=True),
             events=None,
             reporter=self._reporter("executor"),
+            clock=self._clock,
         )
 
     def _reporter(self, process: str) -> Reporter:
         """Nobody reads a replay's log, and every event is heard, however many come."""
         return Reporter(
-            process, run_id=self._recording.run_id, level=None, to_queue=self._heard, is_limited=False
+            process,
+            run_id=self._recording.run_id,
+            level=None,
+            to_queue=self._heard,
+            is_limited=False,
+            mono_ns=self._clock.mono_ns,
+            unix_ns=self._clock.unix_ns,
         )
 
     def _heard(self, encoded: bytes) -> bool:
@@ -264,54 +272,22 @@ class _Replay:
         return True
 
 
-class _PlayedExecutor(Executor):
-    """The executor, but that its signals are given to it, and that nothing is signed ahead."""
+class RecordedRates:
+    """Funding rates as the venues answered them then."""
 
-    def __init__(self, process: Launch, clock: Clock) -> None:
-        super().__init__(process)
-        desk = self._desk
-        desk.learned.close()
-        desk.learned = SlippageModel(
-            process.memory.slippage(writer=True),
-            process.instruments,
-            learned_file(process.settings),
-            clock_unix_s=clock.unix_s,
-        )
-        self._funding.close()
-        self._rates = _PlayedFunding(process.settings, process.memory.funding(writer=True), desk.reports)
-        self._funding = self._rates
+    def __init__(self, slots: RecordSlots[FundingView]) -> None:
+        self._slots = slots
 
-    def tell_funding(self, instrument_id: int, hourly_bps: float, asked_mono_ns: int) -> None:
-        self._rates.tell(instrument_id, FundingView(hourly_bps, asked_mono_ns))
-
-    def take_signals(self) -> None:
-        self._signals.take_all()
-
-    @property
-    def open_pairs(self) -> int:
-        return sum(pair.state.trade is not None for pair in self._desk.pairs)
-
-    async def equity_e8(self) -> int:
-        """What both virtual accounts are worth."""
-        accounts = [await gateway.query_margin() for gateway in self._desk.gateways.values()]
-        return sum(account.value_e8 for account, _ in accounts)
-
-    def _listen(self, waiting: str) -> None:
-        """Nobody rings: ``take_signals`` is called when there may be one."""
-
-    def _keep_armed(self) -> None:
-        """Bytes that go nowhere need not be ready beforehand; what would be sent is the same."""
-
-
-class _PlayedFunding(Funding):
-    """Rates that were asked for then."""
-
-    def tell(self, instrument_id: int, view: FundingView) -> None:
+    def put(self, instrument_id: int, view: FundingView) -> None:
+        """Show a rate to the detector."""
         self._slots.write(instrument_id, view)
 
     async def run(self, hosts: dict[str, VenueHosts]) -> None:
         """Nobody is asked."""
         await asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        self._slots.close()
 
 
 def _event_and_time(encoded: bytes) -> tuple[Event, int]:

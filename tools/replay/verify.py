@@ -20,7 +20,7 @@ from settings import Settings
 from shm.records import SIGNAL, PairView, Signal
 from tools.record.reader import Kind, Recording, Row
 from tools.replay.memory import Understudy, understudy
-from tools.replay.virtual_time import Clock, second_after
+from tools.replay.virtual_time import RecordedClock, second_after
 from tools.replay.watching import Chain, Watch
 
 _Key = tuple[int, int, int, int, int]
@@ -55,7 +55,7 @@ class _Verifier:
         self._recording = recording
         self._settings = settings
         self._stage = played
-        self._clock = Clock(0, recording.unix_minus_mono_ns)
+        self._clock = RecordedClock(0, recording.unix_minus_mono_ns)
         self._chain = Chain()
         signals = list(recording.signals())
         self._theirs = {_key(signal): signal for signal in signals}

@@ -1,25 +1,23 @@
 """Time that passes as it did: a clock set by the recording, and an event loop that waits by it.
 
-What runs in here asks ``time`` and its event loop as ever. Waiting takes no time: the loop moves the
-clock to whatever is due next. Nothing else moves it, so that the same recording gives the same course.
+The replay hands the clock to every part that asks for time. Waiting takes none: the loop moves the clock to
+whatever is due next. Nothing else moves it, so the same recording gives the same course.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import Context
 from heapq import heappop, heappush
-from typing import Any, TypeVarTuple
+from typing import TypeVarTuple
 
 _SECOND_NS = 1_000_000_000
 _Ts = TypeVarTuple("_Ts")
 
 
-class Clock:
+class RecordedClock:
     """Both clocks of the recorded host. Never goes back."""
 
     def __init__(self, mono_ns: int, unix_minus_mono_ns: int) -> None:
@@ -50,7 +48,7 @@ def second_after(mono_ns: int) -> int:
 class _Selector(selectors.SelectSelector):
     """Waits by moving the clock. There is nothing to be heard from outside."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: RecordedClock) -> None:
         super().__init__()
         self._clock = clock
 
@@ -63,13 +61,13 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a ``Clock``.
+    """An event loop on a ``RecordedClock``.
 
     ``pass_time`` is for the one task that plays the recording. It turns the loop only where something
     is due: most rows of a recording concern nobody who waits.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: RecordedClock) -> None:
         super().__init__(_Selector(clock))
         self._virtual_clock = clock
         self._due_s: list[float] = []  # every timer ever set that may still be due
@@ -111,22 +109,3 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if self._stirred == before + 1:  # that was the caller itself
                 self._settled = self._stirred
                 return
-
-
-@contextmanager
-def virtual_time(clock: Clock) -> Iterator[None]:
-    """Let the ``time`` module tell the clock's time meanwhile, to everything in this process."""
-    virtual: Mapping[str, Any] = {
-        "monotonic": clock.mono_s,
-        "monotonic_ns": clock.mono_ns,
-        "time": clock.unix_s,
-        "time_ns": clock.unix_ns,
-    }
-    real = {name: getattr(time, name) for name in virtual}
-    try:
-        for name, function in virtual.items():
-            setattr(time, name, function)
-        yield
-    finally:
-        for name, function in real.items():
-            setattr(time, name, function)

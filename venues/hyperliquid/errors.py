@@ -25,6 +25,8 @@ from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import T, decode
 
 _TEXT_LIMIT: Final = 200
+_UNREADABLE: Final = 422
+_UNREADABLE_TEXT: Final = "Failed to deserialize the JSON body into the target type"
 # A wrong signature is not called wrong: some other address is recovered from it.
 _WALLET_REMEDY: Final = (
     " That address was recovered from the signature: either it is no agent of this account (approve it, or"
@@ -81,6 +83,8 @@ _OF_ORDERS: Final[Sequence[Rule]] = (
     Rule("Only post-only orders allowed", "POST_ONLY", _REFUSED, POST_ONLY_RETRY_AFTER_MS),
     Rule("Order was never placed, already canceled, or filled", "NOT_OPEN", _REFUSED),
 )
+# What an order met that is off the contract's grid, or below what the venue takes.
+_OF_GRID: Final = frozenset({"PRICE_OFF_GRID", "SIZE_OFF_GRID", "NOTIONAL_TOO_SMALL"})
 _UNKNOWN_ACTION: Final = Rule("", "REFUSED", _DOUBT)
 _UNKNOWN_ORDER: Final = Rule("", "REFUSED", _REFUSED)
 
@@ -96,7 +100,8 @@ def of_order(text: str) -> Rule:
 def ack_of(client_order_id: int, rule: Rule, text: str) -> OrderAck:
     """The refusal or doubt that a text means for one order."""
     text = f"{text[:_TEXT_LIMIT]}{rule.remedy}"
-    return OrderAck(client_order_id, rule.outcome, "", rule.code, text, rule.retry_after_ms)
+    is_of_grid = rule.code in _OF_GRID
+    return OrderAck(client_order_id, rule.outcome, "", rule.code, text, rule.retry_after_ms, is_of_grid)
 
 
 class Resting(msgspec.Struct):
@@ -153,13 +158,15 @@ ANSWER_DECODER: Final = msgspec.json.Decoder(ActionAnswer)
 
 
 def http_ack(client_order_id: int, status: int, text: str, retry_after_ms: int | None = None) -> OrderAck:
-    """What an HTTP status other than 2xx means for the order it answers."""
-    if status == 429:
-        return OrderAck(client_order_id, Outcome.REFUSED, "", "429", text, retry_after_ms or RETRY_AFTER_MS)
-    is_refused = 400 <= status < 500
-    return OrderAck(
-        client_order_id, Outcome.REFUSED if is_refused else Outcome.IN_DOUBT, "", str(status), text
-    )
+    """What an HTTP status other than 2xx means for the order it answers: doubt, for it may be the edge's,
+    unless the venue itself says that it could not read the request."""
+    outcome = Outcome.REFUSED if is_unreadable(status, text) else Outcome.IN_DOUBT
+    return OrderAck(client_order_id, outcome, "", str(status), text, retry_after_ms)
+
+
+def is_unreadable(status: int, text: str) -> bool:
+    """The one refusal that is documented with a status of its own: 422 and this text. Section 7.2."""
+    return status == _UNREADABLE and text.startswith(_UNREADABLE_TEXT)
 
 
 def read(response: HttpResponse, decoder: msgspec.json.Decoder[T], what: str) -> T:
@@ -174,7 +181,7 @@ def read(response: HttpResponse, decoder: msgspec.json.Decoder[T], what: str) ->
             return decode(decoder, response.body)
         except ValueError as error:
             raise TransportError(f"{NAME}: the answer to {what} is not as documented: {error}") from None
-    if not 400 <= response.status < 500:
+    if not is_unreadable(response.status, excerpt):
         raise TransportError(f"{NAME}: {what} got HTTP {response.status}: {excerpt}")
     code = str(response.status)
     raise VenueError(NAME, code, excerpt, status=response.status, retry_after_ms=retry_after_ms(response))

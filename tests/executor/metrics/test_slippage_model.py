@@ -13,6 +13,7 @@ from executor.metrics.slippage_model import SlippageModel
 from shm.layout import Memory, MemoryPlan
 from shm.records import slippage_index
 from tests.detector.builders import an_instrument
+from tools.replay.virtual_time import RecordedClock
 from venues.contract import Side
 
 VEST, PARADEX = an_instrument(0, "vest"), an_instrument(1, "paradex")
@@ -29,7 +30,10 @@ def memory() -> Iterator[Memory]:
 
 def a_learner(memory: Memory, path: Path) -> SlippageModel:
     return SlippageModel(
-        memory.slippage(writer=True), (VEST, PARADEX), path, clock_unix_s=lambda: NOW_S + 0.5
+        memory.slippage(writer=True),
+        (VEST, PARADEX),
+        path,
+        RecordedClock(0, NOW_S * 1_000_000_000 + 500_000_000),
     )
 
 

@@ -10,6 +10,7 @@ from executor.gateways.contract import OrderGateway
 from executor.reports import Reports
 from executor.risk.margin import Margins, margin_of
 from executor.risk.pre_trade import NO_MARGIN
+from runtime.clock import SystemClock
 from venues.contract import E8, Account, Position, TransportError
 
 PPB = 1_000_000_000
@@ -66,7 +67,7 @@ class _Told:
 async def test_a_question_that_fails_leaves_the_margin_to_grow_old() -> None:
     """The old figures stand with their old age; they are not made young, nor forgotten."""
     venue, told = _Venue(), _Told()
-    margins = Margins(["vest"], cast(Reports, told))
+    margins = Margins(["vest"], cast(Reports, told), SystemClock())
     assert margins.by_venue["vest"] is NO_MARGIN
     assert not margins.are_known(1, 10**18)
 

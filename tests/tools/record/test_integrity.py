@@ -149,6 +149,6 @@ def test_a_killed_recorder_s_last_file_is_said_to_have_no_end() -> None:
         directory = session.recorder.directory
         assert any("its end is not written" in item for item in Recording(directory).missing)
         os.close(session.recorder._place)  # its death
-        session.recorder = Recorder(session.directory, session.recordings, Limits())
+        session.recorder = Recorder(session.directory, session.recordings, Limits(), session.clock)
         session.swing(2)
         assert Recording(session.close()).missing == ()

@@ -62,7 +62,7 @@ def test_pieces_become_parquet_and_a_successor_goes_on() -> None:
         directory = session.recorder.directory
         assert len(list(directory.glob("quotes.vest.*.parquet"))) == 2
         os.close(session.recorder._place)  # its death gives the place free
-        recorder = session.recorder = Recorder(session.directory, session.recordings, Limits())
+        recorder = session.recorder = Recorder(session.directory, session.recordings, Limits(), session.clock)
         assert recorder.directory == directory
         session.swing(2)
         recording = Recording(session.close())
@@ -78,7 +78,7 @@ def test_two_recorders_of_one_run_are_refused() -> None:
         a_session() as session,
         pytest.raises(SettingsError, match="is being recorded already: stop the other"),
     ):
-        Recorder(session.directory, session.recordings, Limits())
+        Recorder(session.directory, session.recordings, Limits(), session.clock)
 
 
 def test_a_recorder_that_is_too_slow_says_how_many_quotes_it_lost() -> None:

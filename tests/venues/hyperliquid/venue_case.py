@@ -141,9 +141,9 @@ KIT = Kit(
             "method": "subscribe", "subscription": {"type": "bbo", "coin": "X"}}}), Effect.NAMED),
         ("unknown channel", frame({"channel": "candle", "data": {}}), Effect.ERROR),
         ("worst level first", frame({"channel": "l2Book", "data": {"coin": "BTC", "time": TIME, "levels": [
-            [level(1), level(2)], []]}}), Effect.NAMED),
+            [level(1), level(2)], []]}}), Effect.ERROR),
         ("a price of nothing", frame({"channel": "bbo", "data": {"coin": "BTC", "time": TIME, "bbo": [
-            {"px": "0.0", "sz": "1.0", "n": 1}, None]}}), Effect.NAMED),
+            {"px": "0.0", "sz": "1.0", "n": 1}, None]}}), Effect.ERROR),
         ("pong", frame({"channel": "pong"}), Effect.NO_NEWS),
         ("greeting", Frame(b"Websocket connection established."), Effect.NO_NEWS),
         ("acknowledgement", acknowledge(
@@ -174,9 +174,10 @@ KIT = Kit(
             "statuses": [{"error": "Order could not immediately match against any resting orders. asset=0"}]
         }}}), Outcome.REFUSED),
         Answer("over HTTP: upgrade", an_answer(b"null", status=500), Outcome.IN_DOUBT),
-        Answer("over HTTP: not parsed", an_answer(b"Failed to deserialize", status=422), Outcome.REFUSED),
-        Answer("over HTTP: rate limited", an_answer(b"", status=429, retry_after="7"), Outcome.REFUSED,
-               may_retry=True),
+        Answer("over HTTP: not parsed", an_answer(
+            b"Failed to deserialize the JSON body into the target type: EOF", status=422), Outcome.REFUSED),
+        Answer("over HTTP: rate limited, or the edge's limit", an_answer(b"", status=429, retry_after="7"),
+               Outcome.IN_DOUBT),
         Answer("over HTTP: unreadable", an_answer(b"{"), Outcome.IN_DOUBT),
         Answer("over HTTP: fewer words than orders", an_answer({"status": "ok", "response": {
             "type": "order", "data": {"statuses": []}}}), Outcome.IN_DOUBT),
