@@ -297,6 +297,9 @@ class RiskSettings(Section):
     max_leverage: Hot[Annotated[float, Field(gt=0, le=100)]] = 5.0
     min_liquidation_distance_ratio: Hot[Annotated[float, Field(ge=0, le=1)]] = 0.1
     max_margin_age_s: Hot[Annotated[float, Field(gt=0, le=3_600)]] = 60.0
+    # None: legs may differ for as long as nothing mends them.
+    max_hedge_drift_bps: Hot[Annotated[float, Field(gt=0, le=10_000)] | None] = None
+    max_hedge_drift_s: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 30.0
 
 
 class PersistenceSettings(Section):

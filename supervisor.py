@@ -2,9 +2,10 @@
 
     python supervisor.py [--config FILE] [--check] [--live] [--clean]
 
-Exit codes: 0 stopped as asked · 1 a process could not be kept alive, or the executor did not end in
-order · 2 the configuration or the environment does not allow a start · 3 a venue does not answer or is
-closed, the same start may do later; or it is as with 2, and something may be held.
+Exit codes: 0 stopped as asked · 1 a process could not be kept alive, the executor did not end in order,
+or a venue did not confirm what a stop asks of it · 2 the configuration or the environment does not allow
+a start · 3 a venue does not answer or is closed, the same start may do later; or it is as with 2, and
+something may be held.
 """
 
 from __future__ import annotations
@@ -67,9 +68,10 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python supervisor.py",
         description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
         "Ctrl-C stops in order.",
-        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, "
-        "2 the configuration or the environment does not allow a start, 3 a venue does not answer or is "
-        "closed, or a start is not allowed while something may be held: try again.",
+        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, or a "
+        "venue did not confirm what a stop asks of it, 2 the configuration or the environment does not allow "
+        "a start, 3 a venue does not answer or is closed, or a start is not allowed while something may be "
+        "held: try again.",
     )
     parser.add_argument(
         "-c", "--config", type=path_argument, default=PROJECT / "config.yaml", help="default: config.yaml"

@@ -214,13 +214,14 @@ class ShutdownStep(Event, frozen=True, kw_only=True):
     foreign_orders: int | UnsetType = UNSET
     positions_e8: Mapping[str, int] | UnsetType = UNSET
     unanswered: tuple[str, ...] | UnsetType = UNSET
+    unconfirmed: tuple[str, ...] | UnsetType = UNSET
     detail: Text
 
     @property
     def level(self) -> Level:
         if self.process is not UNSET:  # it did not end in order, or was killed
             return "warning" if self.exit_code is UNSET else "error"
-        return "warning" if self.unanswered else "info"
+        return "warning" if self.unanswered or self.unconfirmed else "info"
 
 
 class ProcessesStopped(Event, frozen=True, kw_only=True):
@@ -230,10 +231,11 @@ class ProcessesStopped(Event, frozen=True, kw_only=True):
 
 
 class ShutdownDone(Event, frozen=True, kw_only=True):
-    """nothing is left running; what remains open"""
+    """nothing is left running; what remains open, and what the venues did not confirm"""
 
     LEVELS = ("info", "error")
     exit_code: int
+    unconfirmed: tuple[str, ...] = ()
     detail: Text
 
     @property

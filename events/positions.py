@@ -148,7 +148,7 @@ class PositionsRestored(Event, frozen=True, kw_only=True):
 
 
 class FlatConfirmed(Event, frozen=True, kw_only=True):
-    """a venue confirms a flat leg after a start, a reconnect or a repair"""
+    """a venue confirms a flat leg after a close (of that trade), a start, a reconnect or a repair"""
 
     pair: str
     trade_id: int
@@ -156,6 +156,27 @@ class FlatConfirmed(Event, frozen=True, kw_only=True):
     venue: str
     symbol: str
     position_e8: int
+
+
+class NotFlat(Event, frozen=True, kw_only=True):
+    """a venue still shows a position of a trade that was closed: look at it there"""
+
+    LEVELS = ("error",)
+    pair: str
+    trade_id: int
+    leg: int
+    venue: str
+    symbol: str
+    position_e8: int
+
+
+class HedgeDrift(Exposed, frozen=True, kw_only=True):
+    """the legs differed by more than allowed for too long: both are closed"""
+
+    LEVELS = ("warning",)
+    drift_bps: float
+    limit_bps: float
+    drift_ms: float
 
 
 class VenueReady(Event, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ from runtime.carried_positions import HeldFunding, HeldPair, read_held
 from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
+from runtime.unconfirmed import write_unconfirmed
 from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
 from venues.contract import VenueHosts
@@ -259,9 +260,9 @@ class Executor:
 
     async def _until_stopped(self) -> None:
         await self._housekeeping.was_told_to_stop.wait()
-        await shut_down(
-            self._desk, self._engine, self._open_orders, self._desk.settings.runtime, self._process.stop
-        )
+        runtime, stop = self._desk.settings.runtime, self._process.stop
+        left = await shut_down(self._desk, self._engine, self._open_orders, runtime, stop)
+        write_unconfirmed(self._process.memory.directory, left)
 
     def _close(self) -> None:
         self._signer.close()

@@ -24,8 +24,9 @@ CANCEL_PATIENCE_S = 3.0  # for our open orders, after the patience with trades i
 
 async def shut_down(
     desk: Desk, engine: Engine, open_orders: OpenOrders, runtime: RuntimeSettings, stop: Stop
-) -> None:
-    """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Says what remains."""
+) -> list[str]:
+    """Finish within ``runtime.shutdown_timeout_s``; a further SIGTERM cuts the wait. Reports what remains,
+    and returns what is not confirmed: what was given up, and of which venues what was not answered."""
     requests = stop.requests
     deadline_s = mono_s(desk.clock) + runtime.shutdown_timeout_s
 
@@ -41,19 +42,38 @@ async def shut_down(
             engine.feed(pair, FlattenRequested(desk.at(pair), SHUTDOWN))
     is_done = _is_flattened if runtime.on_shutdown == "flatten" else _is_settled
     finished = await wait_for(lambda: all(is_done(pair) for pair in desk.pairs))
-    _report(desk, "trades in flight", "finished" if finished else "given up: see what remains")
-    try:
-        async with asyncio.timeout(CANCEL_PATIENCE_S):
-            swept = await open_orders.cancel_all_ours()
-    except TimeoutError:
-        _report(desk, "open orders", "not confirmed gone in time; look at the venues")
+    given_up = [pair.rules.pair for pair in desk.pairs if not finished and not is_done(pair)]
+    if given_up:
+        _report(desk, "trades in flight", "given up: see what remains", unconfirmed=tuple(given_up))
     else:
-        counts = {
-            "cancelled": {venue: item.cancelled for venue, item in swept.items()},
-            "foreign_orders": sum(item.foreign for item in swept.values()),
-        }
+        _report(desk, "trades in flight", "finished")
+    not_cancelled = await _cancel_orders(desk, open_orders)
+    unanswered = await _tell_remains(desk)
+    return [
+        *(f"{pair}: trades in flight" for pair in given_up),
+        *(f"{venue}: open orders" for venue in not_cancelled),
+        *(f"{venue}: positions" for venue in unanswered),
+    ]
+
+
+async def _cancel_orders(desk: Desk, open_orders: OpenOrders) -> list[str]:
+    """Cancel what is open of ours; return the venues that did not confirm in time that nothing is."""
+    swept = await open_orders.cancel_all_ours(CANCEL_PATIENCE_S)
+    unconfirmed = {venue: item.open_ids for venue, item in swept.items() if item.open_ids != ()}
+    counts = {
+        "cancelled": {venue: item.cancelled for venue, item in swept.items()},
+        "foreign_orders": sum(item.foreign for item in swept.values()),
+    }
+    if not unconfirmed:
         _report(desk, "open orders", "the venues show none of ours", **counts)
-    await _tell_remains(desk)
+        return []
+    shown = "; ".join(
+        f"{venue} did not answer" if ids is None else f"{venue} still shows {', '.join(map(str, ids))}"
+        for venue, ids in unconfirmed.items()
+    )
+    detail = f"not confirmed gone within {CANCEL_PATIENCE_S:g} s: {shown}; look there"
+    _report(desk, "open orders", detail, unconfirmed=tuple(unconfirmed), **counts)
+    return list(unconfirmed)
 
 
 def _is_settled(pair: Pair) -> bool:
@@ -71,8 +91,8 @@ def _is_flattened(pair: Pair) -> bool:
     return is_flat(pair.rules, pair.state) and pair.state.trade is None and is_confirmed
 
 
-async def _tell_remains(desk: Desk) -> None:
-    """What the venues themselves say is left."""
+async def _tell_remains(desk: Desk) -> list[str]:
+    """Report what the venues themselves say is left; return those that did not say."""
     positions: dict[str, int] = {}
     unanswered: list[str] = []
     for venue, gateway in desk.gateways.items():
@@ -96,6 +116,7 @@ async def _tell_remains(desk: Desk) -> None:
             detail=_summary(positions, unanswered),
         )
     )
+    return unanswered
 
 
 def _summary(positions: dict[str, int], unanswered: list[str]) -> str:

@@ -38,6 +38,7 @@ from runtime.bootstrap import (
 )
 from runtime.epochs import Epochs
 from runtime.tuning import cores_kept_awake
+from runtime.unconfirmed import read_unconfirmed
 from settings import (
     PROJECT,
     Settings,
@@ -89,7 +90,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             reporter.report(takeover.event())
         if epochs.problem:
             reporter.report(EpochNotKept(detail=epochs.problem))
-        supervisor = Supervisor(settings, reporter, counters, epochs, service_manager)
+        left = partial(read_unconfirmed, memory.directory)
+        supervisor = Supervisor(settings, reporter, counters, epochs, service_manager, left)
         supervisor.listen_for_signals()
         reread = partial(read_again, arguments, memory.directory)
         commands = stack.enter_context(closing(Commands(settings, memory, counters, reporter, reread)))
@@ -127,6 +129,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
             last_words = f"{source}: {len(error.problems)} problem(s), see above"
         if supervisor.stop(exit_code) and not exit_code:
             exit_code, last_words = 1, "the executor did not end in order: look at both venues"
+            if supervisor.has_executor_ended_in_order:
+                last_words = f"not confirmed: {', '.join(supervisor.unconfirmed)}; look there"
         # Its machines know more than was told of them: a signal's orders may have left untold. So do those
         # that were taken over from a run before, until an executor has told all of it and ended.
         is_untold = bool(takeover.machines) and not supervisor.has_executor_told_all
@@ -136,7 +140,8 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         if exit_code == EXIT_UNUSABLE and _is_something_held(settings, takeover):
             exit_code, last_words = EXIT_NOT_YET, f"{last_words} (exit code 3: something may be held)"
         stop_server(PROJECT / settings.persistence.var_dir)
-        reporter.report(ShutdownDone(exit_code=exit_code, detail=last_words))
+        unconfirmed = tuple(supervisor.unconfirmed)
+        reporter.report(ShutdownDone(exit_code=exit_code, unconfirmed=unconfirmed, detail=last_words))
     return exit_code
 
 

@@ -60,7 +60,10 @@ class Supervisor:
         counters: CounterTable,
         epochs: Epochs,
         service_manager: ServiceManager | None = None,
+        unconfirmed: Callable[[], list[str]] = list,
     ) -> None:
+        self.unconfirmed: list[str] = []  # at the end: what the venues did not confirm to the executor
+        self._read_unconfirmed = unconfirmed
         self._settings = settings
         self._secret_names = all_secret_names() | set(settings.alerts.secret_names)
         self._reporter = reporter
@@ -283,7 +286,8 @@ class Supervisor:
         self._reporter.report(ShutdownStarted(patience_s=patience_s, on_shutdown=on_shutdown, detail=detail))
         # The executor first, while prices and venues are still there to finish with.
         self.has_executor_ended_in_order = self._end_executor(patience_s + LAST_WORDS_S)
-        if not self.has_executor_ended_in_order:
+        self.unconfirmed = self._read_unconfirmed()
+        if self.unconfirmed or not self.has_executor_ended_in_order:
             exit_code = exit_code or 1
         self._end({child.name for child in self._children if child.name.startswith("feed-")}, _KILL_AFTER_S)
         self._end({"detector"}, _KILL_AFTER_S)

@@ -26,6 +26,7 @@ class Swept(NamedTuple):
 
     cancelled: int  # orders of ours that were open, and are gone
     foreign: int  # orders of others that stand
+    open_ids: tuple[int, ...] | None = ()  # ours that stand still; None: the venue did not say
 
 
 class OpenOrders:
@@ -80,31 +81,34 @@ class OpenOrders:
                     await self._cancel(gateway, update)
             await self.sweep(venue)
 
-    async def cancel_all_ours(self) -> dict[str, Swept]:
-        """Cancel our open orders everywhere until the venues show none. By venue.
-
-        Never returns before they do: bound it with a timeout.
-        """
+    async def cancel_all_ours(self, patience_s: float) -> dict[str, Swept]:
+        """Cancel our open orders everywhere until the venues show none, or the time is up. By venue."""
         venues = self._desk.gateways
-        found = await asyncio.gather(*(self._cancel_ours(gateway) for gateway in venues.values()))
+        found = await asyncio.gather(*(self._cancel_ours(gateway, patience_s) for gateway in venues.values()))
         return dict(zip(venues, found, strict=True))
 
-    async def _cancel_ours(self, gateway: OrderGateway) -> Swept:
-        cancelled: set[str] = set()
-        while True:
-            try:
-                orders = await gateway.query_open_orders()
-            except (TransportError, VenueError) as error:
-                self._desk.reports.venue_lost(gateway.venue, "open orders", error)
-                await asyncio.sleep(_RETRY_PAUSE_S)
-            else:
-                ours = [update for update in orders if self._is_ours(update.client_order_id)]
-                if not ours:
-                    return Swept(len(cancelled), len(orders))
-                for update in ours:
-                    cancelled.add(update.venue_order_id)
-                    await self._cancel(gateway, update)
-                await asyncio.sleep(_CONFIRM_PAUSE_S)
+    async def _cancel_ours(self, gateway: OrderGateway, patience_s: float) -> Swept:
+        cancelled: set[int] = set()
+        ours: list[OrderUpdate] | None = None
+        try:
+            async with asyncio.timeout(patience_s):
+                while True:
+                    try:
+                        orders = await gateway.query_open_orders()
+                    except (TransportError, VenueError) as error:
+                        self._desk.reports.venue_lost(gateway.venue, "open orders", error)
+                        await asyncio.sleep(_RETRY_PAUSE_S)
+                        continue
+                    ours = [update for update in orders if self._is_ours(update.client_order_id)]
+                    if not ours:
+                        return Swept(len(cancelled), len(orders))
+                    for update in ours:
+                        cancelled.add(update.client_order_id)
+                        await self._cancel(gateway, update)
+                    await asyncio.sleep(_CONFIRM_PAUSE_S)
+        except TimeoutError:
+            left = None if ours is None else tuple(update.client_order_id for update in ours)
+            return Swept(len(cancelled - set(left or ())), 0, left)
 
     async def _cancel(self, gateway: OrderGateway, update: OrderUpdate) -> None:
         instrument = self._instruments[update.instrument_id]

@@ -10,7 +10,7 @@ from events.trades import LegName, TradeClosed, TradeOpened, TradeRetold
 from executor.pair.messages import Publish
 from executor.pair.order import DOUBTFUL
 from executor.pair.pricing import average_price_e8, spread_bps
-from executor.pair.repair import exposure, has_live_order, is_naked, log_halted
+from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked, log_halted
 from executor.pair.state import (
     PHASE_STEPS,
     Book,
@@ -208,6 +208,9 @@ def _follow_trade(transition: Transition, phase: PairPhase) -> None:
             return
         transition.change(closed_mono_ns=transition.now_mono_ns)
         transition.change_trade(closed_mono_ns=transition.now_mono_ns)
+        have_confirmed(transition)
+        for number in (0, 1):
+            transition.change_leg(number, closed_trade_id=trade.trade_id)
         _close_books_when_accounted(transition, trade)
     elif phase is PairPhase.HEDGED:
         hedged_e8 = min(abs(leg.held_e8) for leg in transition.state.legs)

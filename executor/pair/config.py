@@ -46,6 +46,8 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         drift_lots_max=execution.drift_max_lots,
         drift_bps_max=execution.drift_max_bps,
         appear_ns=_ns(_appear_ms(settings)),
+        hedge_drift_bps_max=settings.risk.max_hedge_drift_bps or 0.0,
+        hedge_drift_ns_max=_ns(settings.risk.max_hedge_drift_s * 1_000),
     )
 
 

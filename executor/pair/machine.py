@@ -90,8 +90,10 @@ from executor.pair.repair import (
     halt,
     has_live_order,
     is_mendable,
+    may_close_for_drift,
     must_keep_still,
     next_try_mono_ns,
+    note_hedge_drift,
     plan_next,
 )
 from executor.pair.state import (
@@ -125,6 +127,7 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
     _ask_the_silent(transition)
     transition.retire_ended()
     note_unconfirmed_positions(transition)
+    note_hedge_drift(transition)
     plan_next(transition)
     return transition
 
@@ -150,6 +153,8 @@ def due_mono_ns(rules: PairRules, state: PairState) -> int:
         due.append(next_try_mono_ns(rules, state))
     if state.halt is Halt.NONE and not must_keep_still(state) and is_mendable(rules, state):
         due.append(state.naked_mono_ns + rules.max_unmended_ns)
+    if may_close_for_drift(state) and not must_keep_still(state):
+        due.append(state.drift_mono_ns + rules.hedge_drift_ns_max)
     if state.trade is not None and state.trade.closed_mono_ns:
         due.append(state.trade.closed_mono_ns + rules.accounting_wait_ns)
     return min(due)

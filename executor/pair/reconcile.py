@@ -7,7 +7,7 @@ ours, and what neither explains is reported and never touched.
 
 from __future__ import annotations
 
-from events.positions import FlatConfirmed, PositionsRestored, ReconcileDiff
+from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
 from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, after_difference
 from executor.pair.repair import adopt_plan, halt, is_disputed, may_lag
@@ -78,8 +78,10 @@ def _confirm_position(transition: Transition, number: int) -> None:
     leg = transition.state.legs[number]
     if leg.is_to_confirm or not leg.is_verified:
         transition.change_leg(number, is_verified=True, is_to_confirm=False)
-        event = PositionsRestored if leg.position_e8 else FlatConfirmed
-        transition.report_leg(event, number, position_e8=leg.position_e8)
+        # What is left of a trade that was closed is too small to be a position of it.
+        event = PositionsRestored if leg.position_e8 and not leg.closed_trade_id else FlatConfirmed
+        transition.report_leg(event, number, trade_id=leg.closed_trade_id, position_e8=leg.position_e8)
+        transition.change_leg(number, closed_trade_id=0)
     if transition.state.halt is Halt.UNEXPLAINED and all(leg.is_verified for leg in transition.state.legs):
         transition.change(halt=Halt.NONE)  # whatever it was, it is gone
 
@@ -100,6 +102,7 @@ def explain_difference(transition: Transition, number: int) -> None:
         told_e8 = max(order.told_e8, order.fills_e8)
         if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
             transition.report_leg(ReconcileDiff, number, **facts, explained_by=order.client_order_id)
+            _report_not_flat(transition, number)
             transition.put(order, after_difference(order, filled_e8, transition.now_mono_ns))
             transition.change_leg(number, is_verified=True)
             return
@@ -114,6 +117,9 @@ def explain_difference(transition: Transition, number: int) -> None:
         )
         _follow_venue(transition, number)
         return
+    if may_lag(transition.rules, leg):
+        return  # what the last fill closed may still be shown
+    _report_not_flat(transition, number)
     if is_back_again(transition.rules, leg, difference_e8, transition.now_mono_ns):
         transition.report_leg(ReconcileDiff, number, **facts, explained_by="back again")
         transition.change_leg(number, gone_e8=leg.gone_e8 - difference_e8)
@@ -123,6 +129,14 @@ def explain_difference(transition: Transition, number: int) -> None:
     if transition.state.halt is not Halt.UNEXPLAINED:
         transition.report_leg(ReconcileDiff, number, **facts, explained_by=None)
         halt(transition, Halt.UNEXPLAINED)
+
+
+def _report_not_flat(transition: Transition, number: int) -> None:
+    """Report a trade whose close the venue does not show."""
+    leg = transition.state.legs[number]
+    if leg.closed_trade_id:
+        transition.report_leg(NotFlat, number, trade_id=leg.closed_trade_id, position_e8=leg.read_e8)
+        transition.change_leg(number, closed_trade_id=0)
 
 
 def is_back_again(rules: PairRules, leg: Leg, difference_e8: int, now_mono_ns: int) -> bool:

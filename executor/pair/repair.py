@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from events.orders import LegAutoClose, OrderRetry
-from events.positions import Halted
+from events.positions import Halted, HedgeDrift
 from executor.pair.messages import Purpose
 from executor.pair.pricing import (
     Costs,
@@ -50,20 +50,58 @@ def plan_next(transition: Transition) -> None:
         halt(transition, Halt.NOT_MENDED)
     if transition.state.flatten and not is_flat(transition.rules, transition.state):
         adopt_plan(transition, Plan.EXIT)
+    elif has_drifted_for_too_long(transition.rules, transition.state, transition.now_mono_ns):
+        _close_what_drifted(transition)
     if transition.state.plan is Plan.EXIT:
         _close(transition)
     elif is_naked(transition.rules, transition.state) and not is_flat(transition.rules, transition.state):
         _mend(transition)
     else:
         if transition.state.plan in (Plan.COMPLETE, Plan.UNWIND):
-            _have_confirmed(transition)
+            have_confirmed(transition)
         adopt_plan(transition, Plan.NONE)
 
 
-def _have_confirmed(transition: Transition) -> None:
-    """What was mended is told by the fills of single orders; now the venues are to say what is held."""
+def have_confirmed(transition: Transition) -> None:
+    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
     for number in (0, 1):
         transition.have_confirmed(number)
+
+
+def note_hedge_drift(transition: Transition) -> None:
+    """Remember since when the legs differ by more than a pair may be held with."""
+    rules, state = transition.rules, transition.state
+    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    is_beyond = 10_000 * abs(net_e8(state)) > rules.hedge_drift_bps_max * larger_e8
+    is_drifted = rules.hedge_drift_bps_max > 0 and is_beyond and not is_flat(rules, state)
+    drift_mono_ns = (state.drift_mono_ns or transition.now_mono_ns) if is_drifted else 0
+    if drift_mono_ns != state.drift_mono_ns:
+        transition.change(drift_mono_ns=drift_mono_ns)
+
+
+def has_drifted_for_too_long(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
+    return may_close_for_drift(state) and now_mono_ns >= state.drift_mono_ns + rules.hedge_drift_ns_max
+
+
+def may_close_for_drift(state: PairState) -> bool:
+    """Whether the legs' difference has both of them closed, once it has lasted."""
+    return state.drift_mono_ns > 0 and state.halt is Halt.NONE and state.plan is not Plan.EXIT
+
+
+def _close_what_drifted(transition: Transition) -> None:
+    rules, state = transition.rules, transition.state
+    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    transition.report(
+        HedgeDrift,
+        drift_bps=round(10_000 * abs(net_e8(state)) / larger_e8, 1),
+        limit_bps=rules.hedge_drift_bps_max,
+        drift_ms=(transition.now_mono_ns - state.drift_mono_ns) / 1e6,
+        **exposure(transition),
+    )
+    transition.change(drift_mono_ns=transition.now_mono_ns)  # should it not close, it is tried again then
+    trade_to_close(transition)
+    transition.change_trade(exit_reason="hedge_drift")
+    adopt_plan(transition, Plan.EXIT)
 
 
 def must_keep_still(state: PairState) -> bool:

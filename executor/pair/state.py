@@ -111,6 +111,10 @@ class PairRules(NamedTuple):
     retry_after_max_ns: int = 15_000_000_000  # a venue is not left alone for longer while we hold
     slow_interval_ns: int = 2_000_000_000  # between tries and questions once HALTED
     accounting_wait_ns: int = 2_000_000_000  # how long a closed trade waits for missing fees
+    # Legs that differ by more than this part of the larger one for that long are both closed, whatever
+    # else is tolerated or too small to be mended; 0: never.
+    hedge_drift_bps_max: float = 0.0
+    hedge_drift_ns_max: int = 0
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):
@@ -136,6 +140,7 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     grid_doubted_mono_ns: int = 0  # since when the venue does not like our grid; 0 when it is known
     next_grid_mono_ns: int = 0  # when it is asked for again
     disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
+    closed_trade_id: int = 0  # the trade whose close the venue has still to confirm; 0 when it has
 
     @property
     def held_e8(self) -> int:
@@ -219,6 +224,7 @@ class PairState(Struct, frozen=True, array_like=True, gc=False):
     last_signal_id: int = 0
     closed_mono_ns: int = 0
     view: PairView | None = None  # as last published
+    drift_mono_ns: int = 0  # since when the legs differ by more than ``hedge_drift_bps_max``; 0 when not
     closed: tuple[ClosedTrade, ...] = ()  # whose orders are remembered; the newest last
 
 

@@ -265,8 +265,9 @@ class Transition:
     # --- events ---
 
     def report(self, kind: type[Event], **fields: Any) -> None:
-        """Report an event of this pair and its trade."""
-        self.others.append(kind(pair=self.rules.pair, trade_id=self.trade_id, **fields))
+        """Report an event of this pair and of its trade, unless ``trade_id`` names another."""
+        trade_id = fields.pop("trade_id", 0) or self.trade_id
+        self.others.append(kind(pair=self.rules.pair, trade_id=trade_id, **fields))
 
     def report_leg(self, kind: type[Event], leg: int, **fields: Any) -> None:
         """The same of one leg."""

@@ -21,6 +21,7 @@ from events.positions import (
     Halted,
     NakedBudgetSpent,
     NakedEnd,
+    NotFlat,
     ReconcileDiff,
     VenueLost,
     VenueReady,
@@ -126,6 +127,9 @@ class Observer:
                 self._closed[event.venue] = event.status
             case ReconcileDiff():
                 self._unexplained(event)
+            case NotFlat():
+                text = f"{event.pair}: closed, and {event.venue} still shows {event.symbol}"
+                self._note("disagreement", f"not_flat.{event.pair}", Severity.CRITICAL, text)
             case BreakerHalfOpen():
                 text = "the circuit breaker is half open: one entry may try"
                 self._note("breaker", "breaker.half_open", Severity.INFO, text)
@@ -342,7 +346,7 @@ class Observer:
 
 
 _SHOWN_BY_THE_SNAPSHOT: Final = (
-    *(Halted, LeaseLost, PositionsDisagree, JournalFull, JournalRefused, ReconcileDiff),
+    *(Halted, LeaseLost, PositionsDisagree, JournalFull, JournalRefused, ReconcileDiff, NotFlat),
     *(NakedBudgetSpent, ProcessesStopped),
 )
 

@@ -382,7 +382,8 @@ class World:
         await self.until(lambda: self.counter("heartbeat_mono_ns") != beat_mono_ns, "a beat")
 
     async def open(self, *, direction: int = 1) -> None:
-        """Enter and wait until the pair is hedged."""
+        """Enter, once that is allowed, and wait until the pair is hedged."""
+        await self.until(lambda: self.view is not None and self.view.entries_allowed == 1, "leave to enter")
         self.enter(direction=direction)
         await self.until_phase(PairPhase.HEDGED)
 

@@ -18,9 +18,10 @@ from executor.pair.state import load
 from executor.recovery.state_store import Journal
 from persistence.restore import fold, is_held
 from runtime.carried_positions import HeldPair
+from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
-from simulator.orders import Reason
+from simulator.orders import NewOrder, Reason
 from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
@@ -352,6 +353,10 @@ async def test_entries_stop_before_the_queue_to_persistence_is_full() -> None:
                 break
             world.exit()
             await world.until_phase(PairPhase.FLAT)
+            await world.until(
+                lambda: allows_entries(world) or world.events.used > world.events.capacity // 2,
+                "what is next",
+            )
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
         assert world.events.used > world.events.capacity // 2
         assert world.events.refused == 0
@@ -565,3 +570,65 @@ async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> No
         assert done["foreign_orders"] == 1
         assert not world.is_open("vest", ours)
         assert world.is_open("vest", foreign)
+
+
+@pytest.mark.parametrize(
+    ("venue", "point"),
+    [("vest", "rest.orders.cancel"), ("vest", "rest.orders.query"), ("paradex", "rest.orders.*")],
+)
+async def test_a_stop_that_is_not_confirmed_warns_and_leaves_word_of_it(venue: str, point: str) -> None:
+    """A cancel that the venue refuses to take, or an answer that never comes: look there."""
+    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
+        await world.start()
+        ours = world.rest_order("vest", client_id=(world.epoch << 6) << 18 | 1 << 17)
+        world.simulator.fronts[venue].faults.add(Fault(point, times=None, status=503, body=b"away"))
+
+        assert await world.terminate() == 0
+
+        done = await world.until_told("shutdown_step", step="open orders")
+        assert (done["level"], done["unconfirmed"]) == ("warning", [venue])
+        if point == "rest.orders.cancel":
+            assert str((world.epoch << 6) << 18 | 1 << 17) in done["detail"]
+        assert read_unconfirmed(world.directory) == [f"{venue}: open orders"]
+        assert world.is_open("vest", ours) == (venue == "vest")
+
+
+async def test_a_stop_that_is_confirmed_leaves_nothing_to_look_at() -> None:
+    async with a_world() as world:
+        await world.start()
+        assert await world.terminate() == 0
+        assert read_unconfirmed(world.directory) == []
+
+
+async def test_a_close_is_confirmed_by_both_venues_for_the_trade() -> None:
+    """At once: the regular look at positions is an hour away."""
+    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
+        await world.start()
+        await world.open()
+        world.show("paradex", 50_000, 50_001)
+        world.exit()
+        closed = await world.until_told("trade_closed")
+        for venue in LEGS:
+            told = await world.until_told("flat_confirmed", venue=venue, trade_id=closed["trade_id"])
+            assert told["position_e8"] == 0
+
+
+async def test_a_close_that_a_venue_does_not_show_is_an_error() -> None:
+    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
+        await world.start()
+        await world.open()
+        faults = world.simulator.fronts["vest"].faults
+        faults.add(Fault("rest.account", times=None, status=503, body=b"away"))
+        world.show("paradex", 50_000, 50_001)
+        world.exit()
+        closed = await world.until_told("trade_closed")
+        exchange = world.exchange("vest")  # somebody buys before the venue is asked
+        new = NewOrder("BTC-PERP", 1, SIZE_E8, 60_000 * E8, client_id="77")
+        exchange.execute(exchange.submit(exchange.account_ids[0], new).order_id)
+        faults.clear()
+        told = await world.until_told("not_flat", venue="vest")
+        assert (told["level"], told["trade_id"], told["position_e8"]) == (
+            "error",
+            closed["trade_id"],
+            SIZE_E8,
+        )

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from observability import logs
 from runtime.epochs import Epochs
+from runtime.unconfirmed import read_unconfirmed, write_unconfirmed
 from settings import PROJECT, Settings, load_raw
 from shm.counter_names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
 from shm.counters import CounterTable
@@ -78,7 +80,8 @@ class World:
         settings, _ = resolve(load_raw(PROJECT / "config.yaml"), "config.yaml")
         counters = CounterTable.attach(directory / "supervisor", writer=True)
         epochs = Epochs(directory / "epoch")
-        self.supervisor = Supervisor(settings, reporter, counters, epochs, service_manager)
+        unconfirmed = partial(read_unconfirmed, directory)
+        self.supervisor = Supervisor(settings, reporter, counters, epochs, service_manager, unconfirmed)
         arguments = [str(PROJECT), str(directory), str(exit_code), str(boot_s)]
         command = [sys.executable, "-c", EXECUTOR, *arguments]
         self.executor = Child(
@@ -300,3 +303,20 @@ def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Call
     assert 0 < world.shown("started_mono_ns") < world.shown("heartbeat_mono_ns") <= time.monotonic_ns()
     world.supervisor.stop(0)
     assert PROCESS_STATES[world.shown("state.executor")] == "exited"
+
+
+@pytest.mark.parametrize(("left", "exit_code"), [([], 0), (["paradex: open orders"], 1)])
+def test_what_the_venues_did_not_confirm_is_the_exit_code_and_said(
+    make_world: Callable[..., World], left: list[str], exit_code: int
+) -> None:
+    """The executor has ended in order: it is the venues that somebody has to look at."""
+    world = make_world()
+    world.until_state(ProcessState.RUNNING)
+    write_unconfirmed(world.directory, left)
+
+    assert world.supervisor.stop(0) == exit_code
+
+    assert world.supervisor.has_executor_ended_in_order
+    assert world.supervisor.unconfirmed == left
+    (line,) = [line for line in world.lines if line["event"] == "processes_stopped"]
+    assert line["exit_code"] == exit_code

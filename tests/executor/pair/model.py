@@ -649,6 +649,8 @@ def is_at_rest(rules: PairRules, state: PairState) -> bool:
         return False  # a surprise that waits for its second read
     if state.halt is not Halt.NONE:
         return True
+    if state.drift_mono_ns:
+        return False  # a difference that is tolerated for a while only
     return state.plan is Plan.NONE and all(leg.is_verified for leg in state.legs)
 
 

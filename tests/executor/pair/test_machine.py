@@ -877,6 +877,8 @@ def test_flatten_closes_a_naked_leg_instead_of_completing_it() -> None:
     assert pair.phase() is PairPhase.FLAT
     assert not pair.enter()
     pair.feed(OperatorResumed(pair.at))
+    pair.read(0, 0)
+    pair.read(1, 0)
     assert pair.enter()
 
 

@@ -111,6 +111,14 @@ MUTANTS = (
         Budget(rests=1, is_stuck=True, delays=0, exits=0),
     ),
     Mutant(
+        "legs that differ for too long are closed",
+        ((repair, "has_drifted_for_too_long", _never),),
+        Budget(partials=1, delays=0, exits=0),
+        rules=some_rules(
+            drift_lots_max=1, drift_bps_max=5_000, hedge_drift_bps_max=100, hedge_drift_ns_max=3_000 * MS
+        ),
+    ),
+    Mutant(
         "an execution told twice counts once",
         ((order, "is_known_fill", _never),),
         Budget(chatty=True, partials=1, doubled_messages=1, delays=0, exits=0),
