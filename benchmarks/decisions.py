@@ -24,11 +24,11 @@ from executor.engine import Engine
 from executor.gateways.contract import OrderGateway
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
+from executor.metrics.reports import Reports
 from executor.metrics.slippage_model import SlippageModel
 from executor.orders.presigned import PresignedOrders
 from executor.pair.config import rules_of
 from executor.pair.state import new_state
-from executor.reports import Reports
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.margin import Margins, margin_of
 from executor.risk.pre_trade import limits_of, refuse_entry

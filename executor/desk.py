@@ -11,6 +11,7 @@ from events.positions import PositionReported
 from executor.gateways.contract import OrderGateway
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder, SignalTimestamps
+from executor.metrics.reports import Reports
 from executor.metrics.slippage_model import SlippageModel
 from executor.metrics.tca import ExecutionReport
 from executor.orders.presigned import PresignedOrders
@@ -20,7 +21,6 @@ from executor.pair.fast_path import Prediction, Taken
 from executor.pair.messages import At, LegMarket
 from executor.pair.order import DOUBTFUL
 from executor.pair.state import PairRules, PairState
-from executor.reports import Reports
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult, Results
 from executor.risk.exposure import Exposure

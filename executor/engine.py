@@ -19,6 +19,7 @@ from events.event import Event
 from events.orders import IntentWritten
 from executor.desk import Desk, Pair
 from executor.metrics.latency import SignalTimestamps
+from executor.metrics.subscribers import Subscribers
 from executor.metrics.tca import ExecutionReport
 from executor.operator.grids import Grids
 from executor.orders.sender import Wire
@@ -39,7 +40,6 @@ from executor.pair.messages import (
 from executor.pair.messages import Event as Input
 from executor.pair.state import dump
 from executor.recovery.state_store import Entry, Journal
-from executor.subscribers import Subscribers
 from executor.venue_events import Asking
 from shm.records import Signal, SignalKind
 from shm.views import ViewWriter

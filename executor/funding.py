@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 
-from executor.reports import Reports
+from executor.metrics.reports import Reports
 from runtime.clock import Clock
 from settings import Settings
 from shm.records import FundingView

@@ -9,12 +9,12 @@ from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
 from executor.desk import Desk
 from executor.engine import Engine
-from executor.fill_queries import FillQueries
 from executor.operator.grids import READ_S
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
 from executor.operator.standing_orders import Operator
+from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order

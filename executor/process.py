@@ -21,19 +21,20 @@ from events.trades import SlippageNotKept
 from executor import accounts
 from executor.desk import Desk, Pair
 from executor.engine import Engine
-from executor.fill_queries import FillQueries
 from executor.funding import Funding
 from executor.gateways.contract import LoginRefused
 from executor.gateways.paper import gateway as paper
 from executor.housekeeping import Housekeeping
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
+from executor.metrics.reports import Reports
 from executor.metrics.slippage_model import SlippageModel, learned_file
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
 from executor.operator.resolve import resolve_pair
 from executor.operator.standing_orders import Operator
+from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
 from executor.orders.presigner import Signer, predict_one
 from executor.pair.accounting import holding, retold
@@ -42,7 +43,6 @@ from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
 from executor.recovery.restore import find_held, state_of, strangers
 from executor.recovery.state_store import Journal
-from executor.reports import Reports
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult
 from executor.risk.trading_state import TradingState

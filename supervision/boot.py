@@ -59,7 +59,7 @@ from supervision.systemd import ServiceManager
 from supervision.unattended import EXIT_NOT_YET, may_be_held
 from venues.contract import format_e8
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 
 def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> int:

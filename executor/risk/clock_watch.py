@@ -10,7 +10,7 @@ from typing import Final
 
 from events.positions import ClockOff, ClockOn
 from executor.gateways.contract import OrderGateway
-from executor.reports import Reports
+from executor.metrics.reports import Reports
 from runtime.venue_clock import VenueClock
 
 LIMIT_NS: Final = 1_000_000_000

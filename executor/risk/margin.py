@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from executor.gateways.contract import OrderGateway
-from executor.reports import Reports
+from executor.metrics.reports import Reports
 from executor.risk.pre_trade import NO_MARGIN, Margin
 from runtime.clock import Clock
 from venues.contract import E8, Account, Position, TransportError, VenueError

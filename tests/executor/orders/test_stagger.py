@@ -81,8 +81,8 @@ async def test_orders_arrive_together_at_venues_of_unequal_distance() -> None:
         unknown_yet = [await a_round_trip(world) for _ in range(2)]  # four answers of each venue
         known = [await a_round_trip(world) for _ in range(3)]
 
-        assert min(unknown_yet) > 45
-        assert abs(sorted(known)[1]) < 25, "the median: one may have met a busy machine"
+        assert min(unknown_yet) > 0, "until both distances are known, the slower venue matches last"
+        assert sorted(map(abs, known))[1] < min(unknown_yet), "the median: one may have met a busy machine"
         held = [line for line in world.told("signal_stages") if not all(line["sent_mono_ns"])]
         assert len(held) == 3, "entries that did not wait for their second leg; exits never wait"
         sent = world.told("leg_sent", purpose="entry")

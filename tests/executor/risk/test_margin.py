@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from executor.gateways.contract import OrderGateway
-from executor.reports import Reports
+from executor.metrics.reports import Reports
 from executor.risk.margin import Margins, margin_of
 from executor.risk.pre_trade import NO_MARGIN
 from runtime.clock import SystemClock
