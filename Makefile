@@ -4,7 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: owned help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
+.PHONY: owned help run check test lint types format bench endurance conformance differential fuzz torture explore crash faults proxy campaign naked soak lock clean
 
 help:
 	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -79,6 +79,9 @@ soak: $(READY)
 
 faults: $(READY)
 	@$(PY) -m verification.faults
+
+proxy: $(READY)
+	@$(PY) -m verification.proxy
 
 campaign: $(READY)
 	@$(PY) -m verification.campaign
