@@ -100,6 +100,8 @@ DecimalE8 = Annotated[int, BeforeValidator(_decimal_e8)]
 Bps = Annotated[float, Field(ge=-1_000, le=10_000)]
 PositiveBps = Annotated[float, Field(ge=0, le=10_000)]
 Milliseconds = Annotated[float, Field(gt=0, le=86_400_000)]
+# How two quote currencies compare: what one unit of the second is worth in the first, as "usdc_per_usd".
+QuoteRate = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}_per_[a-z0-9]{2,8}$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -496,6 +498,7 @@ class Settings(Section):
     bot_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
     venues: Mapping[str, VenueSettings] = {}
     pairs: tuple[PairSettings, ...]
+    quote: Mapping[QuoteRate, Literal["par"]] = {}
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings
     persistence: PersistenceSettings = PersistenceSettings()
@@ -526,6 +529,11 @@ class Settings(Section):
                 seen[leg] = pair.id
             seen[pair.id] = pair.id
         return value
+
+    def compares(self, first: str, second: str) -> bool:
+        """Whether prices in two quote currencies may be compared: the same, or at par by ``quote``."""
+        one, other = first.lower(), second.lower()
+        return one == other or f"{one}_per_{other}" in self.quote or f"{other}_per_{one}" in self.quote
 
     @property
     def venue_names(self) -> tuple[str, ...]:

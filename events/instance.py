@@ -80,6 +80,7 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     taker_fee_bps: float
     is_trading: bool
     significant_figures: int | UnsetType = UNSET
+    quote: str | UnsetType = UNSET
 
 
 class InstrumentChanged(Event, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from simulator.fault_scripts import ScriptError
 from simulator.fault_scripts import parse as parse_fault
 from supervision.control.config_keys import keys_of
 from supervision.ownership import ownership_problems
+from supervision.preflight import quote_problems
 from supervision.unattended import may_be_held
 from venues.registry import venue
 
@@ -55,6 +56,9 @@ def check_mode(settings: Settings, arguments: argparse.Namespace) -> None:
         ]
     elif arguments.live:
         problems.append(Problem("mode", repr(settings.mode), "with --live it must be live"))
+    for number, pair in enumerate(settings.pairs):
+        first, second = (venue(leg.venue).quote for leg in pair.legs)
+        problems += quote_problems(settings, number, (first, second))
     problems += ownership_problems(settings)
     problems += fault_problems(settings.simulator.faults)
     problems += alert_problems(settings, arguments.env_file)

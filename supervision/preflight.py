@@ -82,6 +82,7 @@ def load_instruments(
         if not missing & {2 * number, 2 * number + 1}:
             legs = found[2 * number], found[2 * number + 1]
             problems += pair_problems(number, pair, *legs)
+            problems += quote_problems(settings, number, (legs[0].quote, legs[1].quote))
             problems += notional_problems(number, pair, legs, bids_e8)
     if not problems:
         return Loaded(tuple(found[number] for number in range(len(settings.legs))), {})
@@ -175,6 +176,17 @@ def _leg_key(settings: Settings, venue: str) -> str:
         number for number, pair in enumerate(settings.pairs) if venue in {leg.venue for leg in pair.legs}
     ]
     return f"pairs[{places[0]}].legs.{venue}" if len(places) == 1 else f"pairs[…].legs.{venue}"
+
+
+def quote_problems(settings: Settings, number: int, quotes: tuple[str, str]) -> list[Problem]:
+    """What is wrong with comparing a pair's legs: two currencies, and nobody said how they compare."""
+    if settings.compares(*quotes):
+        return []
+    pair = settings.pairs[number]
+    names = "_per_".join(sorted((quote.lower() for quote in quotes), key=len, reverse=True))
+    shown = ", ".join(f"{leg.venue} in {quote}" for leg, quote in zip(pair.legs, quotes, strict=True))
+    remedy = f"say how they compare, one for one for example: quote: {{{names}: par}}"
+    return [Problem(f"pairs[{number}].legs", shown, f"have prices in different currencies: {remedy}")]
 
 
 def notional_problems(

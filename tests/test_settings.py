@@ -192,7 +192,7 @@ def test_the_shipped_configuration_has_no_key_without_a_comment_or_an_obvious_na
     shipped = yaml.safe_load((PROJECT / "config.yaml").read_text())
 
     expected = (
-        "version mode bot_id pairs strategy execution risk venues persistence runtime simulator paper "
+        "version mode bot_id pairs quote strategy execution risk venues persistence runtime simulator paper "
         "log_level"
     )
     assert set(shipped) == set(expected.split())

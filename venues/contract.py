@@ -94,6 +94,7 @@ class Instrument(NamedTuple):
     # A price may have at most this many figures, whole numbers excepted: the step then grows with
     # the price, and ``tick_e8`` is the finest there is. 0 where one step serves every price.
     significant_figures: int = 0
+    quote: str = "USD"  # what its prices are in
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""
@@ -548,6 +549,7 @@ class Venue(Generic[Keys]):
     market_data: Callable[[VenueHosts, Mapping[str, int], FeedOptions], MarketData]
     trading: Callable[[VenueHosts, Keys, AccountOptions], Trading]
     taker_time_in_force: TimeInForce
+    quote: str  # what its prices are in; an instrument that the venue tells otherwise of has the last word
     fetch_instruments: Callable[[Mapping[str, int]], Call[list[Instrument]]]
     fetch_touch: Callable[[str], Call[Touch]]
     fetch_funding: Callable[[Mapping[str, int]], Call[list[FundingRate]]]

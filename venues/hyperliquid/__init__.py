@@ -6,7 +6,7 @@ from typing import Final
 
 from venues.contract import Venue
 from venues.hyperliquid.funding import fetch_funding
-from venues.hyperliquid.hosts import NAME, PRODUCTION_HOSTS, TESTNET_HOSTS
+from venues.hyperliquid.hosts import NAME, PRODUCTION_HOSTS, QUOTE, TESTNET_HOSTS
 from venues.hyperliquid.instruments import (
     fetch_instruments,
     fetch_server_time_ms,
@@ -28,6 +28,7 @@ VENUE: Final[Venue[HyperliquidCredentials]] = Venue(
         hosts, keys, recv_window_ms=options.recv_window_ms
     ),
     taker_time_in_force=HyperliquidTrading.taker_time_in_force,
+    quote=QUOTE,
     fetch_instruments=fetch_instruments,
     fetch_touch=fetch_touch,
     fetch_funding=fetch_funding,

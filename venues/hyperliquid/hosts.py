@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from venues.contract import VenueHosts
 
 NAME: Final = "hyperliquid"
+QUOTE: Final = "USDC"  # the collateral of the main dex: results are paid in it, price for price
 
 PRODUCTION_HOSTS: Final = VenueHosts(
     rest_url="https://api.hyperliquid.xyz",

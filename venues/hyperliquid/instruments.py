@@ -13,7 +13,7 @@ import msgspec
 
 from venues.contract import E8, Call, Instrument, Touch, TransportError, VenueError
 from venues.hyperliquid.assumptions import MAX_DECIMALS, MIN_NOTIONAL_E8, NOBODY, SIGNIFICANT_FIGURES
-from venues.hyperliquid.hosts import NAME
+from venues.hyperliquid.hosts import NAME, QUOTE
 from venues.hyperliquid.messages import Level, Meta, PerpetualRow, UnixMs, exact_e8, report_e8
 from venues.hyperliquid.rest import ask
 
@@ -126,4 +126,5 @@ def _instrument(row: PerpetualRow, instrument_id: int, taker_fee_bps: float) -> 
         taker_fee_bps=taker_fee_bps,
         is_trading=not row.isDelisted,
         significant_figures=SIGNIFICANT_FIGURES,
+        quote=QUOTE,
     )

@@ -28,6 +28,7 @@ VENUE: Final[Venue[ParadexCredentials]] = Venue(
         recv_window_ms=options.recv_window_ms,
     ),
     taker_time_in_force=ParadexTrading.taker_time_in_force,
+    quote="USD",
     fetch_instruments=fetch_instruments,
     fetch_touch=fetch_touch,
     fetch_funding=fetch_funding,

@@ -116,6 +116,7 @@ class _MarketJson(msgspec.Struct, frozen=True):
     min_notional: str = ""
     max_order_size: str = ""
     trading_mode: str = ""
+    quote_currency: str = "USD"  # it settles in USDC, at the rate of its own oracle
     fee_config: _FeeConfig | None = None
 
 
@@ -171,6 +172,7 @@ def _instrument(market: _MarketJson, instrument_id: int) -> Instrument:
         price_decimals=_decimals(tick_e8),
         size_decimals=_decimals(lot_e8),
         taker_fee_bps=_bps(api_fee.taker_fee.fee) if api_fee else DEFAULT_TAKER_FEE_BPS,
+        quote=market.quote_currency,
         is_trading=market.trading_mode in ("", "STANDARD"),
     )
 

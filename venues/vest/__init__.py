@@ -21,6 +21,7 @@ VENUE: Final[Venue[VestCredentials]] = Venue(
     market_data=lambda hosts, instruments, options: VestMarketData(hosts, instruments),
     trading=lambda hosts, keys, options: VestTrading(hosts, keys, recv_window_ms=options.recv_window_ms),
     taker_time_in_force=VestTrading.taker_time_in_force,
+    quote="USDC",
     fetch_instruments=fetch_instruments,
     fetch_touch=fetch_touch,
     fetch_funding=fetch_funding,

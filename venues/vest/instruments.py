@@ -82,5 +82,6 @@ def _instrument(row: SymbolRow, instrument_id: int) -> Instrument:
         price_decimals=row.price_decimals,
         size_decimals=row.size_decimals,
         taker_fee_bps=taker_fee_e8 * 10_000 / E8,
+        quote=row.quote,
         is_trading=(row.trading_status or TRADING_STATUS_WHEN_ABSENT) == "TRADING",
     )

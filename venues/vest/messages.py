@@ -97,6 +97,7 @@ class SymbolRow(msgspec.Struct, kw_only=True, rename="camel"):
     size_decimals: int
     price_decimals: int
     taker_fee: str
+    quote: str = "USDC"
     trading_status: str | None = None
 
 

@@ -58,6 +58,7 @@ BTC: Final = Instrument(
     taker_fee_bps=4.5,
     is_trading=True,
     significant_figures=5,
+    quote="USDC",
 )
 
 

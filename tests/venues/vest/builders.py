@@ -43,6 +43,7 @@ BTC: Final = Instrument(
     size_decimals=4,
     taker_fee_bps=1.0,
     is_trading=True,
+    quote="USDC",
 )
 
 BTC_ROW: Final = {
