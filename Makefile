@@ -4,27 +4,31 @@ PY := .venv/bin/python
 READY := .venv/.ready
 BUILT := .venv/.built
 
-.PHONY: owned help run check test lint types audit format bench endurance conformance differential fuzz torture explore crash faults campaign naked soak lock clean
+.PHONY: owned help run check test lint types audit format lock clean bench endurance conformance differential \
+    fuzz torture explore crash faults proxy campaign naked soak
 
 help:
-	@echo "make run      trade the simulated venues from recorded data (Ctrl-C stops)"
-	@echo "make check    validate config.yaml and print the resolved settings"
-	@echo "make test     run the tests"
-	@echo "make lint     ruff; make types: mypy --strict; make format: ruff format"
-	@echo "make audit    pinned packages against known faults (a list kept here; pip-audit where it can ask)"
-	@echo "make bench    wire to wire against two baselines, shared memory, signing (about ten minutes)"
-	@echo "make endurance  ten million quotes through a running instance: memory flat, nothing newest lost"
-	@echo "make differential  10,000 random orders per venue, judged by libraries we did not write"
-	@echo "make fuzz     every reader of foreign bytes under atheris, SECONDS=30 each"
-	@echo "make conformance   the venues' own SDKs and ccxt, unchanged, against the simulator: every call, green or red"
-	@echo "make crash    kill every process at every point of the code, in every scene of a trade; all at once; stop each (an hour)"
-	@echo "make soak     trade under random kills, hung processes, database restarts and venue faults, MINUTES=30"
-	@echo "make faults   the executor under every fault script, venue and moment, and broken on purpose (ten minutes)"
-	@echo "make campaign a thousand trades with faults drawn at random: how long legs stood alone"
-	@echo "make naked    one order request lost, each way, venue and moment: how long a leg stands alone (half an hour)"
-	@echo "make torture  ten million publishes between two processes"
-	@echo "make explore  every interleaving of larger trouble for the pair machine (an hour); completing against unwinding"
-	@echo "make lock     pin the dependencies of pyproject.toml again"
+	@echo "make run          trade the simulated venues from recorded data (Ctrl-C stops)"
+	@echo "make check        validate config.yaml and print the resolved settings"
+	@echo "make test         run the tests"
+	@echo "make lint         ruff; make types: mypy --strict; make format: ruff format"
+	@echo "make audit        pinned packages against known faults"
+	@echo "make lock         pin the dependencies of pyproject.toml again"
+	@echo "make bench        wire to wire against two baselines, shared memory, signing (ten minutes)"
+	@echo
+	@echo "Proofs that take longer; docs/verification.md says what each shows:"
+	@echo "make conformance  the venues' own clients, unchanged, against the simulator (a minute)"
+	@echo "make differential 10,000 random orders a venue, judged by libraries we did not write (minutes)"
+	@echo "make fuzz         every reader of foreign bytes, SECONDS=30 each"
+	@echo "make explore      every interleaving of larger trouble for the pair machine (an hour)"
+	@echo "make faults       the executor under every fault script (ten minutes)"
+	@echo "make proxy        88 faults between bot and venues, at entry and exit (half an hour)"
+	@echo "make naked        how long a leg stands alone when one request is lost (half an hour)"
+	@echo "make campaign     a thousand trades under random faults (half an hour)"
+	@echo "make crash        kill every process at every point of the code (an hour)"
+	@echo "make soak         trade under random kills and outages, MINUTES=30"
+	@echo "make torture      ten million publishes between two processes (ten minutes)"
+	@echo "make endurance    ten million quotes through an instance (a quarter of an hour)"
 
 # Files of two owners lock each other out: refused before the first of them is made.
 owned:
@@ -83,6 +87,9 @@ soak: $(READY)
 
 faults: $(READY)
 	@$(PY) -m verification.faults
+
+proxy: $(READY)
+	@$(PY) -m verification.proxy
 
 campaign: $(READY)
 	@$(PY) -m verification.campaign

@@ -1,0 +1,129 @@
+"""One run: the real executor trades at simulated venues through two relays, one of them faulty once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from shm.records import PairPhase
+from tests.executor.harness import World, a_world
+from tests.executor.invariants import broken_promises, halt_reason, until_at_rest
+from verification.faults import signal
+from verification.proxy.kinds import Fault, Kind, Road
+from verification.proxy.relay import Relay
+
+MOMENTS: Final = ("entry", "exit")
+_SETTLE_S: Final = 90.0  # the longest doubt, and a socket that nobody says is dead, end before
+_MONEY_E8: Final = 1_000_000  # a hundredth: funding settles in between
+_STRIKES: Final = {Road.READ: 3, Road.EVENT: 2}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run. ``broken`` is empty when the venues' books and ours agree."""
+
+    fault: Fault
+    moment: str
+    struck: int = 0
+    ends: list[str] = field(default_factory=list)
+    is_estimated: bool = False
+    took_s: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+
+async def play(fault: Fault, moment: str) -> Outcome:
+    """Never raises for what the executor did."""
+    began_s, outcome = time.monotonic(), Outcome(fault, moment)
+    async with a_world(risk__max_consecutive_failures=1000) as world:
+        relays = {venue: Relay(port) for venue, port in world.simulator.ports.items() if venue in world.legs}
+        try:
+            for relay in relays.values():
+                await relay.start()
+            _lead_through(world, relays)
+            await world.start()
+            began_e8 = _collateral_e8(world)
+            if moment == "exit":
+                await world.open()
+            relay = relays[fault.venue]
+            relay.arm(fault.road, fault.kind, _STRIKES.get(fault.road, 1))
+            await signal(world, moment)
+            await _rest(world, outcome)
+            outcome.struck = relay.struck
+            relay.disarm()
+            await _rest(world, outcome)
+            if world.phase is PairPhase.HEDGED:
+                await signal(world, "exit")
+                await _rest(world, outcome)
+            _judge(world, outcome, _collateral_e8(world) - began_e8)
+        except AssertionError as error:
+            outcome.broken.append(str(error)[:2_000])
+        finally:
+            if world.process is not None and world.process.returncode is None:
+                await world.kill()  # before the relays: it would call them anew
+            for relay in relays.values():
+                await relay.stop()
+    outcome.took_s = time.monotonic() - began_s
+    return outcome
+
+
+def _lead_through(world: World, relays: dict[str, Relay]) -> None:
+    """The executor's settings with every URL on the relay's port."""
+    for venue, relay in relays.items():
+        old = f":{world.simulator.ports[venue]}/"
+        urls: dict[str, Any] = world.raw["venues"][venue]
+        world.raw["venues"][venue] = {
+            key: value.replace(old, f":{relay.port}/") if isinstance(value, str) else value
+            for key, value in urls.items()
+        }
+    world.rewrite_launch()
+
+
+async def _rest(world: World, outcome: Outcome) -> None:
+    await until_at_rest(world, _SETTLE_S)
+    outcome.ends.append(f"{world.phase.name} {halt_reason(world)}".strip())
+    outcome.broken += broken_promises(world)
+
+
+def _judge(world: World, outcome: Outcome, gained_e8: int) -> None:
+    """Compare what we say was earned with what the venues' accounts have gained, fees included."""
+    closed = world.told("trade_closed")
+    outcome.is_estimated = any(line.get("is_estimated") for line in closed)
+    if world.phase is not PairPhase.FLAT or outcome.is_estimated:
+        return
+    net_e8 = sum(line["net_e8"] for line in closed)
+    if abs(net_e8 - gained_e8) > _MONEY_E8:
+        outcome.broken.append(f"we say {net_e8} e8 were earned, the accounts have gained {gained_e8}")
+
+
+def _collateral_e8(world: World) -> int:
+    return sum(
+        exchange.account(account).collateral_e8
+        for exchange in (world.exchange(venue) for venue in world.legs)
+        for account in exchange.account_ids
+    )
+
+
+async def play_all(faults: list[tuple[Fault, str]], jobs: int) -> list[Outcome]:
+    slots = asyncio.Semaphore(jobs)
+
+    async def one(fault: Fault, moment: str) -> Outcome:
+        async with slots:
+            outcome = await play(fault, moment)
+            print(line_of(outcome), flush=True)
+            return outcome
+
+    return await asyncio.gather(*(one(fault, moment) for fault, moment in faults))
+
+
+def line_of(outcome: Outcome) -> str:
+    verdict = "BROKEN" if outcome.broken else "estimated" if outcome.is_estimated else "agrees"
+    strikes = "" if outcome.struck else " (never struck)"
+    return (
+        f"{verdict:9} {outcome.moment:5} {outcome.fault}{strikes}  -> {', '.join(outcome.ends)}  "
+        f"{outcome.took_s:.0f} s" + "".join(f"\n          {text}" for text in outcome.broken)
+    )
+
+
+__all__ = ["MOMENTS", "Fault", "Kind", "Outcome", "play", "play_all"]
