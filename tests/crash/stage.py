@@ -140,7 +140,7 @@ class Stage:
         """Until somebody has registered at both venues: ``running`` says that processes run, not that they
         have logged in."""
         deadline_s = time.monotonic() + 60.0
-        while not self.ask(lambda sim: all(venue.account_ids for venue in sim.exchanges.values())):
+        while not self.ask(lambda sim: all(sim.exchanges[venue].account_ids for venue in SYMBOLS)):
             assert time.monotonic() < deadline_s, "nobody registers at the venues"
             time.sleep(0.02)
 
@@ -179,9 +179,12 @@ class Stage:
         """The same for whoever runs on the venues' own loop."""
         return {
             venue: sum(
-                position.size_e8 for account in venue_.account_ids for position in venue_.positions(account)
+                position.size_e8
+                for account in exchange.account_ids
+                for position in exchange.positions(account)
             )
-            for venue, venue_ in self._simulator.exchanges.items()
+            for venue in SYMBOLS
+            for exchange in (self._simulator.exchanges[venue],)
         }
 
     def doubled_ids(self) -> list[str]:
