@@ -52,11 +52,13 @@ def on(channel: str, **data: Any) -> Frame:
     return Frame(notification(channel, data))
 
 
-def order(status: str, remaining: str, reason: str = "") -> Frame:
-    return on(
-        "orders.ALL", id="1", market=SYMBOL, status=status, size="0.01", remaining_size=remaining,
-        avg_fill_price="60000.1", cancel_reason=reason, client_id="td-17", last_updated_at=1_790_000_000_123,
-    )  # fmt: skip
+def order(status: str, remaining: str, reason: str = "", **changes: Any) -> Frame:
+    row = {
+        "id": "1", "market": SYMBOL, "side": "BUY", "status": status, "size": "0.01",
+        "remaining_size": remaining, "avg_fill_price": "60000.1", "cancel_reason": reason,
+        "client_id": "td-17", "last_updated_at": 1_790_000_000_123,
+    } | changes  # fmt: skip
+    return on("orders.ALL", **row)
 
 
 def reply(**content: Any) -> Frame:
@@ -153,6 +155,8 @@ KIT = Kit(
         order("EXPIRED", "0.01"),
         order("OPEN", "-0.1"),
         order("OPEN", "0.02"),
+        order("OPEN", "0.01", side=None),
+        order("OPEN", "0.01", side="LONG"),
         on("balance_events"),
         text({"id": -4, "result": {"order": {"id": "1"}}}),
         Frame(sbe_frame("order_open")[:-3], is_binary=True),

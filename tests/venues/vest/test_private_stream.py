@@ -155,11 +155,12 @@ def test_a_sell_is_a_sell() -> None:
     assert fill.side is Side.SELL
 
 
-def test_a_cancel_names_neither_instrument_nor_filled_size() -> None:
+def test_a_cancel_names_neither_instrument_nor_side_nor_filled_size() -> None:
+    """A side it does not say is none: a guessed one would be compared with the order's own."""
     assert events_of(CANCELLED) == [
         OrderUpdate(
             NOW_UNIX_MS, ORDER_ID, -1, OrderStatus.CANCELLED, None, None, None, None, "",
-            1_763_600_000_050_000_000, side=Side.BUY,
+            1_763_600_000_050_000_000, side=None,
         )
     ]  # fmt: skip
 
