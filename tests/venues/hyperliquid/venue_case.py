@@ -141,8 +141,10 @@ KIT = Kit(
             "method": "subscribe", "subscription": {"type": "bbo", "coin": "X"}}}), Effect.NAMED),
         ("unknown channel", frame({"channel": "candle", "data": {}}), Effect.ERROR),
         ("worst level first", frame({"channel": "l2Book", "data": {"coin": "BTC", "time": TIME, "levels": [
-            [level(1), level(2)], []]}}), Effect.ERROR),
+            [level(1), level(2)], []]}}), Effect.NAMED),
         ("a price of nothing", frame({"channel": "bbo", "data": {"coin": "BTC", "time": TIME, "bbo": [
+            {"px": "0.0", "sz": "1.0", "n": 1}, None]}}), Effect.NAMED),
+        ("a price of nothing, of no coin", frame({"channel": "bbo", "data": {"time": TIME, "bbo": [
             {"px": "0.0", "sz": "1.0", "n": 1}, None]}}), Effect.ERROR),
         ("pong", frame({"channel": "pong"}), Effect.NO_NEWS),
         ("greeting", Frame(b"Websocket connection established."), Effect.NO_NEWS),
