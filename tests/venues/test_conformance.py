@@ -352,7 +352,7 @@ def test_every_answer_to_a_create_is_an_outcome(kit: Kit, case: Answer) -> None:
 
     assert isinstance(ack, OrderAck)
     assert (ack.client_order_id, ack.outcome) == (kit.order.client_order_id, case.outcome)
-    assert (ack.retry_after_ms is not None) is case.may_retry
+    assert (ack.retry_after_ms is not None) is case.names_pause
     assert bool(ack.venue_order_id) is (case.outcome is Outcome.ACCEPTED)
     if case.outcome is not Outcome.ACCEPTED:
         assert ack.code or ack.text

@@ -51,7 +51,7 @@ class Answer(NamedTuple):
     name: str
     answer: HttpResponse | Frame
     outcome: Outcome
-    may_retry: bool = False
+    names_pause: bool = False  # after it, what was refused may be made again; doubt stays doubt
 
 
 class OrderEvent(NamedTuple):

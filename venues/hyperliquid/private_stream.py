@@ -35,7 +35,7 @@ from venues.contract import (
 )
 from venues.hyperliquid import errors
 from venues.hyperliquid.assumptions import PING_INTERVAL_NS
-from venues.hyperliquid.errors import ActionAnswer, Filled, Status, ack_of, http_ack
+from venues.hyperliquid.errors import ActionAnswer, Filled, Status, ack_of, post_error_ack
 from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.market_data import GREETING, PING_FRAME, subscribe_frame
 from venues.hyperliquid.messages import (
@@ -300,9 +300,7 @@ class PrivateStream:
     def _take_answer(self, post: _Post) -> None:
         number, response = post.id, post.response
         if isinstance(response, _PostError):
-            status = response.payload.partition(" ")[0]
-            code = int(status) if status.isascii() and status.isdigit() and len(status) == 3 else 500
-            self._events.append(http_ack(number, code, response.payload[:200]))
+            self._events.append(post_error_ack(number, response.payload))
             return
         self._events.append(acknowledge(number, response.payload))
         sent = self._sent.get(number)

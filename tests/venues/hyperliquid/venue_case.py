@@ -28,6 +28,7 @@ ORDER = an_order()
 CLOID = cloid_text(ORDER.client_order_id)
 TIME = 1_791_480_444_000
 NEVER = "User or API Wallet 0x70997970c51812dc3a010c7d01b50e0d17dc79c8 does not exist."
+UNREADABLE = b"Failed to deserialize the JSON body into the target type"
 BUDGET_TEXT = "Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $3.25."
 
 
@@ -128,7 +129,8 @@ KIT = Kit(
     login=(an_answer("default"), an_answer(BUDGET)),
     renewal=(an_answer(BUDGET), an_answer(META)),
     listing=(an_answer(META), an_answer(FEES)),
-    refusal=an_answer(b"UNAUTHORIZED", status=422),
+    # The one refusal with a status of its own, its text the venue's: any other 4xx may be the edge's.
+    refusal=an_answer(UNREADABLE + b": UNAUTHORIZED", status=422),
     acknowledge=acknowledge,
     book=book,
     public_frames=(
@@ -161,14 +163,18 @@ KIT = Kit(
         Answer("refused for reasons nobody documented", done({"error": "Mercury rises."}), Outcome.REFUSED),
         Answer("unknown wallet", refused(NEVER), Outcome.REFUSED),
         Answer("expired", refused("Action already expired"), Outcome.REFUSED),
-        Answer("budget", refused(BUDGET_TEXT), Outcome.REFUSED, may_retry=True),
+        Answer("budget", refused(BUDGET_TEXT), Outcome.REFUSED, names_pause=True),
         Answer("after an upgrade", done({"error": "Only post-only orders allowed immediately after network"
-                                         " upgrade"}), Outcome.REFUSED, may_retry=True),
+                                         " upgrade"}), Outcome.REFUSED, names_pause=True),
         Answer("duplicate", refused("Invalid nonce: duplicate nonce 1790000000123"), Outcome.IN_DOUBT),
         Answer("old", refused("Invalid nonce: nonce too low 1 < 2"), Outcome.IN_DOUBT),
         Answer("unknown refusal", refused("Mercury rises."), Outcome.IN_DOUBT),
         Answer("rate limited", answered({"type": "error", "payload": "429 Too Many Requests"}),
-               Outcome.REFUSED, may_retry=True),
+               Outcome.REFUSED, names_pause=True),
+        Answer("a page with the number of a limit", answered({"type": "error", "payload": "429 <html>"}),
+               Outcome.IN_DOUBT),
+        Answer("refused by nobody knows whom", answered({"type": "error", "payload": "403 Forbidden"}),
+               Outcome.IN_DOUBT),
         Answer("failure inside", answered({"type": "error", "payload": "502 Bad Gateway"}), Outcome.IN_DOUBT),
         Answer("over HTTP: resting", an_answer({"status": "ok", "response": {"type": "order", "data": {
             "statuses": [{"resting": {"oid": 1}}]}}}), Outcome.ACCEPTED),
@@ -177,9 +183,11 @@ KIT = Kit(
         }}}), Outcome.REFUSED),
         Answer("over HTTP: upgrade", an_answer(b"null", status=500), Outcome.IN_DOUBT),
         Answer("over HTTP: not parsed", an_answer(
-            b"Failed to deserialize the JSON body into the target type: EOF", status=422), Outcome.REFUSED),
-        Answer("over HTTP: rate limited, or the edge's limit", an_answer(b"", status=429, retry_after="7"),
+            UNREADABLE + b": EOF", status=422), Outcome.REFUSED),
+        Answer("over HTTP: not parsed, says somebody else", an_answer(b"UNAUTHORIZED", status=422),
                Outcome.IN_DOUBT),
+        Answer("over HTTP: rate limited, or the edge's limit", an_answer(b"", status=429, retry_after="7"),
+               Outcome.IN_DOUBT, names_pause=True),
         Answer("over HTTP: unreadable", an_answer(b"{"), Outcome.IN_DOUBT),
         Answer("over HTTP: fewer words than orders", an_answer({"status": "ok", "response": {
             "type": "order", "data": {"statuses": []}}}), Outcome.IN_DOUBT),
