@@ -356,7 +356,8 @@ def _decide_order(world: World, move: Move) -> World:
     order = world.orders[move.number]
     send = order.send
     is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
-    if is_late and move.kind != "expire" and not order.is_resting:
+    is_counted = move.detail == "nothing told"  # with the refusal it was called by
+    if is_late and move.kind != "expire" and not order.is_resting and not is_counted:
         world = _spend(world, "too_late")._replace(is_meddled=True)
     refused = Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no")
     if move.kind == "call_refused":
