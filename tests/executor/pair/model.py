@@ -642,8 +642,8 @@ def is_at_rest(rules: PairRules, state: PairState) -> bool:
     """Nothing under way, nothing planned, positions confirmed; or halted."""
     if any(leg.live or open_refusals(leg) for leg in state.legs):
         return False
-    if state.halt is Halt.UNEXPLAINED:
-        return True
+    if state.halt is Halt.UNEXPLAINED:  # the other leg may still be found to have changed, too
+        return not any(leg.is_verified and leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs)
     if any(leg.is_to_confirm for leg in state.legs):
         return False
     if any(leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs):
