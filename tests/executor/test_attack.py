@@ -254,7 +254,7 @@ async def a_way_to_vest(world: World) -> AsyncIterator[Way]:
 async def test_an_order_stuck_on_its_way_is_not_sent_again(hold_s: float, is_executed: bool) -> None:
     """Its bytes wait in somebody's buffer. Vest takes it within its window of five seconds; whoever
     has sent a second one by then has both."""
-    async with a_world() as world, a_way_to_vest(world) as way:
+    async with a_world(execution__order_validity_ms=5_000) as world, a_way_to_vest(world) as way:
         await world.start()
         way.hold_orders_s = hold_s
         world.enter()
@@ -271,7 +271,7 @@ async def test_an_order_stuck_on_its_way_is_not_sent_again(hold_s: float, is_exe
 
 async def test_a_request_cut_in_its_middle_is_doubt_and_then_nothing() -> None:
     """Some bytes left, so nobody here may say that the order does not exist."""
-    async with a_world() as world, a_way_to_vest(world) as way:
+    async with a_world(execution__order_validity_ms=5_000) as world, a_way_to_vest(world) as way:
         await world.start()
         way.cut_orders_after = 300
         world.enter()

@@ -159,12 +159,13 @@ async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs()
 
 DEAD_BEFORE_IT_IS_TOLD = """
 import os, signal
+from events.trades import TradeClosed
 from executor.engine import Engine
-tell = Engine._tell
-def die(engine, pair, line):
-    if line.event == "trade_closed": os.kill(os.getpid(), signal.SIGKILL)
-    tell(engine, pair, line)
-Engine._tell = die
+carry_out = Engine._carry_out
+def die(engine, pair, command):
+    if type(command) is TradeClosed: os.kill(os.getpid(), signal.SIGKILL)
+    carry_out(engine, pair, command)
+Engine._carry_out = die
 """
 
 

@@ -157,6 +157,12 @@ class Pair:
         self.now_mono_ns += self.rules.query_interval_ns
         return sends + self.read(leg, position_e8)
 
+    def confirm(self) -> Pair:
+        """Both venues show what the pair believes to hold: it may open again after a close."""
+        for leg, position_e8 in enumerate(self.positions_e8):
+            self.read_twice(leg, position_e8)
+        return self
+
     def hedged(self, direction: int = 1) -> Pair:
         """The same pair, one layer opened at the limits without fees."""
         for send in self.enter(direction, prices_e8=PRICES_E8):

@@ -356,7 +356,8 @@ def _decide_order(world: World, move: Move) -> World:
     order = world.orders[move.number]
     send = order.send
     is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
-    if is_late and move.kind != "expire" and not order.is_resting:
+    is_counted = move.detail == "nothing told"  # with the refusal it was called by
+    if is_late and move.kind != "expire" and not order.is_resting and not is_counted:
         world = _spend(world, "too_late")._replace(is_meddled=True)
     refused = Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no")
     if move.kind == "call_refused":
@@ -641,8 +642,8 @@ def is_at_rest(rules: PairRules, state: PairState) -> bool:
     """Nothing under way, nothing planned, positions confirmed; or halted."""
     if any(leg.live or open_refusals(leg) for leg in state.legs):
         return False
-    if state.halt is Halt.UNEXPLAINED:
-        return True
+    if state.halt is Halt.UNEXPLAINED:  # the other leg may still be found to have changed, too
+        return not any(leg.is_verified and leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs)
     if any(leg.is_to_confirm for leg in state.legs):
         return False
     if any(leg.reads and leg.read_e8 != leg.position_e8 for leg in state.legs):

@@ -134,6 +134,7 @@ def test_the_journal_holds_a_busy_state_with_room_to_spare() -> None:
             for number in range(20):
                 pair.execution(send, f"{send.client_order_id}-execution-{number}", send.size_e8 // 20)
             pair.fill(send)
+        pair.confirm()
 
     body = dump(pair.state)
 

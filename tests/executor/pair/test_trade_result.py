@@ -123,8 +123,7 @@ def test_an_order_that_is_not_accounted_for_is_remembered_among_many_that_are() 
     pair = Pair()
     untold = closed_without_account(pair)
     for _ in range(PAST_ORDERS):
-        pair.wait(1)
-        for send in pair.enter():
+        for send in pair.confirm().enter():
             pair.fill(send, fee_e8=FEE_E8)
         for send in pair.exit():
             pair.fill(send, fee_e8=FEE_E8)
@@ -139,8 +138,7 @@ def test_an_order_that_is_not_accounted_for_is_remembered_among_many_that_are() 
 def test_what_nobody_ever_accounts_for_does_not_grow_without_end() -> None:
     pair = Pair()
     for _ in range(OWED_ORDERS + 2 * PAST_ORDERS):
-        pair.wait(1)
-        closed_without_account(pair)
+        closed_without_account(pair.confirm())
     assert all(len(leg.past) <= OWED_ORDERS + PAST_ORDERS for leg in pair.state.legs)
     assert len(pair.state.closed) <= OWED_ORDERS + PAST_ORDERS + 1
 
