@@ -114,6 +114,7 @@ def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, 
         "mode": "live",
         "bot_id": f"bench-{os.getpid()}",
         "pairs": pairs,
+        "quote": {"usdc_per_usd": "par"},
         "strategy": {"entry_bps": ENTRY_BPS, "exit_bps": EXIT_BPS, "cooldown_ms": 0, "signal_ttl_ms": 1_000},
         "execution": {"price_band_bps": 5.0, "rearm_bps": 0.5, "http_connections": 4},
         "risk": {

@@ -203,6 +203,8 @@ def ask(directory: Path, request: Request, timeout_s: float) -> Answer:
                         f"the supervisor has ended the conversation (instance {directory}); see its log"
                     )
                 received += part
+    except SegmentError as error:
+        raise NobodyAnswers(str(error)) from error
     except TimeoutError as error:
         raise NobodyAnswers(
             f"no answer within {timeout_s:g} s (instance {directory}); see the supervisor's log"

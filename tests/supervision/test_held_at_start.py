@@ -29,6 +29,7 @@ def settings_of(simulator: RunningSimulator, *, eth: str = "ETH-PERP") -> Settin
         "bot_id": "test",
         "pairs": pairs,
         "strategy": {"entry_bps": 2.0, "exit_bps": 0.0},
+        "quote": {"usdc_per_usd": "par"},
         "risk": {
             "max_order_notional_quote": "5000",
             "max_position_notional_quote": "10000",

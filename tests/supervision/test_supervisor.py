@@ -163,20 +163,20 @@ def test_without_any_database_nothing_that_trades_is_started(
     assert list(memory_dir(config).iterdir()) == []
 
 
-def test_a_venue_without_a_simulator_port_is_named(tmp_path: Path) -> None:
+def test_a_venue_without_a_simulator_port_is_given_one(tmp_path: Path) -> None:
     path = write_config(tmp_path, simulator__ports={"vest": 8701})
     try:
-        (problem,) = refusals(supervisor("--config", str(path)))
+        done = supervisor("--check", "--config", str(path))
     finally:
-        shutil.rmtree(memory_dir(path))
+        shutil.rmtree(memory_dir(path), ignore_errors=True)
 
-    assert problem["key"] == "simulator.ports.paradex"
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
-        ({"legs": {"vest": "NOPE-PERP", "paradex": "BTC-USD-PERP"}}, "pairs[…].legs.vest", "NOPE-PERP"),
+        ({"legs": {"vest": "NOPE-PERP", "paradex": "BTC-USD-PERP"}}, "pairs[0].legs.vest", "NOPE-PERP"),
         ({"size_base": "0.00015"}, "pairs[0].size_base", "common grid"),
         ({"size_base": "500"}, "pairs[0].size_base", "largest order"),
         (
@@ -198,8 +198,8 @@ def test_what_the_venues_would_refuse_stops_the_start(
     finally:
         shutil.rmtree(memory_dir(path))
 
-    assert [problem["key"] for problem in problems] == [key]
-    assert said in problems[0]["value"] + problems[0]["detail"]
+    assert {problem["key"] for problem in problems} == {key}
+    assert any(said in problem["value"] + problem["detail"] for problem in problems)
     assert left == []
 
 

@@ -147,4 +147,4 @@ def test_the_newest_events_stand_last_and_repetitions_are_left_out(shown: Shown)
     lines = screen(shown, height=40, events=told)
 
     assert lines[-2].split() == ["05:55:46.491", "leg_filled", "btc", "vest", "BUY", "entry", "filled=0.25"]
-    assert lines[-1].split() == ["05:55:46.491", "naked_start", "btc", "net_notional=1234"]
+    assert lines[-1].split() == ["05:55:46.491", "naked_start", "btc", "net=0", "net_notional=1234"]

@@ -162,10 +162,10 @@ def _print(findings: Sequence[Finding], *, as_json: bool) -> None:
         return
     indent = " " * 26
     for finding in findings:
-        print(textwrap.fill(finding.found, _WIDTH, initial_indent=_head(finding), subsequent_indent=indent))
+        print(_filled(finding.found, _head(finding), indent))
         if finding.remedy:
             first, later = f"{indent}-> ", f"{indent}   "
-            print(textwrap.fill(finding.remedy, _WIDTH, initial_indent=first, subsequent_indent=later))
+            print(_filled(finding.remedy, first, later))
     print(f"{counts[Grade.PROBLEM]} problems, {counts[Grade.WARNING]} warnings, {counts[Grade.OK]} ok")
 
 
@@ -177,3 +177,15 @@ def _calls(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 1_000:
         raise argparse.ArgumentTypeError("must be 1 to 1000")
     return int(text)
+
+
+def _filled(text: str, first: str, later: str) -> str:
+    """Wrapped between words only: a path that is broken cannot be copied."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

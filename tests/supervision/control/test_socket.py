@@ -131,6 +131,14 @@ try:
 except NobodyAnswers as error:
     print(error)
 """
+_AS_NOBODY_WHO_DOES_NOT_LOOK = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    connection.connect(sys.argv[1] + "/control.sock")
+    connection.sendall(b'{"command": "pause"}\\n')
+    print(connection.recv(65_536).decode())
+"""
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -141,7 +149,7 @@ def test_another_user_is_not_answered(ear: Ear, is_opened: bool) -> None:
         ear.directory.chmod(0o755)
         (ear.directory / "control.sock").chmod(0o666)
     done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, str(ear.directory)],
+        [sys.executable, "-c", _AS_NOBODY_WHO_DOES_NOT_LOOK if is_opened else _AS_NOBODY, str(ear.directory)],
         cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE_S, check=True,
     )  # fmt: skip
 
