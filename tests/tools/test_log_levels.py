@@ -72,7 +72,14 @@ def a_session(level: Level, directory: Path, server_url: str, monkeypatch: pytes
             holdings.take_line(process, encoded)
             return True
 
-        return Reporter(process, run_id="run", level=settings.log_level, to_queue=to_queue)
+        return Reporter(
+            process,
+            run_id="run",
+            level=settings.log_level,
+            to_queue=to_queue,
+            mono_ns=replay._clock.mono_ns,
+            unix_ns=replay._clock.unix_ns,
+        )
 
     finish = simulate._Replay._finish
 
