@@ -31,8 +31,8 @@ SMALL_LIMITS = {"risk.max_position_notional_quote": "900", "risk.max_order_notio
 @pytest.mark.parametrize(
     ("changes", "head", "links", "trades"),
     [
-        # Typed events left all three as they were (d6abbb12, 90732a33). Since then a close is confirmed at both
-        # venues and reported, which adds events to the first two; the third, without a trade, is the same still.
+        # Typed events left all three as they were (d6abbb12, 90732a33). Since then a close is confirmed at
+        # both venues and reported: more events in the first two. The third, without a trade, is the same.
         ({}, "47f342dcefb526c79399a3dc98373e4e", 6_241, 6),
         (LARGE, "e0560169994b2977b89ea311a7966f92", 6_726, 6),
         (SMALL_LIMITS, "5156723344a222c4c10d98855fa36286", 6_088, 0),
