@@ -26,9 +26,10 @@ from verification.conformance.clients.accounts import MAIN_KEY, SUBKEY
 async def simulated_venues() -> AsyncIterator[dict[str, str]]:
     """Serve all; yields their base URLs by name."""
     subkeys = {get_public_key(SUBKEY): address_of(get_public_key(MAIN_KEY))}
+    # The clients sign a batch within one millisecond: orders that are alike then share one hash.
     settings = {
-        "json": ParadexSettings(subkeys=subkeys),
-        "sbe": ParadexSettings(subkeys=subkeys, require_sbe=True, sbe_private=True),
+        "json": ParadexSettings(takes_replays=True, subkeys=subkeys),
+        "sbe": ParadexSettings(takes_replays=True, subkeys=subkeys, require_sbe=True, sbe_private=True),
     }
     async with AsyncExitStack() as stack:
         urls = {}
