@@ -158,6 +158,8 @@ def _run(directory: Path, account: Account) -> None:
         "port=5432",
         f"unix_socket_directories={_make_socket_folder(directory, account)}",
         "unix_socket_permissions=0700",
+        # In its own folder: what a killed server leaves in /dev/shm stays there until the next reboot.
+        "dynamic_shared_memory_type=mmap",
     ):
         command += ["-c", setting]
     log_path = directory / "log"

@@ -36,3 +36,17 @@ def test_a_killed_servers_process_that_lingers_is_waited_for() -> None:
         with psycopg.connect(url) as again:
             assert again.execute("select 1").fetchone() == (1,)
         assert stop_server(var_dir)
+
+
+def test_a_killed_server_leaves_nothing_in_memory_that_everybody_shares() -> None:
+    """Files in /dev/shm outlive a SIGKILL, and no start would ever look for them there."""
+    with a_directory() as directory:
+        var_dir = directory / "var"
+        start_server(var_dir)
+        cluster = var_dir / "postgres"
+        postmaster = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+        mapped = Path(f"/proc/{postmaster}/maps").read_text()
+        assert stop_server(var_dir)
+
+    assert "/pg_dynshmem/" in mapped
+    assert "/dev/shm/" not in mapped
