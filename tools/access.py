@@ -97,6 +97,7 @@ class VenueAccess:
     def _create(self, request: OrderRequest) -> Call[OrderAck]:
         signed = self._trading.sign_create(request, unix_ms(self._clock))
         assert isinstance(signed.wire, HttpRequest), "asked for orders over HTTP"
+        self._trading.order_leaves(request, signed.wire)
         response = yield signed.wire
         return self._trading.parse_create_response(request, response)
 

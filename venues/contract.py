@@ -461,6 +461,13 @@ class Trading(Protocol):
     def sign_create(self, request: OrderRequest, now_unix_ms: int) -> SignedOrder:
         """Check the grid, render, sign. Raises OffGrid."""
 
+    def order_leaves(self, request: OrderRequest, wire: HttpRequest | bytes) -> None:
+        """These bytes of ``sign_create`` are being written, of all that were signed under the order's id.
+
+        Both directions are presigned for one id, and signed anew before they expire: what an answer is
+        compared with, and what ends doubt, is the one order that left.
+        """
+
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         """The answer to a create sent over HTTP."""
 

@@ -269,6 +269,7 @@ class LiveGateway:
             # Not a byte of it has been written. Once one has, its outcome is asked for, never sent again.
             wire = self._pool.render(self._trading.create_over_http(order.wire))
             self._pool.send(wire, partial(self._on_answer, order.request, self.clock.steady_ns()))
+        self._trading.order_leaves(order.request, order.wire)  # no answer is read before this returns
         self.budget.spend(self.clock.mono_ns())
 
     def _on_answer(self, request: OrderRequest, sent_ns: int, answer: HttpResponse | AnswerLost) -> None:

@@ -128,6 +128,7 @@ class Desk:
     async def write(self, signed: SignedOrder) -> None:
         """Send an order. Raises TransportError if its answer is lost, where there would be one here."""
         wire = signed.wire
+        self.trading.order_leaves(signed.request, wire)
         if isinstance(wire, bytes):
             await self.socket.send_str(wire.decode())
             return

@@ -283,6 +283,23 @@ async def test_the_same_order_written_twice_stays_one_order(kit: Kit) -> None:
         assert resting.venue_order_id == first.venue_order_id
 
 
+async def test_an_answer_is_about_the_order_that_left_of_all_signed_under_its_id(kit: Kit) -> None:
+    """Both directions are presigned for one id, and signed anew now and then: only one of them leaves."""
+    async with a_desk(kit) as desk:
+        buy = desk.order(price=60_100)
+        sell = buy._replace(side=Side.SELL, limit_price_e8=59_000 * E8)
+        left = desk.trading.sign_create(buy, now_unix_ms())
+        for later in (sell, buy):
+            desk.trading.sign_create(later, now_unix_ms())
+        desk.trading.sign_create(sell, now_unix_ms())
+        await desk.write(left)
+        [ack] = only(OrderAck, await desk.until(is_ack))
+
+        assert (ack.client_order_id, ack.outcome) == (buy.client_order_id, Outcome.ACCEPTED)
+        found = await desk.found(buy)
+        assert (found.status, found.filled_e8) == (OrderStatus.FILLED, buy.size_e8)
+
+
 async def test_an_order_written_too_late_is_refused(kit: Kit) -> None:
     """Past its window the venue drops it: a template kept too long cannot trade."""
     async with a_desk(kit) as desk:

@@ -59,7 +59,7 @@ CHANNELS: Final = ("orderUpdates", "userFills", "userFundings")
 
 
 class Sent(NamedTuple):
-    """What we know of an order that was signed here."""
+    """What we know of an order that was signed, or has left, here."""
 
     nonce: int
     instrument_id: int
@@ -74,17 +74,33 @@ class Sent(NamedTuple):
 
 
 class SentOrders:
-    """Orders signed here, by client order id; the oldest are forgotten. Written by two threads."""
+    """Orders that left here, by client order id; the oldest are forgotten.
+
+    Several are signed under one id and one of them leaves, each with a nonce of its own: what is signed is
+    kept by its bytes until these leave. It is signed in two threads, a single call each.
+    """
 
     def __init__(self) -> None:
+        self._signed: OrderedDict[bytes, Sent] = OrderedDict()
         self._by_id: OrderedDict[int, Sent] = OrderedDict()
 
-    def add(self, number: int, sent: Sent) -> None:
+    def signed(self, wire: bytes, sent: Sent) -> None:
+        """Bytes that may leave."""
+        self._signed[wire] = sent
+        while len(self._signed) > _ORDERS_KEPT:
+            self._signed.popitem(last=False)
+
+    def leaves(self, number: int, wire: bytes) -> None:
+        """These bytes are the order of that id."""
+        sent = self._signed.pop(wire, None)
+        if sent is None:  # forgotten, or written twice: what left first stays the order
+            return
         self._by_id[number] = sent
         while len(self._by_id) > _ORDERS_KEPT:
             self._by_id.popitem(last=False)
 
     def get(self, number: int) -> Sent | None:
+        """The order that left under this id; None where none is known to have."""
         return self._by_id.get(number)
 
 

@@ -182,7 +182,7 @@ class HyperliquidTrading:
         return answer.order
 
     def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
-        """End the doubt about an order signed here that the venue does not know.
+        """End the doubt about an order that left here and that the venue does not know.
 
         An action that does nothing is sent with the order's nonce. Where it is taken, the order was never
         executed and never will be. Where the nonce is used or too old, nothing with it can arrive any more,
@@ -303,10 +303,16 @@ class HyperliquidTrading:
         expires_unix_ms = now_unix_ms + self._recv_window_ms
         signed = self._session.sign(action, nonce, expires_unix_ms=expires_unix_ms)
         number = request.client_order_id
-        self._sent.add(number, Sent.of(request, nonce))
         frame = {"method": "post", "id": number, "request": {"type": "action", "payload": signed}}
+        wire = orjson.dumps(frame)
+        self._sent.signed(wire, Sent.of(request, nonce))
         margin_ms = min(SEND_MARGIN_MS, self._recv_window_ms // 2)
-        return SignedOrder(request, orjson.dumps(frame), expires_unix_ms - margin_ms)
+        return SignedOrder(request, wire, expires_unix_ms - margin_ms)
+
+    def order_leaves(self, request: OrderRequest, wire: HttpRequest | bytes) -> None:
+        """Remember which nonce the order has: the one that can be used up in its place."""
+        assert isinstance(wire, bytes), "orders are posts over the socket"
+        self._sent.leaves(request.client_order_id, wire)
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
         """The same signed action as a request: by whichever road it comes, it is executed at most once."""

@@ -67,7 +67,7 @@ from venues.paradex.session import ParadexCredentials, Session
 CHANNELS: Final = ("orders.ALL", "fills.ALL", "positions", "account")
 _FILLS_PAGE_ROWS: Final = 1_000  # the venue gives 5000 at most
 _FILLS_PAGES_MAX: Final = 100
-_SIGNED_KEPT: Final = 512
+_SENT_KEPT: Final = 512
 _RECV_WINDOW_MS_MIN: Final = 10  # as the venue documents it
 _WRITE_MARGIN_MS: Final = 1_000  # for the way to the venue and its clock; half of a shorter validity
 
@@ -110,7 +110,7 @@ class ParadexTrading:
         self._reader = PrivateReader(self._instrument_ids, client_id_prefix)
         self._timestamps = DistinctTimestamps(recv_window_ms)
         # What answers over the socket are held against; by client order id, the newest of them.
-        self._signed: OrderedDict[int, OrderRequest] = OrderedDict()
+        self._sent: OrderedDict[int, OrderRequest] = OrderedDict()  # by client order id
         self._next_id = FIRST_SESSION_ID
         self._awaited: dict[int, str] = {}  # session requests of this connection without a reply
         self._frames: list[bytes] = []
@@ -230,7 +230,6 @@ class ParadexTrading:
         if request.time_in_force is TimeInForce.FOK:
             raise ValueError(f"{NAME} has no FOK; use {self.taker_time_in_force.value}")
         self._know(request.instrument)
-        self._remember(request)
         timestamp_ms = self._timestamps.take(now_unix_ms)
         params = create_params(
             request,
@@ -249,11 +248,11 @@ class ParadexTrading:
         wire = self._create_request(orjson.dumps(params))
         return SignedOrder(request, wire, min(valid_until_unix_ms, token_good_until))
 
-    def _remember(self, request: OrderRequest) -> None:
-        # Orders are signed in two threads: a single call each, that the interpreter does not interrupt.
-        self._signed[request.client_order_id] = request
-        while len(self._signed) > _SIGNED_KEPT:
-            self._signed.popitem(last=False)
+    def order_leaves(self, request: OrderRequest, wire: HttpRequest | bytes) -> None:
+        """Remember the order that answers on the socket are compared with."""
+        self._sent[request.client_order_id] = request
+        if len(self._sent) > _SENT_KEPT:
+            self._sent.popitem(last=False)
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
         """The signature does not cover the way an order takes: the same parameters, another envelope."""
@@ -360,7 +359,7 @@ class ParadexTrading:
             self._events.append(StreamReady(recv_mono_ns))
 
     def _create_ack(self, client_order_id: int, message: RpcMessage) -> OrderAck:
-        request = self._signed.get(client_order_id)
+        request = self._sent.get(client_order_id)
         if message.error is None:
             order = read_json(_CREATED_DECODER, message.result).order
             return self._ack_of_created(client_order_id, order, request)

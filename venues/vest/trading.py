@@ -290,6 +290,9 @@ class VestTrading:
         assert isinstance(wire, HttpRequest), "v2 takes orders over HTTP alone"
         return wire
 
+    def order_leaves(self, request: OrderRequest, wire: HttpRequest | bytes) -> None:
+        """Answers come with their request here, so nothing has to be remembered."""
+
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
         ack = acknowledge(request.client_order_id, response)
         if self._session.takes_grant(response) or ack.outcome is not Outcome.REFUSED:

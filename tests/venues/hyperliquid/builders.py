@@ -14,6 +14,7 @@ from venues.contract import (
     Instrument,
     OrderRequest,
     Side,
+    SignedOrder,
     TimeInForce,
     TransportError,
     VenueHosts,
@@ -105,3 +106,8 @@ def a_session(hosts: VenueHosts = HOSTS, **credentials: str) -> HyperliquidTradi
         answers += [{"role": "vault"}]
     drive(trading.login(NOW_UNIX_MS), *answers, BUDGET)
     return trading
+
+
+def leave(trading: HyperliquidTrading, signed: SignedOrder) -> None:
+    """Have a signed order's bytes written."""
+    trading.order_leaves(signed.request, signed.wire)

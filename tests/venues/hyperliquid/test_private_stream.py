@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.venues.hyperliquid.builders import NOW_UNIX_MS, a_session, an_order
+from tests.venues.hyperliquid.builders import NOW_UNIX_MS, a_session, an_order, leave
 from tests.venues.hyperliquid.venue_case import TIME, acknowledge, done, fills, frame, refused, update
 from tests.venues.venue_case import Frame
 from venues.contract import (
@@ -35,7 +35,7 @@ FILLED = done({"filled": {"totalSz": "0.1", "avgPx": "89960.0", "oid": OID}})
 def a_stream(**changes: Any) -> HyperliquidTrading:
     """A stream that is ready and an order, ``an_order`` with changes, on its way."""
     trading = a_session()
-    trading.sign_create(an_order(**changes), NOW_UNIX_MS)
+    leave(trading, trading.sign_create(an_order(**changes), NOW_UNIX_MS))
     trading.stream_connected(0)
     for request in trading.stream_take_frames():
         trading.stream_receive(*acknowledge(request), 1)

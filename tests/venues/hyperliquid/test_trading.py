@@ -23,9 +23,20 @@ from tests.venues.hyperliquid.builders import (
     an_answer,
     an_order,
     drive,
+    leave,
 )
 from tests.venues.hyperliquid.venue_case import order_row
-from venues.contract import E8, Account, OrderRef, OrderStatus, Outcome, Position, TransportError, VenueError
+from venues.contract import (
+    E8,
+    Account,
+    OrderRef,
+    OrderStatus,
+    Outcome,
+    Position,
+    Side,
+    TransportError,
+    VenueError,
+)
 from venues.hyperliquid import (
     PRODUCTION_HOSTS,
     TESTNET_HOSTS,
@@ -206,11 +217,32 @@ def test_what_an_order_did_is_its_status_and_the_sum_of_its_fills(
 
 def voiding(*answers: Any) -> Any:
     trading = a_session()
-    trading.sign_create(an_order(), NOW_UNIX_MS)
+    leave(trading, trading.sign_create(an_order(), NOW_UNIX_MS))
     requests, found = drive(trading.void_order(REF, NOW_UNIX_MS + 900), *answers)
     body = json.loads(requests[0].body)
     assert (body["action"], body["nonce"]) == ({"type": "noop"}, NOW_UNIX_MS)
     return found
+
+
+def test_the_nonce_that_is_used_up_is_that_of_the_order_that_left() -> None:
+    """A template signed later under the same id never left: its nonce being used up would prove nothing."""
+    trading = a_session()
+    left = trading.sign_create(an_order(), NOW_UNIX_MS)
+    trading.sign_create(an_order(side=Side.SELL), NOW_UNIX_MS + 1)
+    leave(trading, left)
+    trading.sign_create(an_order(), NOW_UNIX_MS + 2)
+
+    requests, _ = drive(trading.void_order(REF, NOW_UNIX_MS + 900), DONE)
+
+    assert json.loads(requests[0].body)["nonce"] == NOW_UNIX_MS
+
+
+def test_what_never_left_is_not_voided() -> None:
+    trading = a_session()
+    trading.sign_create(an_order(), NOW_UNIX_MS)
+    with pytest.raises(StopIteration) as ended:
+        next(trading.void_order(REF, NOW_UNIX_MS + 900))
+    assert ended.value.value is None
 
 
 def test_a_noop_that_is_taken_ends_the_doubt() -> None:
