@@ -34,7 +34,8 @@ from shm.counter_names import DATABASE_AWAY
 from shm.queue import QueueReader, QueueWriter
 from shm.slot import SlotTable
 from tests.instance import a_directory
-from tests.persistence.harness import Server, World, a_world, wait_until
+from tests.persistence.harness import Server, World, a_world
+from tests.waiting import wait_until
 
 PATIENCE_S: Final = 600.0
 HEARTBEAT_EVENTS: Final = 20  # lines that only ``events`` keeps, per trade: signals, refusals, latencies

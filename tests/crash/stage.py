@@ -11,7 +11,6 @@ import asyncio
 import os
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
@@ -31,6 +30,7 @@ from simulator.process import RunningSimulator, serve
 from supervision.instance_lock import processes_of
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
+from tests.waiting import wait_until
 from venues.contract import E8
 from venues.registry import venue as venue_of
 
@@ -112,8 +112,7 @@ class Stage:
     def let_the_market_go_on(self, steps: int = 40) -> None:
         """Until both venues have quoted that often; a step is a twentieth of a second."""
         until = self.market.steps + steps
-        while self.market.steps < until:
-            time.sleep(0.02)
+        wait_until(lambda: self.market.steps >= until, "quotes")
 
     @property
     def ports(self) -> dict[str, int]:
@@ -139,10 +138,10 @@ class Stage:
     def wait_for_accounts(self) -> None:
         """Until somebody has registered at both venues: ``running`` says that processes run, not that they
         have logged in."""
-        deadline_s = time.monotonic() + 60.0
-        while not self.ask(lambda sim: all(sim.exchanges[venue].account_ids for venue in SYMBOLS)):
-            assert time.monotonic() < deadline_s, "nobody registers at the venues"
-            time.sleep(0.02)
+        wait_until(
+            lambda: self.ask(lambda sim: all(sim.exchanges[venue].account_ids for venue in SYMBOLS)),
+            "an account at every venue",
+        )
 
     def add_fault(self, venue: str, point: str, **fields: Any) -> Fault:
         return self.ask(lambda simulator: simulator.fronts[venue].faults.add(Fault(point, **fields)))

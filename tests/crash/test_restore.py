@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from persistence.restore import holdings_of
 from persistence.verify import read_all
 from tests.crash.stage import CLOSED_BPS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage, a_stage, children_of, kill_all
 from tests.instance import Instance, descendants, free_ports, memory_dir
+from tests.waiting import wait_until
 
 HEDGED = {"vest": SIZE_E8, "paradex": -SIZE_E8}
 FLAT = {"vest": 0, "paradex": 0}
@@ -77,10 +77,7 @@ def test_a_quiet_log_forgets_nothing(stage: Stage) -> None:
     quiet = stage.start()
     stage.wait_for_accounts()
     stage.market.gap_bps = WIDE_BPS
-    deadline_s = time.monotonic() + 120
-    while stage.positions_e8 != HEDGED:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
+    wait_until(lambda: stage.positions_e8 == HEDGED, "hedged", 120)
     assert quiet.stop() == 0
     assert [line for line in quiet.lines if line["level"] != "error"] == []
     directory = Path(raw["persistence"]["var_dir"]) / "journal" / "test-live"

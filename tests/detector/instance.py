@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from shm.layout import Memory, MemoryPlan
 from shm.queue import QueueReader
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, QuoteFlags, Signal, pack_depth
 from tests.detector.builders import a_view, an_instrument, e8
+from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 VENUES = ("paradex", "vest")
@@ -58,14 +59,6 @@ RAW_SETTINGS: dict[str, Any] = {
         "max_daily_loss_quote": "10",
     },
 }
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition of another process; AssertionError after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.002)
 
 
 class Instance:

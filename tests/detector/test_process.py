@@ -6,7 +6,8 @@ import signal
 
 from shm.records import PairPhase, SignalKind
 from tests.detector.builders import a_book, a_view, e8
-from tests.detector.instance import Instance, wait_until
+from tests.detector.instance import Instance
+from tests.waiting import wait_until
 
 
 def test_a_gap_becomes_one_signal_until_the_executor_has_consumed_it(instance: Instance) -> None:

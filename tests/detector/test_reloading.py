@@ -7,7 +7,8 @@ from typing import Any
 
 from runtime.bootstrap import publish_settings
 from tests.detector.builders import e8
-from tests.detector.instance import RAW_SETTINGS, Instance, wait_until
+from tests.detector.instance import RAW_SETTINGS, Instance
+from tests.waiting import wait_until
 
 
 def publish(instance: Instance, **changes: Any) -> None:

@@ -25,17 +25,16 @@ from simulator.orders import NewOrder, Reason
 from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
-# Its orders are written, and the venues have the time to take them.
-DIES_BEFORE_THE_STEP = """
-import os, signal, time
+# Its orders are written; it stands still there, to be killed once the venues have taken them.
+STOPS_BEFORE_THE_STEP = """
+import os, signal
 from executor.engine import Engine
 step = Engine._step
-def dying(self, pair, event, ahead=None):
+def stopping(self, pair, event, ahead=None):
     if ahead is not None:
-        time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP)
     step(self, pair, event)
-Engine._step = dying
+Engine._step = stopping
 """
 
 
@@ -520,10 +519,12 @@ async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life
 async def test_orders_that_left_by_settings_of_then_are_known_by_what_they_were() -> None:
     """The operator's other price band makes other orders of the signal; at the venues are the first ones."""
     async with a_world() as world:
-        await world.start(prelude=DIES_BEFORE_THE_STEP)
+        await world.start(prelude=STOPS_BEFORE_THE_STEP)
         await world.settle_templates()
         world.enter()
+        await world.until(lambda: all(world.orders(venue) for venue in SYMBOLS), "an order at each venue")
         assert world.process is not None
+        world.process.kill()
         await world.process.wait()
         assert not world.told("intent_written")
         world.raw["execution"]["price_band_bps"] = 1.0

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,6 @@ def raw_settings(urls: dict[str, str], stale_after_ms: float) -> dict[str, Any]:
             "max_daily_loss_quote": "10",
         },
     }
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition of another process; AssertionError after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.002)
 
 
 class Instance:

@@ -13,8 +13,9 @@ from picows import WSMsgType
 
 from feeds.connection import STOOD_STILL_NS_MAX
 from shm.records import Quote, QuoteFlags
-from tests.feeds.instance import Instance, wait_until
+from tests.feeds.instance import Instance
 from tests.feeds.venue import ScriptedVenue, a_book_frame, scripted_venue
+from tests.waiting import wait_until
 
 BTC, ETH = 0, 2  # Vest's instruments of the two pairs
 VALID, SNAPSHOT, STALE, CROSSED = QuoteFlags.VALID, QuoteFlags.SNAPSHOT, QuoteFlags.STALE, QuoteFlags.CROSSED

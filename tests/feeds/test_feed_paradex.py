@@ -9,8 +9,9 @@ import pytest
 from picows import WSMsgType
 
 from shm.records import QuoteFlags
-from tests.feeds.instance import Instance, wait_until
+from tests.feeds.instance import Instance
 from tests.feeds.venue import ScriptedVenue, scripted_venue
+from tests.waiting import wait_until
 
 BTC, ETH = 1, 3  # Paradex's instruments of the two pairs
 VALID, SNAPSHOT, STALE = QuoteFlags.VALID, QuoteFlags.SNAPSHOT, QuoteFlags.STALE

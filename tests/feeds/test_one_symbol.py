@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from shm.records import QuoteFlags
-from tests.feeds.instance import Instance, wait_until
+from tests.feeds.instance import Instance
 from tests.feeds.test_feed_paradex import a_bbo
 from tests.feeds.venue import ScriptedVenue, a_book_frame, scripted_venue
 from tests.venues.paradex.samples import book_frame
+from tests.waiting import wait_until
 
 VEST_BTC, VEST_ETH, PARADEX_BTC, PARADEX_ETH = 0, 2, 1, 3
 GOOD_LEVEL = ["10", "1"]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
-from tests.feeds.instance import wait_until
+from tests.waiting import wait_until
 
 T = TypeVar("T")
 

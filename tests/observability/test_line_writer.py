@@ -9,14 +9,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from observability.line_writer import LineWriter
 from settings import PROJECT
+from tests.waiting import wait_until
 
 F_SETPIPE_SZ = 1031
 
@@ -35,13 +35,6 @@ def pipe() -> Iterator[tuple[int, int]]:
     for fd in (reader, writer):
         with contextlib.suppress(OSError):
             os.close(fd)
-
-
-def until(is_so: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-    end_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < end_s, f"never: {what}"
-        time.sleep(0.005)
 
 
 class Reader:
@@ -70,12 +63,14 @@ def test_lines_lost_on_a_pipe_that_does_not_wait_are_counted(
     lines = LineWriter(writer, patience_s=0.0)
     for number in range(500):
         lines.put(a_line(number))
-    until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
+    wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
 
     seen = Reader(reader)
-    until(lambda: "log_dropped" in seen.events(), "what was lost is reported, without another line to write")
+    wait_until(
+        lambda: "log_dropped" in seen.events(), "what was lost is reported, without another line to write"
+    )
     lines.put(a_line(500))
-    until(lambda: any(line.get("n") == 500 for line in seen.lines), "the log goes on")
+    wait_until(lambda: any(line.get("n") == 500 for line in seen.lines), "the log goes on")
 
     dropped = [line for line in seen.lines if line["event"] == "log_dropped"]
     written = [line for line in seen.lines if line["event"] == "leg_sent"]
@@ -92,7 +87,7 @@ def test_a_short_pause_of_the_reader_loses_nothing(pipe: tuple[int, int]) -> Non
         lines.put(a_line(number))
 
     seen = Reader(reader)
-    until(lambda: len(seen.lines) == 500, "all lines")
+    wait_until(lambda: len(seen.lines) == 500, "all lines")
 
     assert [line["n"] for line in seen.lines] == list(range(500))
 
@@ -106,14 +101,14 @@ def test_a_reader_that_went_away_and_came_back_is_written_to_again(tmp_path: Pat
     lines = LineWriter(writer)
     lines.put(a_line(1))
     seen = Reader(first)
-    until(lambda: len(seen.lines) == 1, "the first line")
+    wait_until(lambda: len(seen.lines) == 1, "the first line")
     os.close(first)
     lines.put(a_line(2))
-    until(lambda: lines._lost == 1, "nobody reads")
+    wait_until(lambda: lines._lost == 1, "nobody reads")
 
     second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     seen = Reader(second)
-    until(lambda: "log_dropped" in seen.events(), "the next reader is told")
+    wait_until(lambda: "log_dropped" in seen.events(), "the next reader is told")
 
     assert seen.lines[0]["count"] == 1
     os.close(second)
@@ -157,10 +152,10 @@ def test_what_is_out_of_half_a_line_is_finished_before_the_next_one() -> None:
     lines = LineWriter(ours.fileno(), patience_s=0.0)
     for number in range(400):
         lines.put(a_line(number, 3_000 if number % 2 else 10))
-    until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
+    wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
 
     seen = Reader(theirs.fileno())
-    until(lambda: "log_dropped" in seen.events(), "every line is JSON, and the loss is reported")
+    wait_until(lambda: "log_dropped" in seen.events(), "every line is JSON, and the loss is reported")
     ours.close()
     theirs.close()
 
@@ -179,6 +174,6 @@ def test_nobody_who_logs_ever_waits(monkeypatch: pytest.MonkeyPatch, pipe: tuple
     monkeypatch.setattr(os, "write", noted)
     for number in range(500):
         lines.put(a_line(number))
-    until(lambda: len(calls) > 0, "something was written")
+    wait_until(lambda: len(calls) > 0, "something was written")
 
     assert set(calls) == {"stdout"}

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,17 +32,11 @@ from shm.counter_names import PERSISTENCE_COUNTERS
 from shm.layout import Memory, MemoryPlan
 from tests.instance import a_directory
 from tests.reported import blanks
+from tests.waiting import wait_until
 
 Line = Mapping[str, Any]
 SOURCES = ("supervisor", "executor", "detector")
 DEADLINE_S = 30.0
-
-
-def wait_until(is_so: Callable[[], object], what: str = "", timeout_s: float = DEADLINE_S) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)
 
 
 class Server:

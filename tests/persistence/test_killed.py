@@ -20,7 +20,8 @@ from persistence.journal import files, read_file
 from persistence.restore import SOURCE, holdings_of
 from persistence.salvage import keep_unread
 from runtime.carried_positions import HeldPair, is_written, read_held
-from tests.persistence.harness import World, a_world, wait_until
+from tests.persistence.harness import World, a_world
+from tests.waiting import wait_until
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"  # the database plays no part here
 # Before the n-th call of a system call, in the middle of a write, or right after the call.

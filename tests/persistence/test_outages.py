@@ -14,7 +14,8 @@ import pytest
 
 from shm.counter_names import DATABASE_AWAY, DATABASE_UP
 from tests.instance import a_directory
-from tests.persistence.harness import Proxy, Server, World, a_world, wait_until
+from tests.persistence.harness import Proxy, Server, World, a_world
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import psycopg
 
 from persistence.server import is_running, start_server, stop_server
 from tests.instance import a_directory
-from tests.persistence.harness import wait_until
+from tests.waiting import wait_until
 
 
 def test_a_killed_servers_process_that_lingers_is_waited_for() -> None:

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from persistence import server_account
 from persistence.server import is_running, start_server, stop_server
 from persistence.server_account import ACCOUNT, ServerError, account_of_the_server, programs
-from tests.persistence.harness import wait_until
+from tests.waiting import wait_until
 
 ODD = {
     "space": "my bot",

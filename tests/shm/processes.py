@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -17,14 +16,6 @@ from typing import Any
 
 DEADLINE_S = 60.0
 _spawn = multiprocessing.get_context("spawn")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return as soon as ``condition`` holds; fail the test past the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.000_5)
 
 
 class InheritedFd:

@@ -13,7 +13,8 @@ import pytest
 
 from shm.agent import park
 from shm.doorbell import Doorbell
-from tests.shm.processes import InheritedFd, Peer, peer, wait_until
+from tests.shm.processes import InheritedFd, Peer, peer
+from tests.waiting import wait_until
 
 LONG_MS = 30_000.0  # so long that only a ring can end it in time
 

@@ -16,7 +16,8 @@ import shm.slot
 from shm.records import QUOTE, Quote
 from shm.segment import HEADER_SIZE, SegmentError
 from shm.slot import RecordSlots, SlotTable
-from tests.shm.processes import died_at_bytecode, peer, wait_until
+from tests.shm.processes import died_at_bytecode, peer
+from tests.waiting import wait_until
 
 CAPACITY = 2048  # long enough to be caught half copied
 BODY_OFFSET = 24  # in a slot: sequence, length, checksum, body

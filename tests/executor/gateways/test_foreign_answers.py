@@ -20,6 +20,7 @@ from runtime.venue_hosts import venue_hosts
 from simulator.faults import Fault, FaultPlan
 from tests.executor.harness import LEGS, SIZE_E8, a_world
 from tests.venues.test_believed_refusals import FOREIGN, OWN, STATUSES
+from tests.waiting import eventually
 from venues import registry
 from venues.contract import (
     E8,
@@ -61,9 +62,7 @@ class Listening:
         self.is_up.clear()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():  # noqa: ASYNC110 - nobody announces it
-                await asyncio.sleep(0.01)
+        await eventually(condition)
 
 
 class Placing:

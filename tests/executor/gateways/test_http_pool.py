@@ -15,6 +15,7 @@ import uvloop
 from executor.gateways.contract import NotSent
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from runtime.clock import SystemClock
+from tests.waiting import eventually
 from venues.contract import HttpRequest, HttpResponse
 
 PING = HttpRequest("GET", "/ping")
@@ -73,18 +74,12 @@ async def serving(
     task = asyncio.create_task(pool.run())
     try:
         if is_reachable:
-            await until(lambda: pool.free == size)
+            await eventually(lambda: pool.free == size)
         yield pool
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         server.close()
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.002)
 
 
 async def answer_to(pool: HttpPool, request: HttpRequest = ORDER) -> HttpResponse | AnswerLost:
@@ -162,7 +157,7 @@ async def test_an_answer_cut_short_is_lost_and_the_connection_replaced(part: byt
 
     async with serving(script) as pool:
         lost = await answer_to(pool)
-        await until(lambda: pool.free == 1)
+        await eventually(lambda: pool.free == 1)
         again = await answer_to(pool)
     assert isinstance(lost, AnswerLost)
     assert isinstance(again, HttpResponse)
@@ -220,7 +215,7 @@ async def test_a_connection_whose_close_is_announced_is_used_no_more() -> None:
 
     async with serving(script) as pool:
         pool.send(pool.render(ORDER), lambda _: free_at_answer.append(pool.free))
-        await until(lambda: bool(free_at_answer) and pool.free == 1)
+        await eventually(lambda: bool(free_at_answer) and pool.free == 1)
         assert isinstance(await answer_to(pool), HttpResponse)
     assert free_at_answer == [0]
     assert connections == 2
@@ -239,7 +234,7 @@ async def test_an_idle_connection_closed_by_the_server_is_not_used() -> None:
             await reader.read()
 
     async with serving(script, size=1) as pool:
-        await until(lambda: accepted == 2 and pool.free == 1)
+        await eventually(lambda: accepted == 2 and pool.free == 1)
         assert isinstance(await answer_to(pool), HttpResponse)
 
 
@@ -256,7 +251,7 @@ async def test_with_every_connection_busy_nothing_is_written() -> None:
 
     async with serving(script, size=2) as pool:
         answers = [asyncio.create_task(answer_to(pool)) for _ in range(2)]
-        await until(lambda: len(written) == 2)
+        await eventually(lambda: len(written) == 2)
         with pytest.raises(NotSent, match="none of 2"):
             pool.send(pool.render(ORDER), lambda _: None)
         release.set()
@@ -287,7 +282,7 @@ async def test_pings_are_measured() -> None:
 
     async with serving(script, size=2, ping_interval_s=0.01) as pool:
         pool._on_round_trip_ns = measured.append
-        await until(lambda: len(measured) >= 4)
+        await eventually(lambda: len(measured) >= 4)
     assert all(0 < duration < 1_000_000_000 for duration in measured)
     assert paths == {b"GET /v2/ping HTTP/1.1"}
 
@@ -350,7 +345,7 @@ async def test_a_certificate_that_cannot_be_verified_is_no_connection(certificat
             return await connect()
 
         pool._connect = counted  # type: ignore[method-assign, assignment]
-        await until(lambda: len(attempts) >= 3)
+        await eventually(lambda: len(attempts) >= 3)
         assert pool.free == 0
         with pytest.raises(NotSent):
             pool.send(pool.render(ORDER), lambda _: None)

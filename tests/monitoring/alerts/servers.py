@@ -6,7 +6,6 @@ import base64
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -156,11 +155,3 @@ def _served(server: socketserver.TCPServer, service: Service) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Wait for a condition, whatever the machine's pace."""
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s"
-        time.sleep(0.01)

@@ -32,9 +32,10 @@ from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tests.monitoring.alerts.servers import Service, http_service, wait_until
+from tests.monitoring.alerts.servers import Service, http_service
 from tests.reported import an_event
 from tests.tools.shown import FLAT_VIEW
+from tests.waiting import wait_until
 
 SECRET = "canary-of-the-webhook"
 

@@ -14,7 +14,8 @@ from monitoring.alerts.book import Condition, Message, Severity, State
 from monitoring.alerts.outbox import Outbox
 from monitoring.alerts.targets import Alert, make_targets
 from settings import PROJECT, load_raw, parse_settings
-from tests.monitoring.alerts.servers import Service, http_service, wait_until
+from tests.monitoring.alerts.servers import Service, http_service
+from tests.waiting import wait_until
 
 Told = tuple[str, str, int, str]
 

@@ -20,6 +20,7 @@ from simulator.hyperliquid.signing import action_digest, action_hash
 from simulator.orders import Reason
 from simulator.process import RunningSimulator
 from tests.venues.hyperliquid.builders import AGENT, AGENT_KEY, MASTER, MASTER_KEY, VECTORS
+from tests.waiting import eventually
 from venues.contract import E8
 
 DEADLINE_S = 10.0
@@ -357,12 +358,12 @@ async def test_less_than_ten_dollars_may_close_the_whole_and_nothing_else() -> N
 
 async def test_cancels_overtake_takers_of_their_block() -> None:
     """A maker's cancel that arrives after a taker's order is still in time."""
-    async with a_venue(ack_latency_ms=100.0) as client:
+    async with a_venue(ack_latency_ms=1_000.0) as client:
         resting = await client.order("60001", "0.2", b=False, tif="Alo")
         client.front.exchange.apply_market("BTC", [(60_000 * E8, E8)], [])
         taker = asyncio.create_task(client.order("60001", "0.2", tif="Ioc", key=AGENT_KEY))
         client.front.members.open(AGENT)
-        await asyncio.sleep(0.03)
+        await eventually(lambda: client.front._desk.blocks._waiting, "the taker waits for its block")
         cancel = {"type": "cancel", "cancels": [{"a": 0, "o": resting["resting"]["oid"]}]}
         answer = await client.act(cancel)
         assert answer["response"]["data"]["statuses"] == ["success"]
@@ -487,7 +488,7 @@ async def test_a_silent_connection_is_closed_and_a_ping_keeps_it() -> None:
             message = await socket.receive(timeout=DEADLINE_S)
             assert message.type is aiohttp.WSMsgType.CLOSE
         async with client.http.ws_connect(f"{client.url}/ws") as socket:
-            for _ in range(6):
+            until_s = asyncio.get_running_loop().time() + 2 * 1.5
+            while asyncio.get_running_loop().time() < until_s:
                 await socket.send_json({"method": "ping"})
                 assert await socket.receive_json(timeout=DEADLINE_S) == {"channel": "pong"}
-                await asyncio.sleep(0.5)

@@ -6,7 +6,6 @@ or of ``venues.paradex``: what both got wrong in the same way would still show h
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import struct
@@ -281,11 +280,3 @@ class Client:
         if auth:
             assert "node_id" in await socket.result("auth", {"bearer": self.token})
         return socket
-
-
-async def eventually(condition: Any, what: str) -> None:
-    """Wait until the condition holds, without a fixed pause; fail naming what did not happen."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"did not happen in {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.001)

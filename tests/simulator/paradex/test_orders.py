@@ -11,8 +11,9 @@ import pytest
 from simulator.faults import Fault
 from simulator.paradex.settings import RateLimits
 from simulator.paradex.signatures import Verification
-from tests.simulator.paradex.client import Client, Key, eventually
+from tests.simulator.paradex.client import Client, Key
 from tests.simulator.paradex.conftest import BTC, StartVenue, Venue, price
+from tests.waiting import eventually
 from venues.contract import E8
 
 

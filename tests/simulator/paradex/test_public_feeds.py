@@ -13,8 +13,9 @@ import pytest
 
 from simulator.faults import Fault
 from simulator.paradex.settings import RateLimits
-from tests.simulator.paradex.client import NULL, Client, Frame, Socket, eventually
+from tests.simulator.paradex.client import NULL, Client, Frame, Socket
 from tests.simulator.paradex.conftest import BTC, StartVenue, Venue, price
+from tests.waiting import eventually
 from venues.contract import E8
 
 SBE = "?sbeSchemaId=1&sbeSchemaVersion=2"

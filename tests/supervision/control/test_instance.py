@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,6 +19,7 @@ from runtime.operator_orders import pause_file
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
 from tests.instance import Instance, a_directory, memory_dir, write_config
+from tests.waiting import wait_until
 from tools.__main__ import main
 
 DEADLINE_S = 240.0
@@ -46,13 +46,6 @@ def may_enter(config: Path) -> bool:
 
 def state_of(config: Path, process: str) -> str:
     return next(item.state for item in look(config).processes if item.name == process)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.02)
 
 
 def run(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -93,7 +86,7 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
     later = Instance(config)
     try:
         later.wait_for("running", timeout_s=DEADLINE_S)
-        until(lambda: bool(look(config).executor["ready"]), "readiness")
+        wait_until(lambda: bool(look(config).executor["ready"]), "readiness")
         still = look(config)
         assert still.is_paused
         assert sorted(still.operator.forced) == ["btc", "eth"]
@@ -120,7 +113,7 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
         assert stops.isdisjoint({"paused", "forced exit"}), (
             "answered, and yet it is stopped by what was lifted"
         )
-        until(lambda: may_enter(config), "entries")
+        wait_until(lambda: may_enter(config), "entries")
     finally:
         exit_code = later.stop(timeout_s=DEADLINE_S)
     assert exit_code == 0
@@ -203,7 +196,7 @@ def test_reload_as_typed(config: Path, capsys: pytest.CaptureFixture[str]) -> No
         instance.wait_for(
             lambda line: line["event"] == "process_started" and line["pid"] not in was, timeout_s=DEADLINE_S
         )
-        until(lambda: state_of(config, "executor") == "running", "the executor")
+        wait_until(lambda: state_of(config, "executor") == "running", "the executor")
         assert look(config).executor["settings_generation"] == 2
         assert look(config).reloads == 2
 
@@ -218,7 +211,7 @@ def test_reload_as_typed(config: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert codes == [0, 0]
         assert "the file says what is in force already" in capsys.readouterr().out
         assert main(["resume", "-c", str(config)]) == 0
-        until(lambda: may_enter(config), "entries")
+        wait_until(lambda: may_enter(config), "entries")
     finally:
         exit_code = instance.stop(timeout_s=DEADLINE_S)
     assert exit_code == 0

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pytest
 from settings import PROJECT
 from supervision.control import socket as channel_module
 from supervision.control.socket import Answer, Channel, NobodyAnswers, Request, ask
+from tests.waiting import wait_until
 
 DEADLINE_S = 60.0
 
@@ -83,13 +84,6 @@ def ear(directory: Path) -> Iterator[Ear]:
     made = Ear(directory)
     yield made
     made.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def say(ear: Ear, data: bytes) -> Answer:
@@ -183,7 +177,7 @@ def test_two_requests_at_once_do_not_wait_for_each_other(ear: Ear) -> None:
     slow: list[Answer] = []
     thread = threading.Thread(target=lambda: slow.append(ear.ask("wait")))
     thread.start()
-    until(lambda: bool(ear.asked))
+    wait_until(lambda: bool(ear.asked))
 
     assert ear.ask("quick")["ok"]
     assert slow == []
@@ -215,7 +209,7 @@ def test_more_than_a_handful_at_once_are_told_to_come_again(ear: Ear) -> None:
     waiting = [threading.Thread(target=lambda: ear.ask("wait")) for _ in range(8)]
     for thread in waiting:
         thread.start()
-    until(lambda: len(ear.asked) == 8)
+    wait_until(lambda: len(ear.asked) == 8)
 
     refused = say(ear, b'{"command": "go on"}\n')
     assert "too many" in refused["summary"]

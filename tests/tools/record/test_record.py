@@ -14,6 +14,7 @@ import pytest
 from settings import PROJECT, SettingsError
 from shm.records import Quote
 from tests.tools.recorded import a_session
+from tests.waiting import wait_until
 from tools.__main__ import main
 from tools.record.files import read_batches
 from tools.record.reader import Kind, Recording
@@ -110,14 +111,13 @@ def test_the_command_records_beside_the_instance_and_survives_kill_9() -> None:
         )
         try:
             directory, before = session.recorder.directory, len(session.published)
-            deadline = time.monotonic() + 30
-            while not list(directory.glob("*.arrows")):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            while rows_in(directory) < 20:
-                assert time.monotonic() < deadline
+            wait_until(lambda: list(directory.glob("*.arrows")), "the first piece")
+
+            def has_twenty() -> bool:
                 session.publish(0, 50_000.0)
-                time.sleep(0.01)
+                return rows_in(directory) >= 20
+
+            wait_until(has_twenty, "twenty rows on disk")
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()

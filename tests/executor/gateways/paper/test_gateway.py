@@ -140,7 +140,8 @@ async def test_an_order_that_meets_old_depth_is_refused_by_name(tmp_path: Path) 
     """The strategy's own limit is an hour here: it is the virtual venue that says no."""
     async with a_paper_world(tmp_path, max_price_age_ms=1.0) as world:
         await world.start()
-        await asyncio.sleep(0.05)
+        shown_mono_ns = time.monotonic_ns()
+        await world.until(lambda: time.monotonic_ns() - shown_mono_ns > 2_000_000, "older than the limit")
         world.enter()
         refused = await world.until_told("leg_rejected")
         assert refused["code"] == "PAPER_STALE_BOOK"
@@ -240,7 +241,10 @@ async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> Non
     assert arrived[0][1] >= 5_000_000
     assert arrived[-1][1] - arrived[0][1] > 10_000_000
 
-    way.carry(partial(arrive, -1))
+    later = OneWay(random.Random(3), SystemClock(), latency_ms=40, jitter_ms=0)
+    is_later = asyncio.Event()
+    way.carry(partial(arrive, -1))  # due before what goes by the other way
+    later.carry(is_later.set)
     way.close()
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(is_later.wait(), 10)
     assert len(arrived) == 50

@@ -1,0 +1,27 @@
+"""Waiting for a condition of another process or task: as long as it takes, within a wide bound."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+DEADLINE_S: Final = 60.0
+_LOOK_S: Final = 0.002
+
+
+def wait_until(is_so: Callable[[], object], what: str = "", timeout_s: float = DEADLINE_S) -> None:
+    """Return as soon as it is so. AssertionError past the deadline, naming ``what`` did not happen."""
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {what or 'the condition'}"
+        time.sleep(_LOOK_S)
+
+
+async def eventually(is_so: Callable[[], object], what: str = "", timeout_s: float = DEADLINE_S) -> None:
+    """The same on an event loop, which goes on meanwhile."""
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {what or 'the condition'}"
+        await asyncio.sleep(_LOOK_S)
