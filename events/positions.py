@@ -147,8 +147,8 @@ class PositionsRestored(Event, frozen=True, kw_only=True):
     detail: Text | UnsetType = UNSET
 
 
-class FlatConfirmed(Event, frozen=True, kw_only=True):
-    """a venue confirms a flat leg after a close (of that trade), a start, a reconnect or a repair"""
+class LegShown(Event, frozen=True, kw_only=True):
+    """What a venue shows of one leg."""
 
     pair: str
     trade_id: int
@@ -158,16 +158,14 @@ class FlatConfirmed(Event, frozen=True, kw_only=True):
     position_e8: int
 
 
-class NotFlat(Event, frozen=True, kw_only=True):
+class FlatConfirmed(LegShown, frozen=True, kw_only=True):
+    """a venue confirms a flat leg after a close (of that trade), a start, a reconnect or a repair"""
+
+
+class NotFlat(LegShown, frozen=True, kw_only=True):
     """a venue still shows a position of a trade that was closed: look at it there"""
 
     LEVELS = ("error",)
-    pair: str
-    trade_id: int
-    leg: int
-    venue: str
-    symbol: str
-    position_e8: int
 
 
 class HedgeDrift(Exposed, frozen=True, kw_only=True):
