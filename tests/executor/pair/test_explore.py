@@ -88,9 +88,10 @@ def _steps_of_long_stories() -> set[tuple[PairPhase, PairPhase]]:
 
 
 def _steps_of_rare_stories() -> set[tuple[PairPhase, PairPhase]]:
-    """What needs an operator, a venue with finer lots, or a surprise in the middle of an entry."""
+    """What needs an operator, finer lots, a surprise in the middle of an entry, or an exit given up."""
     fine = (an_instrument(0, lot_e8=LOT_E8 // 10, min_size_e8=LOT_E8 // 10), an_instrument(1))
     flattened, fine_lots, surprised, stopped = Pair(), Pair(some_rules(instruments=fine)), Pair(), Pair()
+    given_up = Pair(some_rules(max_retries=0)).hedged()
 
     late, other = flattened.enter()
     for send in (late, other):
@@ -115,7 +116,11 @@ def _steps_of_rare_stories() -> set[tuple[PairPhase, PairPhase]]:
     stopped.feed(FlattenRequested(stopped.at, "operator"))
     for send in sends:
         stopped.fill(send)
-    return set().union(*(pair.phase_steps() for pair in (flattened, fine_lots, surprised, stopped)))
+
+    for send in given_up.exit():
+        given_up.refuse(send)
+    pairs = (flattened, fine_lots, surprised, stopped, given_up)
+    return set().union(*(pair.phase_steps() for pair in pairs))
 
 
 def _steps_of_first_and_operators_events() -> set[tuple[PairPhase, PairPhase]]:

@@ -117,11 +117,11 @@ def walk(seed: int) -> tuple[int, int]:
     return entries, exits
 
 
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("block", range(5))
 def test_what_is_certain_is_what_the_machine_sends(block: int) -> None:
     """In every phase, with every trouble, later and at other prices than it was rehearsed for; and what
     a successor takes up of it is the very step."""
-    met = [walk(seed) for seed in range(block * 25, block * 25 + 25)]
+    met = [walk(seed) for seed in range(block * 40, block * 40 + 40)]
 
     assert sum(entries for entries, _ in met) > 25
     assert sum(exits for _, exits in met) > 5
