@@ -111,11 +111,14 @@ class Executor:
             ),
         )
         self._trading_state = TradingState(
-            memory.counters("supervisor"),
-            memory.counters("persistence"),
-            KillSwitch(kill_file(settings), memory.latch()),
-            StandingOrders(settings),
-            process.stop,
+            supervisor=memory.counters("supervisor"),
+            persistence=memory.counters("persistence"),
+            latch=KillSwitch(kill_file(settings), memory.latch()),
+            orders=StandingOrders(settings),
+            stop=process.stop,
+            breaker=self._desk.breaker,
+            results=self._desk.results,
+            risk=settings.risk,
         )
         self._engine = Engine(self._desk, journal, memory.views_writer())
         self._signals = Signals(self._desk, self._engine, self._trading_state, memory.signals_reader())
@@ -123,7 +126,7 @@ class Executor:
         decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
         operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._settings)
+        reloading = Reloading(self._desk, self._engine, self._trading_state, self._settings)
         self._housekeeping = Housekeeping(
             self._desk,
             self._engine,
