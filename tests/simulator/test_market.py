@@ -24,6 +24,7 @@ from simulator.market import LEVELS, Ladder, Top, play
 from simulator.recorded import DATA, SHIPPED, RecordedMarket, RecordingDamaged, RecordingTooShort, Track
 from simulator.synthetic import SyntheticMarket, SyntheticRules
 from simulator.vest import LISTING
+from tests.waiting import DEADLINE_S
 from venues.contract import E8, parse_e8
 
 VEST_BTC = LISTING[0]
@@ -241,7 +242,7 @@ async def test_playing_keeps_market_time_at_the_set_speed() -> None:
     exchange.on_book(lambda symbol: seen_s.append(time.monotonic()))
 
     began_s = time.monotonic()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await play(Script(0, 0, 240, 400), {"vest": exchange}, speed=4.0)
 
     assert len(seen_s) == 4

@@ -15,7 +15,7 @@ import uvloop
 from executor.gateways.contract import NotSent
 from executor.gateways.http_pool import AnswerLost, HttpPool
 from runtime.clock import SystemClock
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 from venues.contract import HttpRequest, HttpResponse
 
 PING = HttpRequest("GET", "/ping")
@@ -85,7 +85,7 @@ async def serving(
 async def answer_to(pool: HttpPool, request: HttpRequest = ORDER) -> HttpResponse | AnswerLost:
     future: asyncio.Future[HttpResponse | AnswerLost] = asyncio.get_running_loop().create_future()
     pool.send(pool.render(request), future.set_result)
-    return await asyncio.wait_for(future, 5.0)
+    return await asyncio.wait_for(future, DEADLINE_S)
 
 
 async def test_the_bytes_on_the_wire_are_one_complete_request() -> None:
