@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import wire_to_wire
-from benchmarks.wire import floor
+from benchmarks.wire import floor, load
 from benchmarks.wire.analysis import stages
 from benchmarks.wire.contenders import NotReady, Variant
 from benchmarks.wire.ratios import ratios
