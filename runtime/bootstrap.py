@@ -35,6 +35,7 @@ from venues.contract import Instrument
 _LAUNCH = "launch.json"
 _PR_SET_PDEATHSIG = 1
 _EVENTS_REFUSED = "events_refused_total"
+_IN_STATES = ("shm/records.py", "venues/contract.py")  # whose enumerations and records a state holds
 EXIT_UNUSABLE = 2  # configuration or environment: restarting cannot help, the supervisor stops
 
 
@@ -45,6 +46,7 @@ class Stop:
     requests: int = 0
 
     def is_set(self) -> bool:
+        """Whether a stop was asked for."""
         return self.requests > 0
 
 
@@ -128,7 +130,7 @@ def boot_id() -> str:
 def machine_code_id() -> str:
     """The code that the executor's state is written and read by: equal bytes mean the same to no other."""
     digest = hashlib.sha256()
-    for path in sorted((PROJECT / "executor").glob("*.py")):
+    for path in (*sorted((PROJECT / "executor").rglob("*.py")), *(PROJECT / name for name in _IN_STATES)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -179,17 +181,21 @@ class SettingsWatch:
         self._generation = process.generation
 
     def has_news(self) -> bool:
+        """Whether newer settings were published than this process works with."""
         return self._supervisor.get(self._newest) > self._generation
 
     def take(self) -> Settings:
+        """The newest settings."""
         content = read_launch(self._directory)
         self._generation = content["generation"]
         return parse_settings(content["settings"], _LAUNCH)
 
     def done(self) -> None:
+        """Publish that this process works with the settings taken last."""
         self._counters.set(self._word, self._generation)
 
     def close(self) -> None:
+        """Unmap the supervisor's counters."""
         self._supervisor.close()
 
 

@@ -32,7 +32,6 @@ from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 VENUES = ("paradex", "vest")
-DEADLINE_S = 20.0
 
 RAW_SETTINGS: dict[str, Any] = {
     "version": 1,

@@ -48,7 +48,6 @@ from venues.vest.errors import DUPLICATE, Request
 from venues.vest.hosts import NAME
 from venues.vest.messages import (
     AccountRow,
-    Leverage,
     OrderRow,
     PositionRow,
     order_update,
@@ -62,7 +61,6 @@ from venues.vest.signing import encode_cancel, encode_order, sign_fields
 
 _account_decoder = msgspec.json.Decoder(AccountRow)
 _orders_decoder = msgspec.json.Decoder(list[OrderRow])
-_leverage_decoder = msgspec.json.Decoder(Leverage)
 
 
 class VestTrading:
@@ -94,18 +92,22 @@ class VestTrading:
     # --- session ---
 
     def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
+        """Grids of the wanted symbols (symbol -> instrument_id). VenueError if one is unknown."""
         found = yield from instruments.fetch_instruments(wanted)
         self._instruments.update(wanted)
         return found
 
     def login(self, now_unix_ms: int) -> Call[None]:
+        """Register the signing key and get a listen key; see ``VestSession.login``."""
         yield from self._session.login(now_unix_ms)
 
     def renew(self, now_unix_ms: int) -> Call[None]:
+        """Prolong the listen key, and register anew where the key was refused or expires."""
         yield from self._session.renew(now_unix_ms)
 
     @property
     def renew_due_unix_ms(self) -> int:
+        """When ``renew`` is due; see ``VestSession``."""
         return self._session.renew_due_unix_ms
 
     # --- reading ---
@@ -172,11 +174,13 @@ class VestTrading:
         return read(response, _orders_decoder, "GET /orders")
 
     def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
+        """Positions on the known instruments, from ``GET /account``; the stream reports none."""
         known = self._known_instruments
         account = yield from self._fetch_account(now_unix_ms)
         return [_position(row, known[row.symbol]) for row in account.positions if row.symbol in known]
 
     def query_account(self, now_unix_ms: int) -> Call[Account]:
+        """Account value, withdrawable amount and maintenance margin, from ``GET /account``."""
         row = yield from self._fetch_account(now_unix_ms)
         try:
             return Account(
@@ -204,15 +208,6 @@ class VestTrading:
         return f"HALT {' '.join(halted)}" if halted else ""
 
     # --- acting ---
-
-    def set_leverage(self, instrument: Instrument, leverage: int, now_unix_ms: int) -> Call[int]:
-        """Set the leverage of one symbol and return what the venue made of it.
-
-        The one private call that is not signed. Some symbols need it once before trading.
-        """
-        body = msgspec.json.encode({"time": now_unix_ms, "symbol": instrument.symbol, "value": leverage})
-        response = yield from self._session.ask("POST", "/account/leverage", body)
-        return read(response, _leverage_decoder, "POST /account/leverage").value
 
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
         """Cancel by the venue's id, looked up by nonce first where we have none.
@@ -287,6 +282,7 @@ class VestTrading:
         )
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
+        """The same request: v2 takes orders over HTTP alone."""
         assert isinstance(wire, HttpRequest), "v2 takes orders over HTTP alone"
         return wire
 
@@ -294,6 +290,7 @@ class VestTrading:
         """Answers come with their request here, so nothing has to be remembered."""
 
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
+        """The answer to a create. A refused API key counts as "not now": the order may be sent again."""
         ack = acknowledge(request.client_order_id, response)
         if self._session.takes_grant(response) or ack.outcome is not Outcome.REFUSED:
             return ack
@@ -302,6 +299,7 @@ class VestTrading:
     # --- private stream ---
 
     def stream_url(self) -> str:
+        """Complete URL, valid after ``login``. It holds the listen key: never log it."""
         return self._session.stream_url()
 
     def stream_refused(self, status: int) -> str:
@@ -309,6 +307,7 @@ class VestTrading:
         return ""
 
     def stream_connected(self, now_mono_ns: int) -> None:
+        """A new private connection stands: queue its subscription."""
         self._stream.connected(now_mono_ns)
 
     def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
@@ -316,12 +315,15 @@ class VestTrading:
         self._stream.receive(frame, recv_mono_ns)
 
     def stream_tick(self, now_mono_ns: int) -> None:
+        """Queue a ping when one is due."""
         self._stream.tick(now_mono_ns)
 
     def stream_take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first."""
         return self._stream.take_frames()
 
     def stream_take_events(self) -> list[PrivateEvent]:
+        """Order updates and fills, oldest first."""
         return self._stream.take_events()
 
 
