@@ -36,13 +36,13 @@ from executor.operator.resolve import resolve_pair
 from executor.operator.standing_orders import Operator
 from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
-from executor.orders.presigner import Signer, predict_one
+from executor.orders.presigner import Presigner, predict_one
 from executor.pair.accounting import holding, retold
 from executor.pair.fast_path import load_taken
 from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
 from executor.recovery.restore import find_held, state_of, strangers
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult
 from executor.risk.trading_state import TradingState
@@ -93,7 +93,7 @@ class Executor:
         settings, memory = process.settings, process.memory
         self._process = process
         self._bell = memory.doorbell("executor")
-        journal = Journal(memory.machines(writer=True), memory.taken(writer=True))
+        journal = StateStore(memory.machines(writer=True), memory.taken(writer=True))
         held = read_held(memory.directory)
         pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
         self._desk = Desk(
@@ -139,7 +139,7 @@ class Executor:
             settings, memory.funding(writer=True), self._desk.reports, process.clock
         )
         self._is_driven = is_driven
-        self._signer = Signer(self._desk)
+        self._signer = Presigner(self._desk)
         self._armed_next = 0
         self._is_closing = False
         self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
@@ -338,7 +338,7 @@ class Executor:
             asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
-def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
+def _make_pair(process: bootstrap.Launch, journal: StateStore, held: Sequence[HeldPair], number: int) -> Pair:
     """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules

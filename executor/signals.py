@@ -52,9 +52,23 @@ class Signals:
                 first_e8, second_e8 = event.prices_e8
                 now = event.at.now_mono_ns
                 signal = Signal(
-                    event.signal_id, 0, pair.rules.pair_id, SignalKind.ENTER, event.direction, event.layer,
-                    event.size_e8, first_e8, second_e8, 0.0, 0.0, now, now, now, now, now,
-                )  # fmt: skip
+                    signal_id=event.signal_id,
+                    writer_epoch=0,
+                    pair_id=pair.rules.pair_id,
+                    kind=SignalKind.ENTER,
+                    direction=event.direction,
+                    layer=event.layer,
+                    size_e8=event.size_e8,
+                    first_price_e8=first_e8,
+                    second_price_e8=second_e8,
+                    spread_bps=0.0,
+                    edge_bps=0.0,
+                    recv_mono_ns=now,
+                    publish_mono_ns=now,
+                    seen_mono_ns=now,
+                    decided_mono_ns=now,
+                    expires_mono_ns=now,
+                )
                 refuse_entry(self._entry_check(pair, signal, event.at))
             self._engine.keep_warm(pair, event)
 
@@ -177,11 +191,11 @@ class Signals:
 
 def _enter(signal: Signal, at: At) -> Enter:
     return Enter(
-        at,
-        signal.signal_id,
-        signal.direction,
-        signal.layer,
-        signal.size_e8,
-        (signal.first_price_e8, signal.second_price_e8),
-        signal.spread_bps,
+        at=at,
+        signal_id=signal.signal_id,
+        direction=signal.direction,
+        layer=signal.layer,
+        size_e8=signal.size_e8,
+        prices_e8=(signal.first_price_e8, signal.second_price_e8),
+        spread_bps=signal.spread_bps,
     )

@@ -38,8 +38,8 @@ class Point(NamedTuple):
 
 POINTS: Final[Mapping[str, tuple[Point, ...]]] = {
     "executor": (
-        Point("machine_write", "executor.recovery.state_store", "Journal", "write"),
-        Point("signal_write", "executor.recovery.state_store", "Journal", "write_event"),
+        Point("machine_write", "executor.recovery.state_store", "StateStore", "write"),
+        Point("signal_write", "executor.recovery.state_store", "StateStore", "write_event"),
         Point("order_send", "executor.gateways.live", "LiveGateway", "send"),
         Point("answer_receive", "executor.gateways.live", "LiveGateway", "_on_answer"),
         Point("stream_receive", "executor.gateways.private_socket", "PrivateSocket", "_take"),

@@ -20,7 +20,7 @@ from settings import PROJECT, Settings
 FORCED_EXIT: Final = "forced exit"  # why such a pair is closed and kept closed, as the pair machine knows it
 
 
-class Order(NamedTuple):
+class Instruction(NamedTuple):
     """One order of the operator."""
 
     by: str  # who or what has given it
@@ -32,8 +32,8 @@ class Standing(NamedTuple):
     """Every order that stands. ``number`` grows with every change."""
 
     number: int = 0
-    paused: Order | None = None
-    forced: Mapping[str, Order] = {}  # by the pair's id in config.yaml
+    paused: Instruction | None = None
+    forced: Mapping[str, Instruction] = {}  # by the pair's id in config.yaml
 
     @property
     def is_known(self) -> bool:
@@ -63,14 +63,15 @@ def read_standing(path: Path) -> Standing:
     except FileNotFoundError:
         return Standing()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        return Standing(0, Order("nobody", "", f"{path} cannot be read ({error}); resume writes it anew"))
+        unreadable = f"{path} cannot be read ({error}); resume writes it anew"
+        return Standing(0, Instruction("nobody", "", unreadable))
 
 
-def _order(kept: dict[str, str]) -> Order:
+def _order(kept: dict[str, str]) -> Instruction:
     """An order with its texts as they may be shown and logged. Raises TypeError for what is none."""
     if not all(isinstance(text, str) for text in kept.values()):
         raise TypeError(f"{kept} is no order")
-    return Order(**{name: plain(text) for name, text in kept.items()})
+    return Instruction(**{name: plain(text) for name, text in kept.items()})
 
 
 def write_standing(path: Path, standing: Standing) -> None:

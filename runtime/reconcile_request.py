@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 _REQUEST, _ANSWER = "request.json", "answer.json"
 
 
-class Request(NamedTuple):
+class ReconcileRequest(NamedTuple):
     number: int  # of this request, larger than of every one before
     action: str
 
 
 def ask(directory: Path, action: str) -> int:
     """Leave a request for the executor; return its number."""
-    request = Request(time.time_ns(), action)
+    request = ReconcileRequest(time.time_ns(), action)
     _write(directory / _REQUEST, request._asdict())
     return request.number
 
 
-def asked(directory: Path) -> Request | None:
+def asked(directory: Path) -> ReconcileRequest | None:
     """The newest request, taken up or not."""
     content = _read(directory / _REQUEST)
-    return None if content is None else Request(**content)
+    return None if content is None else ReconcileRequest(**content)
 
 
 def answer(directory: Path, number: int, fields: dict[str, Any]) -> None:

@@ -106,17 +106,17 @@ def run(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) 
         exit_code, last_words = 0, "nothing is left running"
         try:
             _start_all(
-                supervisor,
-                settings,
-                raw,
-                run_id,
-                source,
-                memory,
-                bells,
-                arguments.env_file,
-                accounts,
-                reporter,
-                takeover,
+                supervisor=supervisor,
+                settings=settings,
+                raw=raw,
+                run_id=run_id,
+                source=source,
+                memory=memory,
+                bells=bells,
+                env_file=arguments.env_file,
+                accounts=accounts,
+                reporter=reporter,
+                takeover=takeover,
             )
             supervisor.watch()
         except Fatal as error:
@@ -263,7 +263,15 @@ def _start_all(
     )
     if not suspended:
         remember_instruments(memory_of_grids, instruments)
-    write_launch(memory.directory, raw, run_id, instruments, env_file, accounts, suspended)
+    write_launch(
+        directory=memory.directory,
+        raw_settings=raw,
+        run_id=run_id,
+        instruments=instruments,
+        env_file=env_file,
+        accounts=accounts,
+        suspended=suspended,
+    )
     reporter.report(settings_loaded(settings))
     if settings.mode != "sim":  # whose fees are invented
         for event in unpaid_costs(settings, instruments):

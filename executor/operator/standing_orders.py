@@ -15,7 +15,7 @@ from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt
 from executor.risk.trading_state import TradingState
 from runtime.operator_ack import Heeded, write_heeded
-from runtime.operator_orders import FORCED_EXIT, Order
+from runtime.operator_orders import FORCED_EXIT, Instruction
 
 
 class Operator:
@@ -27,8 +27,8 @@ class Operator:
         self._trading_state = trading_state
         self._orders = trading_state.orders
         self._directory = directory
-        self._paused_by: dict[str, Order] = {}  # as logged: "control", "file"
-        self._forced: dict[str, Order] = {}  # as logged, by pair
+        self._paused_by: dict[str, Instruction] = {}  # as logged: "control", "file"
+        self._forced: dict[str, Instruction] = {}  # as logged, by pair
         self._heeded: Heeded | None = None
 
     def look(self) -> None:
@@ -58,11 +58,11 @@ class Operator:
     def _tell_changes(self) -> None:
         """Log what has come into force and what was lifted; a new life says again what is in force."""
         standing, reports = self._orders.standing, self._desk.reports
-        paused_by: dict[str, Order] = {}
+        paused_by: dict[str, Instruction] = {}
         if standing.paused is not None:
             paused_by["control"] = standing.paused
         if self._orders.is_pause_file_there:
-            paused_by["file"] = Order(str(self._orders.pause_path), "")
+            paused_by["file"] = Instruction(str(self._orders.pause_path), "")
         for name in self._paused_by.keys() - paused_by.keys():
             reports.report(Resumed(what="entries", switch=name))
         for name, order in paused_by.items():

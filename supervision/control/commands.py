@@ -14,7 +14,14 @@ from typing import Any
 from events.operator import Control, ControlRefused
 from observability.logs import Reporter
 from runtime.operator_ack import Heeded, read_heeded
-from runtime.operator_orders import Order, Standing, pause_file, read_standing, standing_file, write_standing
+from runtime.operator_orders import (
+    Instruction,
+    Standing,
+    pause_file,
+    read_standing,
+    standing_file,
+    write_standing,
+)
 from settings import Settings
 from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
@@ -84,7 +91,7 @@ class Commands:
         self._refuse_while_stopping()
         try:
             if self._standing.paused is None or not self._standing.number:
-                self._keep(paused=Order(by, now_utc(), reason))
+                self._keep(paused=Instruction(by, now_utc(), reason))
         except OSError as error:
             # Not kept, so it ends with this instance; until then it is as good as one that is.
             self._show_pause(is_paused=True)
@@ -125,7 +132,7 @@ class Commands:
         if unknown := [name for name in pairs if name not in self._pair_ids]:
             raise BadRequest(f"no pair is called {unknown[0]!r}; known are {', '.join(self._pair_ids)}")
         pairs = pairs or self._pair_ids
-        order = Order(by, now_utc(), reason)
+        order = Instruction(by, now_utc(), reason)
         try:
             self._keep(forced={**dict.fromkeys(pairs, order), **self._standing.forced})
         except OSError as error:

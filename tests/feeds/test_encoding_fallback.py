@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from feeds.publisher import Publisher
-from feeds.session import Session
+from feeds.session import FeedSession
 from observability.logs import Reporter
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
@@ -47,7 +47,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
     # The account's own socket is not what is tested, and needs an encoding that is served.
     async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, ParadexSettings())) as desk:
         desk.front._settings = settings  # type: ignore[attr-defined]
-        session = Session(
+        session = FeedSession(
             ParadexMarketData(desk.hosts, {KIT.symbol: 1}),
             publisher,
             counters,

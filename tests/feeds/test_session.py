@@ -13,7 +13,7 @@ import pytest
 
 import feeds.session
 from feeds.publisher import Publisher
-from feeds.session import Session
+from feeds.session import FeedSession
 from observability.logs import Reporter
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
@@ -32,11 +32,11 @@ class Broken(VestMarketData):
 @contextmanager
 def a_session(
     instance: Instance, url: str, kind: type[VestMarketData], is_stopping: Callable[[], bool]
-) -> Iterator[Session]:
+) -> Iterator[FeedSession]:
     counters = instance.memory.counters("feed-vest", writer=True)
     publisher = Publisher(instance.memory, "vest", [0, 2], counters, time.monotonic_ns)
     events = instance.memory.events_writer("feed-vest")
-    yield Session(
+    yield FeedSession(
         kind(VenueHosts("", url, ""), {"BTC-PERP": 0, "ETH-PERP": 2}),
         publisher,
         counters,

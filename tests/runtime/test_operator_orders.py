@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime import kill_switch
-from runtime.operator_orders import Order, Standing, read_standing, write_standing
+from runtime.operator_orders import Instruction, Standing, read_standing, write_standing
 
 LATIN1 = "Pause für José".encode("iso8859-1")
 
@@ -28,7 +28,7 @@ def test_an_order_is_obeyed_and_its_reason_can_be_shown(reason: bytes, tmp_path:
 
     assert standing.number == 7
     for kept in (standing.paused, standing.forced["btc"]):
-        assert isinstance(kept, Order)
+        assert isinstance(kept, Instruction)
         kept.reason.encode("utf-8")
         assert kept.reason.isprintable()
 
@@ -46,7 +46,7 @@ AN_ORDER = {"by": "me", "since": "2026-01-02T03:04:05Z", "reason": "lunch"}
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    standing = Standing(3, Order(**AN_ORDER), {"btc": Order(**AN_ORDER)})
+    standing = Standing(3, Instruction(**AN_ORDER), {"btc": Instruction(**AN_ORDER)})
     write_standing(tmp_path / "runtime.operator_orders.json", standing)
     assert read_standing(tmp_path / "runtime.operator_orders.json") == standing
     assert read_standing(tmp_path / "another.json") == Standing()

@@ -205,7 +205,7 @@ async def test_depth_comes_at_once_and_again_in_calm(vest: VestServer) -> None:
     assert await stream.push("BTC-PERP@depth") == first
     calm_s = time.monotonic()
     assert await stream.push("BTC-PERP@depth") == first
-    assert 0.1 < time.monotonic() - calm_s < 1.0
+    assert time.monotonic() - calm_s > 0.1
 
 
 async def test_a_change_does_not_wait_for_the_next_refresh() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from runtime.bootstrap import publish_settings
 from runtime.operator_ack import read_heeded
 from shm.records import PairPhase
@@ -114,7 +114,7 @@ async def test_a_step_left_by_the_last_life_is_taken_by_the_orders_that_left() -
         world.enter()
         assert world.process is not None
         await world.process.wait()
-        journal = Journal(world.memory.machines(), world.memory.taken())
+        journal = StateStore(world.memory.machines(), world.memory.taken())
         assert journal.read_event(0) is not None, "the signal must have gone the short way"
         journal.close()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from executor.pair.state import load
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from runtime.operator_ack import read_heeded
 from runtime.operator_orders import (
     FORCED_EXIT,
-    Order,
+    Instruction,
     Standing,
     pause_file,
     read_standing,
@@ -19,7 +19,7 @@ from runtime.operator_orders import (
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
 
-ORDER = Order("anna, pid 7", "2026-01-01T00:00:00Z", "to have a look")
+ORDER = Instruction("anna, pid 7", "2026-01-01T00:00:00Z", "to have a look")
 
 
 def order(world: World, **orders: object) -> int:
@@ -138,7 +138,7 @@ async def test_a_standing_file_that_cannot_be_read_lifts_no_forced_exit_of_an_ea
 
 def flatten_of(world: World) -> str:
     """Why the pair's machine is to be flat, as its journal has it."""
-    entry = Journal(world.memory.machines(), world.memory.taken()).read(0)
+    entry = StateStore(world.memory.machines(), world.memory.taken()).read(0)
     assert entry is not None
     return load(entry.state).flatten
 

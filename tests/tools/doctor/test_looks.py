@@ -18,7 +18,7 @@ from executor.metrics.slippage_model import learned_file
 from persistence.server import start_server
 from persistence.store import Store
 from runtime.kill_switch import kill_file
-from runtime.operator_orders import Order, Standing, pause_file, standing_file, write_standing
+from runtime.operator_orders import Instruction, Standing, pause_file, standing_file, write_standing
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.layout import Memory
 from supervision.boot import memory_plan, process_counters
@@ -156,7 +156,7 @@ def test_every_switch_that_stops_entries_is_told(make: Make) -> None:
     assert kept(settings, "switches")[0][0] is Grade.OK
     kill_file(settings).touch()
     pause_file(settings).touch()
-    standing = Standing(1, Order("me", "now"), {"btc": Order("me", "now")})
+    standing = Standing(1, Instruction("me", "now"), {"btc": Instruction("me", "now")})
     write_standing(standing_file(settings), standing)
     said = kept(settings, "switches")
     assert [grade for grade, _ in said] == [Grade.WARNING] * 4
