@@ -39,7 +39,7 @@ _QUOTES_PER_TURN = 64
 _SIGNAL_ID_BITS = 32  # signals of one life; the life stands above them
 
 
-class _Feed:
+class Feed:
     """One venue as the detector sees it: its ring, what its process says of itself, its books."""
 
     def __init__(self, memory: Memory, venue: str, spans: tuple[WeeklySpan, ...]) -> None:
@@ -52,25 +52,25 @@ class _Feed:
         self.maintenance_left_s = 0
         self.overtaken_seen = 0
         self.overtaken_unsaid = 0
-        self._counters = memory.counters(f"feed-{venue}")
-        self._connected = self._counters.index("connected")
-        self._beat = self._counters.index("heartbeat_mono_ns")
+        self.counters = memory.counters(f"feed-{venue}")
+        self.connected = self.counters.index("connected")
+        self.beat = self.counters.index("heartbeat_mono_ns")
 
     def read_status(self) -> None:
-        counters = self._counters
-        self.status = FeedStatus(counters.get(self._connected) == 1, counters.get(self._beat))
+        counters = self.counters
+        self.status = FeedStatus(counters.get(self.connected) == 1, counters.get(self.beat))
 
     def close(self) -> None:
         self.ring.close()
         self.tops.close()
         self.depth.close()
-        self._counters.close()
+        self.counters.close()
 
 
-class _Pair:
+class Pair:
     """One pair's strategy with its counters, its view and what awaits the executor."""
 
-    def __init__(self, strategy: PairStrategy, feeds: tuple[_Feed, _Feed], counters: CounterTable) -> None:
+    def __init__(self, strategy: PairStrategy, feeds: tuple[Feed, Feed], counters: CounterTable) -> None:
         rules = self.rules = strategy.rules
         self.strategy = strategy
         self.shadow = PairStrategy(rules)  # decides for no purpose, see ``keep_warm``
@@ -115,7 +115,7 @@ class Detector:
         self._clock_mono_ns = clock_mono_ns
         self._clock_unix_s = clock_unix_s
         self._feeds = {
-            venue: _Feed(memory, venue, weekly_spans(settings.venue(venue).maintenance))
+            venue: Feed(memory, venue, weekly_spans(settings.venue(venue).maintenance))
             for venue in sorted({leg.venue for rule in rules for leg in (rule.first, rule.second)})
         }
         self._views = memory.pairs()
@@ -125,11 +125,11 @@ class Detector:
         self._executor_bell = memory.doorbell("executor")
         self._instruments = instruments_of(rules)
         self._quotes = [NO_QUOTE] * memory.plan.instrument_count
-        self._pairs_by_instrument: list[_Pair | None] = [None] * memory.plan.instrument_count
+        self._pairs_by_instrument: list[Pair | None] = [None] * memory.plan.instrument_count
         self._pairs = []
         for rule in rules:
             feeds = (self._feeds[rule.first.venue], self._feeds[rule.second.venue])
-            pair = _Pair(make_strategy(rule), feeds, counters)
+            pair = Pair(make_strategy(rule), feeds, counters)
             self._pairs.append(pair)
             # Settings promise that no instrument is a leg of two pairs.
             self._pairs_by_instrument[rule.first.instrument_id] = pair
@@ -142,7 +142,7 @@ class Detector:
         self._keeps_warm = settings.runtime.keep_warm_ms > 0
         self._warm_next = 0
         self._signal_count = 0
-        self._unsaid: deque[tuple[_Pair, Signal]] = deque()
+        self._unsaid: deque[tuple[Pair, Signal]] = deque()
         self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
         for feed in self._feeds.values():
             self._read_latest(feed)
@@ -197,7 +197,7 @@ class Detector:
 
     # --- the hot path ---
 
-    def _drain(self, feed: _Feed) -> int:
+    def _drain(self, feed: Feed) -> int:
         for feed_ in self._feeds.values():
             feed_.read_status()
         ring = feed.ring
@@ -228,7 +228,7 @@ class Detector:
         counters.add(self._quotes_total)
         self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
 
-    def _market(self, pair: _Pair, now_mono_ns: int) -> Market:
+    def _market(self, pair: Pair, now_mono_ns: int) -> Market:
         rules = pair.rules
         self._refresh_view(pair)
         first_feed, second_feed = pair.first_feed, pair.second_feed
@@ -244,7 +244,7 @@ class Detector:
             now_mono_ns,
         )
 
-    def _refresh_view(self, pair: _Pair) -> None:
+    def _refresh_view(self, pair: Pair) -> None:
         # The slot's sequence tells for a tenth of the price of reading it whether it changed.
         pair_id = pair.rules.pair_id
         sequence = self._views.table.sequence(pair_id)
@@ -256,7 +256,7 @@ class Detector:
         body = self._feeds[instrument.venue].depth.read(instrument.instrument_id)
         return None if body is None else unpack_depth(body)
 
-    def _signal(self, pair: _Pair, found: Opportunity, quote: Quote, seen_mono_ns: int) -> None:
+    def _signal(self, pair: Pair, found: Opportunity, quote: Quote, seen_mono_ns: int) -> None:
         pair.strategy.start_over()
         number = self._signal_count + 1
         decided_mono_ns = self._clock_mono_ns()
@@ -307,7 +307,11 @@ class Detector:
         each is decided by one set of rules; what confirmed under the old ones confirms nothing."""
         if self._watch is None or not self._watch.has_news():
             return
-        settings = self._watch.take()
+        self._take_up_rules(self._watch.take())
+        self._next_clock_ns = 0  # what is expected of funding and slippage follows from them
+        self._watch.done()
+
+    def _take_up_rules(self, settings: Settings) -> None:
         for feed in self._feeds.values():
             feed.spans = weekly_spans(settings.venue(feed.venue).maintenance)
         for pair in self._pairs:
@@ -315,10 +319,8 @@ class Detector:
             pair.take_up(
                 rules_for(settings, rules.pair_id, self._instruments, is_suspended=rules.is_suspended)
             )
-        self._next_clock_ns = 0  # what is expected of funding and slippage follows from them
-        self._watch.done()
 
-    def _read_latest(self, feed: _Feed) -> None:
+    def _read_latest(self, feed: Feed) -> None:
         """Take the newest quotes from the slots: at start, and after missing some in the ring."""
         for instrument_id, pair in enumerate(self._pairs_by_instrument):
             if pair is None:
@@ -327,7 +329,7 @@ class Detector:
             if leg.venue == feed.venue:
                 self._quotes[instrument_id] = feed.tops.read(instrument_id) or NO_QUOTE
 
-    def _catch_up(self, feed: _Feed) -> None:
+    def _catch_up(self, feed: Feed) -> None:
         missed = feed.ring.overtaken - feed.overtaken_seen
         feed.overtaken_seen = feed.ring.overtaken
         feed.overtaken_unsaid += missed
@@ -365,7 +367,7 @@ class Detector:
             round(entry_spread_bps(second.ask_e8, first.bid_e8), 3),
         )
 
-    def _since_reported(self, pair: _Pair, index: int) -> int:
+    def _since_reported(self, pair: Pair, index: int) -> int:
         total = self._counters.get(index)
         since = total - pair.reported.get(index, 0)
         pair.reported[index] = total
@@ -379,7 +381,7 @@ class Detector:
                 self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unsaid))
                 feed.overtaken_unsaid = 0
 
-    def _say_signal(self, pair: _Pair, signal: Signal) -> None:
+    def _say_signal(self, pair: Pair, signal: Signal) -> None:
         rules = pair.rules
         self._reporter.report(
             SignalDecided(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Sequence
 
 from detector.agent import Detector
 from detector.layers import SizeError
+from detector.native import NativeDetector, load_detector
 from detector.rules import rules_for
-from events.instance import ProcessStarted, ProcessStopped
-from runtime.bootstrap import SettingsWatch, refuse, start
+from events.instance import NativeAbsent, ProcessStarted, ProcessStopped
+from runtime.bootstrap import Launch, SettingsWatch, refuse, start
+from runtime.native import NotNative
 from shm.agent import MAX_PARK_MS, idle_strategy, quiet_garbage_collector, run_agent
 
 
@@ -27,27 +30,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     waiting = launch.settings.idle_strategy(launch.process)
     watch = SettingsWatch(launch)
     watch.done()
-    detector = Detector(
-        launch.memory,
-        launch.counters,
-        launch.settings,
-        rules,
-        launch.reporter,
-        epoch=launch.epoch,
-        watch=watch,
-    )
+    given = (launch.memory, launch.counters, launch.settings, rules, launch.reporter)
+    bell = launch.memory.doorbell("detector")
+    max_park_ms = launch.settings.runtime.keep_warm_ms or MAX_PARK_MS
+    idle = idle_strategy(waiting, bell, max_park_ms=max_park_ms)
+    library = _library(launch)
+    if library is None:
+        detector = Detector(*given, epoch=launch.epoch, watch=watch)
+    else:
+        detector = native = NativeDetector(library, bell, *given, epoch=launch.epoch, watch=watch)
+        if waiting == "park":
+            idle = native.park(max_park_ms)
     heartbeat = launch.counters.index("heartbeat_mono_ns")
-    launch.reporter.report(ProcessStarted(idle=waiting, pairs=tuple(rule.name for rule in rules)))
+    started = ProcessStarted(
+        idle=waiting, pairs=tuple(rule.name for rule in rules), is_native=library is not None
+    )
+    launch.reporter.report(started)
     quiet_garbage_collector()
     run_agent(
         detector,
         clock_mono_ns=time.monotonic_ns,
-        idle=idle_strategy(
-            waiting,
-            launch.memory.doorbell("detector"),
-            max_park_ms=launch.settings.runtime.keep_warm_ms or MAX_PARK_MS,
-        ),
+        idle=idle,
         beat=lambda now_mono_ns: launch.counters.set(heartbeat, now_mono_ns),
         is_stopping=launch.stop.is_set,
     )
     launch.reporter.report(ProcessStopped())
+
+
+def _library(launch: Launch) -> ctypes.CDLL | None:
+    """The compiled twin where it is wanted and can be used; None where Python decides."""
+    if not launch.settings.runtime.native:
+        return None
+    try:
+        return load_detector()
+    except NotNative as error:
+        launch.reporter.report(NativeAbsent(part="detector", detail=str(error)))
+        return None

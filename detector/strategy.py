@@ -89,7 +89,7 @@ class PairStrategy:
         self.rules = rules
         self.slippage_bps = rules.slippage_bps  # expected over the whole trade; may be learned meanwhile
         self.funding_bps = 0.0  # expected cost of direction +1 until its exit; -1 costs the negative
-        self._forward, self._backward = _Streak(), _Streak()
+        self.streaks = self._forward, self._backward = _Streak(), _Streak()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
         """Outcomes for direction +1 and -1, in this order."""

@@ -100,6 +100,7 @@ class ProcessStarted(Event, frozen=True, kw_only=True):
     venue: str | UnsetType = UNSET
     instruments: int | UnsetType = UNSET
     pairs: tuple[str, ...] | UnsetType = UNSET
+    is_native: bool | UnsetType = UNSET
     restored: tuple[str, ...] | UnsetType = UNSET
     http_connections: int | UnsetType = UNSET
     kill_file: Text | UnsetType = UNSET
@@ -150,6 +151,14 @@ class TuningRefused(Event, frozen=True, kw_only=True):
     LEVELS = ("warning",)
     what: str
     wanted: bool | int
+    detail: Text
+
+
+class NativeAbsent(Event, frozen=True, kw_only=True):
+    """a compiled part cannot be used, and its Python twin serves; why, and what would mend it"""
+
+    LEVELS = ("warning",)
+    part: str
     detail: Text
 
 

@@ -17,8 +17,8 @@ from zlib import crc32
 from shm.segment import Segment, wrong_record_size
 
 KIND_BROADCAST = 2
-_CURSOR_WORDS = 8  # the tail has a cache line to itself
-_CELL_OVERHEAD = 16  # sequence, checksum
+CURSOR_WORDS = 8  # the tail has a cache line to itself
+CELL_OVERHEAD = 16  # sequence, checksum
 
 
 class _Ring:
@@ -49,7 +49,7 @@ class _Ring:
         self._segment.close()
 
     def _cell_word(self, number: int) -> int:
-        return _CURSOR_WORDS + (number & self._mask) * self._stride_words
+        return CURSOR_WORDS + (number & self._mask) * self._stride_words
 
 
 class BroadcastWriter(_Ring):
@@ -66,8 +66,8 @@ class BroadcastWriter(_Ring):
     def create(path: Path, *, cells: int, struct: Struct) -> None:
         """Create a ring of ``cells`` records; ``cells`` is a power of two."""
         assert cells & (cells - 1) == 0
-        stride = -(-(_CELL_OVERHEAD + struct.size) // 64) * 64
-        body_size = _CURSOR_WORDS * 8 + cells * stride
+        stride = -(-(CELL_OVERHEAD + struct.size) // 64) * 64
+        body_size = CURSOR_WORDS * 8 + cells * stride
         Segment.create(path, KIND_BROADCAST, (cells, struct.size, stride), body_size)
 
     @classmethod
@@ -83,7 +83,7 @@ class BroadcastWriter(_Ring):
         word = self._cell_word(number)
         words[word] = 2 * number - 1  # odd: readers keep away
         words[word + 1] = crc32(body, number)  # crc32 takes the low 32 bits of its start
-        self._body.pack_into(self._data, (word << 3) + _CELL_OVERHEAD, body)
+        self._body.pack_into(self._data, (word << 3) + CELL_OVERHEAD, body)
         words[word] = 2 * number  # SYNC: after the body
         words[0] = number  # SYNC: after the cell
         return number
@@ -125,7 +125,7 @@ class BroadcastReader(_Ring):
             if sequence < 2 * number:
                 return None
             if sequence == 2 * number:
-                body: bytes = self._body.unpack_from(self._data, (word << 3) + _CELL_OVERHEAD)[0]
+                body: bytes = self._body.unpack_from(self._data, (word << 3) + CELL_OVERHEAD)[0]
                 checksum = words[word + 1]
                 if words[word] == sequence:
                     if checksum == crc32(body, number):

@@ -23,6 +23,15 @@ FEED_COUNTERS = {
 FEED_HISTOGRAMS = {"recv_to_publish": "frame received to quote published"}
 
 
+# Why the compiled detector leaves a quote to Python: rules, a price or a size beyond what it is certain of.
+HANDED_OVER = ("rules", "price", "size")
+
+
+def handed_over(reason: str) -> str:
+    """The counter of the quotes that were left to Python for this reason."""
+    return f"handed_over_{reason}_total"
+
+
 def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
     """Names of the detector's counters."""
     return (
@@ -31,6 +40,8 @@ def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
         "quotes_total",
         "overtaken_total",
         "signals_refused_total",
+        "native",
+        *map(handed_over, HANDED_OVER),
         "events_refused_total",
         *(
             name

@@ -15,14 +15,14 @@ from pathlib import Path
 from shm.segment import Segment, SegmentError
 
 KIND_COUNTERS = 4
-_SUB_BITS = 3
-_SUB = 1 << _SUB_BITS
-_LOWEST_BITS = 8  # everything up to 256 ns shares the first bucket
-_HIGHEST_BITS = 37
-_BUCKETS = 1 + (_HIGHEST_BITS - _LOWEST_BITS) * _SUB + 1  # the last one takes what is longer
-_MAX, _FIRST_BUCKET = 0, 1
-HISTOGRAM_WORDS = _FIRST_BUCKET + _BUCKETS
-_PLACE_OF_0 = _FIRST_BUCKET + 1 - (_LOWEST_BITS + 1) * _SUB - _SUB
+SUB_BITS = 3
+_SUB = 1 << SUB_BITS
+LOWEST_BITS = 8  # everything up to 256 ns shares the first bucket
+HIGHEST_BITS = 37
+_BUCKETS = 1 + (HIGHEST_BITS - LOWEST_BITS) * _SUB + 1  # the last one takes what is longer
+_MAX, FIRST_BUCKET = 0, 1
+HISTOGRAM_WORDS = FIRST_BUCKET + _BUCKETS
+_PLACE_OF_0 = FIRST_BUCKET + 1 - (LOWEST_BITS + 1) * _SUB - _SUB
 
 
 class CounterTable:
@@ -110,15 +110,15 @@ class Histogram:
         if value_ns > words[_MAX]:
             words[_MAX] = value_ns
         length = value_ns.bit_length()
-        if _LOWEST_BITS < length <= _HIGHEST_BITS and value_ns > 0:
-            words[_PLACE_OF_0 + (length << _SUB_BITS) + (value_ns >> length - 1 - _SUB_BITS)] += 1
+        if LOWEST_BITS < length <= HIGHEST_BITS and value_ns > 0:
+            words[_PLACE_OF_0 + (length << SUB_BITS) + (value_ns >> length - 1 - SUB_BITS)] += 1
         else:
-            words[_FIRST_BUCKET + _bucket(value_ns)] += 1
+            words[FIRST_BUCKET + _bucket(value_ns)] += 1
 
     @property
     def count(self) -> int:
         """How many durations were recorded."""
-        return sum(self._words[_FIRST_BUCKET:].tolist())
+        return sum(self._words[FIRST_BUCKET:].tolist())
 
     @property
     def max_ns(self) -> int:
@@ -127,7 +127,7 @@ class Histogram:
 
     def buckets(self) -> list[tuple[int, int]]:
         """Upper bound in ns and count of every bucket that holds something, ascending."""
-        counts = self._words[_FIRST_BUCKET:].tolist()
+        counts = self._words[FIRST_BUCKET:].tolist()
         return [
             (min(_upper_bound_ns(bucket), self.max_ns), count) for bucket, count in enumerate(counts) if count
         ]
@@ -138,7 +138,7 @@ class Histogram:
         The percentile is the smallest recorded value that at least ``percent`` of all do not
         exceed, to a thousandth of a percent.
         """
-        buckets = self._words[_FIRST_BUCKET:].tolist()
+        buckets = self._words[FIRST_BUCKET:].tolist()
         wanted = max(1, -(-sum(buckets) * round(percent * 1000) // 100_000))
         for bucket, seen in enumerate(accumulate(buckets[:-1])):
             if seen >= wanted:
@@ -151,16 +151,16 @@ class Histogram:
 
 
 def _bucket(value_ns: int) -> int:
-    if value_ns < 1 << _LOWEST_BITS:
+    if value_ns < 1 << LOWEST_BITS:
         return 0
     bits = value_ns.bit_length() - 1
-    if bits >= _HIGHEST_BITS:
+    if bits >= HIGHEST_BITS:
         return _BUCKETS - 1
-    return 1 + (bits - _LOWEST_BITS) * _SUB + (value_ns >> bits - _SUB_BITS) - _SUB
+    return 1 + (bits - LOWEST_BITS) * _SUB + (value_ns >> bits - SUB_BITS) - _SUB
 
 
 def _upper_bound_ns(bucket: int) -> int:
     if bucket == 0:
-        return 1 << _LOWEST_BITS
+        return 1 << LOWEST_BITS
     octave, sub = divmod(bucket - 1, _SUB)
-    return (_SUB + sub + 1) << octave + _LOWEST_BITS - _SUB_BITS
+    return (_SUB + sub + 1) << octave + LOWEST_BITS - SUB_BITS

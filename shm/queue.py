@@ -21,10 +21,10 @@ from zlib import crc32
 from shm.segment import Segment
 
 KIND_QUEUE = 3
-_TAIL, _REFUSED, _HEAD = 0, 1, 8  # writer's and reader's words on different cache lines
-_CURSOR_WORDS = 16
-_LENGTH_BITS = 24
-_LENGTH_MASK = (1 << _LENGTH_BITS) - 1
+TAIL, REFUSED, HEAD = 0, 1, 8  # writer's and reader's words on different cache lines
+CURSOR_WORDS = 16
+LENGTH_BITS = 24
+_LENGTH_MASK = (1 << LENGTH_BITS) - 1
 
 
 class _Queue:
@@ -38,12 +38,12 @@ class _Queue:
     @property
     def used(self) -> int:
         """Bytes waiting; a reading, exact only in the writer or the reader itself."""
-        return self._words[_TAIL] - self._words[_HEAD]
+        return self._words[TAIL] - self._words[HEAD]
 
     @property
     def refused(self) -> int:
         """Messages refused because the ring was full."""
-        return self._words[_REFUSED]
+        return self._words[REFUSED]
 
     def close(self) -> None:
         del self._words, self._data
@@ -55,7 +55,7 @@ class QueueWriter(_Queue):
     def create(path: Path, *, capacity: int) -> None:
         """Create a ring of ``capacity`` bytes, a power of two."""
         assert capacity & (capacity - 1) == 0
-        Segment.create(path, KIND_QUEUE, (capacity, 0, 0), _CURSOR_WORDS * 8 + capacity)
+        Segment.create(path, KIND_QUEUE, (capacity, 0, 0), CURSOR_WORDS * 8 + capacity)
 
     @classmethod
     def attach(cls, path: Path) -> QueueWriter:
@@ -72,20 +72,20 @@ class QueueWriter(_Queue):
         if not 0 < length <= _LENGTH_MASK or needed > self.capacity // 2:
             raise ValueError(f"{self._segment.path}: a message of {length} bytes cannot be queued")
         words = self._words
-        tail = words[_TAIL]
+        tail = words[TAIL]
         to_end = self.capacity - (tail & self._mask)
         skipped = to_end if needed > to_end else 0
-        if tail + skipped + needed - words[_HEAD] > self.capacity:
-            words[_REFUSED] += 1
+        if tail + skipped + needed - words[HEAD] > self.capacity:
+            words[REFUSED] += 1
             return False
         if skipped:
-            words[_CURSOR_WORDS + ((tail & self._mask) >> 3)] = ~tail  # the skip mark: no message is < 0
+            words[CURSOR_WORDS + ((tail & self._mask) >> 3)] = ~tail  # the skip mark: no message is < 0
             tail += skipped
         offset = tail & self._mask
-        start = _CURSOR_WORDS * 8 + offset + 8
+        start = CURSOR_WORDS * 8 + offset + 8
         self._data[start : start + length] = message
-        words[_CURSOR_WORDS + (offset >> 3)] = crc32(message, tail) << _LENGTH_BITS | length
-        words[_TAIL] = tail + needed  # SYNC: after the message
+        words[CURSOR_WORDS + (offset >> 3)] = crc32(message, tail) << LENGTH_BITS | length
+        words[TAIL] = tail + needed  # SYNC: after the message
         return True
 
 
@@ -98,24 +98,24 @@ class _Follower(_Queue):
         self._cursor = self._words[first_word]
 
     def has_more(self) -> bool:
-        return self._words[_TAIL] != self._cursor
+        return self._words[TAIL] != self._cursor
 
     def poll(self) -> bytes | None:
         """The next message, or None."""
         words = self._words
         cursor = self._cursor
-        if words[_TAIL] == cursor:
+        if words[TAIL] == cursor:
             return None
         offset = cursor & self._mask
-        word = words[_CURSOR_WORDS + (offset >> 3)]
+        word = words[CURSOR_WORDS + (offset >> 3)]
         if word == ~cursor:
             cursor += self.capacity - offset
             offset = 0
-            word = words[_CURSOR_WORDS]
+            word = words[CURSOR_WORDS]
         length = word & _LENGTH_MASK
-        start = _CURSOR_WORDS * 8 + offset + 8
+        start = CURSOR_WORDS * 8 + offset + 8
         message = self._data[start : start + length].tobytes()
-        if crc32(message, cursor) != word >> _LENGTH_BITS:
+        if crc32(message, cursor) != word >> LENGTH_BITS:
             # Cannot happen where stores stay in order; elsewhere the bytes lag behind the tail.
             self.torn += 1
             return None
@@ -127,7 +127,7 @@ class QueueReader(_Follower):
     """The one reader. What it has polled counts as unread until ``commit``."""
 
     def __init__(self, segment: Segment) -> None:
-        super().__init__(segment, _HEAD)
+        super().__init__(segment, HEAD)
 
     @classmethod
     def attach(cls, path: Path) -> QueueReader:
@@ -137,7 +137,7 @@ class QueueReader(_Follower):
 
     def commit(self) -> None:
         """Give the space of everything polled so far back to the writer."""
-        self._words[_HEAD] = self._cursor
+        self._words[HEAD] = self._cursor
 
     @property
     def cursor(self) -> int:
@@ -146,7 +146,7 @@ class QueueReader(_Follower):
 
     def resume_at(self, cursor: int) -> None:
         """Poll on from a ``cursor`` noted by an earlier reader, if it is ahead of what was committed."""
-        if self._words[_HEAD] <= cursor <= self._words[_TAIL]:
+        if self._words[HEAD] <= cursor <= self._words[TAIL]:
             self._cursor = cursor
 
 
@@ -157,7 +157,7 @@ class QueueTap(_Follower):
     """
 
     def __init__(self, segment: Segment) -> None:
-        super().__init__(segment, _TAIL)
+        super().__init__(segment, TAIL)
         self.missed_bytes = 0
 
     @classmethod
@@ -167,7 +167,7 @@ class QueueTap(_Follower):
 
     def poll(self) -> bytes | None:
         """The next message, or None: there is none, or it was overwritten while it was looked at."""
-        behind = self._words[_TAIL] - self._cursor
+        behind = self._words[TAIL] - self._cursor
         if behind > self.capacity:
             self.missed_bytes += behind
             self._cursor += behind

@@ -55,22 +55,22 @@ class DepthBook(NamedTuple):
     is_valid: bool
 
 
-_DEPTH_HEAD = Struct("<5q")  # bids, asks, recv_mono_ns, venue_sequence, is_valid
-DEPTH_CAPACITY = _DEPTH_HEAD.size + 2 * DEPTH_LEVELS * 16
+DEPTH_HEAD = Struct("<5q")  # bids, asks, recv_mono_ns, venue_sequence, is_valid
+DEPTH_CAPACITY = DEPTH_HEAD.size + 2 * DEPTH_LEVELS * 16
 
 
 def pack_depth(book: DepthBook) -> bytes:
     """Pack the best ``DEPTH_LEVELS`` levels of each side."""
     bids, asks = book.bids[:DEPTH_LEVELS], book.asks[:DEPTH_LEVELS]
     numbers = [number for level in (*bids, *asks) for number in level]
-    head = _DEPTH_HEAD.pack(len(bids), len(asks), book.recv_mono_ns, book.venue_sequence, book.is_valid)
+    head = DEPTH_HEAD.pack(len(bids), len(asks), book.recv_mono_ns, book.venue_sequence, book.is_valid)
     return head + Struct(f"<{len(numbers)}q").pack(*numbers)
 
 
 def unpack_depth(body: bytes) -> DepthBook:
     """A book as ``pack_depth`` packed it."""
-    bid_count, ask_count, recv_mono_ns, venue_sequence, is_valid = _DEPTH_HEAD.unpack_from(body)
-    levels = list(Struct("<2q").iter_unpack(body[_DEPTH_HEAD.size :]))
+    bid_count, ask_count, recv_mono_ns, venue_sequence, is_valid = DEPTH_HEAD.unpack_from(body)
+    levels = list(Struct("<2q").iter_unpack(body[DEPTH_HEAD.size :]))
     assert len(levels) == bid_count + ask_count
     return DepthBook(levels[:bid_count], levels[bid_count:], recv_mono_ns, venue_sequence, bool(is_valid))
 

@@ -20,7 +20,7 @@ from shm.segment import Segment, wrong_record_size
 
 KIND_SLOTS = 1
 _CACHE_LINE = 64
-_OVERHEAD = 24  # sequence, length, checksum
+OVERHEAD = 24  # sequence, length, checksum
 _READ_ATTEMPTS = 64  # a write takes about a microsecond; past this the writer is dead or stopped
 _NO_CHECKSUM = -1  # no crc32 is negative: nothing matches it
 
@@ -38,7 +38,7 @@ class SlotTable:
     @classmethod
     def create(cls, path: Path, *, count: int, capacity: int) -> None:
         """Create a table of ``count`` slots holding up to ``capacity`` bytes each."""
-        stride = -(-(_OVERHEAD + capacity) // _CACHE_LINE) * _CACHE_LINE
+        stride = -(-(OVERHEAD + capacity) // _CACHE_LINE) * _CACHE_LINE
         Segment.create(path, KIND_SLOTS, (count, capacity, stride), count * stride)
 
     @classmethod
@@ -70,7 +70,7 @@ class SlotTable:
         words[word] = sequence  # odd: readers keep away
         words[word + 1] = size
         words[word + 2] = crc32(body, sequence + 1)  # crc32 takes the low 32 bits of its start
-        start += _OVERHEAD
+        start += OVERHEAD
         self._data[start : start + size] = body
         # SYNC: published last. x86-64 keeps stores in order; elsewhere a release fence belongs
         # here and its acquire twin in read(); without them the checksum refuses what is mixed.
@@ -81,7 +81,7 @@ class SlotTable:
         assert index >= 0
         start = index * self._stride
         word = start >> 3
-        start += _OVERHEAD
+        start += OVERHEAD
         words = self._words
         for _ in range(_READ_ATTEMPTS):
             sequence = words[word]
