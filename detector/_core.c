@@ -85,8 +85,12 @@ static void signal(Core *core, Pair *pair, int64_t pair_id, const Outcome *found
     core->decided[core->decided_count++] = made;
 }
 
-/* False: the quote is Python's, and nothing but core->quotes has changed. */
+/* False: the quote is Python's, and of ours nothing but the newest quotes has changed. */
 static bool take_quote(Core *core, const Quote *quote, int64_t seen_mono_ns) {
+    if (quote->instrument_id < 0 || quote->instrument_id >= core->instrument_count) {
+        core->left_reason = UNCERTAIN_INSTRUMENT;
+        return false;
+    }
     int64_t pair_id = core->pair_of[quote->instrument_id];
     core->quotes[quote->instrument_id] = *quote;
     if (pair_id >= 0) {
@@ -187,14 +191,9 @@ void core_keep_warm(Core *core) {
     decide_pair(core, pair, shadow, now_mono_ns(), outcomes);
 }
 
-static const Depth *given_book(void *books, int leg, Depth *into) {
-    (void)into;
-    return ((const Depth *const *)books)[leg];
-}
-
 int64_t core_decide(const Rules *rules, const Quote quotes[2], const FeedStatus feeds[2], const PairView *view,
-                    const int64_t pending[2], int64_t maintenance_left_s, const Depth *const books[2],
-                    int64_t at_mono_ns, Streak streaks[2], Outcome outcomes[2]) {
+                    const int64_t pending[2], int64_t maintenance_left_s, ReadDepth *given, int64_t at_mono_ns,
+                    Streak streaks[2], Outcome outcomes[2]) {
     Market market = {
         .quotes = {&quotes[0], &quotes[1]},
         .feeds = {feeds[0], feeds[1]},
@@ -202,8 +201,7 @@ int64_t core_decide(const Rules *rules, const Quote quotes[2], const FeedStatus 
         .pending_id = pending[0],
         .pending_expires_mono_ns = pending[1],
         .maintenance_left_s = maintenance_left_s,
-        .read_depth = given_book,
-        .books = (void *)books,
+        .read_depth = given,
         .now_mono_ns = at_mono_ns,
     };
     return decide(rules, &market, streaks, outcomes);

@@ -68,10 +68,10 @@ int64_t core_rest(Core *core, int64_t sleep_ns_max);
 /* Decides one pair on what is known already, and forgets it. */
 void core_keep_warm(Core *core);
 
-/* decide() for callers that have each thing by itself; a view or a book of NULL is absent. */
+/* decide() for callers that have each thing by itself; a view of NULL is absent. */
 int64_t core_decide(const Rules *rules, const Quote quotes[2], const FeedStatus feeds[2], const PairView *view,
-                    const int64_t pending[2], int64_t maintenance_left_s, const Depth *const books[2],
-                    int64_t at_mono_ns, Streak streaks[2], Outcome outcomes[2]);
+                    const int64_t pending[2], int64_t maintenance_left_s, ReadDepth *given, int64_t at_mono_ns,
+                    Streak streaks[2], Outcome outcomes[2]);
 
 /* The layouts this was built with, by name; the list ends with an empty name. */
 const LayoutItem *core_layout(void);

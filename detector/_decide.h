@@ -31,7 +31,7 @@ typedef enum {
 } Gate;
 
 /* Why a quote is Python's to decide; names in detector/native.py. */
-typedef enum { CERTAIN, UNCERTAIN_RULES, UNCERTAIN_PRICE, UNCERTAIN_SIZE } Uncertain;
+typedef enum { CERTAIN, UNCERTAIN_RULES, UNCERTAIN_PRICE, UNCERTAIN_SIZE, UNCERTAIN_INSTRUMENT } Uncertain;
 
 enum { LAYERS_MAX = 8 };
 

@@ -33,9 +33,11 @@ from shm.agent import Agent, Idle
 from shm.counter_names import handed_over
 from shm.doorbell import Doorbell
 from shm.native_access import bell_in_c, counter_address, histogram_address, queue_in_c, ring_in_c, slots_in_c
-from shm.records import DEPTH_CAPACITY, PAIR_VIEW, QUOTE, SIGNAL, DepthBook, Quote, Signal, pack_depth
+from shm.records import PAIR_VIEW, QUOTE, SIGNAL, Quote, Signal, pack_depth
 
 _I64 = ctypes.c_int64
+# Of _decide.h: (books, leg, into) -> into, or NULL where there is no book.
+_READ_DEPTH = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
 def load_detector() -> ctypes.CDLL:
@@ -60,14 +62,17 @@ class NativeStrategy(PairStrategy):
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
         self._library = load_detector()
+        self._given = _READ_DEPTH(self._copy_depth)
+        self._market: Market | None = None
+        self._failure: Exception | None = None
         self.handed_over = dict.fromkeys(UNCERTAIN[1:], 0)
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
         """As ``PairStrategy``."""
+        self._market, self._failure = market, None
         pending, view = market.pending, market.view
         streaks = (StreakC * 2)(*(StreakC(streak.target, streak.ticks) for streak in self.streaks))
         outcomes = (OutcomeC * 2)()
-        books = (_book_in_c(market.read_depth(leg)) for leg in (self.rules.first, self.rules.second))
         reason = self._library.core_decide(
             ctypes.byref(rules_in_c(self)),
             QUOTE.pack(*market.first) + QUOTE.pack(*market.second),
@@ -75,11 +80,13 @@ class NativeStrategy(PairStrategy):
             None if view is None else PAIR_VIEW.pack(*view),
             (_I64 * 2)(*(pending or (0, 0))),
             _I64(market.maintenance_left_s),
-            (ctypes.c_char_p * 2)(*books),
+            self._given,
             _I64(market.now_mono_ns),
             streaks,
             outcomes,
         )
+        if self._failure is not None:
+            raise self._failure
         if reason:
             self.handed_over[UNCERTAIN[reason]] += 1
             return super().on_quote(market)
@@ -87,13 +94,33 @@ class NativeStrategy(PairStrategy):
             streak.target, streak.ticks = after.target, after.ticks
         return outcome_of(outcomes[0]), outcome_of(outcomes[1])
 
+    def _copy_depth(self, _: int | None, leg: int, into: int) -> int | None:
+        assert self._market is not None
+        try:
+            book = self._market.read_depth((self.rules.first, self.rules.second)[leg])
+        except Exception as error:  # noqa: BLE001 - an error cannot pass through C; on_quote raises it
+            self._failure = error
+            return None
+        if book is None:
+            return None
+        body = pack_depth(book)
+        ctypes.memmove(into, body, len(body))
+        return into
 
-def _book_in_c(book: DepthBook | None) -> bytes | None:
-    return None if book is None else pack_depth(book).ljust(DEPTH_CAPACITY, b"\0")
+
+def strategy_kind(settings: Settings) -> type[PairStrategy]:
+    """What decides under these settings where there is no process: C where it is wanted and built."""
+    if not settings.runtime.native:
+        return PairStrategy
+    try:
+        load_detector()
+    except NotNative:
+        return PairStrategy
+    return NativeStrategy
 
 
 class NativeDetector(Detector):
-    """The detector with its hot state in C. Between two calls that state is Python's to read and to change."""
+    """The detector with its hot state in C. Between two calls it is Python's to read and to change."""
 
     def __init__(self, library: ctypes.CDLL, bell: Doorbell, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -107,7 +134,7 @@ class NativeDetector(Detector):
         self._quotes_c = (_I64 * (QUOTE.size // 8) * count)()
         for number, quote in enumerate(self._quotes):
             if quote is not NO_QUOTE:
-                self._quotes_c[number][:] = quote
+                self._quotes_c[number][:] = list(quote)
         pair_of, venue_of = (_I64 * count)(*[-1] * count), (_I64 * count)()
         for number, pair in enumerate(self._pairs_c):
             for instrument, venue in zip(pair.instruments, pair.venues, strict=True):

@@ -1,5 +1,4 @@
-"""The structures of ``_decide.h`` and ``_core.h`` as ctypes has them, field by field, and what Python's values
-are in them."""
+"""The structures of ``_decide.h`` and ``_core.h`` as ctypes has them, field by field."""
 
 from __future__ import annotations
 

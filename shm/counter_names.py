@@ -23,8 +23,9 @@ FEED_COUNTERS = {
 FEED_HISTOGRAMS = {"recv_to_publish": "frame received to quote published"}
 
 
-# Why the compiled detector leaves a quote to Python: rules, a price or a size beyond what it is certain of.
-HANDED_OVER = ("rules", "price", "size")
+# Why the compiled detector leaves a quote to Python: rules, a price or a size beyond what it is certain of,
+# or an instrument that nobody knows.
+HANDED_OVER = ("rules", "price", "size", "instrument")
 
 
 def handed_over(reason: str) -> str:

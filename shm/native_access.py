@@ -1,7 +1,7 @@
 """What a compiled part is given of shared memory: addresses, and the numbers that go with them.
 
-The structures are those of ``_slot.h``, ``_broadcast.h``, ``_queue.h`` and ``_doorbell.h``, field by field. What
-they point to stays mapped as long as the Python object does.
+The structures are those of ``_slot.h``, ``_broadcast.h``, ``_queue.h`` and ``_doorbell.h``, field by field.
+What they point to stays mapped as long as the Python object does.
 """
 
 from __future__ import annotations

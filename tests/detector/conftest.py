@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from runtime import native
 from tests.detector.instance import Instance
 
 
-@pytest.fixture
-def instance() -> Iterator[Instance]:
+@pytest.fixture(params=[False, True], ids=["python", "native"])
+def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
+    """Its detector decides in Python, and in C."""
+    if request.param and native.no_compiler():
+        pytest.skip(native.no_compiler())
     parent = Path(tempfile.mkdtemp(prefix="tandem-test-", dir="/dev/shm"))
     try:
-        made = Instance(parent / "memory")
+        made = Instance(parent / "memory", is_native=request.param)
         yield made
         made.close()
     finally:

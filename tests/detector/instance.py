@@ -63,8 +63,9 @@ RAW_SETTINGS: dict[str, Any] = {
 class Instance:
     """The memory, and the ends of it that belong to other processes than the detector."""
 
-    def __init__(self, directory: Path, *, ring_cells: int = 64) -> None:
+    def __init__(self, directory: Path, *, ring_cells: int = 64, is_native: bool = False) -> None:
         self.directory = directory
+        self.is_native = is_native
         self.settings: Settings = parse_settings(RAW_SETTINGS, "test")
         self.instruments = (
             an_instrument(0, "vest"),
@@ -161,7 +162,11 @@ class Instance:
         self, *, epoch: int = 1, strategy: dict[str, Any] | None = None, runtime: dict[str, Any] | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The real process; ended with -9 if the test did not end it."""
-        raw = {**RAW_SETTINGS, "strategy": strategy or {}, "runtime": runtime or {}}
+        raw = {
+            **RAW_SETTINGS,
+            "strategy": strategy or {},
+            "runtime": {"native": self.is_native, **(runtime or {})},
+        }
         write_launch(self.directory, raw, "test-run", self.instruments)
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         arguments = ["--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)]

@@ -57,10 +57,10 @@ def _plain(name: str) -> str:
 
 
 def _compiled() -> Finding:
-    absent = [source.name for source in native.SOURCES if not native.extension_of(source).exists()]
+    absent = native.absent()
     if absent:
-        remedy = native.missing() or "python -m native"
+        remedy = native.missing() or "python -m runtime.native"
         return warning(
             "compiled parts", f"{', '.join(absent)} not built: the slower Python code serves", remedy
         )
-    return ok("compiled parts", f"{len(native.SOURCES)} built")
+    return ok("compiled parts", f"{len(native.SOURCES) + len(native.LIBRARIES)} built")

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from detector.agent import Detector
+from detector.native import strategy_kind
 from detector.rules import rules_for
 from events.codec import NotAnEvent, decode
 from events.decisions import SignalDecided, SignalRefused
@@ -142,7 +143,7 @@ class _Replay:
         self._progress = progress
         self._course = Course()
         self._chain = Chain()
-        self._watch = Watch(self._chain)
+        self._watch = Watch(self._chain, strategy_kind(settings))
         self._opened: dict[int, int] = {}
         self._counters = played.memory.counters("detector", writer=True)
         self._rates = RecordedRates(played.memory.funding(writer=True))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from detector.agent import Detector
+from detector.native import strategy_kind
 from detector.rules import rules_for
 from observability.logs import Reporter
 from settings import Settings
@@ -111,7 +112,7 @@ class _Verifier:
             epoch=1,
             clock_mono_ns=self._clock.mono_ns,
             clock_unix_s=self._clock.unix_s,
-            make_strategy=Watch(self._chain).strategy,
+            make_strategy=Watch(self._chain, strategy_kind(settings)).strategy,
         )
 
     def _heard(self, signal: Signal) -> None:

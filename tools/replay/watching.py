@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
@@ -61,14 +62,15 @@ class Miss(NamedTuple):
 class Watch:
     """What is kept of the decisions of all pairs."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, decides: Callable[[Rules], PairStrategy] = PairStrategy) -> None:
         self.chain = chain
+        self._decides = decides
         self.nearest: dict[tuple[str, str, bool], Miss] = {}
         self._streaks: dict[tuple[int, int], deque[tuple[str, Refusal]]] = {}
 
     def strategy(self, rules: Rules) -> PairStrategy:
         """For ``Detector``: a strategy that decides as ever, and is watched."""
-        return _Watched(rules, self)
+        return _Watched(rules, self, self._decides(rules))
 
     def saw(self, rules: Rules, market: Market, outcomes: tuple[Outcome, Outcome]) -> None:
         self.chain.add(
@@ -144,12 +146,24 @@ def _setting(rules: Rules, target: int, refusal: Refusal) -> str:
 
 
 class _Watched(PairStrategy):
-    def __init__(self, rules: Rules, watch: Watch) -> None:
+    """Has another strategy decide, in Python or in C."""
+
+    def __init__(self, rules: Rules, watch: Watch, decides: PairStrategy) -> None:
         super().__init__(rules)
         self._watch = watch
+        self._decides = decides
+
+    def start_over(self) -> None:
+        self._decides.start_over()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
-        outcomes = super().on_quote(market)
+        decides = self._decides
+        decides.rules, decides.slippage_bps, decides.funding_bps = (
+            self.rules,
+            self.slippage_bps,
+            self.funding_bps,
+        )
+        outcomes = decides.on_quote(market)
         self._watch.saw(self.rules, market, outcomes)
         return outcomes
 
