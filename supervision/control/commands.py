@@ -69,7 +69,7 @@ class Commands:
         )
         return answer
 
-    def tell_refused(self, why: str) -> None:
+    def report_refused(self, why: str) -> None:
         self._reporter.report(ControlRefused(detail=why))
 
     def close(self) -> None:

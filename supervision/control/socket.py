@@ -38,11 +38,11 @@ Handler = Callable[[Request, str], Awaitable[Answer]]  # what is asked, and by w
 
 
 class Channel:
-    """The supervisor's end. ``tell_refused`` hears of every conversation that came to nothing."""
+    """The supervisor's end. ``report_refused`` hears of every conversation that came to nothing."""
 
-    def __init__(self, directory: Path, handle: Handler, tell_refused: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, handle: Handler, on_refused: Callable[[str], None]) -> None:
         self._handle = handle
-        self._tell_refused = tell_refused
+        self._on_refused = on_refused
         self._path = directory / _NAME
         self._connections = 0
         selector = selectors.EpollSelector()
@@ -116,13 +116,13 @@ class Channel:
         return await self._handle(request, who)
 
     def _refuse(self, who: str, why: str) -> Answer:
-        self._tell_refused(f"{who}: {why}")
+        self._on_refused(f"{who}: {why}")
         return failure(why)
 
     def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error of our own in a conversation ends that conversation and is told."""
         error = context.get("exception")
-        self._tell_refused(f"{context['message']}: {type(error).__name__}: {error}")
+        self._on_refused(f"{context['message']}: {type(error).__name__}: {error}")
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes | None:

@@ -25,11 +25,11 @@ from runtime.unconfirmed import read_unconfirmed, write_unconfirmed
 from settings import PROJECT, Settings, load_raw
 from shm.counter_names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
 from shm.counters import CounterTable
-from supervision.instance_lock import Takeover, instance_directory
 from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
 from supervision.systemd import ServiceManager
+from supervision.takeover import Takeover, instance_directory
 
 EXECUTOR = """
 import pathlib, signal, sys, time
@@ -152,7 +152,7 @@ def test_an_executor_that_is_coming_up_again_is_told_to_end_when_it_can_hear_it(
     world = make_world(boot_s=0.5)
     world.until_state(ProcessState.RUNNING)
     (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.lives == 2)
+    world.turn_until(lambda: world.executor.incarnations == 2)
     assert world.executor.state is ProcessState.STARTING
 
     assert world.supervisor.stop(0) == 0
@@ -296,7 +296,7 @@ def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Call
     assert world.shown("pid.executor") == world.executor.process.pid
     assert world.shown("restarts.executor") == 0
     (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.lives == 2)
+    world.turn_until(lambda: world.executor.incarnations == 2)
 
     assert PROCESS_STATES[world.shown("state.executor")] == "starting"
     assert world.shown("restarts.executor") == 1

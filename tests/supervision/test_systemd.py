@@ -191,7 +191,7 @@ def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox,
 
     try:
         world.until_state(ProcessState.RUNNING)
-        world.supervisor.everything_is_started()
+        world.supervisor.is_all_started = True
         world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
         assert not any("READY" in message for message in told)
 

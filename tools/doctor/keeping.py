@@ -23,7 +23,7 @@ from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.layout import MACHINE_CAPACITY
 from shm.ownership import is_own_file, is_own_folder
 from shm.segment import SegmentError
-from supervision.instance_lock import processes_of
+from supervision.takeover import processes_of
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
 

@@ -27,7 +27,7 @@ from shm.counter_names import ALERTS_COUNTERS, supervisor_counters
 from shm.counters import CounterTable
 from shm.layout import Memory
 from shm.records import PairPhase
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor

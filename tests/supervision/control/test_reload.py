@@ -22,9 +22,9 @@ from settings import PROJECT, Problem, Settings, SettingsError, load_raw, parse_
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
-from supervision.boot import memory_plan, process_counters
 from supervision.control.commands import Commands
 from supervision.control.socket import Answer
+from supervision.memory_plan import memory_plan, process_counters
 from tests.tools.shown import FLAT_VIEW
 
 

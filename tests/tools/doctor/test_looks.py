@@ -21,7 +21,7 @@ from runtime.kill_switch import kill_file
 from runtime.operator_orders import Order, Standing, pause_file, standing_file, write_standing
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.layout import Memory
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from tests.instance import a_directory
 from tools.doctor.edge import look_at_edge
 from tools.doctor.finding import Finding, Grade
