@@ -49,7 +49,7 @@ from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
 from shm.views import ViewWriter
 
-MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
+MACHINE_CAPACITY = 131_072 + 64  # bytes of one serialised pair machine and what the journal adds
 EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
 _VIEW_CELLS = 1_024  # minutes: a pair is told once a second and with every change
 PLAN = "plan.json"
