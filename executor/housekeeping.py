@@ -153,7 +153,7 @@ class Housekeeping:
 
     def _why_no_entries(self) -> str:
         desk, risk = self._desk, self._desk.settings.risk
-        if self._trading_state.latch.is_pulled:
+        if self._trading_state.latch.is_engaged:
             return "kill latch"
         if self._trading_state.is_stopping:
             return "stopping"

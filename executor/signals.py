@@ -96,7 +96,7 @@ class Signals:
             now_mono_ns,
             signal.decided_mono_ns,
             signal.expires_mono_ns,
-            trading_state.latch.is_pulled,
+            trading_state.latch.is_engaged,
             trading_state.is_stopping,
             trading_state.is_paused,
             state.halt is Halt.NONE and entry_finds_pair_at_rest(state),

@@ -38,7 +38,7 @@ _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
 _STEADY_S = 10.0  # a process that lived this long did not die young
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
 _OPTIONAL_BACKOFF_S = 60.0  # before any further restart of a process that trading does not need
-_TURN_S = 0.1
+_POLL_S = 0.1
 _KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
 
 
@@ -95,7 +95,7 @@ class Supervisor:
         self._stop_requests += 1
 
     def listen_to(self, channel: Channel) -> None:
-        """Let the operator ask, from here on in every turn."""
+        """Serve the operator's commands from here on."""
         self._selector.register(channel.fd, selectors.EVENT_READ, channel)
         self._channel = channel
 
@@ -203,7 +203,7 @@ class Supervisor:
 
     # --- all children ---
 
-    def turn(self, timeout_s: float = _TURN_S) -> None:
+    def poll(self, timeout_s: float = _POLL_S) -> None:
         """Wait a moment, then reap, replace and restart what needs it. Raises Fatal."""
         if self._channel is not None:
             timeout_s = self._channel.patience_s(timeout_s)
@@ -213,7 +213,7 @@ class Supervisor:
             elif isinstance(key.data, Child):
                 self._drain_stderr(key.data)
         if self._channel is not None:
-            self._channel.turn()
+            self._channel.do_work()
         self._counters.set(self._heartbeat, time.monotonic_ns())
         now = time.monotonic()
         for child in self._children:
@@ -226,7 +226,7 @@ class Supervisor:
             elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
                 self._replace_if_silent(child)
         status, is_ready = self._status()
-        self._service_manager.turned(self._reporter, status, is_ready=is_ready)
+        self._service_manager.notify(self._reporter, status, is_ready=is_ready)
 
     def _status(self) -> tuple[str, bool]:
         """One line for ``systemctl status``, and whether the instance can trade."""
@@ -256,14 +256,14 @@ class Supervisor:
             child.process.kill()
 
     def wait_until_running(self, wanted: Sequence[str]) -> bool:
-        """Turn until these run. False when a stop was asked for meanwhile."""
+        """Poll until these run. False when a stop was asked for meanwhile."""
         children = [child for child in self._children if child.name in wanted]
         return self.wait_until(lambda: all(child.state is ProcessState.RUNNING for child in children))
 
     def wait_until(self, is_so: Callable[[], bool]) -> bool:
-        """Turn until it is so. False when a stop was asked for meanwhile."""
+        """Poll until the condition holds. False when a stop was asked for meanwhile."""
         while not is_so():
-            self.turn()
+            self.poll()
             if self.stop_requested:
                 return False
         return True
@@ -271,7 +271,7 @@ class Supervisor:
     def watch(self) -> None:
         """Until a stop is asked for."""
         while not self.stop_requested:
-            self.turn()
+            self.poll()
 
     def stop(self, exit_code: int) -> int:
         """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
@@ -310,7 +310,7 @@ class Supervisor:
         deadline_s = time.monotonic() + patience_s
         coming_up = (ProcessState.STARTING, ProcessState.BACKOFF)
         while executor.incarnations > 1 and executor.state in coming_up and time.monotonic() < deadline_s:
-            self.turn(0.02)  # a SIGTERM before it listens for signals would just kill it
+            self.poll(0.02)  # a SIGTERM before it listens for signals would just kill it
             if self._stop_requests > 1:
                 break
         self._end({"executor"}, patience_s)
@@ -336,7 +336,7 @@ class Supervisor:
         seen_requests = self._stop_requests
         deadline_s = time.monotonic() + patience_s
         while any(child.process is not None for child in children):
-            self.turn(0.02)
+            self.poll(0.02)
             if self._stop_requests > seen_requests:
                 seen_requests = self._stop_requests
                 for child in children:

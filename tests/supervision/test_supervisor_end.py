@@ -93,7 +93,7 @@ class World:
         deadline_s = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < deadline_s
-            self.supervisor.turn(0.01)
+            self.supervisor.poll(0.01)
 
     def until_state(self, state: ProcessState) -> None:
         self.turn_until(lambda: self.executor.state is state)

@@ -20,7 +20,7 @@ from persistence.journal import journal_directory
 from persistence.restore import holdings_of
 from persistence.server import start_server
 from runtime import reconcile_request
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from runtime.crash_points import MOMENTS, POINTS, VARIABLE
 from settings import load_raw, parse_settings
 from shm.counter_names import DATABASE_UP, PROCESS_STATES
@@ -281,7 +281,7 @@ class Matrix:
     def _differences(self) -> Iterator[str]:
         """What the database or the journal does not tell as the venues do."""
         held = self.stage.positions_e8
-        pair = holdings_of(journal_directory(self._settings)).pairs.get(PAIR, HeldPair(PAIR))
+        pair = holdings_of(journal_directory(self._settings)).pairs.get(PAIR, CarriedPair(PAIR))
         told = {leg.partition(":")[0]: size for leg, size in zip(pair.legs, pair.sizes_e8, strict=True)}
         if {venue: told.get(venue, 0) for venue in held} != held:
             yield f"positions: the journal says {told}, the venues {held}"

@@ -264,17 +264,17 @@ def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: 
     deadline_s = time.monotonic() + 60
     while child.state is not ProcessState.BACKOFF:
         assert time.monotonic() < deadline_s
-        supervisor.turn(0.01)
+        supervisor.poll(0.01)
     (death,) = [line for line in lines if line.get("state") == "backoff"]
     assert (death["exit_code"], death["retry_in_s"]) == (2, 60)
 
     child.command = [sys.executable, "-c", "raise SystemExit(3)"]
     child.quick_deaths = 6
     child.retry_mono_s = 0.0
-    supervisor.turn(0.01)  # started once more
+    supervisor.poll(0.01)  # started once more
     while child.state is not ProcessState.BACKOFF:
         assert time.monotonic() < deadline_s
-        supervisor.turn(0.01)
+        supervisor.poll(0.01)
     assert child.quick_deaths == 7
     assert child.retry_mono_s - time.monotonic() > 50
     assert supervisor.stop(0) == 0
