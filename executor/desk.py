@@ -17,7 +17,7 @@ from executor.metrics.tca import ExecutionReport
 from executor.orders.presigned import PresignedOrders
 from executor.orders.stagger import Stagger
 from executor.pair.client_order_id import pair_id_of
-from executor.pair.fast_path import Prediction, Taken
+from executor.pair.fast_path import PendingSignal, Prediction
 from executor.pair.messages import At, LegMarket
 from executor.pair.order import DOUBTFUL
 from executor.pair.state import PairRules, PairState
@@ -47,7 +47,7 @@ class Pair:
     was_restored: bool = False  # taken over from an earlier life
     suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)
-    unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
+    unsettled: PendingSignal | None = None  # of the last epoch, whose step may not have been finished
     funding_due: list[CarriedFunding] = field(
         default_factory=list
     )  # to be asked for, of earlier lives' orders

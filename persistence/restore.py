@@ -297,14 +297,14 @@ def _with_holding(pair: CarriedPair, event: HoldingChanged, reported: Reported) 
 def _with_result(pair: CarriedPair, event: TradeClosed, unix_ms: int) -> CarriedPair:
     before = _result_of(pair, event.trade_id)
     result = CarriedResult(
-        event.trade_id,
-        event.direction,
-        unix_ms,
+        trade_id=event.trade_id,
+        direction=event.direction,
+        closed_unix_ms=unix_ms,
         # One that was closed before was begun again by an execution that became known late.
-        event.gross_e8 + (before.gross_e8 if before else 0),
-        event.fees_e8 + (before.fees_e8 if before else 0),
-        pair.is_estimated,
-        event.is_estimated,
+        gross_e8=event.gross_e8 + (before.gross_e8 if before else 0),
+        fees_e8=event.fees_e8 + (before.fees_e8 if before else 0),
+        happened_outside=pair.is_estimated,
+        is_estimated=event.is_estimated,
     )
     pair = _with_change(pair, unix_ms // _DAY_MS, event.net_e8, before, result)
     return pair._replace(trade_id=0, direction=0, layers=0, is_estimated=False)
@@ -316,13 +316,13 @@ def _with_correction(pair: CarriedPair, event: TradeResult, unix_ms: int) -> Car
     if before is None and pair.trade_id != event.trade_id:
         return pair  # closed so long ago that it was let be
     result = CarriedResult(
-        event.trade_id,
-        event.direction,
-        before.closed_unix_ms if before else unix_ms - int(event.closed_ago_ms),
-        event.gross_e8,
-        event.fees_e8,
-        before.happened_outside if before else pair.is_estimated,
-        event.is_estimated,
+        trade_id=event.trade_id,
+        direction=event.direction,
+        closed_unix_ms=before.closed_unix_ms if before else unix_ms - int(event.closed_ago_ms),
+        gross_e8=event.gross_e8,
+        fees_e8=event.fees_e8,
+        happened_outside=before.happened_outside if before else pair.is_estimated,
+        is_estimated=event.is_estimated,
     )
     change_e8 = event.net_e8 - (before.gross_e8 - before.fees_e8 if before else 0)
     pair = _with_change(pair, result.closed_unix_ms // _DAY_MS, change_e8, before, result)

@@ -1,7 +1,7 @@
-"""Carries out the operator's standing orders: entries paused, pairs closed and kept closed.
+"""The operator's standing orders, carried out: entries paused, pairs closed and kept closed.
 
-They are polled a few times a second and compared with the state of every pair, so a missed change or a
-restart in between does no harm. Only what is in force is acknowledged.
+Looked at a few times a second and level by level: whatever was missed, killed or restarted in between,
+the next look makes what is into what is ordered. Only then is it said to be taken up.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Operator:
         return FORCED_EXIT if self._is_forced(pair) else ""
 
     def acknowledge(self, held: int) -> None:
-        """Publish what is in force, once every machine and every view has it; ``held`` too."""
+        """Say what is in force, once every machine and every view has it; ``held`` too."""
         self._log_changes()
         acknowledged = Acknowledgement(
             self._orders.instructions.number,

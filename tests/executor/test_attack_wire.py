@@ -11,7 +11,7 @@ from events.codec import from_fields
 from executor.pair.messages import Purpose, Send, StreamBack
 from executor.pair.state import load
 from executor.recovery.restore import state_of
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from persistence.restore import fold
 from runtime.carried_positions import CarriedOrder, CarriedPair, write_carried
 from runtime.clock import SystemClock, unix_ms
@@ -179,7 +179,7 @@ async def test_a_result_is_known_as_soon_as_its_trade_is_forgotten() -> None:
         assert world.process is not None
         assert await world.process.wait() == -9
 
-        entry = Journal(world.memory.machines(), world.memory.taken()).read(0)
+        entry = StateStore(world.memory.machines(), world.memory.taken()).read(0)
         assert entry is not None
         assert load(entry.state).trade is None
         assert entry.result_e8 != 0

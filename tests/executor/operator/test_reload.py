@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from runtime.bootstrap import publish_settings
 from runtime.operator_ack import read_acknowledgement
 from shm.records import PairPhase
@@ -89,7 +89,7 @@ async def test_while_settings_change_entries_are_refused_before_that_is_said() -
         assert world.view is not None
         assert world.view.entries_allowed == 0
         world.enter()
-        assert (await world.until_told("signal_refused"))["gate"] == "paused"
+        assert (await world.until_told("signal_refused"))["gate"] == "settings_change"
 
         world.supervisor.set(world.supervisor.index("entries_held"), 0)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries")
@@ -116,7 +116,7 @@ async def test_a_step_left_by_the_last_life_is_taken_by_the_orders_that_left() -
         world.enter()
         assert world.process is not None
         await world.process.wait()
-        journal = Journal(world.memory.machines(), world.memory.taken())
+        journal = StateStore(world.memory.machines(), world.memory.taken())
         assert journal.read_event(0) is not None, "the signal must have gone the short way"
         journal.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from executor.pair.state import load
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from runtime.operator_ack import read_acknowledgement
 from runtime.operator_orders import (
     FORCED_EXIT,
@@ -140,7 +140,7 @@ async def test_a_standing_file_that_cannot_be_read_lifts_no_forced_exit_of_an_ea
 
 def flatten_of(world: World) -> str:
     """Why the pair's machine is to be flat, as its journal has it."""
-    entry = Journal(world.memory.machines(), world.memory.taken()).read(0)
+    entry = StateStore(world.memory.machines(), world.memory.taken()).read(0)
     assert entry is not None
     return load(entry.state).flatten
 

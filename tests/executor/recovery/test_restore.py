@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from events.codec import from_fields
 from executor.pair.state import dump, load
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from persistence.restore import fold
 from runtime.carried_positions import CarriedPair, write_carried
 from shm.records import PairPhase
@@ -140,7 +140,7 @@ async def test_a_close_the_operator_asked_for_ends_with_the_pair_open_for_entrie
         await world.start()
         await world.open()
         await world.kill()
-        journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        journal = StateStore(world.memory.machines(writer=True), world.memory.taken(writer=True))
         entry = journal.read(0)
         assert entry is not None
         journal.write(0, entry._replace(state=dump(replace(load(entry.state), flatten="reconcile"))))
