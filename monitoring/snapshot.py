@@ -16,7 +16,7 @@ from detector.spreads import entry_spread_bps, exit_spread_bps
 from monitoring.instance import LatencyRow, instance_directory, latency_rows
 from runtime.bootstrap import launch_file, read_launch
 from runtime.kill_switch import kill_file
-from runtime.operator_ack import Heeded, read_heeded
+from runtime.operator_ack import Acknowledgement, read_acknowledgement
 from runtime.operator_orders import pause_file
 from settings import Leg, PairSettings, Settings, parse_settings
 from shm.counter_names import PROCESS_STATES
@@ -112,7 +112,7 @@ class Snapshot:
     is_stopping: bool
     is_paused: bool
     reloads: int  # of the settings, since the start
-    operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
+    operator: Acknowledgement  # what of the operator's orders is in force
     is_supervised: bool  # the supervisor has turned lately
     is_killed: bool  # the kill switch is engaged, in memory or on disk, whatever the executor does
     suspended: Mapping[str, str]  # pairs on which nothing is opened in this run: why
@@ -155,7 +155,7 @@ class Watcher:
         now_mono_ns = time.monotonic_ns()
         counters = {name: table.snapshot() for name, table in self._tables.items()}
         own, executor = counters["supervisor"], counters["executor"]
-        heeded = read_heeded(self.directory)
+        acknowledged = read_acknowledgement(self.directory)
         self._take_up(self._in_force.read(self.directory))
         settings, now_unix_s = self._settings, int(time.time())
         return Snapshot(
@@ -164,9 +164,10 @@ class Watcher:
             taken_mono_ns=now_mono_ns,
             up_s=(now_mono_ns - own["started_mono_ns"]) / 1e9,
             is_stopping=bool(own["stopping"]),
-            is_paused=bool(own["entries_paused"] or heeded.paused_by) or _is_there(pause_file(settings)),
+            is_paused=bool(own["entries_paused"] or acknowledged.paused_by)
+            or _is_there(pause_file(settings)),
             reloads=own["settings_generation"],
-            operator=heeded,
+            operator=acknowledged,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
             is_killed=self._latch.get(0) != 0 or _is_there(kill_file(settings)),
             suspended=self._in_force.suspended,

@@ -13,7 +13,7 @@ from monitoring.obstacles import Obstacle, needs_person, obstacles_of
 from monitoring.snapshot import Watcher
 from runtime.bootstrap import launch_file
 from runtime.kill_switch import kill_file
-from runtime.operator_ack import Heeded, write_heeded
+from runtime.operator_ack import Acknowledgement, write_acknowledgement
 from runtime.operator_orders import pause_file
 from settings import E8
 from shm.counter_names import PROCESS_STATES
@@ -147,14 +147,14 @@ def test_pairs_that_wait_are_named(shown: Shown) -> None:
     assert (halted.short, halted.needs_person) == ("1 pair halted", True)
     assert halted.text.startswith("btc")
     shown.view(0)
-    write_heeded(shown.directory, Heeded(standing=1, forced=["eth"]))
+    write_acknowledgement(shown.directory, Acknowledgement(instructions=1, forced=["eth"]))
     assert (only(shown).short, only(shown).needs_person) == ("kept closed", True)
     assert only(shown).text.startswith("eth")
 
 
 def test_the_venues_own_word_is_passed_on(shown: Shown) -> None:
     shown.count("executor", entry_blocks=bits_of([EntryBlock.VENUE_CLOSED]))
-    write_heeded(shown.directory, Heeded(entries_stopped={"btc": "vest: POST_ONLY"}))
+    write_acknowledgement(shown.directory, Acknowledgement(entries_stopped={"btc": "vest: POST_ONLY"}))
     assert only(shown).text == "vest: POST_ONLY"
 
 

@@ -45,7 +45,7 @@ def test_the_kill_switch_is_shown_through_a_dead_executor_and_a_new_instance(
         instance.wait_for("running", timeout_s=DEADLINE_S)
         wait_until(lambda: "kill_latch" not in blocks(status(config, capfd)[1]), "a first look")
         memory = Memory(memory_dir(config) / "tandem-test")
-        kill_switch.pull(path, memory, "test")
+        kill_switch.engage(path, memory, "test")
         code, found = status(config, capfd)
         assert (code, found["is_killed"], blocks(found)[0]) == (1, True, "kill_latch")
         wait_until(
@@ -59,7 +59,7 @@ def test_the_kill_switch_is_shown_through_a_dead_executor_and_a_new_instance(
 
         os.kill(instance.pid_of("executor"), signal.SIGSTOP)  # away, and nobody has noticed
         kill_switch.release(path, memory)
-        kill_switch.pull(path, None, "by touch alone")
+        kill_switch.engage(path, None, "by touch alone")
         code, found = status(config, capfd)
         assert (code, found["is_killed"], blocks(found)[0]) == (1, True, "kill_latch")
         with suppress(ProcessLookupError):  # the supervisor may have replaced it by now

@@ -127,7 +127,7 @@ def test_a_wrong_request_says_what_is_known(config: Path, capsys: pytest.Capture
         assert (code, answer["ok"]) == (1, False)
         assert "known are btc, eth" in answer["summary"]
         code, answer = run(config, capsys, "resume", "btc")
-        assert "no forced exit stands for 'btc'" in answer["summary"]
+        assert "there is no forced exit of 'btc'" in answer["summary"]
         assert all(pair.phase is not PairPhase.UNKNOWN for pair in look(config).pairs)
     finally:
         assert instance.stop() == 0
