@@ -159,20 +159,22 @@ class Instance:
 
     @contextmanager
     def detector(
-        self, *, epoch: int = 1, strategy: dict[str, Any] | None = None, runtime: dict[str, Any] | None = None
+        self,
+        *,
+        epoch: int = 1,
+        strategy: dict[str, Any] | None = None,
+        runtime: dict[str, Any] | None = None,
+        project: Path = PROJECT,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The real process; ended with -9 if the test did not end it."""
-        raw = {
-            **RAW_SETTINGS,
-            "strategy": strategy or {},
-            "runtime": {"native": self.is_native, **(runtime or {})},
-        }
+        """The real process, of this code or of a copy; ended with -9 if the test did not end it."""
+        runtime = {"native": self.is_native, **(runtime or {})}
+        raw = {**RAW_SETTINGS, "strategy": strategy or {}, "runtime": runtime}
         write_launch(self.directory, raw, "test-run", self.instruments)
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         arguments = ["--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)]
         process = subprocess.Popen(
             [sys.executable, "-m", "detector", *arguments],
-            cwd=PROJECT,
+            cwd=project,
             pass_fds=tuple(self.bells.values()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,7 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from settings import PROJECT, SettingsError
+from detector.native import NativeStrategy, strategy_kind
+from detector.strategy import PairStrategy
+from runtime import native
+from settings import PROJECT, SettingsError, parse_settings
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
 from tools.record.files import Piece, read_batches, read_manifest, write_manifest
@@ -187,3 +190,18 @@ def test_a_sweep_holds_both_ends_exactly() -> None:
         parse_sweep("entry_bps=1:2")
     with pytest.raises(SettingsError, match="first:last:step"):
         parse_sweep("entry_bps=1:2:0")
+
+
+def test_python_and_c_decide_one_history(directory: Path) -> None:
+    """The hash covers every evaluation with both its numbers."""
+    if native.no_compiler():
+        pytest.skip(native.no_compiler())
+    assert native.main() == 0
+    recording = Recording(directory)
+    settings = [changed(recording.raw_settings, {"runtime.native": wanted}) for wanted in (False, True)]
+    assert [strategy_kind(parse_settings(raw, "test")) for raw in settings] == [PairStrategy, NativeStrategy]
+
+    python, compiled = (simulate(recording, raw) for raw in settings)
+
+    assert (compiled.head, compiled.links, compiled.trades) == (python.head, python.links, python.trades)
+    assert len(python.trades) > 3
