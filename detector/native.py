@@ -206,8 +206,7 @@ class NativeDetector(Detector):
         """Take in what a call has left: signals to report, and a quote it was not certain of."""
         core = self._core
         for number in range(core.decided_count):
-            signal = Signal(*SIGNAL.unpack(core.decided[number]))
-            self._unsaid.append((self._pairs[signal.pair_id], signal))
+            self._take_signal(Signal(*SIGNAL.unpack(core.decided[number])))
         core.decided_count = 0
         if core.left_reason:
             self._counters.add(self._handed_over[UNCERTAIN[core.left_reason]])
@@ -215,6 +214,10 @@ class NativeDetector(Detector):
             core.left_reason = 0
             done += 1
         return done
+
+    def _take_signal(self, signal: Signal) -> None:
+        """A signal that C has pushed waits to be reported."""
+        self._unsaid.append((self._pairs[signal.pair_id], signal))
 
     def _decide_in_python(self, quote: Quote, seen_mono_ns: int) -> None:
         core = self._core

@@ -66,13 +66,22 @@ POINTS: Final[Mapping[str, tuple[Point, ...]]] = {
         Point("database_commit", "persistence.store", "Store", "write"),
     ),
 }
+# The same points where C has taken a function's place: what Python does right behind it. Nothing lies between
+# the two but our own memory, so a death before the C is a death after the point that came before.
+TWINS: Final[Mapping[str, tuple[Point, ...]]] = {
+    "detector": (
+        Point("quote_receive", "detector.native", "NativeDetector", "_after"),
+        Point("signal_push", "detector.native", "NativeDetector", "_take_signal"),
+    ),
+}
 MOMENTS: Final = ("before", "after")
 
 
 def arm(process: str) -> None:
     """Wrap the points of this process. Called before any of them is in use."""
     watch = _Watch(process, Path(os.environ[VARIABLE]))
-    for point in POINTS.get(process.partition("-")[0], ()):
+    kind = process.partition("-")[0]
+    for point in (*POINTS.get(kind, ()), *TWINS.get(kind, ())):
         owner = getattr(sys.modules[point.module], point.owner)
         setattr(owner, point.function, watch.wrap(point.name, getattr(owner, point.function)))
     if process == "executor":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from runtime.crash_points import POINTS
+from runtime.crash_points import POINTS, TWINS
 from tests.crash.stage import a_stage
 from tests.waiting import DEADLINE_S
 from verification.crash.kill_all import Everything
@@ -59,7 +59,7 @@ def test_a_process_that_stops_is_replaced_and_a_stopped_supervisor_stops_nothing
 def test_every_point_is_a_function_that_is_there_and_in_the_matrix() -> None:
     """A renamed function would silently take its cells out of the matrix."""
     cells = {(cell.process.partition("-")[0], cell.point) for cell in all_cells()}
-    for process, points in POINTS.items():
+    for process, points in (*POINTS.items(), *TWINS.items()):
         for point in points:
             assert callable(getattr(getattr(import_module(point.module), point.owner), point.function))
             assert (process, point.name) in cells
