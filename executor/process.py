@@ -50,7 +50,7 @@ from executor.shutdown import shut_down
 from executor.signals import Signals
 from executor.venue_events import Asking, VenueEvents
 from runtime import bootstrap
-from runtime.carried_positions import HeldFunding, HeldPair, read_held
+from runtime.carried_positions import CarriedFunding, CarriedPair, read_carried
 from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
@@ -94,7 +94,7 @@ class Executor:
         self._process = process
         self._bell = memory.doorbell("executor")
         journal = StateStore(memory.machines(writer=True), memory.taken(writer=True))
-        held = read_held(memory.directory)
+        held = read_carried(memory.directory)
         pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
         self._desk = Desk(
             settings=settings,
@@ -111,11 +111,14 @@ class Executor:
             ),
         )
         self._trading_state = TradingState(
-            memory.counters("supervisor"),
-            memory.counters("persistence"),
-            KillSwitch(kill_file(settings), memory.latch()),
-            StandingOrders(settings),
-            process.stop,
+            supervisor=memory.counters("supervisor"),
+            persistence=memory.counters("persistence"),
+            latch=KillSwitch(kill_file(settings), memory.latch()),
+            orders=StandingOrders(settings),
+            stop=process.stop,
+            breaker=self._desk.breaker,
+            results=self._desk.results,
+            risk=settings.risk,
         )
         self._engine = Engine(self._desk, journal, memory.views_writer())
         self._signals = Signals(self._desk, self._engine, self._trading_state, memory.signals_reader())
@@ -123,7 +126,7 @@ class Executor:
         decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
         operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._settings)
+        reloading = Reloading(self._desk, self._engine, self._trading_state, self._settings)
         self._housekeeping = Housekeeping(
             self._desk,
             self._engine,
@@ -338,7 +341,9 @@ class Executor:
             asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
-def _make_pair(process: bootstrap.Launch, journal: StateStore, held: Sequence[HeldPair], number: int) -> Pair:
+def _make_pair(
+    process: bootstrap.Launch, journal: StateStore, held: Sequence[CarriedPair], number: int
+) -> Pair:
     """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules
@@ -363,14 +368,16 @@ def _make_pair(process: bootstrap.Launch, journal: StateStore, held: Sequence[He
     )
 
 
-def _funding_due(state: PairState, told: HeldPair | None) -> list[HeldFunding]:
+def _funding_due(state: PairState, told: CarriedPair | None) -> list[CarriedFunding]:
     """Orders whose funding an earlier life may not have told: those the journal names, and those that
     the machine still remembers. What was told before is told once more, under the same payment's name."""
     due = {funding.client_order_id: funding for funding in (told.funding_due if told else ())}
     for number, leg in enumerate(state.legs):
         for order in leg.past:
             if order.filled_e8 and order.venue_order_id:
-                due[order.client_order_id] = HeldFunding(number, order.client_order_id, order.venue_order_id)
+                due[order.client_order_id] = CarriedFunding(
+                    number, order.client_order_id, order.venue_order_id
+                )
     return list(due.values())
 
 

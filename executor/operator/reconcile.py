@@ -20,7 +20,7 @@ from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt, is_flat
-from runtime.carried_positions import HeldPair, read_held, write_held
+from runtime.carried_positions import CarriedPair, read_carried, write_carried
 from runtime.reconcile_request import ReconcileRequest, answer, answered, asked
 
 ACTIONS: Final = ("adopt", "flatten")
@@ -104,12 +104,12 @@ class Decisions:
         for stranger in self._desk.strangers:
             for event in _forgotten(stranger):
                 self._desk.reports.report(event)
-        kept = [pair for pair in read_held(self._directory) if pair not in self._desk.strangers]
-        write_held(self._directory, kept)
+        kept = [pair for pair in read_carried(self._directory) if pair not in self._desk.strangers]
+        write_carried(self._directory, kept)
         self._desk.strangers.clear()
 
 
-def _forgotten(stranger: HeldPair) -> Iterator[Event]:
+def _forgotten(stranger: CarriedPair) -> Iterator[Event]:
     """Everything of the pair is over, and it holds nothing."""
     names = [told.partition(":") for told in stranger.legs]
     for order in stranger.orders:

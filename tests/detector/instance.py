@@ -20,10 +20,10 @@ from shm.counter_names import (
     FEED_COUNTERS,
     FEED_HISTOGRAMS,
     SUPERVISOR_COUNTERS,
-    Gate,
     detector_counters,
 )
 from shm.counters import CounterTable
+from shm.entry_block import GATES
 from shm.layout import Memory, MemoryPlan
 from shm.queue import QueueReader
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, QuoteFlags, Signal, pack_depth
@@ -151,7 +151,7 @@ class Instance:
 
     def outcomes(self) -> dict[str, int]:
         """Signals and refusals by gate; only what happened."""
-        gates = {gate.value: self.count(f"gate.btc.{gate}") for gate in Gate}
+        gates = {gate.value: self.count(f"gate.btc.{gate}") for gate in GATES}
         return {
             name: count for name, count in {"signals": self.count("signals.btc"), **gates}.items() if count
         }
