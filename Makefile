@@ -140,7 +140,7 @@ $(READY): requirements.lock | owned
 	$(call environment,.venv,requirements.lock)
 
 # Hot code has a compiled twin, built where there is a compiler; without one the Python code serves.
-$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c) | owned
+$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c detector/_*.[ch] shm/_*.h) | owned
 	@$(call writable,.venv)
 	@$(PY) -m runtime.native >&2 && touch $@
 
@@ -180,4 +180,4 @@ lock:
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf venues/*/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf venues/*/_*.so detector/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

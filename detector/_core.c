@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* ppoll */
 #include "_core.h"
 #include "../shm/_layout_items.h"
+#include "_numbers.h"
 
 #include <poll.h>
 #include <time.h>
@@ -85,6 +86,16 @@ static void signal(Core *core, Pair *pair, int64_t pair_id, const Outcome *found
     core->decided[core->decided_count++] = made;
 }
 
+/* Gap.note of gap.py: the widest of each direction; what is too good to be true is no gap. */
+static void note_gap(const Core *core, Pair *pair) {
+    for (int which = 0; which < 2; which++) {
+        const Quote *buy = &core->quotes[pair->instruments[which]];
+        const Quote *sell = &core->quotes[pair->instruments[1 - which]];
+        double gap_bps = bps_of(sell->bid_e8 - buy->ask_e8, buy->ask_e8);
+        if (pair->widest_bps[which] < gap_bps && gap_bps <= pair->rules.gain_bps_max) pair->widest_bps[which] = gap_bps;
+    }
+}
+
 /* False: the quote is Python's, and of ours nothing but the newest quotes has changed. */
 static bool take_quote(Core *core, const Quote *quote, int64_t seen_mono_ns) {
     if (quote->instrument_id < 0 || quote->instrument_id >= core->instrument_count) {
@@ -111,6 +122,7 @@ static bool take_quote(Core *core, const Quote *quote, int64_t seen_mono_ns) {
             pair->has_refused = true;
         }
         counter_add(pair->evaluations, 2);
+        if (is_market_trusted(outcomes)) note_gap(core, pair);
     }
     counter_add(core->quotes_total, 1);
     histogram_record(core->publish_to_seen, seen_mono_ns - quote->publish_mono_ns);

@@ -31,6 +31,7 @@ typedef struct {
     int64_t has_view, view_sequence;
     int64_t pending_id, pending_expires_mono_ns; /* 0: none */
     int64_t *evaluations, *signals, *gates[GATES]; /* counters */
+    double widest_bps[2]; /* gap of each direction since Python took it; minus infinity: none */
     int64_t has_refused;
     Outcome last_refusal;
 } Pair;

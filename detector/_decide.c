@@ -154,7 +154,7 @@ static Uncertain decide_exit(const Rules *rules, const Market *market, int direc
     if (-spread_bps > rules->gain_bps_max) {
         refuse_bps(outcome, GATE_ABSURD, -spread_bps, rules->gain_bps_max);
     } else if (held_ns <= rules->hold_ns_max && spread_bps > rules->exit_bps) {
-        refuse_bps(outcome, GATE_EDGE, spread_bps, rules->exit_bps);
+        refuse_bps(outcome, GATE_THRESHOLD, spread_bps, rules->exit_bps);
     } else if (ticks < rules->exit_confirm_ticks) {
         refuse(outcome, GATE_CONFIRMATION, ticks, rules->exit_confirm_ticks);
     } else {
@@ -228,7 +228,7 @@ static Uncertain decide_entry(const Rules *rules, const Market *market, int dire
     if (spread_bps > rules->gain_bps_max) {
         refuse_bps(outcome, GATE_ABSURD, spread_bps, rules->gain_bps_max);
     } else if (spread_bps < trigger_bps) {
-        refuse_bps(outcome, GATE_EDGE, spread_bps, trigger_bps);
+        refuse_bps(outcome, GATE_THRESHOLD, spread_bps, trigger_bps);
     } else if (edge_bps < rules->edge_bps_min) {
         refuse_bps(outcome, GATE_EDGE, edge_bps, rules->edge_bps_min);
     } else if (ticks < rules->confirm_ticks) {

@@ -19,6 +19,7 @@ typedef enum {
     GATE_QUOTE_AGE,
     GATE_LEG_SKEW,
     GATE_ABSURD,
+    GATE_THRESHOLD,
     GATE_EDGE,
     GATE_CONFIRMATION,
     GATE_SIZE,
@@ -86,6 +87,11 @@ typedef struct {
     int64_t kind, direction, layer, size_e8, first_price_e8, second_price_e8;
     double spread_bps, edge_bps;
 } Outcome;
+
+/* Whether the quotes behind these outcomes passed the gates of both directions. */
+static inline bool is_market_trusted(const Outcome outcomes[2]) {
+    return outcomes[0].is_opportunity || outcomes[0].gate > GATE_LEG_SKEW;
+}
 
 /* Outcomes for direction +1 and -1, in this order. The streaks are those of the same directions. */
 Uncertain decide(const Rules *rules, const Market *market, Streak streaks[2], Outcome outcomes[2]);

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from detector.agent import Detector, Feed, Pair
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
 from detector.rules import Rules
-from detector.strategy import Market, Outcome, PairStrategy
+from detector.strategy import DISTRUST, Market, Outcome, PairStrategy
 from detector.structures import (
     SIZES,
     UNCERTAIN,
@@ -92,7 +93,9 @@ class NativeStrategy(PairStrategy):
             return super().on_quote(market)
         for streak, after in zip(self.streaks, streaks, strict=True):
             streak.target, streak.ticks = after.target, after.ticks
-        return outcome_of(outcomes[0]), outcome_of(outcomes[1])
+        forward, backward = outcome_of(outcomes[0]), outcome_of(outcomes[1])
+        self.is_market_trusted = not (isinstance(forward, Refusal) and forward.gate in DISTRUST)
+        return forward, backward
 
     def _copy_depth(self, _: int | None, leg: int, into: int) -> int | None:
         assert self._market is not None
@@ -170,6 +173,7 @@ class NativeDetector(Detector):
             venues=(_I64 * 2)(*(places[leg.venue] for leg in legs)),
             rules=rules_in_c(pair.strategy),
             view_sequence=-1,
+            widest_bps=_no_gap(),
             evaluations=counter_address(counters, pair.evaluations),
             signals=counter_address(counters, pair.signals),
             gates=(ctypes.c_void_p * len(gates))(*gates),
@@ -217,7 +221,7 @@ class NativeDetector(Detector):
 
     def _take_signal(self, signal: Signal) -> None:
         """A signal that C has pushed waits to be reported."""
-        self._unsaid.append((self._pairs[signal.pair_id], signal))
+        self._unsaid.append((self._pairs[signal.pair_id].rules, signal))
 
     def _decide_in_python(self, quote: Quote, seen_mono_ns: int) -> None:
         core = self._core
@@ -260,6 +264,12 @@ class NativeDetector(Detector):
             for streak in in_c.streaks:
                 streak.ticks = 0
 
+    def _show_gap(self, pair: Pair, now_mono_ns: int) -> None:
+        in_c = self._pairs_c[pair.rules.pair_id]
+        pair.gap.take_in(*in_c.widest_bps)
+        in_c.widest_bps = _no_gap()
+        super()._show_gap(pair, now_mono_ns)
+
     def _report(self) -> None:
         self._take_quotes()
         for pair, in_c in zip(self._pairs, self._pairs_c, strict=True):
@@ -274,6 +284,10 @@ class NativeDetector(Detector):
             feed.overtaken_unsaid += venue.overtaken_seen - feed.overtaken_seen
             feed.overtaken_seen = venue.overtaken_seen
         super()._say_what_happened()
+
+
+def _no_gap() -> ctypes.Array[ctypes.c_double]:
+    return (ctypes.c_double * 2)(-inf, -inf)
 
 
 def _venue_in_c(feed: Feed) -> VenueC:

@@ -18,7 +18,7 @@ _CERTAIN_MAX: Final = 1 << 60
 # Why a quote was left to Python, by C's number for it: the name of its counter.
 UNCERTAIN: Final = ("", *HANDED_OVER)
 # Gates whose two numbers are basis points; the others compare whole numbers.
-_IN_BPS: Final = frozenset((EntryBlock.ABSURD, EntryBlock.EDGE, EntryBlock.SLIPPAGE))
+_IN_BPS: Final = frozenset((EntryBlock.ABSURD, EntryBlock.THRESHOLD, EntryBlock.EDGE, EntryBlock.SLIPPAGE))
 
 _I64, _F64 = ctypes.c_int64, ctypes.c_double
 
@@ -144,6 +144,7 @@ class PairC(ctypes.Structure):
         ("evaluations", ctypes.c_void_p),
         ("signals", ctypes.c_void_p),
         ("gates", ctypes.c_void_p * len(GATES)),
+        ("widest_bps", _F64 * 2),
         ("has_refused", _I64),
         ("last_refusal", OutcomeC),
     )

@@ -158,6 +158,7 @@ def test_both_twins_decide_every_quote_alike(seed: int) -> None:
                 wanted, found = python.on_quote(market), compiled.on_quote(market)
                 assert [bits(one) for one in found] == [bits(one) for one in wanted], (rules, market)
                 assert _streaks(compiled) == _streaks(python), (rules, market)
+                assert compiled.is_market_trusted == python.is_market_trusted, (rules, market)
                 seen.update(map(kind_of, wanted))
         handed_over += sum(compiled.handed_over.values())
     assert sum(seen.values()) > 2 * ROUNDS * QUOTES * 0.95

@@ -51,7 +51,7 @@ def test_a_quote_that_is_not_certain_is_decided_in_python_and_counted(instance: 
         show(1, BEYOND * 1.003, BEYOND * 1.003)
         second = instance.next_signal()
 
-    assert outcomes == {"quote_valid": 2, "edge": 2}
+    assert outcomes == {"quote_valid": 2, "threshold": 2}
     assert handed_over == (1 if instance.is_native else 0)
     assert (first.signal_id, second.signal_id) == ((1 << 32) + 1, (1 << 32) + 2)
     assert instance.count("handed_over_price_total") == (4 if instance.is_native else 0)
