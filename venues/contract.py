@@ -501,6 +501,29 @@ class Trading(Protocol):
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
 
 
+class AccountFact(NamedTuple):
+    """Something the venue says of an account that its owner should know before it trades."""
+
+    what: str
+    found: str
+    remedy: str = ""  # empty: nothing is wrong
+    stops_entries: bool = False  # nothing can be opened before it is mended
+
+
+class AccountDetails(NamedTuple):
+    """What the venue says of an account beside its money. Holds no key."""
+
+    facts: tuple[AccountFact, ...]
+    taker_fee_bps: float | None  # what this account pays; None where the venue does not say
+
+
+@runtime_checkable
+class DescribesAccount(Protocol):
+    """What a ``Trading`` may offer besides, once it is logged in: its account, for ``tools doctor``."""
+
+    def describe_account(self, now_unix_ms: int) -> Call[AccountDetails]: ...
+
+
 @runtime_checkable
 class VoidsOrders(Protocol):
     """What a ``Trading`` may offer besides: the venue can be made never to execute an order in doubt."""

@@ -18,6 +18,7 @@ import orjson
 
 from venues.contract import (
     Account,
+    AccountDetails,
     Call,
     Fill,
     HttpRequest,
@@ -148,6 +149,11 @@ class HyperliquidTrading:
         if self._session.may_schedule_cancel:
             action = schedule_cancel_action(now_unix_ms + SCHEDULE_CANCEL_AFTER_MS)
             yield from self._act(action, now_unix_ms)
+
+    def describe_account(self, now_unix_ms: int) -> Call[AccountDetails]:
+        """Agent, account mode, request budget and the account's own fee. RuntimeError before ``login``."""
+        fee_bps = yield from instruments.fetch_taker_fee_bps(self._session.user)
+        return AccountDetails(self._session.facts(now_unix_ms), fee_bps)
 
     @property
     def renew_due_unix_ms(self) -> int:

@@ -1,11 +1,12 @@
 """``make crash``: every point in every scene, a table of what became of each, and what recovery took.
 
-    python -m tests.crash [--parts PART ...] [--scenes SCENE ...] [--only WORD ...]
+    python -m verification.crash [--parts PART ...] [--scenes SCENE ...] [--only WORD ...]
 
 Parts: ``points`` kills one process at every point of its code, ``everything`` all of them at once and the
 database server with them, ``stopped`` stops each for half a minute, replaced by the supervisor, and
-``patient`` the same where nobody replaces it. Exit code 1 if any cell ended otherwise than flat, hedged or
-HALTED, or journal, database and venues did not agree.
+``patient`` the same where nobody replaces it; ``vest-hyperliquid`` and ``hyperliquid-paradex`` are the first
+part for pairs with a leg at Hyperliquid, where a process meets a venue. Exit code 1 if any cell ended
+otherwise than flat, hedged or HALTED, or journal, database and venues did not agree.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from tests.crash.stage import Stage, a_stage
+from tests.crash.stage import SYMBOLS, Stage, a_stage
+from tests.executor.harness import HYPERLIQUID_PAIRS, symbols_of
 from verification.crash import kill_all, stopped
 from verification.crash.kill_all import Everything
-from verification.crash.matrix import SCENES, Cell, Matrix, Outcome, all_cells
+from verification.crash.matrix import SCENES, Cell, Matrix, Outcome, all_cells, hyperliquid_cells
 from verification.crash.stopped import PATIENCE_MS, Stood, Stopped
 
 
@@ -28,6 +30,7 @@ class Part(NamedTuple):
     cells: Callable[[], list[Cell]]
     matrix: Callable[[Stage], Matrix]
     changes: Mapping[str, Any] = {}
+    symbols: Mapping[str, str] = SYMBOLS
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -35,11 +38,12 @@ PARTS: Final[Mapping[str, Part]] = {
     "everything": Part(kill_all.cells, Everything),
     "stopped": Part(stopped.cells, Stopped),
     "patient": Part(stopped.cells, Stopped, {"runtime__heartbeat_timeout_ms": PATIENCE_MS}),
+    **{"-".join(pair): Part(hyperliquid_cells, Matrix, {}, symbols_of(pair)) for pair in HYPERLIQUID_PAIRS},
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m verification.crash", description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--only", nargs="*", default=[], help="cells that contain every one of these words")
     parser.add_argument("--scenes", nargs="*", default=SCENES, choices=SCENES)
@@ -60,7 +64,7 @@ def main() -> int:
 
 def _run(part: Part, cells: list[Cell]) -> bool:
     outcomes: list[Outcome] = []
-    with a_stage(runtime__on_shutdown="flatten", **part.changes) as stage:
+    with a_stage(part.symbols, runtime__on_shutdown="flatten", **part.changes) as stage:
         matrix = part.matrix(stage)
         for number, cell in enumerate(cells, 1):
             outcome = matrix.run(cell)
