@@ -56,6 +56,7 @@ from venues.hyperliquid.messages import (
     OrderStatusAnswer,
     PerpetualRow,
     cancel_action,
+    client_order_id,
     cloid_text,
     decode,
     executions_of,
@@ -183,9 +184,11 @@ class HyperliquidTrading:
         )
         if answer.status == "unknownOid":
             return None
-        if answer.order is None:
-            raise TransportError(f"{NAME}: orderStatus says {answer.status[:40]!r} and names no order")
-        return answer.order
+        found = answer.order
+        if found is None or client_order_id(found.order.cloid) != number:
+            whose = "names no order" if found is None else "names another order than was asked for"
+            raise TransportError(f"{NAME}: orderStatus says {answer.status[:40]!r} and {whose}")
+        return found
 
     def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """End the doubt about an order that left here and that the venue does not know.
