@@ -22,6 +22,7 @@ from detector.rules import rules_for
 from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.gateways.contract import OrderGateway
+from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
 from executor.metrics.reports import Reports
@@ -31,8 +32,8 @@ from executor.pair.config import rules_of
 from executor.pair.state import new_state
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.margin import Margins, margin_of
-from executor.risk.pre_trade import limits_of, refuse_entry
-from executor.risk.trading_state import TradingState
+from executor.risk.pre_trade import Approved, check, limits_of
+from executor.risk.trading_state import Conditions, TradingState
 from executor.signals import Signals
 from observability.logs import Reporter
 from runtime.bootstrap import Stop
@@ -159,24 +160,37 @@ def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memo
     """From a signal in hand to the answer of the last gate before the wire."""
     desk = _a_desk(settings, instruments, memory)
     latch = KillSwitch(PROJECT / "no-such-file", memory.latch())
-    tables = memory.counters("supervisor"), memory.counters("persistence")
-    trading_state = TradingState(*tables, latch, StandingOrders(settings), Stop())
+    supervisor, persistence = memory.counters("supervisor"), memory.counters("persistence")
+    trading_state = TradingState(
+        supervisor=supervisor,
+        persistence=persistence,
+        latch=latch,
+        orders=StandingOrders(settings),
+        stop=Stop(),
+        breaker=desk.breaker,
+        results=desk.results,
+        risk=settings.risk,
+    )
+    trading_state.look(Conditions(margin_age_s=0.0), time.monotonic_ns())
     nobody = cast(Any, None)
     signals = Signals(desk, cast(Engine, nobody), trading_state, cast(QueueReader, nobody))
     pair, now = desk.pairs[0], time.monotonic_ns()
     times = now, now, now, now, now + FOR_EVER_NS
     signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
     at = desk.at(pair, with_depth=False)
-    check = signals._entry_check(pair, signal, at)
-    assert refuse_entry(check) is None, "the ordinary case is the one that passes"
+    entry = signals._entry(pair, signal, at)
+    assert isinstance(check(entry, pair.limits, trading_state), Approved), (
+        "the ordinary case is the one that passes"
+    )
 
     def all_of_it() -> None:
-        refuse_entry(signals._entry_check(pair, signal, desk.at(pair, with_depth=False)))
+        now_at = desk.at(pair, with_depth=False)
+        check(signals._entry(pair, signal, now_at), pair.limits, trading_state)
 
     steps: list[tuple[str, Callable[[], object]]] = [
         ("both touches from memory", lambda: desk.at(pair, with_depth=False)),
-        ("what the gates look at, gathered", lambda: signals._entry_check(pair, signal, at)),
-        ("all gates asked", lambda: refuse_entry(check)),
+        ("what the gates look at, gathered", lambda: signals._entry(pair, signal, at)),
+        ("all gates asked", lambda: check(entry, pair.limits, trading_state)),
         ("entry: touches, gathering, gates", all_of_it),
     ]
     return [percentiles(name, time_calls(step, ROUNDS)) for name, step in steps]
@@ -197,7 +211,7 @@ def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Mem
         presigned = PresignedOrders(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps)
         pairs.append(Pair(rules, new_state(rules, 1), presigned, FOR_EVER_NS, {}, limits))
     nobody = cast(Any, None)
-    ready = cast(OrderGateway, SimpleNamespace(can_send=True))
+    ready = cast(OrderGateway, SimpleNamespace(can_send=True, budget=RateBudget([])))
     desk = Desk(
         settings=settings,
         clock=SystemClock(),

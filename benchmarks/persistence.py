@@ -28,7 +28,7 @@ from events.orders import IntentWritten
 from executor.pair import fast_path, machine
 from executor.pair.messages import Send
 from executor.pair.state import dump
-from executor.recovery.state_store import Entry, Journal
+from executor.recovery.state_store import StateStore, StoredPair
 from observability.logs import Reporter
 from shm.counter_names import DATABASE_AWAY
 from shm.queue import QueueReader, QueueWriter
@@ -49,7 +49,7 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
     SlotTable.create(directory / "machines", count=2, capacity=1 << 16)
     SlotTable.create(directory / "taken", count=1, capacity=1 << 10)
     QueueWriter.create(directory / "events", capacity=1 << 22)
-    journal = Journal(
+    journal = StateStore(
         SlotTable.attach(directory / "machines", writer=True),
         SlotTable.attach(directory / "taken", writer=True),
     )
@@ -68,7 +68,7 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
     operations: Sequence[tuple[str, Callable[[], object]]] = (
         ("nothing (the clock and a call)", lambda: None),
         ("before the bytes: the signal and its orders", lambda: journal.write_event(0, event)),
-        ("before the bytes: the pair's state", lambda: journal.write(0, Entry(dump(opening), 1, 2, 3))),
+        ("before the bytes: the pair's state", lambda: journal.write(0, StoredPair(dump(opening), 1, 2, 3))),
         (
             "after the bytes: one event made, encoded and queued",
             lambda: report(IntentWritten(**intent)),

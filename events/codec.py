@@ -202,4 +202,12 @@ def _older(line: Mapping[str, Any], error: msgspec.ValidationError) -> Event:
 
 
 def _reported(event: Event, head: _Head) -> Reported:
-    return Reported(event, head.ts, head.level, head.proc, head.pid, head.run_id, head.mono_ns)
+    return Reported(
+        event=event,
+        ts=head.ts,
+        level=head.level,
+        proc=head.proc,
+        pid=head.pid,
+        run_id=head.run_id,
+        mono_ns=head.mono_ns,
+    )

@@ -17,7 +17,7 @@ from executor.metrics.tca import ExecutionReport
 from executor.orders.presigned import PresignedOrders
 from executor.orders.stagger import Stagger
 from executor.pair.client_order_id import pair_id_of
-from executor.pair.fast_path import Prediction, Taken
+from executor.pair.fast_path import PendingSignal, Prediction
 from executor.pair.messages import At, LegMarket
 from executor.pair.order import DOUBTFUL
 from executor.pair.state import PairRules, PairState
@@ -27,7 +27,7 @@ from executor.risk.exposure import Exposure
 from executor.risk.margin import Margins
 from executor.risk.order_rate import OrderRate
 from executor.risk.pre_trade import Limits
-from runtime.carried_positions import HeldFunding, HeldPair
+from runtime.carried_positions import CarriedFunding, CarriedPair
 from runtime.clock import Clock
 from settings import Settings
 from shm.records import PairView, SignalKind
@@ -47,8 +47,10 @@ class Pair:
     was_restored: bool = False  # taken over from an earlier life
     suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)
-    unsettled: Taken | None = None  # what that life had journalled, whose step it may not have finished
-    funding_due: list[HeldFunding] = field(default_factory=list)  # to be asked for, of earlier lives' orders
+    unsettled: PendingSignal | None = None  # of the last epoch, whose step may not have been finished
+    funding_due: list[CarriedFunding] = field(
+        default_factory=list
+    )  # to be asked for, of earlier lives' orders
     fresh: SignalTimestamps | None = None  # of the signal whose own batch is being sent now
     batches: dict[SignalKind, ExecutionReport] = field(
         default_factory=dict
@@ -77,7 +79,7 @@ class Desk:
     instruments: tuple[Instrument, ...]  # by instrument_id, with the grids as they are now
     learned: SlippageModel
     gateways: dict[str, OrderGateway] = field(default_factory=dict)
-    strangers: list[HeldPair] = field(default_factory=list)  # held by pairs that are configured no more
+    strangers: list[CarriedPair] = field(default_factory=list)  # held by pairs that are configured no more
     rate: OrderRate = field(default_factory=OrderRate)
     exposure: Exposure = field(init=False)
     results: Results = field(init=False)

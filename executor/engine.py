@@ -39,7 +39,7 @@ from executor.pair.messages import (
 )
 from executor.pair.messages import Event as Input
 from executor.pair.state import dump
-from executor.recovery.state_store import Entry, Journal
+from executor.recovery.state_store import StateStore, StoredPair
 from executor.venue_events import Asking
 from shm.records import Signal, SignalKind
 from shm.views import ViewWriter
@@ -58,7 +58,7 @@ _SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the soc
 class Engine:
     """Steps the machines, one event at a time, in the order they came."""
 
-    def __init__(self, desk: Desk, journal: Journal, views: ViewWriter) -> None:
+    def __init__(self, desk: Desk, journal: StateStore, views: ViewWriter) -> None:
         self._desk = desk
         self._journal = journal
         self._views = views
@@ -188,7 +188,7 @@ class Engine:
                     self._desk.reports.report(command)
 
     def _write_journal(self, pair: Pair) -> None:
-        entry = Entry(dump(pair.state), *astuple(pair.result))
+        entry = StoredPair(dump(pair.state), *astuple(pair.result))
         self._journal.write(pair.rules.pair_id, entry)
 
     def _set_timer(self, pair: Pair) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Sequence
 
 from events.positions import NakedBudgetSpent, PositionsRestored
 from events.trades import BreakerHalfOpen, Latency
@@ -20,9 +21,11 @@ from executor.pair.messages import EntriesAllowed, EntriesStopped
 from executor.pair.repair import has_live_order
 from executor.pair.state import Halt
 from executor.risk.clock_watch import ClockWatch
-from executor.risk.trading_state import TradingState
+from executor.risk.pre_trade import Refused
+from executor.risk.trading_state import Conditions, TradingState
 from runtime.clock import mono_s
 from shm import counter_names
+from shm.entry_block import EntryBlock, bits_of, number_of
 from shm.records import PairPhase
 
 TURN_S = 0.05
@@ -60,7 +63,7 @@ class Housekeeping:
         self._hold_limit = hold_limit
         self._clock_watch = ClockWatch(desk.gateways, desk.settings.venue_names, desk.reports)
         self._is_restored_told = False
-        self._was_naked_budget_spent = self._was_breaker_open = False
+        self._blocks: set[EntryBlock] = set()  # what stopped entries everywhere at the last look
         self._published_s = self._collected_s = self._latency_told_s = mono_s(self._desk.clock)
 
     async def run(self) -> None:
@@ -87,7 +90,6 @@ class Housekeeping:
         desk.reports.set("ready", int(self._is_ready()))
         if self._trading_state.was_terminated:
             self.was_told_to_stop.set()
-        self._trading_state.latch.look()
         desk.results.refresh()
         self._decisions.look()
         self._operator.look()
@@ -115,7 +117,7 @@ class Housekeeping:
     def _is_ready(self) -> bool:
         return (
             all(gateway.is_up for gateway in self._desk.gateways.values())
-            and self._are_margins_known()
+            and self._trading_state.are_margins_known
             and all(
                 pair.state.phase is not PairPhase.UNKNOWN and all(leg.is_verified for leg in pair.state.legs)
                 for pair in self._desk.pairs
@@ -127,10 +129,13 @@ class Housekeeping:
 
     def _follow_gates(self) -> None:
         """Tell machines and detector when a reason not to enter comes or goes."""
-        common = self._why_no_entries()
-        self._desk.reports.set("entries_stopped", _stop_number(common))
+        blocks = self._trading_state.look(self._conditions(), self._desk.clock.mono_ns())
+        reports, first = self._desk.reports, blocks[0] if blocks else None
+        reports.set("entries_stopped", number_of(first and first.block))
+        reports.set("entry_blocks", bits_of(refused.block for refused in blocks))
+        self._report_changes(blocks)
         for pair in self._desk.pairs:
-            reason = common or self._operator.why_no_entries(pair) or pair.suspended
+            reason = (first and first.text) or self._operator.why_no_entries(pair) or pair.suspended
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._desk.at(pair)
@@ -151,61 +156,32 @@ class Housekeeping:
             breaker = counter_names.BREAKER_OPEN if is_open else counter_names.BREAKER_HALF_OPEN
         reports.set("breaker", breaker)
 
-    def _why_no_entries(self) -> str:
-        desk, risk = self._desk, self._desk.settings.risk
-        if self._trading_state.latch.is_pulled:
-            return "kill latch"
-        if self._trading_state.is_stopping:
-            return "stopping"
-        if self._trading_state.held:
-            return "settings change"
-        if self._trading_state.is_paused:
-            return "paused"
-        if self._trading_state.is_lease_lost:
-            return "lease lost"
-        if self._trading_state.is_journal_full or desk.reports.is_crowded:
-            return "journal full"
-        if any(self._open_orders.foreign.values()):
-            return "open orders of others"
-        if desk.strangers or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs):
-            return "unexplained position"
-        is_open = desk.breaker.is_open(self._desk.clock.mono_ns())
-        if self._was_breaker_open and not is_open and desk.breaker.has_tripped:
+    def _conditions(self) -> Conditions:
+        """What changes slowly of all that stops entries."""
+        desk = self._desk
+        closed = (f"{venue}: {gateway.closed}" for venue, gateway in desk.gateways.items() if gateway.closed)
+        return Conditions(
+            is_queue_crowded=desk.reports.is_crowded,
+            has_foreign_orders=any(self._open_orders.foreign.values()),
+            has_unexplained_position=bool(desk.strangers)
+            or any(pair.state.halt is Halt.UNEXPLAINED for pair in desk.pairs),
+            venue_closed=next(closed, ""),
+            is_clock_off=bool(self._clock_watch.off),
+            naked_s_today=desk.naked_today_ns(desk.clock.mono_ns()) / 1e9,
+            margin_age_s=desk.margins.oldest_s(desk.clock.mono_ns()),
+            is_exposure_known=desk.exposure.is_known,
+        )
+
+    def _report_changes(self, blocks: Sequence[Refused]) -> None:
+        """Report a breaker that lets one entry try, and a naked budget that is spent: once, and again on
+        another day."""
+        desk, by_block = self._desk, {refused.block: refused for refused in blocks}
+        before, self._blocks = self._blocks, set(by_block)
+        if EntryBlock.BREAKER in before - self._blocks and desk.breaker.has_tripped:
             desk.reports.report(BreakerHalfOpen(failures=desk.breaker.failures))
-        self._was_breaker_open = is_open
-        if is_open:
-            return "breaker"
-        for venue, gateway in desk.gateways.items():
-            if gateway.closed:
-                return f"{venue}: {gateway.closed}"
-        if self._clock_watch.off:
-            return "clock off"
-        results = desk.results
-        if -results.today_e8 >= risk.max_daily_loss_quote_e8:
-            return "daily loss"
-        if results.best_e8 - results.today_e8 >= (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8):
-            return "drawdown"
-        if self._is_naked_budget_spent():
-            return "naked budget"
-        if not self._are_margins_known():
-            return "margin unknown"
-        if not desk.exposure.is_known:
-            return "exposure unknown"
-        return ""
-
-    def _is_naked_budget_spent(self) -> bool:
-        """Whether legs stood alone for too long today; said once, and again on another day."""
-        naked_s = self._desk.naked_today_ns(self._desk.clock.mono_ns()) / 1e9
-        budget_s = self._desk.settings.risk.naked_budget_s_per_day
-        is_spent = naked_s >= budget_s
-        if is_spent and not self._was_naked_budget_spent:
-            self._desk.reports.report(NakedBudgetSpent(naked_s=round(naked_s, 3), limit_s=budget_s))
-        self._was_naked_budget_spent = is_spent
-        return is_spent
-
-    def _are_margins_known(self) -> bool:
-        age_ns_max = int(self._desk.settings.risk.max_margin_age_s * 1e9)
-        return self._desk.margins.are_known(self._desk.clock.mono_ns(), age_ns_max)
+        if EntryBlock.NAKED_BUDGET in self._blocks - before:
+            spent = by_block[EntryBlock.NAKED_BUDGET]
+            desk.reports.report(NakedBudgetSpent(naked_s=round(spent.value, 3), limit_s=spent.limit))
 
     def _tell_restored(self) -> None:
         """Once the venues have confirmed what an earlier life held: how much of it was adopted."""
@@ -238,10 +214,3 @@ class Housekeeping:
                 self._swept_s[venue] = now_s
                 self._desk.start(self._open_orders.sweep(venue))
                 self._desk.start(self._desk.margins.read(gateway))
-
-
-def _stop_number(reason: str) -> int:
-    """A reason's place in ``ENTRY_STOPS``; "<venue>: <its own word>" is a venue that is closed."""
-    known = "venue closed" if ": " in reason else reason
-    # Only shown: a reason that has no place there must not end who looks after positions.
-    return counter_names.ENTRY_STOPS.index(known if known in counter_names.ENTRY_STOPS else "another reason")

@@ -36,13 +36,13 @@ from executor.operator.resolve import resolve_pair
 from executor.operator.standing_orders import Operator
 from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
-from executor.orders.presigner import Signer, predict_one
+from executor.orders.presigner import Presigner, predict_one
 from executor.pair.accounting import holding, retold
 from executor.pair.fast_path import load_taken
 from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
 from executor.recovery.restore import find_held, state_of, strangers
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult
 from executor.risk.trading_state import TradingState
@@ -50,7 +50,7 @@ from executor.shutdown import shut_down
 from executor.signals import Signals
 from executor.venue_events import Asking, VenueEvents
 from runtime import bootstrap
-from runtime.carried_positions import HeldFunding, HeldPair, read_held
+from runtime.carried_positions import CarriedFunding, CarriedPair, read_carried
 from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
@@ -93,8 +93,8 @@ class Executor:
         settings, memory = process.settings, process.memory
         self._process = process
         self._bell = memory.doorbell("executor")
-        journal = Journal(memory.machines(writer=True), memory.taken(writer=True))
-        held = read_held(memory.directory)
+        journal = StateStore(memory.machines(writer=True), memory.taken(writer=True))
+        held = read_carried(memory.directory)
         pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
         self._desk = Desk(
             settings=settings,
@@ -111,11 +111,14 @@ class Executor:
             ),
         )
         self._trading_state = TradingState(
-            memory.counters("supervisor"),
-            memory.counters("persistence"),
-            KillSwitch(kill_file(settings), memory.latch()),
-            StandingOrders(settings),
-            process.stop,
+            supervisor=memory.counters("supervisor"),
+            persistence=memory.counters("persistence"),
+            latch=KillSwitch(kill_file(settings), memory.latch()),
+            orders=StandingOrders(settings),
+            stop=process.stop,
+            breaker=self._desk.breaker,
+            results=self._desk.results,
+            risk=settings.risk,
         )
         self._engine = Engine(self._desk, journal, memory.views_writer())
         self._signals = Signals(self._desk, self._engine, self._trading_state, memory.signals_reader())
@@ -123,7 +126,7 @@ class Executor:
         decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
         operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._settings)
+        reloading = Reloading(self._desk, self._engine, self._trading_state, self._settings)
         self._housekeeping = Housekeeping(
             self._desk,
             self._engine,
@@ -139,7 +142,7 @@ class Executor:
             settings, memory.funding(writer=True), self._desk.reports, process.clock
         )
         self._is_driven = is_driven
-        self._signer = Signer(self._desk)
+        self._signer = Presigner(self._desk)
         self._armed_next = 0
         self._is_closing = False
         self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
@@ -338,7 +341,9 @@ class Executor:
             asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
-def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldPair], number: int) -> Pair:
+def _make_pair(
+    process: bootstrap.Launch, journal: StateStore, held: Sequence[CarriedPair], number: int
+) -> Pair:
     """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules
@@ -363,14 +368,16 @@ def _make_pair(process: bootstrap.Launch, journal: Journal, held: Sequence[HeldP
     )
 
 
-def _funding_due(state: PairState, told: HeldPair | None) -> list[HeldFunding]:
+def _funding_due(state: PairState, told: CarriedPair | None) -> list[CarriedFunding]:
     """Orders whose funding an earlier life may not have told: those the journal names, and those that
     the machine still remembers. What was told before is told once more, under the same payment's name."""
     due = {funding.client_order_id: funding for funding in (told.funding_due if told else ())}
     for number, leg in enumerate(state.legs):
         for order in leg.past:
             if order.filled_e8 and order.venue_order_id:
-                due[order.client_order_id] = HeldFunding(number, order.client_order_id, order.venue_order_id)
+                due[order.client_order_id] = CarriedFunding(
+                    number, order.client_order_id, order.venue_order_id
+                )
     return list(due.values())
 
 

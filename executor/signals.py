@@ -5,14 +5,14 @@ from __future__ import annotations
 from events.decisions import SignalRefused
 from executor.desk import Desk, Pair
 from executor.engine import Engine
-from executor.gateways.rate_limit import Urgency
 from executor.orders.presigner import likely_signals
 from executor.pair.entry import entry_finds_pair_at_rest
 from executor.pair.messages import At, Enter, Exit
 from executor.pair.pricing import price_to_take_e8
 from executor.pair.state import Halt
-from executor.risk.pre_trade import EntryCheck, EntryLeg, Refusal, RiskCheck, refuse_entry, refuse_old
+from executor.risk.pre_trade import Entry, EntryLeg, Refused, check, check_age
 from executor.risk.trading_state import TradingState
+from shm.entry_block import EntryBlock
 from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
 from venues.contract import E8, Side
@@ -52,10 +52,24 @@ class Signals:
                 first_e8, second_e8 = event.prices_e8
                 now = event.at.now_mono_ns
                 signal = Signal(
-                    event.signal_id, 0, pair.rules.pair_id, SignalKind.ENTER, event.direction, event.layer,
-                    event.size_e8, first_e8, second_e8, 0.0, 0.0, now, now, now, now, now,
-                )  # fmt: skip
-                refuse_entry(self._entry_check(pair, signal, event.at))
+                    signal_id=event.signal_id,
+                    writer_epoch=0,
+                    pair_id=pair.rules.pair_id,
+                    kind=SignalKind.ENTER,
+                    direction=event.direction,
+                    layer=event.layer,
+                    size_e8=event.size_e8,
+                    first_price_e8=first_e8,
+                    second_price_e8=second_e8,
+                    spread_bps=0.0,
+                    edge_bps=0.0,
+                    recv_mono_ns=now,
+                    publish_mono_ns=now,
+                    seen_mono_ns=now,
+                    decided_mono_ns=now,
+                    expires_mono_ns=now,
+                )
+                check(self._entry(pair, signal, event.at), pair.limits, self._trading_state)
             self._engine.keep_warm(pair, event)
 
     def close(self) -> None:
@@ -68,17 +82,17 @@ class Signals:
         pair.last_signal_id = signal.signal_id
         at = desk.at(pair, with_depth=False)
         if signal.kind == SignalKind.EXIT:
-            refusal = refuse_old(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
+            verdict = check_age(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
             event: Enter | Exit = Exit(at, signal.signal_id, "signal")
         else:
             # The detector goes by the lots of the start; a venue may take coarser ones by now.
             size_e8 = signal.size_e8 - signal.size_e8 % pair.rules.common_lot_e8
             signal = signal._replace(size_e8=size_e8 or signal.size_e8)
             pair.layer_sizes_e8[signal.layer] = signal.size_e8
-            refusal = refuse_entry(self._entry_check(pair, signal, at)) or self._refuse_rate(pair, at)
+            verdict = check(self._entry(pair, signal, at), pair.limits, self._trading_state)
             event = _enter(signal, at)
-        if refusal is not None:
-            self._refused(pair, signal, refusal)
+        if isinstance(verdict, Refused):
+            self._refused(pair, signal, verdict)
         else:
             if signal.kind == SignalKind.ENTER:
                 desk.breaker.entry_left()
@@ -87,24 +101,16 @@ class Signals:
                 desk.breaker.undecided()  # the machine refused it: a half-open breaker may try another
         self._engine.publish(pair)  # the detector waits to see its signal consumed
 
-    def _entry_check(self, pair: Pair, signal: Signal, at: At) -> EntryCheck:
-        desk, trading_state, now_mono_ns = self._desk, self._trading_state, at.now_mono_ns
+    def _entry(self, pair: Pair, signal: Signal, at: At) -> Entry:
+        desk, now_mono_ns = self._desk, at.now_mono_ns
         state, base = pair.state, pair.rules.instruments[0].base
         first_side, second_side = _SIDES[signal.direction]
-        return EntryCheck(
-            pair.limits,
+        return Entry(
             now_mono_ns,
             signal.decided_mono_ns,
             signal.expires_mono_ns,
-            trading_state.latch.is_pulled,
-            trading_state.is_stopping,
-            trading_state.is_paused,
             state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
-            desk.breaker.is_open(now_mono_ns),
-            desk.breaker.failures,
             desk.rate.last_minute(now_mono_ns),
-            desk.results.today_e8,
-            desk.results.best_e8,
             abs(desk.exposure.net_e8[base]),
             signal.size_e8,
             self._entry_leg(pair, 0, first_side, signal.first_price_e8, signal.size_e8, at),
@@ -122,6 +128,7 @@ class Signals:
             if visible_e8 * _PPB < size_e8 * limits.liquidity_ppb:
                 # Seldom: what lies behind the touch costs more to read than all the rest here.
                 price_e8, visible_e8 = self._deep_cost(pair, leg, side, limit_e8, size_e8, at.now_mono_ns)
+        gateway = desk.gateways[venue]
         return EntryLeg(
             size_e8 * limit_e8 // E8,
             desk.exposure.notional_e8[venue],
@@ -131,17 +138,10 @@ class Signals:
             price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
             visible_e8,
             (other.bid_e8 + other.ask_e8) // 2,
-            desk.gateways[venue].can_send,
+            gateway.can_send,
+            gateway.budget.room_to_open(at.now_mono_ns),
             desk.margins.by_venue[venue],
         )
-
-    def _refuse_rate(self, pair: Pair, at: At) -> Refusal | None:
-        """An entry leaves what mends and closes positions enough room in both venues' rate limits."""
-        for instrument in pair.rules.instruments:
-            budget = self._desk.gateways[instrument.venue].budget
-            if not budget.has_room(Urgency.OPEN, at.now_mono_ns):
-                return Refusal(RiskCheck.RATE_BUDGET, budget.room_to_open(at.now_mono_ns), 1)
-        return None
 
     def _deep_cost(
         self, pair: Pair, leg: int, side: Side, limit_e8: int, size_e8: int, now_mono_ns: int
@@ -155,10 +155,10 @@ class Signals:
         visible_e8 = sum(level_e8 for price_e8, level_e8 in levels if (price_e8 - limit_e8) * side <= 0)
         return price_to_take_e8(market, side, size_e8), visible_e8
 
-    def _refused(self, pair: Pair, signal: Signal, refusal: Refusal) -> None:
+    def _refused(self, pair: Pair, signal: Signal, refused: Refused) -> None:
         reports = self._desk.reports
         reports.count("signals_refused_total")
-        if refusal.gate is RiskCheck.SIGNAL_AGE:
+        if refused.block is EntryBlock.SIGNAL_AGE:
             reports.count("signals_expired_total")
         elif signal.kind == SignalKind.ENTER:
             # What refused it will mostly still stand at the next quote, a few milliseconds on.
@@ -168,20 +168,20 @@ class Signals:
                 pair=pair.rules.pair,
                 signal_id=signal.signal_id,
                 kind="ENTER" if signal.kind == SignalKind.ENTER else "EXIT",
-                gate=refusal.gate.value,
-                value=refusal.value,
-                limit=refusal.limit,
+                gate=refused.block.value,
+                value=refused.value,
+                limit=refused.limit,
             )
         )
 
 
 def _enter(signal: Signal, at: At) -> Enter:
     return Enter(
-        at,
-        signal.signal_id,
-        signal.direction,
-        signal.layer,
-        signal.size_e8,
-        (signal.first_price_e8, signal.second_price_e8),
-        signal.spread_bps,
+        at=at,
+        signal_id=signal.signal_id,
+        direction=signal.direction,
+        layer=signal.layer,
+        size_e8=signal.size_e8,
+        prices_e8=(signal.first_price_e8, signal.second_price_e8),
+        spread_bps=signal.spread_bps,
     )

@@ -22,7 +22,7 @@ from executor.pair.messages import (
     StreamBack,
     StreamLost,
 )
-from executor.pair.order import Order, is_fill_of
+from executor.pair.order import Order, is_fill_of, is_known_fill
 from venues.contract import (
     Account,
     Fill,
@@ -84,13 +84,13 @@ class VenueEvents:
                 pair = self._desk.pairs[told.instrument_id // 2]
                 client_order_id = self._order_of_fill(venue, pair, told)
                 event = FillTold(
-                    self._desk.at(pair),
-                    told.instrument_id % 2,
-                    client_order_id,
-                    told.fill_id,
-                    told.price_e8,
-                    told.size_e8,
-                    told.fee_e8,
+                    at=self._desk.at(pair),
+                    leg=told.instrument_id % 2,
+                    client_order_id=client_order_id,
+                    fill_id=told.fill_id,
+                    price_e8=told.price_e8,
+                    size_e8=told.size_e8,
+                    fee_e8=told.fee_e8,
                 )
                 self._feed(pair, event)
                 self._asking.tell_fill(pair, client_order_id, told)
@@ -170,7 +170,7 @@ class Asking:
         ]
         self._feed(pair, FillsRead(self._desk.at(pair), order.client_order_id, tuple(fills)))
         for fill in fills:
-            if fill.fill_id not in now.fill_ids:
+            if not is_known_fill(now, fill.fill_id):
                 self.tell_fill(pair, order.client_order_id, fill)
 
     def tell_fill(self, pair: Pair, client_order_id: int, fill: Fill) -> None:
@@ -294,29 +294,29 @@ def order_of(pair: Pair, client_order_id: int) -> Order | None:
 
 def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:
     return OrderTold(
-        at,
-        client_order_id,
-        update.status,
-        update.filled_e8,
-        update.average_price_e8,
-        update.fee_e8,
-        update.reason,
-        update.venue_order_id,
-        update.instrument_id,
-        update.side,
-        update.size_e8,
-        update.is_of_grid,
+        at=at,
+        client_order_id=client_order_id,
+        status=update.status,
+        filled_e8=update.filled_e8,
+        average_price_e8=update.average_price_e8,
+        fee_e8=update.fee_e8,
+        reason=update.reason,
+        venue_order_id=update.venue_order_id,
+        instrument_id=update.instrument_id,
+        side=update.side,
+        size_e8=update.size_e8,
+        is_of_grid=update.is_of_grid,
     )
 
 
 def acked(at: At, ack: OrderAck) -> Acked:
     return Acked(
-        at,
-        ack.client_order_id,
-        ack.outcome,
-        ack.venue_order_id,
-        ack.code,
-        ack.text,
-        ack.retry_after_ms,
-        ack.is_of_grid,
+        at=at,
+        client_order_id=ack.client_order_id,
+        outcome=ack.outcome,
+        venue_order_id=ack.venue_order_id,
+        code=ack.code,
+        text=ack.text,
+        retry_after_ms=ack.retry_after_ms,
+        is_of_grid=ack.is_of_grid,
     )

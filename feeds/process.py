@@ -12,7 +12,7 @@ import uvloop
 
 from events.instance import ProcessStarted, ProcessStopped
 from feeds.publisher import Publisher
-from feeds.session import Session
+from feeds.session import FeedSession
 from runtime.bootstrap import Launch, refuse, start
 from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
@@ -45,7 +45,7 @@ def market_data(launch: Launch) -> MarketData:
 async def _run(launch: Launch, protocol: MarketData) -> None:
     symbols = {number: name for name, number in launch.settings.instrument_ids(launch.venue).items()}
     publisher = Publisher(launch.memory, launch.venue, symbols, launch.counters, time.monotonic_ns)
-    session = Session(
+    session = FeedSession(
         protocol,
         publisher,
         launch.counters,

@@ -34,7 +34,7 @@ _LONGEST_PAUSE_S: Final = 4.0
 _STEADY_NS: Final = 5_000_000_000  # a connection that lasted this long owes nothing to the failures before it
 
 
-class Session:
+class FeedSession:
     """One venue's connection, replaced as often as needed. ``run`` returns when told to stop."""
 
     def __init__(

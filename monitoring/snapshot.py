@@ -14,10 +14,11 @@ from pathlib import Path
 from detector.spreads import entry_spread_bps, exit_spread_bps
 from monitoring.instance import LatencyRow, instance_directory, latency_rows
 from runtime.bootstrap import launch_file, read_launch
-from runtime.operator_ack import Heeded, read_heeded
+from runtime.operator_ack import Acknowledgement, read_acknowledgement
 from settings import Leg, PairSettings, Settings, parse_settings
-from shm.counter_names import PROCESS_STATES, Gate
+from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
+from shm.entry_block import GATES, EntryBlock, blocks_in
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags, unpack_depth
 from shm.segment import SegmentError
@@ -97,7 +98,7 @@ class Snapshot:
     is_stopping: bool
     is_paused: bool
     reloads: int  # of the settings, since the start
-    operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
+    operator: Acknowledgement  # what of the operator's orders is in force
     is_supervised: bool  # the supervisor has turned lately
     is_killed: bool  # the latch in memory is pulled; the one on disk is a file
     pairs: Sequence[PairShown]
@@ -107,6 +108,11 @@ class Snapshot:
     persistence: Mapping[str, int]
     alerts: Mapping[str, int]  # empty where the supervisor has no alerter
     stages: Sequence[LatencyRow]
+
+    @property
+    def trading_state(self) -> Sequence[EntryBlock]:
+        """Every reason the executor has named why nothing is opened anywhere, the first one first."""
+        return blocks_in(self.executor["entry_blocks"])
 
 
 class Watcher:
@@ -131,16 +137,16 @@ class Watcher:
         now_mono_ns = time.monotonic_ns()
         counters = {name: table.snapshot() for name, table in self._tables.items()}
         own = counters["supervisor"]
-        heeded = read_heeded(self.directory)
+        acknowledged = read_acknowledgement(self.directory)
         return Snapshot(
             bot_id=self._settings.bot_id,
             mode=self._settings.mode,
             taken_mono_ns=now_mono_ns,
             up_s=(now_mono_ns - own["started_mono_ns"]) / 1e9,
             is_stopping=bool(own["stopping"]),
-            is_paused=bool(own["entries_paused"] or heeded.paused_by),
+            is_paused=bool(own["entries_paused"] or acknowledged.paused_by),
             reloads=own["settings_generation"],
-            operator=heeded,
+            operator=acknowledged,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
             is_killed=self._latch.get(0) != 0,
             pairs=[self._pair(number, counters["detector"]) for number in range(len(self._settings.pairs))],
@@ -191,7 +197,7 @@ class Watcher:
             view=view,
             evaluations=detector[f"evaluations.{pair.id}"],
             signals=detector[f"signals.{pair.id}"],
-            gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in Gate},
+            gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in GATES},
         )
 
     def _leg(self, instrument_id: int, leg: Leg) -> LegShown:

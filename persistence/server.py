@@ -28,7 +28,7 @@ from typing import Final
 from urllib.parse import quote
 
 from persistence.server_account import (
-    Account,
+    ServerAccount,
     ServerError,
     account_of_the_server,
     programs,
@@ -106,7 +106,7 @@ def _alone(folder: Path) -> Iterator[None]:
 # --- start ---
 
 
-def _make_cluster(directory: Path, account: Account) -> None:
+def _make_cluster(directory: Path, account: ServerAccount) -> None:
     """Make the cluster where there is none, and let in whom it is to let in, whoever made it."""
     if not (directory / "PG_VERSION").exists():
         if directory.is_dir() and any(directory.iterdir()):
@@ -132,7 +132,7 @@ def _make_cluster(directory: Path, account: Account) -> None:
         new.rename(directory / name)
 
 
-def _initdb(directory: Path, account: Account) -> None:
+def _initdb(directory: Path, account: ServerAccount) -> None:
     command = [str(programs(account) / "initdb"), "--pgdata", _HERE, "--username=postgres", "--auth=peer"]
     command += ["--encoding=UTF8", "--no-locale", "--no-instructions"]
     done = subprocess.run(
@@ -149,7 +149,7 @@ def _initdb(directory: Path, account: Account) -> None:
         raise unavailable(f"initdb failed: {_shown(done.stdout) or f'exit code {done.returncode}'}")
 
 
-def _run(directory: Path, account: Account) -> None:
+def _run(directory: Path, account: ServerAccount) -> None:
     """Start the server's first process and wait until it has its lock file, or has ended."""
     version = (directory / "PG_VERSION").read_text().strip()
     command = [str(programs(account, version) / "postgres"), "-D", _HERE]
@@ -212,7 +212,7 @@ def _shown(output: bytes) -> str:
 # --- where its socket lies ---
 
 
-def _make_socket_folder(directory: Path, account: Account) -> str:
+def _make_socket_folder(directory: Path, account: ServerAccount) -> str:
     """For the server: its own folder, or where a client could not name that, a new one that is as closed."""
     if _PLAIN.fullmatch(str(directory)):
         return _HERE

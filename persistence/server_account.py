@@ -51,7 +51,7 @@ def unavailable(reason: str, *, is_lasting: bool = True) -> ServerError:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServerAccount:
     """Who the server runs as."""
 
     uid: int
@@ -90,7 +90,7 @@ class Account:
                 self.give(path)
 
 
-def account_of_the_server(*, make: bool = True) -> Account:
+def account_of_the_server(*, make: bool = True) -> ServerAccount:
     """Who the server runs as: whoever we are, but root's own account where we are root.
 
     ``make``: root makes the account where it is missing. Raises ServerError.
@@ -98,18 +98,18 @@ def account_of_the_server(*, make: bool = True) -> Account:
     try:
         if os.geteuid():
             pwd.getpwuid(os.geteuid())  # the server knows its caller by name
-            return Account(os.geteuid(), os.getegid())
+            return ServerAccount(os.geteuid(), os.getegid())
     except KeyError:
         raise unavailable(f"the user id {os.geteuid()} has no name: give it an account") from None
     try:
         entry = pwd.getpwnam(ACCOUNT)
     except KeyError:
         if not make:
-            return Account(0, 0)
+            return ServerAccount(0, 0)
         entry = _make_account()
     if entry.pw_uid == 0:
         raise unavailable(f"the account {ACCOUNT} is root's, which PostgreSQL refuses")
-    return Account(entry.pw_uid, entry.pw_gid)
+    return ServerAccount(entry.pw_uid, entry.pw_gid)
 
 
 def _make_account() -> pwd.struct_passwd:
@@ -137,7 +137,7 @@ def _with_sbin() -> dict[str, str]:
     return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
 
 
-def programs(account: Account, version: str = _NEWEST) -> Path:
+def programs(account: ServerAccount, version: str = _NEWEST) -> Path:
     """The folder of ``initdb`` and ``postgres`` of this version, where the account can run them."""
     if version not in _INSTALLATIONS:
         raise unavailable(

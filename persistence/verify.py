@@ -65,7 +65,16 @@ def verify(directory: Path) -> Findings:
                 f"{path.name} is damaged at byte {end}: {content_bytes - end} bytes cannot be read"
             )
     foreign = foreign_files(directory)
-    return Findings(len(paths), events, first, last[0], size, unfinished, problems, foreign)
+    return Findings(
+        files=len(paths),
+        events=events,
+        first_number=first,
+        last_number=last[0],
+        bytes=size,
+        unfinished_bytes=unfinished,
+        problems=problems,
+        foreign=foreign,
+    )
 
 
 def read_all(directory: Path) -> Iterator[Entry]:

@@ -24,6 +24,8 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from shm.entry_block import EntryBlock
+
 VARIABLE: Final = "TANDEM_CRASH_AT"
 
 
@@ -38,8 +40,8 @@ class Point(NamedTuple):
 
 POINTS: Final[Mapping[str, tuple[Point, ...]]] = {
     "executor": (
-        Point("machine_write", "executor.recovery.state_store", "Journal", "write"),
-        Point("signal_write", "executor.recovery.state_store", "Journal", "write_event"),
+        Point("machine_write", "executor.recovery.state_store", "StateStore", "write"),
+        Point("signal_write", "executor.recovery.state_store", "StateStore", "write_event"),
         Point("order_send", "executor.gateways.live", "LiveGateway", "send"),
         Point("answer_receive", "executor.gateways.live", "LiveGateway", "_on_answer"),
         Point("stream_receive", "executor.gateways.private_socket", "PrivateSocket", "_take"),
@@ -141,7 +143,7 @@ def _watch_scenes(watch: _Watch) -> None:
 
 def _scene(pair: Any) -> str:
     plan, flatten = pair.state.plan.name, pair.state.flatten
-    if pair.state.entries_stopped == "stopping" or flatten == "shutdown":
+    if pair.state.entries_stopped == EntryBlock.STOPPING.text or flatten == "shutdown":
         return "shutdown"
     if pair.fresh is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
         return "entry" if pair.state.trade is None else "exit"

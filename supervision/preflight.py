@@ -104,7 +104,21 @@ def load_instruments(
 
 def _unknown(leg: Leg, base: str) -> Instrument:
     """A contract that nobody describes: its positions can be read by its name, and no order of it fits."""
-    return Instrument(0, leg.venue, leg.symbol, base, 1, 1, 1, 0, 0, 8, 8, 0.0, False)
+    return Instrument(
+        instrument_id=0,
+        venue=leg.venue,
+        symbol=leg.symbol,
+        base=base,
+        tick_e8=1,
+        lot_e8=1,
+        min_size_e8=1,
+        min_notional_e8=0,
+        max_size_e8=0,
+        price_decimals=8,
+        size_decimals=8,
+        taker_fee_bps=0.0,
+        is_trading=False,
+    )
 
 
 async def _fetch_bids(settings: Settings, instruments: Iterable[Instrument]) -> dict[int, int]:

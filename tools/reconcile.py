@@ -20,7 +20,7 @@ import aiohttp
 
 from configuration.arguments import path_argument
 from executor.pair.state import load
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from monitoring.instance import instance_directory
 from runtime import reconcile_request
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw
@@ -117,7 +117,7 @@ def _known_e8(settings: Settings) -> list[int] | None:
         memory = Memory(instance_directory(settings))
     except SegmentError:
         return None
-    journal = Journal(memory.machines(), memory.taken())
+    journal = StateStore(memory.machines(), memory.taken())
     sizes_e8 = []
     for number in range(len(settings.pairs)):
         entry = journal.read(number)

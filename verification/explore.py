@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from executor.pair.messages import Event, GridRead, PositionRead, QueryAnswered
 from executor.pair.order import Order
-from executor.pair.state import Book, Leg, PairRules, Trade
+from executor.pair.state import Leg, LegLedger, PairRules, Trade
 from shm.records import PairPhase
 from tests.executor.pair.model import (
     LOT_E8,
@@ -335,7 +335,7 @@ def _of_order(order: Order, now_mono_ns: int) -> Order:
 def _of_trade(trade: Trade | None) -> Hashable:
     if trade is None:
         return None
-    is_empty = trade.books == (Book(), Book())
+    is_empty = trade.books == (LegLedger(), LegLedger())
     return trade.layers, trade.layer, trade.hedged_e8, is_empty, trade.closed_mono_ns > 0
 
 

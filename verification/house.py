@@ -74,7 +74,9 @@ def measure(root: Path) -> list[Figure]:
         for place in _any_returns(source)
     ]
     long_calls = [place for source in core for place in _long_calls(source)]
-    classes = Counter(name for source in core for name in _public_classes(source))
+    classes = Counter(
+        name for name, _ in {(name, _slot(source)) for source in core for name in _public_classes(source)}
+    )
     doubles = sorted(name for name, count in classes.items() if count > 1)
     public = [(node, source) for source in core for node in _public_functions(source)]
     documented = sum(ast.get_docstring(node) is not None for node, _ in public)
@@ -143,10 +145,14 @@ def _name_matches(source: Source) -> Iterator[str]:
             sides = [node.left, *node.comparators]
             if any(map(_is_event_name, sides)) and any(map(_is_text, sides)):
                 yield _place(source, node)
-        elif isinstance(node, ast.Match) and _is_event_name(node.subject):
-            texts = [case for case in node.cases for part in ast.walk(case.pattern) if _is_text_pattern(part)]
-            if texts:
-                yield _place(source, node)
+        elif (
+            isinstance(node, ast.Match)
+            and _is_event_name(node.subject)
+            and any(
+                _is_text_pattern(pattern) for case in node.cases for pattern in _alternatives(case.pattern)
+            )
+        ):
+            yield _place(source, node)
 
 
 def _is_event_name(node: ast.expr) -> bool:
@@ -166,6 +172,18 @@ def _is_text(node: ast.expr) -> bool:
     if isinstance(node, ast.Tuple | ast.Set | ast.List):
         return any(map(_is_text, node.elts))
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _alternatives(pattern: ast.pattern) -> Iterator[ast.pattern]:
+    """What a subject itself is compared with. A field's text in a class pattern is no name of the event."""
+    match pattern:
+        case ast.MatchOr(patterns=patterns):
+            for part in patterns:
+                yield from _alternatives(part)
+        case ast.MatchAs(pattern=ast.pattern() as inner):
+            yield from _alternatives(inner)
+        case _:
+            yield pattern
 
 
 def _is_text_pattern(node: ast.AST) -> bool:
@@ -201,6 +219,18 @@ def _public_classes(source: Source) -> Iterator[str]:
     for node in source.tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
+
+
+def _slot(source: Source) -> str:
+    """Where a class has its place: one file, and the same file of every venue counts as one.
+
+    Each venue's folder mirrors the others, file by file and class by class: a ``Session`` in the ``session``
+    of each is the pattern, not a homonym. A name in two different files of venues counts as any other does.
+    """
+    match source.path.parts:
+        case ("venues", _, file):
+            return f"venues/*/{file}"
+    return str(source.path)
 
 
 def _public_functions(source: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -20,8 +20,8 @@ from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt, is_flat
-from runtime.carried_positions import HeldPair, read_held, write_held
-from runtime.reconcile_request import Request, answer, answered, asked
+from runtime.carried_positions import CarriedPair, read_carried, write_carried
+from runtime.reconcile_request import ReconcileRequest, answer, answered, asked
 
 ACTIONS: Final = ("adopt", "flatten")
 _REASON = "reconcile"
@@ -39,7 +39,7 @@ class Decisions:
         # What an earlier life was asked for and did not finish is begun again.
         is_old = newest is not None and answered(directory, newest.number) is not None
         self._taken_up = newest.number if newest is not None and is_old else 0
-        self._request: Request | None = None
+        self._request: ReconcileRequest | None = None
         self._concerned: list[Pair] = []
 
     def look(self) -> None:
@@ -53,7 +53,7 @@ class Decisions:
         else:  # an earlier life was killed while it followed one, and the request may be gone with its memory
             self._let_open_again(self._desk.pairs)
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: ReconcileRequest) -> None:
         desk = self._desk
         self._concerned = [
             pair for pair in desk.pairs if pair.state.halt is not Halt.NONE or pair.state.flatten == _REASON
@@ -64,7 +64,7 @@ class Decisions:
         else:
             self._open_orders.accept_foreign()
 
-    def _go_on(self, request: Request) -> None:
+    def _go_on(self, request: ReconcileRequest) -> None:
         desk, feed = self._desk, self._engine.feed
         wants_flat = request.action == "flatten"
         for pair in self._concerned:
@@ -104,12 +104,12 @@ class Decisions:
         for stranger in self._desk.strangers:
             for event in _forgotten(stranger):
                 self._desk.reports.report(event)
-        kept = [pair for pair in read_held(self._directory) if pair not in self._desk.strangers]
-        write_held(self._directory, kept)
+        kept = [pair for pair in read_carried(self._directory) if pair not in self._desk.strangers]
+        write_carried(self._directory, kept)
         self._desk.strangers.clear()
 
 
-def _forgotten(stranger: HeldPair) -> Iterator[Event]:
+def _forgotten(stranger: CarriedPair) -> Iterator[Event]:
     """Everything of the pair is over, and it holds nothing."""
     names = [told.partition(":") for told in stranger.legs]
     for order in stranger.orders:

@@ -10,6 +10,7 @@ from executor.desk import Desk
 from executor.engine import Engine
 from executor.operator.resolve import resolve_pair, take_up
 from executor.orders.stagger import Stagger
+from executor.risk.trading_state import TradingState
 from runtime.bootstrap import SettingsWatch
 from settings import Settings
 
@@ -18,9 +19,10 @@ class Reloading:
     """Looks for newer settings now and then. ``look`` is called by a task of the loop alone, so no
     step is under way, and every event that was journalled has had its step."""
 
-    def __init__(self, desk: Desk, engine: Engine, watch: SettingsWatch) -> None:
+    def __init__(self, desk: Desk, engine: Engine, trading_state: TradingState, watch: SettingsWatch) -> None:
         self._desk = desk
         self._engine = engine
+        self._trading_state = trading_state
         self._watch = watch
 
     def look(self) -> None:
@@ -35,7 +37,7 @@ class Reloading:
     def _take_up(self, settings: Settings) -> None:
         desk, before = self._desk, self._desk.settings.execution
         desk.settings = settings
-        desk.breaker.limit(settings.risk)
+        self._trading_state.limit(settings.risk)
         execution = settings.execution
         if (execution.stagger, execution.stagger_max_ms) != (before.stagger, before.stagger_max_ms):
             desk.stagger = Stagger(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))

@@ -14,8 +14,8 @@ from executor.engine import Engine
 from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt
 from executor.risk.trading_state import TradingState
-from runtime.operator_ack import Heeded, write_heeded
-from runtime.operator_orders import FORCED_EXIT, Order
+from runtime.operator_ack import Acknowledgement, write_acknowledgement
+from runtime.operator_orders import FORCED_EXIT, Instruction
 
 
 class Operator:
@@ -27,9 +27,9 @@ class Operator:
         self._trading_state = trading_state
         self._orders = trading_state.orders
         self._directory = directory
-        self._paused_by: dict[str, Order] = {}  # as logged: "control", "file"
-        self._forced: dict[str, Order] = {}  # as logged, by pair
-        self._heeded: Heeded | None = None
+        self._paused_by: dict[str, Instruction] = {}  # as logged: "control", "file"
+        self._forced: dict[str, Instruction] = {}  # as logged, by pair
+        self._acknowledged: Acknowledgement | None = None
 
     def look(self) -> None:
         """Take up what is ordered now, and lift what is ordered no more."""
@@ -43,26 +43,26 @@ class Operator:
 
     def acknowledge(self, held: int) -> None:
         """Say what is in force, once every machine and every view has it; ``held`` too."""
-        self._tell_changes()
-        heeded = Heeded(
-            self._orders.standing.number,
+        self._log_changes()
+        acknowledged = Acknowledgement(
+            self._orders.instructions.number,
             held,
             list(self._paused_by),
             list(self._forced),
             {pair.rules.pair: pair.entries_stopped for pair in self._desk.pairs},
         )
-        if heeded != self._heeded:
-            write_heeded(self._directory, heeded)
-            self._heeded = heeded
+        if acknowledged != self._acknowledged:
+            write_acknowledgement(self._directory, acknowledged)
+            self._acknowledged = acknowledged
 
-    def _tell_changes(self) -> None:
-        """Log what has come into force and what was lifted; a new life says again what is in force."""
-        standing, reports = self._orders.standing, self._desk.reports
-        paused_by: dict[str, Order] = {}
-        if standing.paused is not None:
-            paused_by["control"] = standing.paused
+    def _log_changes(self) -> None:
+        """Log what has come into force and what was lifted; a new incarnation logs all that is in force."""
+        instructions, reports = self._orders.instructions, self._desk.reports
+        paused_by: dict[str, Instruction] = {}
+        if instructions.paused is not None:
+            paused_by["control"] = instructions.paused
         if self._orders.is_pause_file_there:
-            paused_by["file"] = Order(str(self._orders.pause_path), "")
+            paused_by["file"] = Instruction(str(self._orders.pause_path), "")
         for name in self._paused_by.keys() - paused_by.keys():
             reports.report(Resumed(what="entries", switch=name))
         for name, order in paused_by.items():
@@ -72,17 +72,17 @@ class Operator:
         for name in self._forced.keys() - forced.keys():
             reports.report(Resumed(what="forced exit", pair=name))
         for name in forced.keys() - self._forced.keys():
-            reports.report(ForcedExit(pair=name, **standing.forced[name]._asdict()))
-        self._paused_by, self._forced = paused_by, {name: standing.forced[name] for name in forced}
+            reports.report(ForcedExit(pair=name, **instructions.forced[name]._asdict()))
+        self._paused_by, self._forced = paused_by, {name: instructions.forced[name] for name in forced}
 
     def _is_forced(self, pair: Pair) -> bool:
-        return pair.rules.pair in self._orders.standing.forced
+        return pair.rules.pair in self._orders.instructions.forced
 
     def _close_or_free(self, pair: Pair) -> None:
         state, feed = pair.state, self._engine.feed
         if self._is_forced(pair):
             if not state.flatten:  # somebody else's wish to have it flat is as good, until it ends
                 feed(pair, FlattenRequested(self._desk.at(pair), FORCED_EXIT))
-        elif state.flatten == FORCED_EXIT and state.halt is Halt.NONE and self._orders.standing.is_known:
+        elif state.flatten == FORCED_EXIT and state.halt is Halt.NONE and self._orders.instructions.is_known:
             # A HALTED pair keeps its wish: resuming decides nothing about what halted it.
             feed(pair, OperatorResumed(self._desk.at(pair)))

@@ -31,7 +31,7 @@ class Slot(NamedTuple):
     reduce_only: bool
 
 
-class Wanted(NamedTuple):
+class WantedTemplate(NamedTuple):
     """A template that should be armed now."""
 
     slot: Slot
@@ -52,7 +52,7 @@ class PresignedOrders:
         """The protective price to arm with when the touch is ``touch_e8``."""
         return limit_price_e8(instrument, side, touch_e8, self._armed_bps)
 
-    def first_stale(self, wanted: Iterable[Wanted], now_unix_ms: int) -> Wanted | None:
+    def first_stale(self, wanted: Iterable[WantedTemplate], now_unix_ms: int) -> WantedTemplate | None:
         """The first wanted template that is missing, spent, running out or off its price."""
         for item in wanted:
             armed = self._armed.get(item.slot)
@@ -72,7 +72,7 @@ class PresignedOrders:
         """Arm ``order`` in place of what the slot held, which can no longer be taken."""
         self._armed[slot] = order
 
-    def keep_only(self, wanted: Iterable[Wanted]) -> None:
+    def keep_only(self, wanted: Iterable[WantedTemplate]) -> None:
         """Drop templates nobody wants any more."""
         slots = {item.slot for item in wanted}
         for slot in [slot for slot in self._armed if slot not in slots]:

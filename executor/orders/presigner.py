@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from executor.desk import Desk, Pair, touch_e8
 from executor.gateways.contract import NotSent, ReadyOrder
-from executor.orders.presigned import Slot, Wanted
+from executor.orders.presigned import Slot, WantedTemplate
 from executor.pair.fast_path import rehearse
 from executor.pair.messages import Enter, Exit
 from executor.pair.pricing import closable_e8, openable_e8
@@ -25,7 +25,7 @@ from runtime.clock import unix_ms
 from venues.contract import OrderRequest, Side
 
 
-class Signer:
+class Presigner:
     """The thread that signs, and what it is to sign next. Everything but the signing is the loop's."""
 
     def __init__(self, desk: Desk) -> None:
@@ -65,7 +65,7 @@ class Signer:
         signing.add_done_callback(arm)
         return signing
 
-    def _now_ms(self, pair: Pair, item: Wanted) -> int:
+    def _now_ms(self, pair: Pair, item: WantedTemplate) -> int:
         """The time by which the template's validity is told: its venue's."""
         return unix_ms(self._desk.gateways[pair.rules.instruments[item.slot.leg].venue].clock)
 
@@ -105,10 +105,21 @@ def likely_signals(desk: Desk, pair: Pair) -> Iterator[tuple[int, Enter | Exit]]
                 touch_e8(at.markets[0], Side(direction)),
                 touch_e8(at.markets[1], Side(-direction)),
             )
-            yield direction, Enter(at, state.last_signal_id + 1, direction, layer, size_e8, prices_e8, 0.0)
+            yield (
+                direction,
+                Enter(
+                    at=at,
+                    signal_id=state.last_signal_id + 1,
+                    direction=direction,
+                    layer=layer,
+                    size_e8=size_e8,
+                    prices_e8=prices_e8,
+                    spread_bps=0.0,
+                ),
+            )
 
 
-def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
+def _wanted(desk: Desk, pair: Pair) -> list[WantedTemplate]:
     """A template for each slot whose leg has a price and whose venue can be sent to."""
     now_mono_ns = desk.clock.mono_ns()
     wanted = []
@@ -120,7 +131,9 @@ def _wanted(desk: Desk, pair: Pair) -> list[Wanted]:
             limit_e8 = pair.presigned.limit_price_e8(instrument, slot.side, price_e8)
             if not slot.reduce_only and openable_e8(instrument, slot.size_e8, limit_e8) != slot.size_e8:
                 continue  # the venue takes no such order; the machine will refuse the entry and say so
-            wanted.append(Wanted(slot, next_client_order_id(pair.rules, pair.state, slot.leg), limit_e8))
+            wanted.append(
+                WantedTemplate(slot, next_client_order_id(pair.rules, pair.state, slot.leg), limit_e8)
+            )
     return wanted
 
 

@@ -13,8 +13,8 @@ from executor.pair.pricing import average_price_e8, spread_bps
 from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked, log_halted
 from executor.pair.state import (
     PHASE_STEPS,
-    Book,
     Halt,
+    LegLedger,
     PairRules,
     PairState,
     Plan,
@@ -146,7 +146,7 @@ def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[Leg
 def _basis(state: PairState) -> tuple[object, ...]:
     """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
     trade = state.trade
-    if trade is None or trade.books == (Book(), Book()):
+    if trade is None or trade.books == (LegLedger(), LegLedger()):
         return ()
     is_reckoned = is_estimated(state, trade)
     return trade.trade_id, trade.layers, trade.opened_mono_ns, is_reckoned, trade.is_estimated, trade.books
@@ -203,7 +203,7 @@ def _follow_trade(transition: Transition, phase: PairPhase) -> None:
     if trade.closed_mono_ns:
         _close_books_when_accounted(transition, trade)
     elif is_flat(transition.rules, transition.state):
-        if trade.books == (Book(), Book()):
+        if trade.books == (LegLedger(), LegLedger()):
             transition.change(trade=None)  # neither leg filled: there was no trade
             return
         transition.change(closed_mono_ns=transition.now_mono_ns)

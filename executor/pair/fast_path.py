@@ -121,21 +121,21 @@ def _exit_band_bps(rules: PairRules) -> float:
 def _with_limit(send: Send, limit_e8: int) -> Send:
     # ``_replace`` takes three times as long.
     return Send(
-        send.client_order_id,
-        send.leg,
-        send.side,
-        send.size_e8,
-        limit_e8,
-        send.reduce_only,
-        send.purpose,
-        send.attempt,
+        client_order_id=send.client_order_id,
+        leg=send.leg,
+        side=send.side,
+        size_e8=send.size_e8,
+        limit_price_e8=limit_e8,
+        reduce_only=send.reduce_only,
+        purpose=send.purpose,
+        attempt=send.attempt,
     )
 
 
 # ------------------------------------------------------------------------------- for the journal
 
 
-class Taken(NamedTuple):
+class PendingSignal(NamedTuple):
     """A signal and the orders that leave for it before its step is taken."""
 
     event: Enter | Exit
@@ -147,13 +147,13 @@ def dump_taken(event: Enter | Exit, sends: tuple[Send, ...]) -> bytes:
     return (_ENTER if type(event) is Enter else _EXIT) + _encoder.encode((event, sends))
 
 
-def load_taken(body: bytes) -> Taken:
+def load_taken(body: bytes) -> PendingSignal:
     """What ``dump_taken`` wrote. Raises msgspec.DecodeError if it is not that."""
     decoder: Any = _enter_decoder if body[:1] == _ENTER else _exit_decoder
-    return Taken(*decoder.decode(body[1:]))
+    return PendingSignal(*decoder.decode(body[1:]))
 
 
-def take_up(rules: PairRules, state: PairState, taken: Taken) -> tuple[PairState, list[Command]]:
+def take_up(rules: PairRules, state: PairState, taken: PendingSignal) -> tuple[PairState, list[Command]]:
     """The step of a signal whose orders may have left already, told by those orders.
 
     It is the step that ``machine.step`` would take with the rules they left by. Today's may be others: an

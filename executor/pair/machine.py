@@ -105,6 +105,7 @@ from executor.pair.state import (
     is_flat,
 )
 from executor.pair.transition import Transition, about_order, open_refusals
+from shm.entry_block import EntryBlock
 from venues.contract import OrderStatus, Outcome
 
 
@@ -170,7 +171,7 @@ def _on_exit(transition: Transition, event: Exit) -> None:
         transition.report(
             SignalRefused,
             signal_id=event.signal_id,
-            gate="pair_state",
+            gate=EntryBlock.PAIR_STATE.value,
             value=state.phase.name,
             limit="HEDGED",
         )

@@ -167,7 +167,7 @@ def _close(transition: Transition) -> None:
     for number, leg in enumerate(state.legs):
         size_e8 = closable_leg_e8(rules, state, number)
         if size_e8:
-            orders.append(Wanted(number, shrinking_side(leg.held_e8), size_e8))
+            orders.append(RepairOrder(number, shrinking_side(leg.held_e8), size_e8))
     _try(transition, tuple(orders), None)
 
 
@@ -199,7 +199,7 @@ def closable_leg_e8(rules: PairRules, state: PairState, number: int) -> int:
     return closable_e8(rules.instruments[number], abs(state.legs[number].held_e8))
 
 
-class Wanted(NamedTuple):
+class RepairOrder(NamedTuple):
     """An order the pair needs, before it has a price."""
 
     leg: int
@@ -207,7 +207,7 @@ class Wanted(NamedTuple):
     size_e8: int
 
 
-def unwinding_order(rules: PairRules, state: PairState) -> Wanted | None:
+def unwinding_order(rules: PairRules, state: PairState) -> RepairOrder | None:
     """Shrink the longer leg; None when its venue takes no order that small."""
     net = net_e8(state)
     number = _longer_leg(state)
@@ -216,10 +216,10 @@ def unwinding_order(rules: PairRules, state: PairState) -> Wanted | None:
     touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
     if size_e8 < abs(leg.held_e8) and touch_e8 and not openable_e8(instrument, size_e8, touch_e8):
         return None  # only what closes the whole position may be worth less than the minimum
-    return Wanted(number, side, size_e8) if size_e8 else None
+    return RepairOrder(number, side, size_e8) if size_e8 else None
 
 
-def completing_order(rules: PairRules, state: PairState) -> Wanted | None:
+def completing_order(rules: PairRules, state: PairState) -> RepairOrder | None:
     """Grow the shorter leg; None when its venue takes no order that small, or it is no hedge."""
     net = net_e8(state)
     number = 1 - _longer_leg(state)
@@ -232,7 +232,7 @@ def completing_order(rules: PairRules, state: PairState) -> Wanted | None:
         return None
     price_e8 = min(touch_e8, limit_price_e8(rules.instruments[number], side, touch_e8, band_bps))
     size_e8 = openable_e8(rules.instruments[number], abs(net), price_e8)
-    return Wanted(number, side, size_e8) if size_e8 else None
+    return RepairOrder(number, side, size_e8) if size_e8 else None
 
 
 def may_complete(transition: Transition) -> bool:
@@ -358,7 +358,9 @@ def _may_try(transition: Transition) -> bool:
     return transition.now_mono_ns >= next_try_mono_ns(transition.rules, transition.state)
 
 
-def _cheaper(transition: Transition, complete: Wanted, unwind: Wanted | None) -> tuple[Plan, Costs | None]:
+def _cheaper(
+    transition: Transition, complete: RepairOrder, unwind: RepairOrder | None
+) -> tuple[Plan, Costs | None]:
     """Choose by configuration, or by the expected cost of both from the books as they are."""
     rules = transition.rules
     costs = None
@@ -384,7 +386,7 @@ def _cheaper(transition: Transition, complete: Wanted, unwind: Wanted | None) ->
     return (Plan.COMPLETE if costs.complete_e8 <= costs.unwind_e8 else Plan.UNWIND), costs
 
 
-def _held_price_e8(transition: Transition, unwind: Wanted) -> int:
+def _held_price_e8(transition: Transition, unwind: RepairOrder) -> int:
     """Average price at which the longer leg was built; its touch when that is not known."""
     trade = transition.state.trade
     leg = transition.state.legs[unwind.leg]
@@ -397,7 +399,7 @@ def _held_price_e8(transition: Transition, unwind: Wanted) -> int:
     return leg.bid_e8 if unwind.side is Side.SELL else leg.ask_e8
 
 
-def _try(transition: Transition, orders: tuple[Wanted, ...], costs: Costs | None) -> None:
+def _try(transition: Transition, orders: tuple[RepairOrder, ...], costs: Costs | None) -> None:
     """Send one batch of the plan, or wait if a leg has no price to be limited by."""
     rules, state = transition.rules, transition.state
     touches = [_touch_e8(transition, order) for order in orders]
@@ -465,7 +467,7 @@ def band_of_attempt_bps(transition: Transition, attempt: int) -> float:
     return min(rules.price_band_bps + rules.widen_bps * steps, rules.price_band_bps_max)
 
 
-def _touch_e8(transition: Transition, order: Wanted) -> int:
+def _touch_e8(transition: Transition, order: RepairOrder) -> int:
     """The price the order's limit counts from; 0 when there is none to go by.
 
     A leg that must go does not wait for its feed: the last known touch serves then.

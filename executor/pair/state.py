@@ -22,7 +22,7 @@ from venues.contract import E8, Instrument, Side
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
 UNKNOWN_ANSWERS_MIN, LATE_DENIALS_MIN = 4, 2
-STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
+STATE_BYTES_MAX = 1 << 17  # room to provide per pair for ``dump``; a state takes 2 KiB, the largest 90
 
 # The pair's phase. It is not stored by hand but follows from the facts (``machine`` computes it);
 # the table says which changes one event may make.
@@ -151,7 +151,7 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
         return held_e8
 
 
-class Book(Struct, frozen=True, array_like=True, gc=False):
+class LegLedger(Struct, frozen=True, array_like=True, gc=False):
     """What one leg of a trade has bought and sold so far."""
 
     bought_e8: int = 0
@@ -175,7 +175,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     opened_mono_ns: int = 0  # first hedged; 0 before
     closed_mono_ns: int = 0  # flat; 0 before
     exit_reason: str = ""
-    books: tuple[Book, Book] = (Book(), Book())
+    books: tuple[LegLedger, LegLedger] = (LegLedger(), LegLedger())
     naked_ns: int = 0
     naked_notional_max_e8: int = 0
     retries: int = 0
@@ -286,11 +286,11 @@ def is_flat(rules: PairRules, state: PairState) -> bool:
     )
 
 
-def _bought_or_sold(size_e8: int, price_e8: int, fee_e8: int) -> Book:
+def _bought_or_sold(size_e8: int, price_e8: int, fee_e8: int) -> LegLedger:
     quote_e8 = abs(size_e8) * price_e8 // E8
     if size_e8 >= 0:
-        return Book(bought_e8=size_e8, bought_quote_e8=quote_e8, fee_e8=fee_e8)
-    return Book(sold_e8=-size_e8, sold_quote_e8=quote_e8, fee_e8=fee_e8)
+        return LegLedger(bought_e8=size_e8, bought_quote_e8=quote_e8, fee_e8=fee_e8)
+    return LegLedger(sold_e8=-size_e8, sold_quote_e8=quote_e8, fee_e8=fee_e8)
 
 
 def sign(number: int) -> int:

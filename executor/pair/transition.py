@@ -112,24 +112,33 @@ class Transition:
         """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
         reduce_only = is_reducing(purpose)
         order = Order(
-            next_client_order_id(self.rules, self.state, leg),
-            leg,
-            side,
-            size_e8,
-            limit_price_e8,
-            reduce_only,
-            purpose,
-            attempt,
-            trade_id,
-            self.now_mono_ns,
-            self.now_mono_ns + self.rules.appear_ns,
-            OrderState.SENT,
-            self.now_mono_ns + self.rules.reply_timeout_ns,
+            client_order_id=next_client_order_id(self.rules, self.state, leg),
+            leg=leg,
+            side=side,
+            size_e8=size_e8,
+            limit_price_e8=limit_price_e8,
+            reduce_only=reduce_only,
+            purpose=purpose,
+            attempt=attempt,
+            trade_id=trade_id,
+            sent_mono_ns=self.now_mono_ns,
+            gone_mono_ns=self.now_mono_ns + self.rules.appear_ns,
+            state=OrderState.SENT,
+            due_mono_ns=self.now_mono_ns + self.rules.reply_timeout_ns,
         )
         before = self.state.legs[leg]
         self.change_leg(leg, live=(*before.live, order), sequence=before.sequence + 1)
         self.sends.append(
-            Send(order.client_order_id, leg, side, size_e8, limit_price_e8, reduce_only, purpose, attempt)
+            Send(
+                client_order_id=order.client_order_id,
+                leg=leg,
+                side=side,
+                size_e8=size_e8,
+                limit_price_e8=limit_price_e8,
+                reduce_only=reduce_only,
+                purpose=purpose,
+                attempt=attempt,
+            )
         )
 
     def query(self, order: Order) -> None:

@@ -21,7 +21,7 @@ _HEAD = Struct("<6q")  # version, day, result_e8, best_e8, naked_ns, estimated
 _VERSION = Struct("<q")
 
 
-class Entry(NamedTuple):
+class StoredPair(NamedTuple):
     """What is kept of one pair."""
 
     state: bytes  # executor.pair.state.dump
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     estimated: int = 0  # trades in ``result_e8`` of which a price or fee is not known yet
 
 
-class Journal:
+class StateStore:
     """The executor's own copy of ``Memory.machines`` and ``Memory.taken``."""
 
     def __init__(self, table: SlotTable, events: SlotTable) -> None:
@@ -41,7 +41,7 @@ class Journal:
         pairs = table.count // 2
         self._versions = [max(self._version(2 * pair), self._version(2 * pair + 1)) for pair in range(pairs)]
 
-    def write(self, pair_id: int, entry: Entry) -> None:
+    def write(self, pair_id: int, entry: StoredPair) -> None:
         version = self._versions[pair_id] = self._versions[pair_id] + 1
         head = _HEAD.pack(version, *entry[1:])
         self._table.write(2 * pair_id + version % 2, head + entry.state)
@@ -57,7 +57,7 @@ class Journal:
             return None
         return body[_VERSION.size :]
 
-    def read(self, pair_id: int) -> Entry | None:
+    def read(self, pair_id: int) -> StoredPair | None:
         """The newest whole copy; None if there is none."""
         bodies = [self._table.read(2 * pair_id + copy) for copy in (0, 1)]
         newest = max(
@@ -66,7 +66,7 @@ class Journal:
         if newest is None:
             return None
         _, *day = _HEAD.unpack_from(newest)
-        return Entry(newest[_HEAD.size :], *day)
+        return StoredPair(newest[_HEAD.size :], *day)
 
     def close(self) -> None:
         self._table.close()

@@ -38,7 +38,7 @@ from shm.counters import CounterTable
 from shm.segment import SegmentError
 
 _TURN_S: Final = 0.25
-_LAST_WORDS_S: Final = 4.0  # for what still waits when a stop is asked for
+_FINAL_REPORT_S: Final = 4.0  # for what still waits when a stop is asked for
 _LAST_WORDS_ALONE_S: Final = 30.0  # when the supervisor has died and nobody waits for us
 _UNREADABLE_S: Final = 5.0
 _BEGAN_SPARE_S: Final = 0.5
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     while not stop.is_set():
         alerter.turn()
         time.sleep(_TURN_S)
-    alerter.close(_LAST_WORDS_S)
+    alerter.close(_FINAL_REPORT_S)
     return 0
 
 
@@ -129,7 +129,7 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
         alerter.tell_of_orphanhood()
         alerter.close(_LAST_WORDS_ALONE_S)
     else:
-        alerter.close(_LAST_WORDS_S)
+        alerter.close(_FINAL_REPORT_S)
     process.reporter.report(ProcessStopped())
     return 0
 

@@ -15,9 +15,9 @@ from executor.pair.fast_path import dump_taken
 from executor.pair.machine import step
 from executor.pair.messages import At, Exit, LegMarket, Send
 from executor.pair.state import load
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from persistence.restore import fold, is_held
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
@@ -42,7 +42,7 @@ def client_ids(world: World, venue: str) -> list[str]:
     return [order.client_id for order in world.orders(venue)]
 
 
-def held_by(world: World) -> list[HeldPair]:
+def held_by(world: World) -> list[CarriedPair]:
     """What the journal of its events says is held."""
     return fold(map(from_fields, world.lines)).held()
 
@@ -495,7 +495,7 @@ async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life
         await world.kill()
         # What a kill leaves between an order's first byte and the journalling of the step behind it.
         prices = (LegMarket(True, 50_000 * E8, 50_001 * E8), LegMarket(True, 50_050 * E8, 50_051 * E8))
-        journal = Journal(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        journal = StateStore(world.memory.machines(writer=True), world.memory.taken(writer=True))
         entry = journal.read(0)
         assert entry is not None
         event = Exit(At(time.monotonic_ns(), prices), 1 << 40, "signal")

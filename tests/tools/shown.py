@@ -15,7 +15,7 @@ from settings import PROJECT, Settings, load_raw
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from supervision.preflight import resolve
 from venues.contract import E8
 

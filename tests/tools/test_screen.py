@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from monitoring.snapshot import Watcher
-from runtime.operator_ack import Heeded, write_heeded
+from runtime.operator_ack import Acknowledgement, write_acknowledgement
 from shm.records import PairPhase, QuoteFlags
 from tests.reported import blanks
 from tests.tools.shown import Shown, shown_instance
@@ -110,9 +110,11 @@ def test_the_first_line_says_how_the_whole_is(
 
 
 def test_what_the_operator_keeps_closed_is_said_by_name(shown: Shown) -> None:
-    write_heeded(shown.directory, Heeded(standing=1, forced=["btc"]))
+    write_acknowledgement(shown.directory, Acknowledgement(instructions=1, forced=["btc"]))
     assert "KEPT CLOSED: btc" in screen(shown)[0]
-    write_heeded(shown.directory, Heeded(standing=2, paused_by=["file"], forced=["btc"]))
+    write_acknowledgement(
+        shown.directory, Acknowledgement(instructions=2, paused_by=["file"], forced=["btc"])
+    )
     assert "ENTRIES PAUSED" in screen(shown)[0]
 
 

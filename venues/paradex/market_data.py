@@ -25,7 +25,7 @@ from venues.paradex.jsonrpc import (
     parse_rpc,
     render_request,
 )
-from venues.paradex.markets import Market, Subscription
+from venues.paradex.markets import MarketFeed, Subscription
 from venues.paradex.messages import UNIX_US_BOUND, PayloadError
 from venues.paradex.quotes import (
     BboFields,
@@ -65,7 +65,7 @@ class ParadexMarketData:
         self._requests: dict[int, tuple[_Method, Subscription]] = {}
         self._frames: list[bytes] = []
         self._tops: list[TopOfBook] = []
-        self._changed: dict[int, Market] = {}  # by instrument id: markets whose depth to hand over
+        self._changed: dict[int, MarketFeed] = {}  # by instrument id: markets whose depth to hand over
         self._faults: list[FeedFault] = []
         self._make_markets()
 
@@ -74,7 +74,7 @@ class ParadexMarketData:
         # settled; the snapshots every client knows stand alone and need no guess.
         book_channel = "order_book.{}.deltas" if self._encoding.is_sbe else "order_book.{}.snapshot@15@100ms"
         self._markets = {
-            symbol: Market(symbol, instrument_id, book_channel.format(symbol))
+            symbol: MarketFeed(symbol, instrument_id, book_channel.format(symbol))
             for symbol, instrument_id in self._instruments.items()
         }
         # A bbo frame ends in its market's length and name: the whole tail is the key.
@@ -174,11 +174,11 @@ class ParadexMarketData:
                 self._take_bbo(market, sbe.BBO_BLOCK.unpack_from(frame, sbe.HEADER.size), recv_mono_ns)
                 return
         message = sbe.decode(frame)
-        if isinstance(message, sbe.Bbo):
+        if isinstance(message, sbe.BboMessage):
             market = self._market(message.market, message)
             if market is not None:
                 self._take_bbo(market, bbo_from_sbe(message), recv_mono_ns)
-        elif isinstance(message, sbe.Book):
+        elif isinstance(message, sbe.BookMessage):
             market = self._market(message.market, message)
             if market is not None:
                 self._take_book(market, book_from_sbe(message), recv_mono_ns)
@@ -216,7 +216,7 @@ class ParadexMarketData:
         elif method == "subscribe" and subscription is subscription.market.bbo:
             subscription.awaiting_since_mono_ns = None  # the first bbo comes with the next change
 
-    def _market(self, symbol: str, message: sbe.Message) -> Market | None:
+    def _market(self, symbol: str, message: sbe.Message) -> MarketFeed | None:
         market = self._markets.get(symbol)
         if market is None:
             self._fault(
@@ -252,7 +252,7 @@ class ParadexMarketData:
 
     # --- what they say ---
 
-    def _take_bbo(self, market: Market, bbo: BboFields, recv_mono_ns: int) -> None:
+    def _take_bbo(self, market: MarketFeed, bbo: BboFields, recv_mono_ns: int) -> None:
         unix_us, sequence, bid_e8, bid_size_e8, ask_e8, ask_size_e8 = bbo
         if not 0 <= unix_us < UNIX_US_BOUND:
             raise PayloadError(f"bbo time {unix_us} us")
@@ -280,7 +280,7 @@ class ParadexMarketData:
             )
         )
 
-    def _lose_bbo(self, market: Market, unix_us: int, sequence: int, recv_mono_ns: int) -> None:
+    def _lose_bbo(self, market: MarketFeed, unix_us: int, sequence: int, recv_mono_ns: int) -> None:
         """A sequence that does not rise: say that the last prices are void and subscribe anew."""
         detail = f"{market.symbol} bbo {sequence} after {market.bbo_sequence}"
         self._fault(FaultKind.GAP, market.instrument_id, detail)
@@ -290,7 +290,7 @@ class ParadexMarketData:
         market.bbo_sequence = -1  # the venue may have started counting anew
         self._resubscribe(market.bbo, recv_mono_ns)
 
-    def _name_bad_bbo(self, market: Market, bid_e8: int, ask_e8: int, recv_mono_ns: int) -> None:
+    def _name_bad_bbo(self, market: MarketFeed, bid_e8: int, ask_e8: int, recv_mono_ns: int) -> None:
         """Name what is wrong with a bbo that has no two usable sides."""
         if bid_e8 and ask_e8:
             self._fault(FaultKind.CROSSED, market.instrument_id, f"bbo bid {bid_e8} above ask {ask_e8} e8")
@@ -299,7 +299,7 @@ class ParadexMarketData:
         elif market.bbo_was_valid:  # named once: an empty side is a state, not an event
             self._fault(FaultKind.EMPTY_SIDE, market.instrument_id, f"bbo bid {bid_e8}, ask {ask_e8} e8")
 
-    def _take_book(self, market: Market, update: BookUpdate, recv_mono_ns: int) -> None:
+    def _take_book(self, market: MarketFeed, update: BookUpdate, recv_mono_ns: int) -> None:
         book = market.book
         if update.is_snapshot:
             if book.is_synchronised and update.sequence <= book.sequence:
@@ -324,7 +324,7 @@ class ParadexMarketData:
         market.book_was_two_sided = is_two_sided
         self._changed[market.instrument_id] = market
 
-    def _lose_book(self, market: Market, kind: FaultKind, update: BookUpdate, now_mono_ns: int) -> None:
+    def _lose_book(self, market: MarketFeed, kind: FaultKind, update: BookUpdate, now_mono_ns: int) -> None:
         """Drop a book that cannot be right and ask for a new snapshot; there is no replay."""
         what = f"{market.symbol} book at {market.book.sequence}, then {update.sequence}"
         self._fault(kind, market.instrument_id, what)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth
-from venues.paradex.order_book import Book
+from venues.paradex.order_book import OrderBook
 
 
 class Subscription:
     """One channel of one market."""
 
-    def __init__(self, channel: str, market: Market) -> None:
+    def __init__(self, channel: str, market: MarketFeed) -> None:
         self.channel = channel
         self.market = market
         self.awaiting_since_mono_ns: int | None = None  # bbo: for its reply; book: for its snapshot
         self.asked_mono_ns = 0  # when it was last subscribed to
 
 
-class Market:
+class MarketFeed:
     """One instrument: its two subscriptions, the state of its bbo, its book."""
 
     def __init__(self, symbol: str, instrument_id: int, book_channel: str) -> None:
@@ -25,7 +25,7 @@ class Market:
         self.instrument_id = instrument_id
         self.bbo = Subscription(f"bbo.{symbol}", self)
         self.depth = Subscription(book_channel, self)
-        self.book = Book()
+        self.book = OrderBook()
         self.forget()
 
     def forget(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 Levels = Iterable[tuple[int, int]]  # (price_e8, size_e8); size 0 removes the level
 
 
-class Book:
+class OrderBook:
     """Both sides of one market; empty until the first snapshot."""
 
     def __init__(self) -> None:

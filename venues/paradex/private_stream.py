@@ -128,7 +128,7 @@ class PrivateReader:
             side=Side[order.side],
             client_id=order.client_id,
             venue_order_id=order.id,
-            state=sbe.OrderState[order.status],
+            state=sbe.OrderStateCode[order.status],
             size_e8=exact_e8(order.size),
             remaining_e8=exact_e8(order.remaining_size),
             average_price_e8=reported_e8(order.avg_fill_price),
@@ -157,29 +157,29 @@ class PrivateReader:
 
     def event(self, message: sbe.Message) -> PrivateEvent | None:
         """The event of a binary private message; None for other markets and other messages."""
-        if isinstance(message, sbe.Account):
+        if isinstance(message, sbe.AccountMessage):
             return Account(
                 message.account_value_e8, message.free_collateral_e8, message.maintenance_margin_e8
             )
-        if isinstance(message, sbe.Order):
+        if isinstance(message, sbe.OrderMessage):
             return self._update(
                 market=message.market,
                 side=Side[_enum(sbe.OrderSide, message.side).name],
                 client_id=message.client_id,
                 venue_order_id=message.venue_order_id,
-                state=_enum(sbe.OrderState, message.state),
+                state=_enum(sbe.OrderStateCode, message.state),
                 size_e8=message.size_e8,
                 remaining_e8=message.remaining_e8,
                 average_price_e8=message.average_price_e8 or 0,
                 reason=message.cancel_reason,
                 unix_us=message.updated_unix_us,
             )
-        if not isinstance(message, sbe.Fill | sbe.Position):
+        if not isinstance(message, sbe.FillMessage | sbe.PositionMessage):
             return None
         instrument_id = self._instrument_ids.get(message.market)
         if instrument_id is None:
             return None
-        if isinstance(message, sbe.Fill):
+        if isinstance(message, sbe.FillMessage):
             return Fill(
                 fill_id=_name(message.fill_id),
                 client_order_id=self.client_order_id(message.client_id),
@@ -208,7 +208,7 @@ class PrivateReader:
         side: Side,
         client_id: str | None,
         venue_order_id: str,
-        state: sbe.OrderState,
+        state: sbe.OrderStateCode,
         size_e8: int,
         remaining_e8: int,
         average_price_e8: int,
@@ -236,9 +236,9 @@ class PrivateReader:
         )
 
 
-def _status(state: sbe.OrderState, filled_e8: int, remaining_e8: int, reason: str) -> OrderStatus:
+def _status(state: sbe.OrderStateCode, filled_e8: int, remaining_e8: int, reason: str) -> OrderStatus:
     """NEW waits for the risk check and UNTRIGGERED for its price: both can still be executed."""
-    if state is not sbe.OrderState.CLOSED:
+    if state is not sbe.OrderStateCode.CLOSED:
         return OrderStatus.OPEN
     if remaining_e8 == 0:
         return OrderStatus.FILLED

@@ -28,7 +28,7 @@ class BookUpdate(NamedTuple):
     asks: Sequence[tuple[int, int]]
 
 
-def bbo_from_sbe(message: sbe.Bbo) -> BboFields:
+def bbo_from_sbe(message: sbe.BboMessage) -> BboFields:
     """The same six numbers as ``bbo_from_json``, with 0 for SBE's null."""
     return (
         message.unix_us,
@@ -49,7 +49,7 @@ def bbo_from_json(payload: msgspec.Raw) -> BboFields:
     return bbo.last_updated_at * 1_000, bbo.seq_no, bid_e8, bid_size_e8, ask_e8, ask_size_e8
 
 
-def book_from_sbe(message: sbe.Book) -> BookUpdate:
+def book_from_sbe(message: sbe.BookMessage) -> BookUpdate:
     """Raises PayloadError if the payload is neither snapshot nor delta, or holds an impossible number."""
     if message.package not in (sbe.BookPackage.SNAPSHOT, sbe.BookPackage.DELTA):
         raise PayloadError(f"book package {message.package}")

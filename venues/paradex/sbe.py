@@ -48,7 +48,7 @@ class PositionSide(IntEnum):
     SHORT = 2
 
 
-class OrderState(IntEnum):
+class OrderStateCode(IntEnum):
     NEW = 1
     UNTRIGGERED = 2
     OPEN = 3
@@ -68,7 +68,7 @@ class BookPackage(IntEnum):
 Levels = tuple[tuple[int, int], ...]  # (price_e8, size_e8); size 0 removes the level
 
 
-class Trade(NamedTuple):
+class TradeMessage(NamedTuple):
     unix_us: int
     sequence: int
     trade_id: int  # low 64 bits, deprecated
@@ -81,7 +81,7 @@ class Trade(NamedTuple):
     trade_id_text: str | None = None
 
 
-class Bbo(NamedTuple):
+class BboMessage(NamedTuple):
     unix_us: int
     sequence: int
     bid_e8: int | None
@@ -91,7 +91,7 @@ class Bbo(NamedTuple):
     market: str
 
 
-class Book(NamedTuple):
+class BookMessage(NamedTuple):
     unix_us: int
     sequence: int
     package: int  # BookPackage
@@ -157,7 +157,7 @@ class FundingData(NamedTuple):
     market: str
 
 
-class Order(NamedTuple):
+class OrderMessage(NamedTuple):
     unix_us: int
     sequence: int
     state: int  # OrderState
@@ -186,7 +186,7 @@ class Order(NamedTuple):
     request_message: str | None = None
 
 
-class Fill(NamedTuple):
+class FillMessage(NamedTuple):
     unix_us: int
     sequence: int | None
     fill_type: int
@@ -210,7 +210,7 @@ class Fill(NamedTuple):
     fee_currency: str | None = None
 
 
-class Position(NamedTuple):
+class PositionMessage(NamedTuple):
     unix_us: int
     sequence: int
     side: int  # PositionSide
@@ -233,7 +233,7 @@ class Position(NamedTuple):
     last_fill_id: str
 
 
-class Account(NamedTuple):
+class AccountMessage(NamedTuple):
     unix_us: int
     sequence: int
     total_collateral_e8: int
@@ -255,7 +255,18 @@ class Heartbeat(NamedTuple):
     sequence: int
 
 
-Message = Trade | Bbo | Book | MarketSummary | FundingData | Order | Fill | Position | Account | Heartbeat
+Message = (
+    TradeMessage
+    | BboMessage
+    | BookMessage
+    | MarketSummary
+    | FundingData
+    | OrderMessage
+    | FillMessage
+    | PositionMessage
+    | AccountMessage
+    | Heartbeat
+)
 
 
 def decode(frame: bytes) -> Message | None:
@@ -371,14 +382,14 @@ def _layout(message: type[Any], *blocks: str, strings: int = 1, optional_strings
 
 
 _LAYOUTS: Final = {
-    1: _layout(Trade, "qqqBqqqB", optional_strings=1),
-    BBO_TEMPLATE: _layout(Bbo, "6q"),
-    3: _layout(Book, "qqB9q"),
+    1: _layout(TradeMessage, "qqqBqqqB", optional_strings=1),
+    BBO_TEMPLATE: _layout(BboMessage, "6q"),
+    3: _layout(BookMessage, "qqB9q"),
     4: _layout(MarketSummary, "27q", "30q", "31q"),
     5: _layout(FundingData, "7qh", "7qhq"),
-    20: _layout(Order, "qqBBBB7q32sqqBB", "qqBBBB7q32sqqBBBB", strings=4, optional_strings=2),
-    21: _layout(Fill, "qqBBB5q32sqq", "qqBBB5q32sqqBQ", strings=5, optional_strings=1),
-    22: _layout(Position, "qqB8q32s5qB", strings=2),
-    23: _layout(Account, "9q32sqB", "9q32sqBq"),
+    20: _layout(OrderMessage, "qqBBBB7q32sqqBB", "qqBBBB7q32sqqBBBB", strings=4, optional_strings=2),
+    21: _layout(FillMessage, "qqBBB5q32sqq", "qqBBB5q32sqqBQ", strings=5, optional_strings=1),
+    22: _layout(PositionMessage, "qqB8q32s5qB", strings=2),
+    23: _layout(AccountMessage, "9q32sqB", "9q32sqBq"),
     40: _layout(Heartbeat, "qq", strings=0),
 }

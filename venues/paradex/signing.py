@@ -64,12 +64,8 @@ _REQUEST_TYPE: Final = starknet_keccak(
 _ORDER_TYPE: Final = starknet_keccak(
     "Order(timestamp:felt,market:felt,side:felt,orderType:felt,size:felt,price:felt)"
 )
-_MODIFY_TYPE: Final = starknet_keccak(
-    "ModifyOrder(timestamp:felt,market:felt,side:felt,orderType:felt,size:felt,price:felt,id:felt)"
-)
 # The order path hashes the same few words for ever; the state after the type is constant too.
 _ORDER_STATE: Final = _absorb(0, [_ORDER_TYPE])
-_MODIFY_STATE: Final = _absorb(0, [_MODIFY_TYPE])
 _MESSAGE_PREFIX: Final = short_string("StarkNet Message")
 
 
@@ -110,29 +106,6 @@ class Signer:
             price_e8,
         )
         return self._message_hash(pedersen_hash(_absorb(_ORDER_STATE, fields), 7))
-
-    def modify_hash(
-        self,
-        *,
-        timestamp_ms: int,
-        market: str,
-        side: Side,
-        size_e8: int,
-        price_e8: int,
-        venue_order_id: str,
-        order_type: str = "LIMIT",
-    ) -> int:
-        """Return the hash of a change to an open order: the order's fields, then its id."""
-        fields = (
-            timestamp_ms,
-            short_string(market),
-            _SIDE_FELT[side],
-            short_string(order_type),
-            size_e8,
-            price_e8,
-            int(venue_order_id),
-        )
-        return self._message_hash(pedersen_hash(_absorb(_MODIFY_STATE, fields), 8))
 
     def auth_hash(self, *, timestamp_s: int, expiration_s: int) -> int:
         """Return the hash of ``POST /auth``. Seconds here, milliseconds everywhere else."""

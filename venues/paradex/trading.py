@@ -208,12 +208,6 @@ class ParadexTrading:
             return ack._replace(venue_order_id=ref.venue_order_id)
         return OrderAck(ref.client_order_id, Outcome.ACCEPTED, ref.venue_order_id)
 
-    def cancel_all_orders(self, symbol: str = "") -> Call[None]:
-        """Queue the cancellation of every open order of the account, foreign ones included."""
-        yield from self._session.ask(
-            bytes, "DELETE", f"/orders?market={quote(symbol)}" if symbol else "/orders"
-        )
-
     def _order_path(self, ref: OrderRef) -> str:
         if ref.venue_order_id:
             return f"/orders/{quote(ref.venue_order_id, safe='')}"

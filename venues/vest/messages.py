@@ -121,11 +121,6 @@ class ListenKey(msgspec.Struct, rename="camel"):
     listen_key: Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Leverage(msgspec.Struct):
-    symbol: str
-    value: int
-
-
 def report_e8(text: str | None) -> int | None:
     """Return an average, mark or money figure in e8, digits past the eighth cut off.
 

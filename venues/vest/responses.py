@@ -26,7 +26,7 @@ _TEXT_LIMIT: Final = 200
 T = TypeVar("T")
 
 
-class Refusal(NamedTuple):
+class ErrorAnswer(NamedTuple):
     """An answer that is not a success."""
 
     code: str  # the venue's own code, or the HTTP status where it gave none
@@ -46,7 +46,7 @@ _any_decoder = msgspec.json.Decoder()
 _acknowledgement_decoder = msgspec.json.Decoder(_Acknowledgement)
 
 
-def refusal_in(response: HttpResponse, request: Request) -> Refusal | None:
+def refusal_in(response: HttpResponse, request: Request) -> ErrorAnswer | None:
     """Return what went wrong with a request of that kind, or None for a 200 without an error in it."""
     code, text = _error_in(response.body)
     if response.status == _OK and code is None:
@@ -55,8 +55,8 @@ def refusal_in(response: HttpResponse, request: Request) -> Refusal | None:
     if known is None or request not in known.answers or response.status not in known.statuses:
         shown = redact(str(response.status if code is None else code))
         pause_ms = _retry_after_ms(response) if response.status == RATE_LIMITED else None
-        return Refusal(shown, text, Verdict.IN_DOUBT, pause_ms)
-    return Refusal(
+        return ErrorAnswer(shown, text, Verdict.IN_DOUBT, pause_ms)
+    return ErrorAnswer(
         code=str(code),
         text=text,
         verdict=known.verdict,

@@ -48,7 +48,6 @@ from venues.vest.errors import DUPLICATE, Request
 from venues.vest.hosts import NAME
 from venues.vest.messages import (
     AccountRow,
-    Leverage,
     OrderRow,
     PositionRow,
     order_update,
@@ -62,7 +61,6 @@ from venues.vest.signing import encode_cancel, encode_order, sign_fields
 
 _account_decoder = msgspec.json.Decoder(AccountRow)
 _orders_decoder = msgspec.json.Decoder(list[OrderRow])
-_leverage_decoder = msgspec.json.Decoder(Leverage)
 
 
 class VestTrading:
@@ -210,15 +208,6 @@ class VestTrading:
         return f"HALT {' '.join(halted)}" if halted else ""
 
     # --- acting ---
-
-    def set_leverage(self, instrument: Instrument, leverage: int, now_unix_ms: int) -> Call[int]:
-        """Set the leverage of one symbol and return what the venue made of it.
-
-        The one private call that is not signed. Some symbols need it once before trading.
-        """
-        body = msgspec.json.encode({"time": now_unix_ms, "symbol": instrument.symbol, "value": leverage})
-        response = yield from self._session.ask("POST", "/account/leverage", body)
-        return read(response, _leverage_decoder, "POST /account/leverage").value
 
     def cancel_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderAck]:
         """Cancel by the venue's id, looked up by nonce first where we have none.

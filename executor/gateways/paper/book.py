@@ -17,7 +17,7 @@ _UNUSABLE = QuoteFlags.STALE | QuoteFlags.CROSSED
 Level = tuple[int, int]
 
 
-class Book(NamedTuple):
+class PaperBook(NamedTuple):
     """Both sides as they stand now. ``seen_mono_ns`` tells one pair of feed messages from the next."""
 
     bids: Sequence[Level]
@@ -43,7 +43,7 @@ class NoBook(NamedTuple):
 
 def standing_book(
     quote: Quote | None, depth: DepthBook | None, *, now_mono_ns: int, max_age_ns: int
-) -> Book | NoBook:
+) -> PaperBook | NoBook:
     """Put the two newest messages of a feed together: depth, with the touch where that is newer.
 
     A touch that came after the depth replaces its best levels: what the depth still shows at or
@@ -59,8 +59,8 @@ def standing_book(
         return NoBook("PAPER_STALE_BOOK", detail)
     seen_mono_ns = (quote.recv_mono_ns, depth.recv_mono_ns)
     if quote.recv_mono_ns <= depth.recv_mono_ns:
-        return Book(depth.bids, depth.asks, seen_mono_ns)
-    return Book(
+        return PaperBook(depth.bids, depth.asks, seen_mono_ns)
+    return PaperBook(
         [(quote.bid_e8, quote.bid_size_e8), *(level for level in depth.bids if level[0] < quote.bid_e8)],
         [(quote.ask_e8, quote.ask_size_e8), *(level for level in depth.asks if level[0] > quote.ask_e8)],
         seen_mono_ns,
@@ -74,7 +74,7 @@ def slipped_price_e8(price_e8: int, side: Side, *, slippage_ppb: int, instrument
     return instrument.price_down_e8(price_e8 * (PPB - slippage_ppb) // PPB)
 
 
-class Taken(NamedTuple):
+class PaperExecution(NamedTuple):
     """A part of one level: what the venue showed, and what is paid."""
 
     level_price_e8: int
@@ -90,13 +90,13 @@ def walk(
     limit_price_e8: int,
     slippage_ppb: int,
     instrument: Instrument,
-) -> list[Taken]:
+) -> list[PaperExecution]:
     """Take ``size_e8`` from the levels, best first, none at a worse price than the limit.
 
     Slippage comes first: a level is within the limit when what is *paid* there is. Of each level
     only whole lots are taken; several levels may come to cost the same.
     """
-    taken: list[Taken] = []
+    taken: list[PaperExecution] = []
     for level_price_e8, level_size_e8 in levels:
         price_e8 = slipped_price_e8(level_price_e8, side, slippage_ppb=slippage_ppb, instrument=instrument)
         if price_e8 <= 0 or side * price_e8 > side * limit_price_e8:
@@ -104,7 +104,7 @@ def walk(
         part_e8 = min(size_e8, level_size_e8)
         part_e8 -= part_e8 % instrument.lot_e8
         if part_e8 > 0:
-            taken.append(Taken(level_price_e8, price_e8, part_e8))
+            taken.append(PaperExecution(level_price_e8, price_e8, part_e8))
             size_e8 -= part_e8
         if size_e8 < instrument.lot_e8:
             break

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from events.trades import PaperAccount, PaperHolding
 from executor.gateways.contract import Listener, NotSent, ReadyOrder
-from executor.gateways.paper.book import Book, NoBook, standing_book
+from executor.gateways.paper.book import NoBook, PaperBook, standing_book
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
 from executor.gateways.paper.wire import OneWay
@@ -59,7 +59,7 @@ def connect(process: bootstrap.Launch, venue: str, listener: Listener, prices: P
         bootstrap.refuse(f"executor: {error}")
     max_age_ns = int(settings.paper.max_price_age_ms * 1e6)
 
-    def look(instrument: Instrument) -> Book | NoBook:
+    def look(instrument: Instrument) -> PaperBook | NoBook:
         return standing_book(
             prices.quote(instrument.instrument_id),
             prices.depth(instrument.instrument_id),

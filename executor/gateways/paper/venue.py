@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from executor.gateways.paper.account import VirtualAccount, fee_e8
-from executor.gateways.paper.book import Book, Level, NoBook, Taken, average_price_e8, walk
+from executor.gateways.paper.book import Level, NoBook, PaperBook, PaperExecution, average_price_e8, walk
 from executor.gateways.paper.journal import Execution, PaperJournal, PaperOrder
 from venues.contract import (
     E8,
@@ -47,7 +47,7 @@ class Refused(NamedTuple):
     text: str
 
 
-Look = Callable[[Instrument], Book | NoBook]
+Look = Callable[[Instrument], PaperBook | NoBook]
 
 
 class VirtualVenue:
@@ -102,7 +102,7 @@ class VirtualVenue:
             time_in_force=request.time_in_force.value,
             arrived_unix_ms=now_unix_ms,
         )
-        taken: list[Taken] = []
+        taken: list[PaperExecution] = []
         if now_unix_ms > valid_until_unix_ms:
             detail = f"it arrived {now_unix_ms - valid_until_unix_ms} ms after its signature ended"
             order = _refused(arrived, "PAPER_EXPIRED", detail)
@@ -126,7 +126,7 @@ class VirtualVenue:
             gone[key] = gone.get(key, 0) + part.size_e8
         return order
 
-    def _match(self, request: OrderRequest, arrived: PaperOrder) -> tuple[PaperOrder, list[Taken]]:
+    def _match(self, request: OrderRequest, arrived: PaperOrder) -> tuple[PaperOrder, list[PaperExecution]]:
         instrument, side = request.instrument, request.side
         refusal = self._refusal(request)
         if refusal is not None:
@@ -169,7 +169,7 @@ class VirtualVenue:
             return Refused("PAPER_REDUCE_ONLY", detail)
         return None
 
-    def _left_in(self, instrument: Instrument, book: Book, side: Side) -> list[Level]:
+    def _left_in(self, instrument: Instrument, book: PaperBook, side: Side) -> list[Level]:
         """The levels an order takes from, less what we took of them already."""
         seen_mono_ns, gone = self._taken.get(instrument.symbol, ((0, 0), {}))
         if seen_mono_ns != book.seen_mono_ns:
@@ -187,7 +187,7 @@ class VirtualVenue:
     def _mark_e8(self, symbol: str) -> int:
         instrument = self._instruments.get(symbol)
         book = self._look(instrument) if instrument else None
-        return book.mid_e8 if isinstance(book, Book) else 0
+        return book.mid_e8 if isinstance(book, PaperBook) else 0
 
 
 def update_of(order: PaperOrder, instrument_id: int) -> OrderUpdate:

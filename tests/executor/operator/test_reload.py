@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from executor.recovery.state_store import Journal
+from executor.recovery.state_store import StateStore
 from runtime.bootstrap import publish_settings
-from runtime.operator_ack import read_heeded
+from runtime.operator_ack import read_acknowledgement
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
 from tests.executor.test_attack import DIE, MOMENTS
@@ -83,11 +83,13 @@ async def test_while_settings_change_entries_are_refused_before_that_is_said() -
     async with a_world() as world:
         await world.start()
         world.supervisor.set(world.supervisor.index("entries_held"), 7)
-        await world.until(lambda: read_heeded(world.directory).held == 7, "the hold")
+        await world.until(
+            lambda: read_acknowledgement(world.directory).entries_suspended == 7, "the suspension"
+        )
         assert world.view is not None
         assert world.view.entries_allowed == 0
         world.enter()
-        assert (await world.until_told("signal_refused"))["gate"] == "paused"
+        assert (await world.until_told("signal_refused"))["gate"] == "settings_change"
 
         world.supervisor.set(world.supervisor.index("entries_held"), 0)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries")
@@ -114,7 +116,7 @@ async def test_a_step_left_by_the_last_life_is_taken_by_the_orders_that_left() -
         world.enter()
         assert world.process is not None
         await world.process.wait()
-        journal = Journal(world.memory.machines(), world.memory.taken())
+        journal = StateStore(world.memory.machines(), world.memory.taken())
         assert journal.read_event(0) is not None, "the signal must have gone the short way"
         journal.close()
 

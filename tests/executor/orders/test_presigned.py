@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from executor.gateways.contract import ReadyOrder
-from executor.orders.presigned import VALIDITY_SPARE_MS, PresignedOrders, Slot, Wanted
+from executor.orders.presigned import VALIDITY_SPARE_MS, PresignedOrders, Slot, WantedTemplate
 from venues.contract import E8, Instrument, OrderRequest, Side, TimeInForce
 
 INSTRUMENT = Instrument(
@@ -108,9 +108,9 @@ def test_without_a_price_nothing_armed_is_sent() -> None:
 
 def wanted(
     presigned: PresignedOrders, *, client_order_id: int = COID, touch_e8: int = TOUCH_E8
-) -> list[Wanted]:
+) -> list[WantedTemplate]:
     return [
-        Wanted(slot, client_order_id, presigned.limit_price_e8(INSTRUMENT, slot.side, touch_e8))
+        WantedTemplate(slot, client_order_id, presigned.limit_price_e8(INSTRUMENT, slot.side, touch_e8))
         for slot in (BUY, SELL)
     ]
 

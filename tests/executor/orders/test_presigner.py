@@ -14,7 +14,7 @@ import pytest
 from executor.desk import Desk, Pair
 from executor.gateways.contract import NotSent, ReadyOrder
 from executor.orders.presigned import PresignedOrders
-from executor.orders.presigner import Signer
+from executor.orders.presigner import Presigner
 from executor.pair.messages import LegMarket
 from executor.pair.state import new_state
 from runtime.clock import SystemClock
@@ -31,7 +31,7 @@ def an_armoury() -> PresignedOrders:
 
 
 @asynccontextmanager
-async def signing(sign: Sign) -> AsyncIterator[tuple[Signer, Any]]:
+async def signing(sign: Sign) -> AsyncIterator[tuple[Presigner, Any]]:
     """A signer whose venues sign like that, and a flat pair that may be entered in either direction."""
     rules = some_rules()
     pair = SimpleNamespace(
@@ -48,7 +48,7 @@ async def signing(sign: Sign) -> AsyncIterator[tuple[Signer, Any]]:
         prices=SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8)),
         gateways=dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway),
     )
-    signer = Signer(cast(Desk, desk))
+    signer = Presigner(cast(Desk, desk))
     try:
         yield signer, cast(Pair, pair)
     finally:

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from executor.pair.fast_path import Taken, dump_taken, load_taken, predicted_sends, rehearse, take_up
+from executor.pair.fast_path import PendingSignal, dump_taken, load_taken, predicted_sends, rehearse, take_up
 from executor.pair.machine import step
 from executor.pair.messages import NO_MARKET, At, Enter, Exit, LegMarket, Send
 from executor.pair.state import PairState
@@ -108,7 +108,7 @@ def walk(seed: int) -> tuple[int, int]:
             if certain is None:
                 continue
             assert certain == sends_of(world, came), f"seed={seed}: {came} in {world.state}"
-            taken_up = take_up(world.rules, world.state, Taken(came, certain))
+            taken_up = take_up(world.rules, world.state, PendingSignal(came, certain))
             assert taken_up == step(world.rules, world.state, came), f"seed={seed}: {came} in {world.state}"
             if type(came) is Enter:
                 entries += 1
@@ -162,7 +162,7 @@ def test_a_journalled_signal_is_read_back_whole(event: Enter | Exit) -> None:
     sends = sends_of(world, an_entry(world.now_mono_ns))
     body = dump_taken(event, sends)
 
-    assert load_taken(body) == Taken(event, sends)
+    assert load_taken(body) == PendingSignal(event, sends)
     assert len(body) < EVENT_CAPACITY - 8
 
 
@@ -174,7 +174,7 @@ def test_other_settings_in_the_next_life_assume_no_other_orders() -> None:
     today = world.rules._replace(layers_max=0, price_band_bps=0.5, price_band_bps_max=0.5)
     assert not [command for command in step(today, world.state, event)[1] if isinstance(command, Send)]
 
-    state, commands = take_up(today, world.state, Taken(event, sends))
+    state, commands = take_up(today, world.state, PendingSignal(event, sends))
 
     assert tuple(command for command in commands if isinstance(command, Send)) == sends
     assert [order.client_order_id for leg in state.legs for order in leg.live] == [

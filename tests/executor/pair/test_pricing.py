@@ -12,7 +12,7 @@ from executor.pair.client_order_id import leg_of
 from executor.pair.messages import LegMarket
 from executor.pair.order import ORDER_STEPS, OrderState, moved
 from executor.pair.pricing import closable_e8, limit_price_e8, mending_costs, openable_e8, price_to_take_e8
-from executor.pair.repair import Wanted, unwinding_order
+from executor.pair.repair import RepairOrder, unwinding_order
 from executor.pair.state import STATE_BYTES_MAX, Leg, dump, load, new_state, next_client_order_id
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, an_instrument, some_rules
@@ -65,9 +65,9 @@ def test_an_unwind_of_a_part_below_the_minimum_value_is_not_tried() -> None:
 
     assert unwinding_order(rules, state) is None
     rich = replace(state, legs=(replace(leg, bid_e8=10**6 * E8), other))
-    assert unwinding_order(rules, rich) == Wanted(0, Side.SELL, LOT_E8)
+    assert unwinding_order(rules, rich) == RepairOrder(0, Side.SELL, LOT_E8)
     whole = replace(state, legs=(leg, replace(other, position_e8=0)))
-    assert unwinding_order(rules, whole) == Wanted(0, Side.SELL, 100 * LOT_E8)
+    assert unwinding_order(rules, whole) == RepairOrder(0, Side.SELL, 100 * LOT_E8)
 
 
 def test_a_close_needs_no_minimum_notional() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.recovery.state_store import Entry, Journal
+from executor.recovery.state_store import StateStore, StoredPair
 from shm.slot import SlotTable
 
 
@@ -21,13 +21,13 @@ def path() -> Iterator[Path]:
         yield path
 
 
-def a_journal(path: Path) -> Journal:
+def a_journal(path: Path) -> StateStore:
     events = SlotTable.attach(path.with_name("taken"), writer=True)
-    return Journal(SlotTable.attach(path, writer=True), events)
+    return StateStore(SlotTable.attach(path, writer=True), events)
 
 
-def an_entry(number: int) -> Entry:
-    return Entry(b"state %d" % number, 20_000 + number, -number)
+def an_entry(number: int) -> StoredPair:
+    return StoredPair(b"state %d" % number, 20_000 + number, -number)
 
 
 def test_the_newest_state_is_found_by_the_next_life(path: Path) -> None:

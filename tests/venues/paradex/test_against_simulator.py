@@ -54,20 +54,6 @@ async def test_the_private_channels_tell_a_fill_in_either_encoding(sbe_private: 
         assert only(Position, events)[-1][:3] == (7, SIZE_E8, 60_001 * E8)
 
 
-async def test_cancel_all_leaves_nothing_open() -> None:
-    """What shutdown does."""
-    async with a_desk(KIT) as desk:
-        for price in (59_000, 59_001):
-            await desk.place(desk.order(price=price, time_in_force=TimeInForce.GTC))
-            await desk.until(is_ack)
-
-        assert isinstance(desk.trading, ParadexTrading)
-        await desk.run(desk.trading.cancel_all_orders(KIT.symbol))
-
-        await desk.until(is_final)
-        await desk.until_nothing_is_open()
-
-
 async def test_a_lost_connection_cancels_what_rests() -> None:
     """Cancel-on-disconnect was armed on this connection; the venue keeps to it."""
     async with a_desk(KIT) as desk:

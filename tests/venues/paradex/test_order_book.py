@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venues.paradex.order_book import Book
+from venues.paradex.order_book import OrderBook
 
 LEVELS = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=8)
 
@@ -18,7 +18,7 @@ def test_the_book_is_the_sum_of_its_updates(
     count: int,
 ) -> None:
     """Two dictionaries and a sort say what the best levels are; the kept order must agree."""
-    book = Book()
+    book = OrderBook()
     book.replace(10, bids=bids, asks=asks)
     plain_bids, plain_asks = dict(bids), dict(asks)
     for number, (more_bids, more_asks) in enumerate(deltas):
@@ -37,7 +37,7 @@ def test_the_book_is_the_sum_of_its_updates(
 
 def test_a_snapshot_leaves_nothing_of_the_book_before() -> None:
     """A level that survived a resubscription would be a phantom."""
-    book = Book()
+    book = OrderBook()
     book.replace(1, bids=[(5, 1), (4, 1)], asks=[(6, 1)])
 
     book.replace(9, bids=[(3, 2)], asks=[])
@@ -47,7 +47,7 @@ def test_a_snapshot_leaves_nothing_of_the_book_before() -> None:
 
 def test_a_forgotten_book_is_empty_and_out_of_step() -> None:
     """After a gap nothing of it may be read."""
-    book = Book()
+    book = OrderBook()
     book.replace(1, bids=[(5, 1)], asks=[(6, 1)])
 
     book.forget()

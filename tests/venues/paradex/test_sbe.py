@@ -45,10 +45,10 @@ NAMES = {
     "maintenance_margin_e8": "maintenance_margin_req",
 }
 PRICES_WITHOUT_THE_WORD = {
-    sbe.Bbo: {"bid_e8": "bid_price", "ask_e8": "ask_price"},
-    sbe.Position: {"state": "status"},
-    sbe.Account: {"state": "status"},
-    sbe.Order: {"state": "status"},
+    sbe.BboMessage: {"bid_e8": "bid_price", "ask_e8": "ask_price"},
+    sbe.PositionMessage: {"state": "status"},
+    sbe.AccountMessage: {"state": "status"},
+    sbe.OrderMessage: {"state": "status"},
 }
 # Enumerations as the schema numbers them, written here again on purpose.
 ENUMERATIONS = {
@@ -62,9 +62,9 @@ ENUMERATIONS = {
     "package": {0: "SNAPSHOT", 1: "DELTA"},
 }
 STATES = {
-    sbe.Order: {1: "NEW", 2: "UNTRIGGERED", 3: "OPEN", 4: "CLOSED"},
-    sbe.Position: {1: "OPEN", 2: "CLOSED"},
-    sbe.Account: {1: "ACTIVE", 2: "LIQUIDATION"},
+    sbe.OrderMessage: {1: "NEW", 2: "UNTRIGGERED", 3: "OPEN", 4: "CLOSED"},
+    sbe.PositionMessage: {1: "OPEN", 2: "CLOSED"},
+    sbe.AccountMessage: {1: "ACTIVE", 2: "LIQUIDATION"},
 }
 
 
@@ -79,7 +79,7 @@ def expected_value(message: sbe.Message, name: str, decoded: dict[str, Any]) -> 
         return int(value, 16).to_bytes(32, "big")
     if name == "state":
         return {text: code for code, text in STATES[type(message)].items()}[value]
-    if name == "side" and isinstance(message, sbe.Position):
+    if name == "side" and isinstance(message, sbe.PositionMessage):
         return {"LONG": 1, "SHORT": 2}[value]
     if name in ENUMERATIONS:
         return {text: code for code, text in ENUMERATIONS[name].items()}[value]
@@ -87,7 +87,7 @@ def expected_value(message: sbe.Message, name: str, decoded: dict[str, Any]) -> 
         return sum({"REDUCE_ONLY": 1}[flag] for flag in value)
     if name in ("bids", "asks"):
         return tuple((parse_e8(price), parse_e8(size)) for price, size in value)
-    if name == "size_e8" and isinstance(message, sbe.Position):
+    if name == "size_e8" and isinstance(message, sbe.PositionMessage):
         return abs(parse_e8(value))
     if name.endswith("_e8"):
         return parse_e8(value)
@@ -139,15 +139,15 @@ def test_the_live_capture_decodes_to_its_csv() -> None:
     _, captured = captured_session()
 
     for expected in captured:
-        assert sbe.decode(expected.frame) == sbe.Bbo(*expected[1:], "BTC-USD-PERP")
+        assert sbe.decode(expected.frame) == sbe.BboMessage(*expected[1:], "BTC-USD-PERP")
 
 
 def test_versions_are_told_by_length_not_by_number() -> None:
     """Version 1 has no trade id text, version 2 has; the header's version is never consulted."""
     old, new = sbe.decode(sbe_frame("trade", version=1)), sbe.decode(sbe_frame("trade", version=2))
 
-    assert isinstance(old, sbe.Trade)
-    assert isinstance(new, sbe.Trade)
+    assert isinstance(old, sbe.TradeMessage)
+    assert isinstance(new, sbe.TradeMessage)
     assert old.trade_id_text is None
     assert new.trade_id_text == "1790000000120201709277900001"
 
@@ -192,7 +192,7 @@ def test_a_frame_cut_anywhere_is_an_error_or_an_older_version(frame: dict[str, A
         assert message is not None
         assert all(ours in (theirs, None) for ours, theirs in zip(message, complete, strict=True))
         assert frame["schema_version"] >= 2
-        assert type(message).__name__ in ("Trade", "Order", "Fill")
+        assert type(message).__name__ in ("TradeMessage", "OrderMessage", "FillMessage")
 
 
 @pytest.mark.parametrize(

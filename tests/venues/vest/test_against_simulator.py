@@ -5,14 +5,6 @@ from __future__ import annotations
 from tests.venues.account import a_desk, is_ack, is_final, now_unix_ms, only
 from tests.venues.vest.venue_case import KIT
 from venues.contract import E8, OrderAck, OrderRef, OrderStatus, Outcome, TimeInForce
-from venues.vest import VestTrading
-
-
-async def test_leverage_can_be_set() -> None:
-    """Some symbols need it once before they trade."""
-    async with a_desk(KIT) as desk:
-        assert isinstance(desk.trading, VestTrading)
-        assert await desk.run(desk.trading.set_leverage(desk.instrument, 5, now_unix_ms())) == 5
 
 
 async def test_the_double_of_a_filled_order_is_in_doubt_and_the_question_finds_the_first() -> None:

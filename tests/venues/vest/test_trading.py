@@ -596,14 +596,6 @@ def test_a_cancel_nobody_answered_is_in_doubt() -> None:
     assert (ack.outcome, ack.text, ack.venue_order_id) == (Outcome.IN_DOUBT, "timed out", ORDER_ID)
 
 
-def test_leverage_is_set_unsigned() -> None:
-    answer = an_answer({"symbol": "BTC-PERP", "value": 10})
-    [request], value = drive(a_session().set_leverage(BTC, 10, 9), answer)
-    assert request.path == "/account/leverage"
-    assert json.loads(request.body) == {"time": 9, "symbol": "BTC-PERP", "value": 10}
-    assert value == 10
-
-
 @pytest.mark.parametrize(
     ("code", "action"),
     [(1006, CloseAction.RECONNECT), (1011, CloseAction.RECONNECT), (1012, CloseAction.RECONNECT),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from executor.gateways.paper.account import VirtualAccount, fee_e8
 from executor.gateways.paper.book import (
     PPB,
-    Book,
     NoBook,
+    PaperBook,
     average_price_e8,
     slipped_price_e8,
     standing_book,
@@ -38,11 +38,11 @@ def a_depth(*, age_ms: int, is_valid: bool = True) -> DepthBook:
     return DepthBook(bids, asks, NOW - age_ms * MS, 0, is_valid)
 
 
-def standing(quote: Quote | None, depth: DepthBook | None) -> Book | NoBook:
+def standing(quote: Quote | None, depth: DepthBook | None) -> PaperBook | NoBook:
     return standing_book(quote, depth, now_mono_ns=NOW, max_age_ns=1_000 * MS)
 
 
-def code_of(found: Book | NoBook) -> str:
+def code_of(found: PaperBook | NoBook) -> str:
     assert isinstance(found, NoBook), found
     return found.code
 
@@ -117,7 +117,7 @@ def test_an_average_is_never_better_than_what_was_paid(parts: list[tuple[int, in
 def test_depth_newer_than_the_touch_is_taken_as_it_is() -> None:
     found = standing(a_quote(90, 91, age_ms=50), a_depth(age_ms=10))
 
-    assert isinstance(found, Book)
+    assert isinstance(found, PaperBook)
     assert found.against(Side.BUY) == [(100 * E8, E8), (101 * E8, 2 * E8)]
     assert found.mid_e8 == 9_950_000_000
 
@@ -126,12 +126,12 @@ def test_a_newer_touch_replaces_what_the_depth_shows_up_to_it() -> None:
     """The market rose: the depth's best ask is gone, and its best bid is not the best any more."""
     found = standing(a_quote(100, 101, age_ms=10), a_depth(age_ms=50))
 
-    assert isinstance(found, Book)
+    assert isinstance(found, PaperBook)
     assert found.asks == [(101 * E8, 4 * E8)]
     assert found.bids == [(100 * E8, 3 * E8), (99 * E8, E8), (98 * E8, 2 * E8)]
 
     unmoved = standing(a_quote(99, 100, age_ms=10), a_depth(age_ms=50))
-    assert isinstance(unmoved, Book)
+    assert isinstance(unmoved, PaperBook)
     assert unmoved.bids == [(99 * E8, 3 * E8), (98 * E8, 2 * E8)]
     assert unmoved.asks == [(100 * E8, 4 * E8), (101 * E8, 2 * E8)]
 
@@ -140,7 +140,7 @@ def test_old_missing_or_flagged_prices_are_no_book() -> None:
     good = a_quote(99, 100, age_ms=0)
     stale = standing(good, a_depth(age_ms=1_001))
     assert stale == NoBook("PAPER_STALE_BOOK", "the depth is 1001 ms old, the limit is 1000 ms")
-    assert isinstance(standing(good, a_depth(age_ms=1_000)), Book)
+    assert isinstance(standing(good, a_depth(age_ms=1_000)), PaperBook)
     assert code_of(standing(good, None)) == "PAPER_NO_BOOK"
     assert code_of(standing(good, a_depth(age_ms=0, is_valid=False))) == "PAPER_NO_BOOK"
     assert code_of(standing(None, a_depth(age_ms=0))) == "PAPER_NO_BOOK"

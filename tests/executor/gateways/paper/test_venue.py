@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.gateways.paper.book import Book, NoBook
+from executor.gateways.paper.book import NoBook, PaperBook
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
 from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of
 from tests.executor.pair.model import an_instrument
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, path: Path, terms: Terms = FREE, *, balance_e8: int = 1_000_000 * E8) -> None:
         self.path, self.terms, self.balance_e8 = path, terms, balance_e8
-        self.book: Book | NoBook = NoBook("PAPER_NO_BOOK", "not shown yet")
+        self.book: PaperBook | NoBook = NoBook("PAPER_NO_BOOK", "not shown yet")
         self._feed_speaks = 0
         self._last_id = 0
         self.journal: PaperJournal | None = None
@@ -47,7 +47,7 @@ class Bench:
     def show(self, bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> None:
         self._feed_speaks += 1
         both = [[(round(price * E8), round(size * E8)) for price, size in side] for side in (bids, asks)]
-        self.book = Book(both[0], both[1], (self._feed_speaks, self._feed_speaks))
+        self.book = PaperBook(both[0], both[1], (self._feed_speaks, self._feed_speaks))
 
     def send(
         self,
@@ -235,7 +235,7 @@ def test_whatever_is_sent_the_book_bounds_it_and_the_money_adds_up(
         held_e8 += side * filled_e8
         cash_e16 -= sum(side * fill.price_e8 * fill.size_e8 + fill.fee_e8 * E8 for fill in order.fills)
         assert bench.venue.account.position_e8(BTC.symbol) == held_e8
-        assert isinstance(bench.book, Book)
+        assert isinstance(bench.book, PaperBook)
         assert bench.venue.equity_e8() == (cash_e16 + held_e8 * bench.book.mid_e8) // E8
 
     account = bench.venue.account
