@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import pytest
+
 from runtime.crash_points import POINTS
 from tests.crash.stage import a_stage
 from tests.executor.harness import HYPERLIQUID_PAIRS, symbols_of
