@@ -140,8 +140,9 @@ class Session:
                     " HYPERLIQUID_SUB_ACCOUNT",
                     status=200,
                 )
-        yield from self.renew(now_unix_ms)
+        yield from self._look(now_unix_ms)
         self._check_agent_lives(now_unix_ms)
+        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
         self._is_logged_in = True
 
     def _check_signer(self) -> Call[None]:
@@ -191,13 +192,16 @@ class Session:
 
     def renew(self, now_unix_ms: int) -> Call[None]:
         """Look at what runs out: the budget of requests, and the agent's approval."""
+        yield from self._look(now_unix_ms)
+        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
+
+    def _look(self, now_unix_ms: int) -> Call[None]:
         budget = yield from ask(_budget_decoder, "userRateLimit", user=self._vault or self._account)
         self._requests_cap = budget.nRequestsCap
         self.requests_left = budget.nRequestsCap - budget.nRequestsUsed
         self.may_schedule_cancel = _traded_e8(budget.cumVlm) >= SCHEDULE_CANCEL_VOLUME_E8
         if not self._is_own_key:
             yield from self._look_at_agent(now_unix_ms)
-        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
 
     def facts(self, now_unix_ms: int) -> tuple[AccountFact, ...]:
         """What the last look at the account has shown, and what to do about it."""
