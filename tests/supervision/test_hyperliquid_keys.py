@@ -1,6 +1,6 @@
 """What a start with wrong keys or coins at Hyperliquid ends with: exit code 2, and a text with the remedy.
 
-The venue itself has one text for all wrong keys ("does not exist"): here they are told apart before any order.
+The venue itself has one text for all wrong keys ("does not exist"): they are told apart before any order.
 """
 
 from __future__ import annotations
