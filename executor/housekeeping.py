@@ -88,6 +88,8 @@ class Housekeeping:
         desk.reports.beat()
         desk.reports.set("orders_in_doubt", desk.orders_in_doubt())
         desk.reports.set("ready", int(self._is_ready()))
+        are_down = (not desk.gateways[venue].is_up for venue in desk.settings.venue_names)
+        desk.reports.set("venues_down", sum(down << place for place, down in enumerate(are_down)))
         if self._trading_state.was_terminated:
             self.was_told_to_stop.set()
         desk.results.refresh()

@@ -32,7 +32,6 @@ from monitoring.snapshot import Finder, InForce, Snapshot, Watcher
 from observability.logs import Reporter
 from persistence.journal import JournalError, journal_directory
 from runtime import bootstrap
-from runtime.kill_switch import kill_file
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.segment import SegmentError
@@ -176,7 +175,6 @@ class Alerter:
         self._finder = finder
         self._since_unix_s = since_unix_s
         self._tail = JournalTail(journal_directory(settings), None)
-        self._kill_file = kill_file(settings)
         self._book = Book(settings.alerts.repeat_s, settings.alerts.remind_s)
         self._observer = Observer(settings)
         self._in_force = InForce(settings)
@@ -206,8 +204,7 @@ class Alerter:
         snapshot = self._look(now_unix_s)
         unreadable = self._hear(now_s, now_unix_s)
         if snapshot is not None:
-            is_there = self._kill_file.exists()
-            self._standing = self._observer.look(snapshot, now_s, is_latch_file_there=is_there)
+            self._standing = self._observer.look(snapshot, now_s)
             if snapshot.executor["ready"]:
                 self._held_over.clear()
         # Of an instance that is gone everything stands as it stood: nobody has mended it.

@@ -66,6 +66,9 @@ def shown_instance() -> Iterator[Shown]:
     parent = Path(tempfile.mkdtemp(prefix=f"test-shown-{os.getpid()}-", dir="/dev/shm"))
     try:
         directory = parent / f"tandem-{settings.bot_id}"
+        kept = settings.persistence.model_copy(update={"var_dir": str(parent / "var")})
+        settings = settings.model_copy(update={"persistence": kept})
+        (parent / "var").mkdir()
         Memory.create(directory, memory_plan(settings), process_counters(settings))
         yield Shown(directory, settings)
     finally:
