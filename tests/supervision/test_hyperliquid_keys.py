@@ -5,6 +5,7 @@ The venue itself has one text for all wrong keys ("does not exist"): they are to
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ACCOUNT, AGENT, STRANGER = (
     Signer(key, is_mainnet=False).address for key in (OWN_KEY, AGENT_KEY, STRANGERS_KEY)
 )
 OTHER_ACCOUNT = "0x" + "ab" * 20
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,8 @@ def ended(stage: Stage, *, coin: str = "BTC", **keys: str) -> tuple[int, str]:
     """Start in mode live with these keys of Hyperliquid; exit code, and everything that was said."""
     raw = yaml.safe_load(stage.config.read_text())
     raw["pairs"][0]["legs"]["hyperliquid"] = coin
+    # Nothing that an earlier start left is taken for a position: then the code would be 3.
+    raw["bot_id"] = f"k{next(_numbers)}"
     config = stage.config.with_name("own.yaml")
     config.write_text(yaml.safe_dump(raw))
     env_file = Path(stage.config.parent / "own.env")
@@ -102,5 +106,5 @@ def test_a_delisted_coin_ends_the_start(stage: Stage) -> None:
     finally:
         stage.ask(lambda simulator: front_of(simulator).exchange.set_trading("BTC", True))
     assert code == 2, said
-    assert "BTC" in said
-    assert "not trading" in said or "delisted" in said, said
+    assert "pairs[0].legs.hyperliquid" in said
+    assert "is not open for trading on hyperliquid now" in said
