@@ -97,6 +97,7 @@ class Instrument(NamedTuple):
     # the price, and ``tick_e8`` is the finest there is. 0 where one step serves every price.
     significant_figures: int = 0
     quote: str = "USD"  # what its prices are in
+    is_delisted: bool = False  # not trading, and never again
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""

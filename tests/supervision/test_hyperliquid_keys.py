@@ -107,4 +107,4 @@ def test_a_delisted_coin_ends_the_start(stage: Stage) -> None:
         stage.ask(lambda simulator: front_of(simulator).exchange.set_trading("BTC", True))
     assert code == 2, said
     assert "pairs[0].legs.hyperliquid" in said
-    assert "is not open for trading on hyperliquid now" in said
+    assert "is listed no more on hyperliquid; take the pair out" in said
