@@ -158,14 +158,21 @@ def _pair(pair: PairShown, now: Snapshot) -> Lines:
             f"in {view.entry_spread_bps:+.2f} out {_bps(pair.exit_bps)} at {strategy.exit_bps:+.2f}"
         )
     else:
-        line.append(
-            f"gap {_bps(pair.forward_bps)} / {_bps(pair.backward_bps)} bps  in at {strategy.entry_bps:+.2f}"
-        )
+        line.append(f"gap {_bps(pair.forward_bps)} / {_bps(pair.backward_bps)} bps  ")
+        line.append(_level(pair))
     if view is not None and view.naked_e8:
         line.append(f"  NAKED {view.naked_e8 / E8:+g} {pair.settings.base}", style="bold red")
     if view is not None and not view.entries_allowed and pair.phase is PairPhase.FLAT:
         line.append("  no entries", style="yellow")
     return [line, *(_leg(leg) for leg in pair.legs)]
+
+
+def _level(pair: PairShown) -> str:
+    """The gap at which it would enter, whatever makes it so, and the widest one since the start."""
+    if pair.gap is None:
+        return f"in at {pair.settings.strategy.entry_bps:+.2f}"
+    direction = pair.gap.nearest
+    return f"in at {pair.gap.needed_bps[direction]:+.2f} best {_bps(pair.gap.best_bps[direction])}"
 
 
 def _leg(shown: LegShown) -> Text:
