@@ -22,7 +22,7 @@ from fast_stark_crypto import get_public_key
 from settings import PROJECT
 from simulator.hyperliquid import HyperliquidFront
 from simulator.paradex import ParadexFront
-from simulator.paradex.members import address_of
+from simulator.paradex.session import address_of
 from simulator.process import RunningSimulator
 from tests.crash.stage import Stage, a_stage
 from tests.executor.harness import symbols_of

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from simulator.exchange import Exchange
-from simulator.hyperliquid import KIT as SIMULATOR
+from simulator.hyperliquid import VENUE as SIMULATOR
 from simulator.hyperliquid import HyperliquidFront, HyperliquidSettings
 from simulator.hyperliquid.signing import action_hash
 from simulator.hyperliquid.sockets import Session
