@@ -1,4 +1,4 @@
-"""What every venue offers, and the only words the rest of Tandem knows a venue by.
+"""Declares what every venue offers: the only types by which the rest of Tandem knows a venue.
 
 Two protocol objects per venue, both sans-I/O: bytes and times go in, values and bytes come out.
 ``MarketData`` belongs to a feed process and holds no keys. ``Trading`` belongs to the executor
