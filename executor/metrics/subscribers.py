@@ -24,6 +24,7 @@ from events.trades import (
     TradeOpened,
 )
 from executor.desk import Desk, Pair
+from executor.metrics.exit_reason import why_closed
 from shm.records import SignalKind
 
 
@@ -83,7 +84,7 @@ class Subscribers:
                 desk.breaker.undecided()
 
     def _timed(self, pair: Pair, event: Event) -> Event:
-        """The event with how long the venue took, where it is the first to say so."""
+        """The event with what its signal adds: how long it took, and why a trade was closed."""
         ledger = self._desk.ledger
         match event:
             case LegAcked():
@@ -93,6 +94,13 @@ class Subscribers:
                 for batch in pair.batches.values():
                     batch.stages.reached(batch.stages.filled, event.client_order_id, now_mono_ns)
                 return replace(event, fill_us=ledger.filled(event.client_order_id, now_mono_ns))
+            case TradeOpened() if opening := pair.batches.get(SignalKind.ENTER):
+                return replace(event, latency_us=opening.stages.fields_us()["recv_to_both_us"])
+            case TradeClosed():
+                closing = pair.batches.get(SignalKind.EXIT)
+                strategy = self._desk.settings.pairs[pair.rules.pair_id].strategy
+                why = why_closed(event, closing.stages.signal if closing else None, strategy)
+                return replace(event, why=why)
         return event
 
     def _learn(self, pair: Pair, event: Event) -> None:
