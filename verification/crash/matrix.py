@@ -22,6 +22,7 @@ from settings import load_raw, parse_settings
 from shm.counter_names import DATABASE_UP, PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
+from simulator.orders import Reason
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
 from verification.agreement import differences
@@ -192,7 +193,10 @@ class Matrix:
         if is_executor:  # it knows the scene itself
             self._arm(cell, fate)
         if cell.scene == "retry":
-            self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED)
+            # The order's update ends it: one that only its answer refused is not followed by another.
+            self.stage.add_fault(
+                "paradex", f"execute.{SYMBOLS['paradex']}", reason=Reason.INSUFFICIENT_MARGIN
+            )
         elif cell.scene == "unwind":
             self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED, times=None)
         market.gap_bps = {"hold": HOLD_BPS, "exit": CLOSED_BPS}.get(cell.scene, WIDE_BPS)
