@@ -1,4 +1,4 @@
-"""Who may log in: keys, the accounts they belong to, and the checks of onboarding and login.
+"""Checks who may log in: keys, the accounts they belong to, onboarding and login.
 
 Source: Paradex documentation, "Onboarding" and "Authentication".
 """

@@ -6,7 +6,8 @@ Parts: ``points`` kills one process at every point of its code, ``everything`` a
 database server with them, ``stopped`` stops each for half a minute, replaced by the supervisor, and
 ``patient`` the same where nobody replaces it; ``vest-hyperliquid`` and ``hyperliquid-paradex`` are the first
 part for pairs with a leg at Hyperliquid, where a process meets a venue. Exit code 1 if any cell ended
-otherwise than flat, hedged or HALTED, or journal, database and venues did not agree.
+otherwise than flat, hedged or HALTED, if no cell of a scene passed its point, or if journal, database and
+venues did not agree.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -73,8 +74,17 @@ def _run(part: Part, cells: list[Cell]) -> bool:
             took = f"{outcome.again_s:6.2f} s" if outcome.again_s else ""
             print(f"{number:3}/{len(cells)} {cell!s:52} {outcome.result:12} {took}", flush=True)
         wrong = matrix.finish()
-    _summarise(outcomes, wrong)
-    return not wrong and all(outcome.is_good for outcome in outcomes)
+    unreached = unreached_scenes(outcomes)
+    _summarise(
+        outcomes, [*wrong, *(f"no cell of the scene {scene!r} passed its point" for scene in unreached)]
+    )
+    return not wrong and not unreached and all(outcome.is_good for outcome in outcomes)
+
+
+def unreached_scenes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Scenes that were not brought about by any of their cells: nothing is proven of them."""
+    passed = {outcome.cell.scene for outcome in outcomes if outcome.result != "not passed"}
+    return sorted({outcome.cell.scene for outcome in outcomes} - passed)
 
 
 def _summarise(outcomes: list[Outcome], wrong: list[str]) -> None:

@@ -23,6 +23,7 @@ from settings import load_raw, parse_settings
 from shm.counter_names import DATABASE_UP, PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
+from simulator.orders import Reason
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, REFUSALS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
 from verification.agreement import differences
@@ -205,10 +206,13 @@ class Matrix:
         self._go_to(PairPhase.HEDGED if is_in_trade else PairPhase.FLAT)
         if is_executor:  # it knows the scene itself
             self._arm(cell, fate)
-        if cell.scene in ("retry", "unwind"):
-            second = list(self.stage.symbols)[1]
+        second, symbol = list(self.stage.symbols.items())[1]
+        if cell.scene == "retry":
+            # The order's update ends it: one that only its answer refused is not followed by another.
+            self.stage.add_fault(second, f"execute.{symbol}", reason=Reason.INSUFFICIENT_MARGIN)
+        elif cell.scene == "unwind":
             point, code = REFUSALS[second]
-            self.stage.add_fault(second, point, code=code, times=1 if cell.scene == "retry" else None)
+            self.stage.add_fault(second, point, code=code, times=None)
         market.gap_bps = {"hold": HOLD_BPS, "exit": CLOSED_BPS}.get(cell.scene, WIDE_BPS)
         if not is_executor:  # as soon as the scene begins
             self._arm(cell, fate)
