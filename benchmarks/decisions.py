@@ -274,7 +274,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         """A gap that pays, and nothing under way: the quote that becomes a signal."""
         for pair in detector._pairs:
             pair.pending = None
-        detector._unsaid.clear()
+        detector._unreported.clear()
         while signals.poll() is not None:
             signals.commit()
         publish(first, BID_E8 - 100 * E8, ASK_E8 - 100 * E8)
