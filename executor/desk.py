@@ -17,10 +17,10 @@ from executor.metrics.tca import ExecutionReport
 from executor.orders.presigned import PresignedOrders
 from executor.orders.stagger import Stagger
 from executor.pair.client_order_id import pair_id_of
-from executor.pair.fast_path import PendingSignal, Prediction
-from executor.pair.messages import At, LegMarket
+from executor.pair.messages import At, PendingSignal, Prediction
 from executor.pair.order import DOUBTFUL
-from executor.pair.state import PairRules, PairState
+from executor.pair.rules import PairRules
+from executor.pair.state import PairState
 from executor.risk.circuit_breaker import Breaker
 from executor.risk.daily_pnl import PairResult, Results
 from executor.risk.exposure import Exposure
@@ -31,7 +31,7 @@ from runtime.carried_positions import HeldFunding, HeldPair
 from runtime.clock import Clock
 from settings import Settings
 from shm.records import PairView, SignalKind
-from venues.contract import Instrument, Side
+from venues.contract import Instrument
 
 
 @dataclass(slots=True)
@@ -163,10 +163,3 @@ class Desk:
                 pair.timer.cancel()
         self.prices.close()
         self.learned.close()
-
-
-def touch_e8(market: LegMarket, side: Side) -> int:
-    """The price an order on this side meets; 0 when there is none to go by."""
-    if not market.is_valid:
-        return 0
-    return market.ask_e8 if side is Side.BUY else market.bid_e8

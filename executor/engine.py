@@ -179,7 +179,7 @@ class Engine:
     def settle(self, pair: Pair) -> None:
         """Take the step of an event whose orders an earlier life may have written before it."""
         if pair.unsettled is not None:
-            pair.state, commands = fast_path.take_up(pair.rules, pair.state, pair.unsettled)
+            pair.state, commands = machine.take_pending(pair.rules, pair.state, pair.unsettled)
             pair.unsettled = None
             self._add_results(pair, commands)
             self._write_journal(pair)

@@ -17,8 +17,7 @@ from executor.operator.standing_orders import Operator
 from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import EntriesAllowed, EntriesStopped
-from executor.pair.repair import has_live_order
-from executor.pair.state import Halt
+from executor.pair.state import Halt, has_live_order
 from executor.risk.clock_watch import ClockWatch
 from executor.risk.trading_state import TradingState
 from runtime.clock import mono_s

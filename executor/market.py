@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.pair.messages import NO_MARKET, LegMarket
+from executor.pair.pricing import NO_MARKET, LegMarket
 from shm.layout import Memory
 from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, unpack_depth
 from shm.slot import SlotTable

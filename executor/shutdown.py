@@ -11,8 +11,7 @@ from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.orders.open_orders import OpenOrders
 from executor.pair.messages import EntriesStopped, FlattenRequested
-from executor.pair.repair import has_live_order
-from executor.pair.state import SHUTDOWN, Halt, Plan, is_flat
+from executor.pair.state import SHUTDOWN, Halt, Plan, has_live_order, is_flat
 from runtime.bootstrap import Stop
 from runtime.clock import mono_s
 from settings import RuntimeSettings

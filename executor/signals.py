@@ -7,10 +7,9 @@ from executor.desk import Desk, Pair
 from executor.engine import Engine
 from executor.gateways.rate_limit import Urgency
 from executor.orders.presigner import likely_signals
-from executor.pair.entry import entry_finds_pair_at_rest
 from executor.pair.messages import At, Enter, Exit
 from executor.pair.pricing import price_to_take_e8
-from executor.pair.state import Halt
+from executor.pair.state import Halt, entry_finds_pair_at_rest
 from executor.risk.pre_trade import EntryCheck, EntryLeg, Refusal, RiskCheck, refuse_entry, refuse_old
 from executor.risk.trading_state import TradingState
 from shm.queue import QueueReader

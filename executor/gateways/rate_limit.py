@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
-from executor.pair.messages import Purpose
 from venues.contract import RateLimit
 
 _NS_PER_MS: Final = 1_000_000
@@ -30,12 +29,6 @@ class Urgency(IntEnum):
     HEDGE = 3  # a leg is naked
 
 
-URGENCY_OF: Final[Mapping[Purpose, Urgency]] = {
-    Purpose.ENTRY: Urgency.OPEN,
-    Purpose.EXIT: Urgency.CLOSE,
-    Purpose.COMPLETE: Urgency.HEDGE,
-    Purpose.UNWIND: Urgency.HEDGE,
-}
 # Per cent of a limit that a class leaves to those above it. At least one call is left.
 _LEAVES_PERCENT: Final[Mapping[Urgency, int]] = {Urgency.OPEN: 25, Urgency.CLOSE: 10}
 

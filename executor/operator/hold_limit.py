@@ -13,9 +13,9 @@ from typing import Final
 from events.positions import HoldExceeded
 from executor.desk import Desk, Pair
 from executor.engine import Engine
-from executor.pair.messages import At, FlattenRequested, LegMarket, OperatorResumed
-from executor.pair.repair import has_live_order
-from executor.pair.state import Halt, Plan, is_flat
+from executor.pair.messages import At, FlattenRequested, OperatorResumed
+from executor.pair.pricing import LegMarket
+from executor.pair.state import Halt, Plan, has_live_order, is_flat
 from shm.records import PairPhase
 from venues.contract import Instrument, TransportError, VenueError
 

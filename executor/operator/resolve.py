@@ -8,7 +8,7 @@ from typing import NamedTuple
 from executor.desk import Pair
 from executor.orders.presigned import PresignedOrders
 from executor.pair.config import rules_of
-from executor.pair.state import PairRules
+from executor.pair.rules import PairRules
 from executor.risk.pre_trade import Limits, limits_of
 from settings import Settings
 from venues.contract import Instrument

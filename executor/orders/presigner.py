@@ -13,14 +13,13 @@ import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from executor.desk import Desk, Pair, touch_e8
+from executor.desk import Desk, Pair
 from executor.gateways.contract import NotSent, ReadyOrder
 from executor.orders.presigned import Slot, WantedTemplate
-from executor.pair.fast_path import rehearse
+from executor.pair.machine import rehearse
 from executor.pair.messages import Enter, Exit
-from executor.pair.pricing import closable_e8, openable_e8
-from executor.pair.repair import has_live_order
-from executor.pair.state import Plan, is_flat, next_client_order_id, shrinking_side
+from executor.pair.pricing import closable_e8, openable_e8, touch_e8
+from executor.pair.state import Plan, has_live_order, is_flat, next_client_order_id, shrinking_side
 from runtime.clock import unix_ms
 from venues.contract import OrderRequest, Side
 

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from events.orders import LegSent
-from executor.desk import Desk, Pair, touch_e8
+from executor.desk import Desk, Pair
 from executor.gateways.contract import NotSent, ReadyOrder
-from executor.gateways.rate_limit import URGENCY_OF
+from executor.gateways.rate_limit import Urgency
 from executor.metrics.latency import SignalTimestamps
 from executor.orders.presigned import Slot
 from executor.orders.stagger import Hold
 from executor.pair.config import SIGNING_SPARE_MS
-from executor.pair.messages import At, Purpose, Send, SendFailed
-from executor.pair.order import ENDED, OrderState
-from executor.pair.repair import is_naked
-from executor.pair.transition import about_leg
+from executor.pair.messages import At, Send, SendFailed
+from executor.pair.order import ENDED, OrderState, Purpose
+from executor.pair.order_facts import about_leg
+from executor.pair.pricing import touch_e8
+from executor.pair.state import is_naked
 from runtime.clock import unix_ms
 from venues.contract import OffGrid, OrderRequest
+
+URGENCY_OF: Final[Mapping[Purpose, Urgency]] = {
+    Purpose.ENTRY: Urgency.OPEN,
+    Purpose.EXIT: Urgency.CLOSE,
+    Purpose.COMPLETE: Urgency.HEDGE,
+    Purpose.UNWIND: Urgency.HEDGE,
+}
+assert set(URGENCY_OF) == set(Purpose)
 
 
 class Wire:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import lcm
 
-from executor.pair.state import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
+from executor.pair.rules import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
 from settings import Settings
 from venues.contract import Instrument
 

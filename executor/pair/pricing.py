@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from executor.pair.messages import LegMarket
 from venues.contract import E8, Instrument, Side
 
 _PPB_PER_BPS = 100_000  # parts per billion in one basis point
@@ -108,3 +107,26 @@ def average_price_e8(quote_e8: int, size_e8: int) -> int:
 
 def _bps_of(notional_e8: int, bps: float) -> int:
     return notional_e8 * round(bps * _PPB_PER_BPS) // 1_000_000_000
+
+
+class LegMarket(NamedTuple):
+    """What one leg's book offers now. Levels are optional; without them the touch is taken to hold.
+
+    ``bids`` and ``asks``: (price_e8, size_e8), best first, as in ``shm.records.DepthBook``.
+    """
+
+    is_valid: bool  # fresh, two-sided, not crossed; when False the prices are not looked at
+    bid_e8: int = 0
+    ask_e8: int = 0
+    bids: tuple[tuple[int, int], ...] = ()
+    asks: tuple[tuple[int, int], ...] = ()
+
+
+NO_MARKET = LegMarket(is_valid=False)
+
+
+def touch_e8(market: LegMarket, side: Side) -> int:
+    """The price an order on this side meets; 0 when there is none to go by."""
+    if not market.is_valid:
+        return 0
+    return market.ask_e8 if side is Side.BUY else market.bid_e8

@@ -10,9 +10,18 @@ from __future__ import annotations
 from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
 from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, after_difference
-from executor.pair.repair import adopt_plan, halt, is_disputed, may_lag
-from executor.pair.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
-from executor.pair.transition import Transition
+from executor.pair.rules import PairRules
+from executor.pair.state import (
+    Halt,
+    Leg,
+    Plan,
+    is_disputed,
+    may_lag,
+    next_client_order_id,
+    shrinking_side,
+    sign,
+)
+from executor.pair.transition import Transition, adopt_plan, halt
 from venues.contract import E8, Side
 
 

@@ -6,11 +6,11 @@ mutation tests switch them off one by one and must see a promise broken.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from events.orders import LegAutoClose, OrderRetry
-from events.positions import Halted, HedgeDrift
-from executor.pair.messages import Purpose
+from events.positions import HedgeDrift
+from executor.pair.order import Purpose
 from executor.pair.pricing import (
     Costs,
     average_price_e8,
@@ -20,20 +20,33 @@ from executor.pair.pricing import (
     openable_e8,
     price_to_take_e8,
 )
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     Halt,
     Leg,
-    PairRules,
     PairState,
     Plan,
     Trade,
+    has_live_order,
+    is_disputed,
     is_flat,
+    is_naked,
+    may_lag,
     net_e8,
     next_client_order_id,
     shrinking_side,
     sign,
 )
-from executor.pair.transition import Transition, has_closed_nothing, is_grid_known, leg_is_ready
+from executor.pair.transition import (
+    Transition,
+    adopt_plan,
+    exposure,
+    halt,
+    has_closed_nothing,
+    have_confirmed,
+    is_grid_known,
+    leg_is_ready,
+)
 from venues.contract import E8, Side
 
 _PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
@@ -60,12 +73,6 @@ def plan_next(transition: Transition) -> None:
         if transition.state.plan in (Plan.COMPLETE, Plan.UNWIND):
             have_confirmed(transition)
         adopt_plan(transition, Plan.NONE)
-
-
-def have_confirmed(transition: Transition) -> None:
-    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
-    for number in (0, 1):
-        transition.have_confirmed(number)
 
 
 def note_hedge_drift(transition: Transition) -> None:
@@ -107,30 +114,6 @@ def _close_what_drifted(transition: Transition) -> None:
 def must_keep_still(state: PairState) -> bool:
     """No new order while one is under way or in doubt, or while a position is unexplained."""
     return has_live_order(state) or state.halt is Halt.UNEXPLAINED
-
-
-def has_live_order(state: PairState) -> bool:
-    return any(leg.live for leg in state.legs)
-
-
-def adopt_plan(transition: Transition, plan: Plan) -> None:
-    """Change the plan; its tries are counted anew."""
-    if transition.state.plan is not plan:
-        transition.change(plan=plan, attempt=0)
-
-
-def is_naked(rules: PairRules, state: PairState) -> bool:
-    """Whether the legs differ by a common lot or more, and by more than is tolerated."""
-    difference_e8 = abs(net_e8(state))
-    return difference_e8 >= rules.common_lot_e8 and not is_tolerated(rules, state, difference_e8)
-
-
-def is_tolerated(rules: PairRules, state: PairState, difference_e8: int) -> bool:
-    """Whether mending a difference is not worth its fees: few lots, and little of what is held."""
-    if difference_e8 > rules.drift_lots_max * rules.common_lot_e8:
-        return False
-    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
-    return 10_000 * difference_e8 <= rules.drift_bps_max * larger_e8
 
 
 def is_overdue(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
@@ -303,49 +286,6 @@ def _legs_to_trade(rules: PairRules, state: PairState) -> tuple[int, ...]:
     if state.plan is Plan.COMPLETE:
         return (1 - _longer_leg(state),)
     return tuple(number for number in (0, 1) if closable_leg_e8(rules, state, number))
-
-
-def is_disputed(leg: Leg) -> bool:
-    """Whether the last read says something else than we know, and is not confirmed yet."""
-    return leg.reads > 0 and not leg.live and leg.read_e8 != leg.position_e8
-
-
-def may_lag(rules: PairRules, leg: Leg) -> bool:
-    """Whether the last read may be older than the last fill: venues keep the two in different places."""
-    return leg.filled_mono_ns > 0 and leg.read_mono_ns < leg.filled_mono_ns + rules.read_lag_ns
-
-
-def halt(transition: Transition, reason: Halt) -> None:
-    """HALTED until the operator says otherwise, with the exact exposure in the alert."""
-    if transition.state.halt is reason:
-        return
-    transition.change(halt=reason)
-    log_halted(transition)
-
-
-def log_halted(transition: Transition) -> None:
-    """What the pair holds as we know it, and beside it what the venues showed last: None before a read."""
-    legs = transition.state.legs
-    first, second = (leg.read_e8 if leg.reads else None for leg in legs)
-    transition.report(
-        Halted,
-        reason=transition.state.halt.name.lower(),
-        **exposure(transition),
-        venue_positions_e8=(first, second),
-    )
-
-
-def exposure(transition: Transition) -> dict[str, Any]:
-    """What the pair holds, and what may come on top of it from orders not yet known to be over."""
-    held = [leg.held_e8 for leg in transition.state.legs]
-    under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in transition.state.legs]
-    touches = [leg.bid_e8 or leg.ask_e8 for leg in transition.state.legs]
-    return {
-        "positions_e8": (held[0], held[1]),
-        "under_way_e8": (under_way[0], under_way[1]),
-        "net_e8": sum(held),
-        "net_notional_e8": abs(sum(held)) * max(touches) // E8,
-    }
 
 
 def _longer_leg(state: PairState) -> int:

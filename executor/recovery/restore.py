@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
-from executor.pair.messages import Purpose
-from executor.pair.order import Order, OrderState, moved
+from executor.pair.order import Order, OrderState, Purpose, moved
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     OWED_ORDERS,
     ClosedTrade,
     Held,
-    PairRules,
     PairState,
     Plan,
     is_flat,

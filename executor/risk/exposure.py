@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from executor.pair.pricing import average_price_e8
-from executor.pair.state import PairRules, PairState
+from executor.pair.rules import PairRules
+from executor.pair.state import PairState
 from venues.contract import E8
 
 

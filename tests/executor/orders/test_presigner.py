@@ -15,7 +15,7 @@ from executor.desk import Desk, Pair
 from executor.gateways.contract import NotSent, ReadyOrder
 from executor.orders.presigned import PresignedOrders
 from executor.orders.presigner import Presigner
-from executor.pair.messages import LegMarket
+from executor.pair.pricing import LegMarket
 from executor.pair.state import new_state
 from runtime.clock import SystemClock
 from tests.executor.pair.model import SIZE_E8, some_rules

@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from executor.pair.messages import (
-    NO_MARKET,
     FlattenRequested,
     OperatorResumed,
     PositionRead,
-    Purpose,
     ReadPositions,
     Send,
     StreamBack,
 )
+from executor.pair.order import Purpose
+from executor.pair.pricing import NO_MARKET
 from executor.pair.state import STATE_BYTES_MAX, Halt, dump
 from shm.layout import MACHINE_CAPACITY
 from shm.records import PairPhase

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from executor.pair.fast_path import PendingSignal, dump_taken, load_taken, predicted_sends, rehearse, take_up
-from executor.pair.machine import step
-from executor.pair.messages import NO_MARKET, At, Enter, Exit, LegMarket, Send
+from executor.pair.fast_path import dump_taken, load_taken, predicted_sends
+from executor.pair.machine import rehearse, step, take_pending
+from executor.pair.messages import At, Enter, Exit, PendingSignal, Send
+from executor.pair.pricing import NO_MARKET, LegMarket
 from executor.pair.state import PairState
 from shm.layout import EVENT_CAPACITY
 from tests.executor.pair.model import (
@@ -108,7 +109,7 @@ def walk(seed: int) -> tuple[int, int]:
             if certain is None:
                 continue
             assert certain == sends_of(world, came), f"seed={seed}: {came} in {world.state}"
-            taken_up = take_up(world.rules, world.state, PendingSignal(came, certain))
+            taken_up = take_pending(world.rules, world.state, PendingSignal(came, certain))
             assert taken_up == step(world.rules, world.state, came), f"seed={seed}: {came} in {world.state}"
             if type(came) is Enter:
                 entries += 1
@@ -174,7 +175,7 @@ def test_other_settings_in_the_next_life_assume_no_other_orders() -> None:
     today = world.rules._replace(layers_max=0, price_band_bps=0.5, price_band_bps_max=0.5)
     assert not [command for command in step(today, world.state, event)[1] if isinstance(command, Send)]
 
-    state, commands = take_up(today, world.state, PendingSignal(event, sends))
+    state, commands = take_pending(today, world.state, PendingSignal(event, sends))
 
     assert tuple(command for command in commands if isinstance(command, Send)) == sends
     assert [order.client_order_id for leg in state.legs for order in leg.live] == [
