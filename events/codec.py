@@ -74,6 +74,7 @@ class Reported(NamedTuple):
 
     @property
     def unix_ms(self) -> int:
+        """When it was reported, in milliseconds since 1970."""
         return unix_ms(self.ts)
 
 

@@ -123,6 +123,7 @@ class ProcessStateChanged(Event, frozen=True, kw_only=True, tag="process_state")
 
     @property
     def level(self) -> Level:
+        """A warning when the process is to be restarted or is given up."""
         return "warning" if self.state in ("backoff", "fatal") else "info"
 
 
@@ -219,6 +220,7 @@ class ShutdownStep(Event, frozen=True, kw_only=True):
 
     @property
     def level(self) -> Level:
+        """By what the step left undone: a process ended badly, an order was not confirmed."""
         if self.process is not UNSET:  # it did not end in order, or was killed
             return "warning" if self.exit_code is UNSET else "error"
         return "warning" if self.unanswered or self.unconfirmed else "info"
@@ -240,6 +242,7 @@ class ShutdownDone(Event, frozen=True, kw_only=True):
 
     @property
     def level(self) -> Level:
+        """An error unless the run ended with exit code 0."""
         return "error" if self.exit_code else "info"
 
 

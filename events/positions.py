@@ -204,6 +204,7 @@ class VenueStatus(Event, frozen=True, kw_only=True):
 
     @property
     def level(self) -> Level:
+        """A warning while the venue takes no new orders."""
         return "info" if self.status == "open" else "warning"
 
 

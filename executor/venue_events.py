@@ -23,6 +23,7 @@ from executor.pair.messages import (
     StreamLost,
 )
 from executor.pair.order import Order, is_fill_of
+from executor.pair.order_updates import is_known_fill
 from venues.contract import (
     Account,
     Fill,
@@ -170,7 +171,7 @@ class Asking:
         ]
         self._feed(pair, FillsRead(self._desk.at(pair), order.client_order_id, tuple(fills)))
         for fill in fills:
-            if fill.fill_id not in now.fill_ids:
+            if not is_known_fill(now, fill.fill_id):
                 self.tell_fill(pair, order.client_order_id, fill)
 
     def tell_fill(self, pair: Pair, client_order_id: int, fill: Fill) -> None:

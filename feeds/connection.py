@@ -76,6 +76,7 @@ class Connection(WSListener):
     # --- picows ---
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        """Called by picows: forget the last connection's books and subscribe."""
         self._transport = transport
         now_mono_ns = time.monotonic_ns()
         self.connected_mono_ns = self.last_data_mono_ns = self._ticked_mono_ns = now_mono_ns
@@ -86,6 +87,7 @@ class Connection(WSListener):
         self._send(self._protocol.take_frames())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Called by picows with every frame; the time it was received is taken first."""
         recv_mono_ns = time.monotonic_ns()
         if self.ended_because:
             return  # what was still in the buffer of a connection given up
@@ -103,6 +105,7 @@ class Connection(WSListener):
             self._collect(frame, recv_mono_ns)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Called by picows when the socket is gone."""
         self.end("the connection broke")
 
     # --- what the session asks ---

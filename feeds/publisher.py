@@ -101,6 +101,7 @@ class Publisher:
         self.awaited.update(self._instrument_ids)
 
     def close(self) -> None:
+        """Unmap ring and slots."""
         self._ring.close()
         self._tops.close()
         self._depth_slots.close()

@@ -78,6 +78,7 @@ class Address:
 
     @property
     def kind(self) -> str:
+        """Which database it is, as logs and ``tools`` name it: no URL, no password."""
         return "DATABASE_URL" if self.url or self.problem else "embedded"
 
     def explain(self, error: Exception) -> str:

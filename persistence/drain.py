@@ -76,6 +76,7 @@ class Drain:
         self._journal_full = index("journal_full")
 
     def beat(self) -> None:
+        """Set the heartbeat by which the supervisor sees that this process is alive."""
         self._counters.set(self._heartbeat, time.monotonic_ns())
 
     def turn(self) -> int:

@@ -161,10 +161,12 @@ class Journal:
         self.synced_number = self._last[0]
 
     def close(self) -> None:
+        """Make durable what was appended and end the current file."""
         self.sync()
         self._end_file()
 
     def size_bytes(self) -> int:
+        """Size of all journal files on disk."""
         return sum(path.stat().st_size for path in files(self.directory))
 
     def count_after(self, number: int) -> int:
@@ -277,6 +279,7 @@ def pack_entry(
 
 
 def pack_file_head(run_id: str, previous_number: int, previous_checksum: int) -> bytes:
+    """The head of a journal file: magic, run, and the number and checksum of the event before it."""
     body = _FILE_HEAD.pack(_MAGIC, run_id.encode(), previous_number, previous_checksum, 0)[:-4]
     return body + crc32(body).to_bytes(4, "little")
 
@@ -371,6 +374,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def first_number(path: Path) -> int:
+    """The number of the first event in a journal file, from its name."""
     return int(path.stem)
 
 

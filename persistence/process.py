@@ -46,6 +46,7 @@ _FILES_MIN = 16  # of journal_max_mib: the bound is kept to within one file
 
 
 def main() -> None:
+    """Run the process: restore the holdings, then journal and store until the last process has ended."""
     own_lines: deque[bytes] = deque()
     launch = _with_own_lines(start("persistence"), own_lines)
     settings = launch.settings.persistence

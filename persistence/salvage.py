@@ -58,6 +58,7 @@ def keep_unread(left: Path, directory: Path, number: int) -> Path:
 
 
 def remove_memory(directory: Path) -> None:
+    """Remove a memory directory, or what there is of it."""
     shutil.rmtree(directory, ignore_errors=True)
 
 

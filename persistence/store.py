@@ -164,6 +164,7 @@ class Store:
         return lease.take(self._connection, accounts, holder, epoch)
 
     def release_leases(self, holder: Holder) -> None:
+        """See ``lease.release``."""
         lease.release(self._connection, holder)
 
     def cut(self) -> None:
@@ -174,6 +175,7 @@ class Store:
                     wire.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close the connection; safe while another thread calls ``cut``."""
         with self._closing:
             self._connection.close()
 

@@ -113,6 +113,7 @@ class DatabaseWriter(threading.Thread):
             store.cut()
 
     def run(self) -> None:
+        """The thread's body: follow the journal to its end, connecting again when the connection breaks."""
         if self._address.problem:
             self._go_without()
             return

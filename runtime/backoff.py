@@ -30,6 +30,7 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
+        """Begin again with the shortest pause: the last attempt has held."""
         self._pause_s = 0.0 if self._is_first_immediate else self._first_s
 
     def next_pause_s(self) -> float:

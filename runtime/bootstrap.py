@@ -45,6 +45,7 @@ class Stop:
     requests: int = 0
 
     def is_set(self) -> bool:
+        """Whether a stop was asked for."""
         return self.requests > 0
 
 
@@ -179,17 +180,21 @@ class SettingsWatch:
         self._generation = process.generation
 
     def has_news(self) -> bool:
+        """Whether newer settings were published than this process works with."""
         return self._supervisor.get(self._newest) > self._generation
 
     def take(self) -> Settings:
+        """The newest settings."""
         content = read_launch(self._directory)
         self._generation = content["generation"]
         return parse_settings(content["settings"], _LAUNCH)
 
     def done(self) -> None:
+        """Publish that this process works with the settings taken last."""
         self._counters.set(self._word, self._generation)
 
     def close(self) -> None:
+        """Unmap the supervisor's counters."""
         self._supervisor.close()
 
 

@@ -125,6 +125,7 @@ def write_held(directory: Path, pairs: Sequence[HeldPair]) -> None:
 
 
 def is_written(directory: Path) -> bool:
+    """Whether persistence has already written what this run began with."""
     return (directory / _FILE).exists()
 
 

@@ -22,9 +22,11 @@ class SystemClock:
     """This host's clocks."""
 
     def mono_ns(self) -> int:
+        """Nanoseconds of the monotonic clock: comparable between our processes until reboot."""
         return time.monotonic_ns()
 
     def unix_ns(self) -> int:
+        """Nanoseconds of the wall clock, which may be set."""
         return time.time_ns()
 
 

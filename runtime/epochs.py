@@ -63,6 +63,7 @@ class Epochs:
                 self._keep(number)
 
     def close(self) -> None:
+        """Give the file back."""
         os.close(self._fd)
 
     @contextmanager

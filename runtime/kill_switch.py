@@ -45,6 +45,7 @@ class KillSwitch:
             self._is_file_there = True
 
     def close(self) -> None:
+        """Unmap the word in memory."""
         self._word.close()
 
 

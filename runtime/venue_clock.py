@@ -90,6 +90,7 @@ class VenueClock:
         self._dated = _Bounds()  # by the date of HTTP answers: whole seconds, perhaps of a server before it
 
     def mono_ns(self) -> int:
+        """The host's monotonic clock, unchanged."""
         return self._host.mono_ns()
 
     def unix_ns(self) -> int:
@@ -139,6 +140,7 @@ class VenueClock:
 
     @property
     def is_known(self) -> bool:
+        """Whether any answer has bounded the venue's clock."""
         return self._best.is_known
 
     def offset_ns(self) -> int:

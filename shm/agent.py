@@ -16,7 +16,8 @@ from shm.doorbell import Doorbell
 class Agent(Protocol):
     """A process's role. ``do_work`` returns how much it did; 0 lets the loop rest."""
 
-    def do_work(self, now_mono_ns: int) -> int: ...
+    def do_work(self, now_mono_ns: int) -> int:
+        """Do what is due at this time; return how much that was, 0 when nothing waited."""
 
     def has_work(self) -> bool:
         """A cheap look, taken once more before sleeping."""
@@ -24,7 +25,8 @@ class Agent(Protocol):
     def on_idle(self, now_mono_ns: int) -> None:
         """Slow housekeeping: called when nothing was waiting."""
 
-    def on_close(self) -> None: ...
+    def on_close(self) -> None:
+        """Give back what the agent holds; called once, however the loop ends."""
 
 
 Idle = Callable[[Agent], None]

@@ -72,6 +72,7 @@ class BroadcastWriter(_Ring):
 
     @classmethod
     def attach(cls, path: Path, struct: Struct) -> BroadcastWriter:
+        """Take the writer's place. Raises SegmentError, as ``Segment.attach`` does."""
         return cls(Segment.attach(path, KIND_BROADCAST, writer=True), struct)
 
     def publish(self, body: bytes) -> int:
@@ -102,6 +103,7 @@ class BroadcastReader(_Ring):
 
     @classmethod
     def attach(cls, path: Path, struct: Struct, *, readonly: bool = False) -> BroadcastReader:
+        """Begin behind the newest record. Raises SegmentError, as ``Segment.attach`` does."""
         return cls(Segment.attach(path, KIND_BROADCAST, readonly=readonly), struct)
 
     @property
@@ -110,6 +112,7 @@ class BroadcastReader(_Ring):
         return self._next - 1
 
     def has_more(self) -> bool:
+        """Whether ``poll`` would return a record, or count one as overtaken."""
         return self._words[self._cell_word(self._next)] >= 2 * self._next
 
     def poll(self) -> bytes | None:

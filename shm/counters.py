@@ -47,6 +47,7 @@ class CounterTable:
 
     @classmethod
     def create(cls, path: Path, counters: Sequence[str], histograms: Sequence[str] = ()) -> None:
+        """Create a table with these names, every word 0. Raises SegmentError if it exists already."""
         names = json.dumps({"counters": list(counters), "histograms": list(histograms)}).encode()
         names += b"\0" * (-len(names) % 64)
         body_size = len(names) + 8 * (len(counters) + len(histograms) * HISTOGRAM_WORDS)
@@ -55,6 +56,7 @@ class CounterTable:
 
     @classmethod
     def attach(cls, path: Path, *, writer: bool = False, readonly: bool = False) -> CounterTable:
+        """Map an existing table. Raises SegmentError, as ``Segment.attach`` does."""
         return cls(Segment.attach(path, KIND_COUNTERS, writer=writer, readonly=readonly))
 
     def index(self, name: str) -> int:
@@ -65,12 +67,15 @@ class CounterTable:
             raise SegmentError(f"{self._segment.path} has no counter {name!r}") from None
 
     def add(self, index: int, amount: int = 1) -> None:
+        """Raise a counter; the owning process only."""
         self._words[index] += amount
 
     def set(self, index: int, value: int) -> None:
+        """Store a counter's value; the owning process only."""
         self._words[index] = value
 
     def get(self, index: int) -> int:
+        """A counter's value now."""
         return self._words[index]
 
     def histogram(self, name: str) -> Histogram:
@@ -81,9 +86,11 @@ class CounterTable:
             raise SegmentError(f"{self._segment.path} has no histogram {name!r}") from None
 
     def snapshot(self) -> dict[str, int]:
+        """Every counter by name; each is read whole, but not all at one moment."""
         return dict(zip(self.names, self._words.tolist(), strict=True))
 
     def close(self) -> None:
+        """Unmap the table, its histograms included."""
         for histogram in self._histograms.values():
             histogram.release()
         self._words.release()
@@ -110,10 +117,12 @@ class Histogram:
 
     @property
     def count(self) -> int:
+        """How many durations were recorded."""
         return sum(self._words[_FIRST_BUCKET:].tolist())
 
     @property
     def max_ns(self) -> int:
+        """The longest duration recorded, exact; 0 when there is none."""
         return self._words[_MAX]
 
     def buckets(self) -> list[tuple[int, int]]:
@@ -137,6 +146,7 @@ class Histogram:
         return self._words[_MAX]
 
     def release(self) -> None:
+        """Give back the shared words, so that the table can be unmapped."""
         self._words.release()
 
 

@@ -33,10 +33,12 @@ class Doorbell:
 
     @staticmethod
     def create_table(path: Path, count: int) -> None:
+        """Create the sleep flags of ``count`` processes."""
         Segment.create(path, KIND_DOORBELLS, (count, 0, 0), count * _STRIDE_WORDS * 8)
 
     @staticmethod
     def attach_table(path: Path) -> Segment:
+        """Map the sleep flags of all processes."""
         return Segment.attach(path, KIND_DOORBELLS)
 
     def ring(self) -> None:
@@ -66,6 +68,7 @@ class Doorbell:
         self.awake()
 
     def drain(self) -> None:
+        """Take what has been rung, so that the next wait sleeps again."""
         try:
             os.eventfd_read(self.fd)
         except BlockingIOError:

@@ -49,7 +49,7 @@ from shm.segment import SegmentError
 from shm.slot import RecordSlots, SlotTable
 from shm.views import ViewWriter
 
-MACHINE_CAPACITY = 65_536 + 64  # bytes of one serialised pair machine and what the journal adds
+MACHINE_CAPACITY = 131_072 + 64  # bytes of one serialised pair machine and what the journal adds
 EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
 _VIEW_CELLS = 1_024  # minutes: a pair is told once a second and with every change
 PLAN = "plan.json"
@@ -145,27 +145,35 @@ class Memory:
 
     @staticmethod
     def remove(directory: Path) -> None:
+        """Remove the directory and everything in it."""
         shutil.rmtree(directory)
 
     def quotes_writer(self, venue: str) -> BroadcastWriter:
+        """A venue's quotes in order; for its feed."""
         return BroadcastWriter.attach(self.directory / f"quotes.{venue}", QUOTE)
 
     def quotes_reader(self, venue: str, *, readonly: bool = False) -> BroadcastReader:
+        """A venue's quotes in order, from the next one on."""
         return BroadcastReader.attach(self.directory / f"quotes.{venue}", QUOTE, readonly=readonly)
 
     def tops(self, venue: str, *, writer: bool = False) -> RecordSlots[Quote]:
+        """A venue's latest quotes by instrument id; the feed is the writer."""
         return RecordSlots(self._slots(f"tops.{venue}", writer), QUOTE, Quote)
 
     def depth(self, venue: str, *, writer: bool = False) -> SlotTable:
+        """A venue's latest books by instrument id, packed as in ``shm.records``; the feed is the writer."""
         return self._slots(f"depth.{venue}", writer)
 
     def pairs(self, *, writer: bool = False) -> RecordSlots[PairView]:
+        """The latest view of each pair by pair id; the executor is the writer."""
         return RecordSlots(self._slots("pairs", writer), PAIR_VIEW, PairView)
 
     def funding(self, *, writer: bool = False) -> RecordSlots[FundingView]:
+        """Funding rates by instrument id; the executor is the writer."""
         return RecordSlots(self._slots("funding", writer), FUNDING_VIEW, FundingView)
 
     def slippage(self, *, writer: bool = False) -> RecordSlots[SlippageView]:
+        """Learned slippage by ``slippage_index``; the executor is the writer."""
         return RecordSlots(self._slots("slippage", writer), SLIPPAGE_VIEW, SlippageView)
 
     def views_writer(self) -> ViewWriter:
@@ -174,30 +182,39 @@ class Memory:
         return ViewWriter(self.pairs(writer=True), ring)
 
     def views_reader(self) -> BroadcastReader:
+        """Every view of every pair in order, from the next one on."""
         return BroadcastReader.attach(self.directory / "views", PAIR_VIEW, readonly=True)
 
     def machines(self, *, writer: bool = False) -> SlotTable:
+        """The journalled pair machines, two slots a pair; the executor is the writer."""
         return self._slots("machines", writer)
 
     def taken(self, *, writer: bool = False) -> SlotTable:
+        """The event each pair machine takes now, kept before its step; the executor is the writer."""
         return self._slots("taken", writer)
 
     def signals_writer(self) -> QueueWriter:
+        """The detector's end of the signal queue."""
         return QueueWriter.attach(self.directory / "signals")
 
     def signals_reader(self) -> QueueReader:
+        """The executor's end of the signal queue."""
         return QueueReader.attach(self.directory / "signals")
 
     def signals_tap(self) -> QueueTap:
+        """Looks at the signals that pass and takes none; for recordings."""
         return QueueTap.attach(self.directory / "signals")
 
     def events_writer(self, process: str) -> QueueWriter:
+        """A process's own end of its event queue."""
         return QueueWriter.attach(self.directory / f"{EVENTS}{process}")
 
     def events_reader(self, process: str) -> QueueReader:
+        """Persistence's end of a process's event queue."""
         return QueueReader.attach(self.directory / f"{EVENTS}{process}")
 
     def counters(self, process: str, *, writer: bool = False) -> CounterTable:
+        """A process's counters; that process is the writer."""
         return CounterTable.attach(self.directory / f"counters.{process}", writer=writer, readonly=not writer)
 
     def latch(self, *, writer: bool = False) -> CounterTable:

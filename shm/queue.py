@@ -59,6 +59,7 @@ class QueueWriter(_Queue):
 
     @classmethod
     def attach(cls, path: Path) -> QueueWriter:
+        """Take the writer's place. Raises SegmentError, as ``Segment.attach`` does."""
         return cls(Segment.attach(path, KIND_QUEUE, writer=True))
 
     def push(self, message: bytes) -> bool:
@@ -130,6 +131,8 @@ class QueueReader(_Follower):
 
     @classmethod
     def attach(cls, path: Path) -> QueueReader:
+        """Take the reader's place, behind what was read last. Raises SegmentError, as ``Segment.attach``
+        does."""
         return cls(Segment.attach(path, KIND_QUEUE, reader=True))
 
     def commit(self) -> None:
@@ -159,6 +162,7 @@ class QueueTap(_Follower):
 
     @classmethod
     def attach(cls, path: Path) -> QueueTap:
+        """Look at a queue from its newest record on. Raises SegmentError, as ``Segment.attach`` does."""
         return cls(Segment.attach(path, KIND_QUEUE, readonly=True))
 
     def poll(self) -> bytes | None:

@@ -68,6 +68,7 @@ def pack_depth(book: DepthBook) -> bytes:
 
 
 def unpack_depth(body: bytes) -> DepthBook:
+    """A book as ``pack_depth`` packed it."""
     bid_count, ask_count, recv_mono_ns, venue_sequence, is_valid = _DEPTH_HEAD.unpack_from(body)
     levels = list(Struct("<2q").iter_unpack(body[_DEPTH_HEAD.size :]))
     assert len(levels) == bid_count + ask_count

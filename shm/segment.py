@@ -55,6 +55,7 @@ class Segment:
 
     @property
     def epoch(self) -> int:
+        """How many writers have attached so far."""
         return self._header[_EPOCH]
 
     @classmethod

@@ -51,6 +51,7 @@ class SlotTable:
 
     @property
     def epoch(self) -> int:
+        """How many writers have attached so far."""
         return self._segment.epoch
 
     def sequence(self, index: int) -> int:
@@ -102,6 +103,7 @@ class SlotTable:
         return None
 
     def close(self) -> None:
+        """Unmap the table."""
         del self._words, self._data
         self._segment.close()
 
@@ -128,11 +130,14 @@ class RecordSlots(Generic[R]):
         self._make = record._make
 
     def write(self, index: int, record: R) -> None:
+        """Replace the record at ``index``; the one writer only."""
         self.table.write(index, self._struct.pack(*record))
 
     def read(self, index: int) -> R | None:
+        """The latest record, or None where ``SlotTable.read`` has none."""
         body = self.table.read(index)
         return None if body is None else self._make(self._struct.unpack(body))
 
     def close(self) -> None:
+        """Unmap the table."""
         self.table.close()

@@ -19,10 +19,12 @@ class ViewWriter:
         self._ring = ring
 
     def write(self, pair_id: int, view: PairView) -> None:
+        """Publish a pair's view: its slot first, then the ring."""
         body = PAIR_VIEW.pack(*view)
         self._slots.table.write(pair_id, body)
         self._ring.publish(body)
 
     def close(self) -> None:
+        """Unmap both."""
         self._slots.close()
         self._ring.close()

@@ -188,6 +188,7 @@ def open_epochs(settings: Settings) -> Epochs:
 
 
 def memory_plan(settings: Settings) -> MemoryPlan:
+    """How much shared memory an instance of these settings needs."""
     feeds = tuple(f"feed-{venue}" for venue in settings.venue_names)
     return MemoryPlan(
         venues=settings.venue_names,

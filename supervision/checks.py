@@ -119,6 +119,7 @@ def present_secrets(settings: Settings, env_file: Path) -> frozenset[str]:
 
 
 def all_secret_names() -> frozenset[str]:
+    """Every environment variable that holds a secret of any venue, used or not."""
     return frozenset(
         {"DATABASE_URL"} | {secret.name for name in KNOWN_VENUES for secret in venue(name).secrets}
     )

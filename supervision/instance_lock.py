@@ -84,6 +84,7 @@ class Takeover:
             remove_memory(left)
 
     def event(self) -> TakingOver:
+        """What was taken over, as the log has it."""
         return TakingOver(
             processes=tuple(self.processes),
             killed=tuple(self.killed),

@@ -79,4 +79,5 @@ class Child:
         return time.monotonic() - max(beat_s, self.started_mono_s)
 
     def has_beaten(self) -> bool:
+        """Whether this incarnation has set its heartbeat at least once."""
         return self.counters.get(self.heartbeat) / 1e9 > self.started_mono_s

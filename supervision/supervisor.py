@@ -82,6 +82,7 @@ class Supervisor:
 
     # --- signals: the handler only counts; the loop acts ---
     def listen_for_signals(self) -> None:
+        """Count SIGINT, SIGTERM and SIGHUP as requests to stop, and wake the loop."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer)
         self._selector.register(reader, selectors.EVENT_READ, None)
@@ -99,6 +100,7 @@ class Supervisor:
 
     @property
     def stop_requested(self) -> bool:
+        """Whether a signal or a command has asked for a stop."""
         return self._stop_requests > 0
 
     @property

@@ -85,6 +85,7 @@ class ServiceManager:
         self._pay(reporter)
 
     def close(self) -> None:
+        """Close the notification socket, where there is one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -43,6 +43,7 @@ class Side(IntEnum):
 
     @property
     def opposite(self) -> Side:
+        """The side that closes what this one opened."""
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
@@ -64,6 +65,7 @@ class OrderStatus(Enum):
 
     @property
     def is_final(self) -> bool:
+        """Whether the order can be executed no more."""
         return self is not OrderStatus.OPEN
 
 
@@ -432,7 +434,8 @@ class Trading(Protocol):
         """Renew what expires. Due at ``renew_due_unix_ms``."""
 
     @property
-    def renew_due_unix_ms(self) -> int: ...
+    def renew_due_unix_ms(self) -> int:
+        """When ``renew`` is due, by the clock that was handed to ``login``."""
 
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """The order by our id. None: the venue does not know it *now*; it may still appear."""
@@ -449,7 +452,8 @@ class Trading(Protocol):
     def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
         """Positions on the known instruments; flat ones may be left out."""
 
-    def query_account(self, now_unix_ms: int) -> Call[Account]: ...
+    def query_account(self, now_unix_ms: int) -> Call[Account]:
+        """The margin account as the venue reports it now."""
 
     def query_closed(self) -> Call[str]:
         """Why the venue takes no order that opens now, in its own word; empty when it does."""
@@ -487,9 +491,11 @@ class Trading(Protocol):
     def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
         """Take one private frame. Raises FrameError; never anything else."""
 
-    def stream_tick(self, now_mono_ns: int) -> None: ...
+    def stream_tick(self, now_mono_ns: int) -> None:
+        """Queue application-level pings that are due. Called at least once a second."""
 
-    def stream_take_frames(self) -> list[bytes]: ...
+    def stream_take_frames(self) -> list[bytes]:
+        """Text frames to send on the private socket, oldest first."""
 
     def stream_take_events(self) -> list[PrivateEvent]:
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""

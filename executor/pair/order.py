@@ -85,7 +85,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     told_e8: int = 0  # largest cumulative amount told
     told_quote_e8: int = 0  # its value at the average price told with it; 0 when none was told
     told_fee_e8: int | None = None
-    fill_ids: tuple[str, ...] = ()
+    fill_ids: tuple[str, ...] = ()  # each as ``fill_key`` makes it
     fills_e8: int = 0
     fills_quote_e8: int = 0
     fills_fee_e8: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from executor.pair.messages import FillsRead, FillTold, OrderTold
 from executor.pair.order import ENDED, Order, OrderState, ended, known_open, moved
 from venues.contract import E8, OrderStatus
 
+FILL_IDS_MAX: Final = 64  # executions counted singly per order; past them the venue's totals are believed
 _FINAL_OF: Final = {
     OrderStatus.FILLED: OrderState.FILLED,
     OrderStatus.CANCELLED: OrderState.CANCELLED,
@@ -58,17 +60,28 @@ def amount_told(order: Order, told: OrderTold) -> int | None:
     return told.filled_e8
 
 
-def is_known_fill(order: Order, fill: FillTold) -> bool:
-    return fill.fill_id in order.fill_ids
+def fill_key(fill_id: str) -> str:
+    """A venue's id of an execution in 16 characters, however long the venue makes it."""
+    return blake2b(fill_id.encode(), digest_size=8).hexdigest()
+
+
+def is_known_fill(order: Order, fill_id: str) -> bool:
+    return fill_key(fill_id) in order.fill_ids
 
 
 def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
-    """What one execution makes of an order; the same execution twice changes nothing."""
-    if is_known_fill(order, fill) or order.fills_e8 >= order.size_e8:
+    """What one execution makes of an order; the same execution twice changes nothing.
+
+    Of an order with more than ``FILL_IDS_MAX`` the rest counts by what the venue says in total, or lists:
+    a state that grew with every execution would not fit its place in memory.
+    """
+    if is_known_fill(order, fill.fill_id) or order.fills_e8 >= order.size_e8:
+        return order
+    if len(order.fill_ids) >= FILL_IDS_MAX:
         return order
     order = replace(
         order,
-        fill_ids=(*order.fill_ids, fill.fill_id),
+        fill_ids=(*order.fill_ids, fill_key(fill.fill_id)),
         fills_e8=order.fills_e8 + fill.size_e8,
         fills_quote_e8=order.fills_quote_e8 + fill.size_e8 * fill.price_e8 // E8,
         fills_fee_e8=order.fills_fee_e8 + fill.fee_e8,
@@ -84,13 +97,13 @@ def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
 
     A list that knows less than was heard lags behind: it is asked for again.
     """
-    fills = {fill.fill_id: fill for fill in read.fills}.values()
+    fills = list({fill.fill_id: fill for fill in read.fills}.values())
     size_e8 = sum(fill.size_e8 for fill in fills)
     if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
         return order
     order = replace(
         order,
-        fill_ids=tuple(fill.fill_id for fill in fills),
+        fill_ids=tuple(fill_key(fill.fill_id) for fill in fills)[-FILL_IDS_MAX:],
         fills_e8=size_e8,
         fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
         fills_fee_e8=sum(fill.fee_e8 for fill in fills),

@@ -22,7 +22,7 @@ from venues.contract import E8, Side
 
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
-STATE_BYTES_MAX = 1 << 16  # room to provide per pair for ``dump``; a state takes about 2 KiB
+STATE_BYTES_MAX = 1 << 17  # room to provide per pair for ``dump``; a state takes 2 KiB, the largest 90
 
 # The pair's phase. It is not stored by hand but follows from the facts (``machine`` computes it);
 # the table says which changes one event may make.

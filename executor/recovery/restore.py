@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
 from executor.pair.order import Order, OrderState, Purpose, moved
+from executor.pair.order_updates import FILL_IDS_MAX, fill_key
 from executor.pair.rules import PairRules
 from executor.pair.state import (
     OWED_ORDERS,
@@ -104,7 +105,7 @@ def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]
             is_told=True,
             # No more than was booked of it, and of fees no total: that is what is asked for.
             told_fee_e8=None,
-            fill_ids=told.fill_ids,
+            fill_ids=_keys(told.fill_ids),
             fills_e8=told.fills_e8,
             fills_quote_e8=told.fills_quote_e8,
             fills_fee_e8=told.fee_e8,
@@ -157,10 +158,14 @@ def _order(told: HeldOrder, sent_mono_ns: int) -> Order:
     )
 
 
+def _keys(fill_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(fill_key, fill_ids[-FILL_IDS_MAX:]))
+
+
 def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
     order = replace(
         _order(told, sent_mono_ns),
-        fill_ids=told.fill_ids,
+        fill_ids=_keys(told.fill_ids),
         fills_e8=told.fills_e8,
         fills_quote_e8=told.fills_quote_e8,
         fills_fee_e8=told.fee_e8,

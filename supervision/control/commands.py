@@ -80,6 +80,7 @@ class Commands:
         self._reporter.report(ControlRefused(detail=why))
 
     def close(self) -> None:
+        """Unmap the tables the commands read."""
         self._reloads.close()
         self._views.close()
 

@@ -27,6 +27,7 @@ class Key(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The key as ``config.yaml`` and error texts write it: ``pairs[btc].strategy.entry_bps``."""
         if self.path[0] == "pairs" and len(self.path) > 1:
             return f"pairs[{self.path[1]}]." + ".".join(self.path[2:])
         return ".".join(self.path)
@@ -44,6 +45,7 @@ class Change(NamedTuple):
     old: Any
 
     def plain(self) -> dict[str, Any]:
+        """The change as a JSON object, as the control socket and ``config_reloaded`` carry it."""
         return {"key": self.key.name, "old": self.old, "new": self.key.value, "reload": self.key.reload.value}
 
 

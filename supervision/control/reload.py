@@ -70,6 +70,7 @@ class Reloads:
         self._waiter: asyncio.Task[None] | None = None
 
     async def reload(self, request: Request, by: str) -> Answer:
+        """Read the file anew and apply what may change while running; report the rest."""
         is_dry_run, timeout_s = flag_of(request, "dry_run"), seconds_of(request, 30.0)
         self._refuse_unless_running()
         deadline_s = time.monotonic() + timeout_s
@@ -245,6 +246,7 @@ class Reloads:
         }
 
     def close(self) -> None:
+        """Unmap the processes' counters."""
         for table in self._takers:
             table.close()
 

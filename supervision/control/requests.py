@@ -22,6 +22,7 @@ class BadRequest(Exception):
 
 
 def text_of(request: Request, name: str) -> str:
+    """A text field made printable; "" when absent. Raises BadRequest."""
     value = request.get(name, "")
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise BadRequest(f"{name} must be text of at most {_TEXT_MAX} characters")
@@ -29,6 +30,7 @@ def text_of(request: Request, name: str) -> str:
 
 
 def names_of(request: Request, name: str) -> list[str]:
+    """A list of names, each once; empty when absent. Raises BadRequest."""
     value = request.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadRequest(f"{name} must be a list of names")
@@ -36,6 +38,7 @@ def names_of(request: Request, name: str) -> list[str]:
 
 
 def flag_of(request: Request, name: str) -> bool:
+    """A true or false field; false when absent. Raises BadRequest."""
     value = request.get(name, False)
     if not isinstance(value, bool):
         raise BadRequest(f"{name} must be true or false")
@@ -43,6 +46,7 @@ def flag_of(request: Request, name: str) -> bool:
 
 
 def seconds_of(request: Request, default: float = TIMEOUT_S) -> float:
+    """How long the caller waits, in seconds. Raises BadRequest."""
     value = request.get("timeout_s", default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _TIMEOUT_S_MAX:
         raise BadRequest(f"timeout_s must be a number above 0 and at most {_TIMEOUT_S_MAX:g}")
@@ -60,4 +64,5 @@ async def until(is_so: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def now_utc() -> str:
+    """The time now, as ISO 8601 to the second with a Z."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from verification.conformance.shims import starknet_crypto_py
 CLIENTS = Path(__file__).parents[2] / "verification" / "conformance" / "clients"
 VECTORS = Path(__file__).parents[1] / "vectors" / "paradex_vectors.json"
 FOREIGN = {"ccxt", "fast_stark_crypto", "httpx", "paradex_py"}
+MINIMAL = {"aiohttp", "eth_account", "eth_utils", "msgpack"}
 
 
 def recorded(capsys: pytest.CaptureFixture[str]) -> list[Outcome]:
@@ -134,6 +136,17 @@ def test_the_clients_use_nothing_of_ours() -> None:
                 continue
             ours = {entry.stem for entry in CLIENTS.parents[2].iterdir()} - FOREIGN
             assert not {name.partition(".")[0] for name in names} & ours, (path.name, names)
+
+
+def test_the_minimal_client_knows_no_library_of_the_venues() -> None:
+    """It is there to disagree with the official SDK, should that be wrong."""
+    tree = ast.parse((CLIENTS / "hyperliquid_minimal.py").read_text())
+    modules = {
+        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+    assert {name.partition(".")[0] for name in modules} - sys.stdlib_module_names <= MINIMAL
 
 
 def test_the_shim_signs_as_published() -> None:

@@ -27,7 +27,6 @@ from venues.hyperliquid.messages import T, decode
 _TEXT_LIMIT: Final = 200
 _UNREADABLE: Final = 422
 _UNREADABLE_TEXT: Final = "Failed to deserialize the JSON body into the target type"
-_RATE_LIMITED_TEXT: Final = "429 Too Many Requests"
 # A wrong signature is not called wrong: some other address is recovered from it.
 _WALLET_REMEDY: Final = (
     " That address was recovered from the signature: either it is no agent of this account (approve it, or"
@@ -168,15 +167,13 @@ def http_ack(client_order_id: int, status: int, text: str, retry_after_ms: int |
 def post_error_ack(client_order_id: int, text: str) -> OrderAck:
     """What an error in answer to a post means for the order it names: a status and its reason, as text.
 
-    429 is documented, and told by the venue itself in a frame that names the post: refused for now. Over HTTP
-    the edge may say the same of an order that it has passed on. Section 11.6.
+    Doubt, whatever the status: section 11.6 gives the shape, and nothing says that the action was not
+    executed before. After 429 the venue wants to be left alone for a while.
     """
     status = text.partition(" ")[0]
     code = status if status.isascii() and status.isdigit() and len(status) == 3 else "500"
-    text = text[:_TEXT_LIMIT]
-    if text.startswith(_RATE_LIMITED_TEXT):
-        return OrderAck(client_order_id, Outcome.REFUSED, "", code, text, RETRY_AFTER_MS)
-    return OrderAck(client_order_id, Outcome.IN_DOUBT, "", code, text)
+    wait_ms = RETRY_AFTER_MS if code == "429" else None
+    return OrderAck(client_order_id, Outcome.IN_DOUBT, "", code, text[:_TEXT_LIMIT], wait_ms)
 
 
 def is_unreadable(status: int, text: str) -> bool:

@@ -41,10 +41,12 @@ class Encoding:
 
     @property
     def is_sbe(self) -> bool:
+        """Whether SBE is asked for, whatever its version."""
         return self._choices[0] != _JSON
 
     @property
     def url(self) -> str:
+        """The WebSocket URL with the parameters that ask for the encoding."""
         asked = f"?sbeSchemaId=1&sbeSchemaVersion={self._choices[0]}" if self.is_sbe else ""
         return f"{self._ws_url}{asked}"
 

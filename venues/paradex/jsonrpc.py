@@ -27,6 +27,7 @@ class RpcError(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
+        """The venue's message and data on one line, secrets removed."""
         return redact(f"{self.message}: {self.data}" if self.data else self.message)
 
 
@@ -80,4 +81,5 @@ def id_of(frame: bytes) -> int | None:
 
 
 def render_request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
+    """One JSON-RPC 2.0 request as a text frame."""
     return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})

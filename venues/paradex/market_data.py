@@ -87,6 +87,7 @@ class ParadexMarketData:
 
     @property
     def url(self) -> str:
+        """The public WebSocket, in the encoding asked for now."""
         return self._encoding.url
 
     def refused(self, status: int) -> str:

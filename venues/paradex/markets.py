@@ -29,6 +29,7 @@ class MarketFeed:
         self.forget()
 
     def forget(self) -> None:
+        """Drop prices, book and sequence numbers: a new connection sends them again."""
         self.bbo_sequence = -1
         self.bbo_was_valid = True
         self.book.forget()
@@ -36,6 +37,7 @@ class MarketFeed:
         self.book_was_two_sided = True
 
     def as_depth(self) -> Depth:
+        """The best levels of the book as they are published."""
         return Depth(
             self.instrument_id,
             self.book.best_bids(DEPTH_LEVELS),

@@ -41,17 +41,21 @@ class OrderBook:
             self._asks.set(price_e8, size_e8)
 
     def forget(self) -> None:
+        """Drop both sides; nothing is synchronised until the next snapshot."""
         self._bids.clear()
         self._asks.clear()
         self.is_synchronised = False
 
     def best_bids(self, count: int) -> Sequence[tuple[int, int]]:
+        """Up to ``count`` bids as (price_e8, size_e8), best first."""
         return self._bids.best(count)
 
     def best_asks(self, count: int) -> Sequence[tuple[int, int]]:
+        """Up to ``count`` asks as (price_e8, size_e8), best first."""
         return self._asks.best(count)
 
     def is_two_sided(self) -> bool:
+        """Whether there is a bid and an ask."""
         return bool(self._bids) and bool(self._asks)
 
     def is_crossed(self) -> bool:

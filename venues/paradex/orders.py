@@ -53,6 +53,7 @@ class DistinctTimestamps:
         self._lock = threading.Lock()  # orders are signed in two threads
 
     def take(self, now_unix_ms: int) -> int:
+        """The newest millisecond up to now that no order has used."""
         with self._lock:
             if len(self._used) >= 4_096:
                 self._used = {used for used in self._used if used > now_unix_ms - self._valid_ms}

@@ -64,6 +64,7 @@ class PrivateReader:
         return self._order(read_json(_ORDER_DECODER, content))
 
     def orders(self, content: bytes | msgspec.Raw) -> list[OrderUpdate]:
+        """The orders of a page on our markets. Raises PayloadError."""
         updates = (self._order(order) for order in read_json(_ORDERS_DECODER, content).results)
         return [update for update in updates if update is not None]
 
@@ -77,9 +78,11 @@ class PrivateReader:
         return found
 
     def fill(self, content: bytes | msgspec.Raw) -> Fill | None:
+        """One execution; None on another market. Raises PayloadError."""
         return self._fill(read_json(_FILL_DECODER, content))
 
     def fills(self, content: bytes | msgspec.Raw) -> FillsPage:
+        """The executions of a page on our markets, and where the next page begins. Raises PayloadError."""
         page = read_json(_FILLS_DECODER, content)
         fills = (self._fill(fill) for fill in page.results)
         return FillsPage([fill for fill in fills if fill is not None], page.next or "")
@@ -102,13 +105,16 @@ class PrivateReader:
         )
 
     def position(self, content: bytes | msgspec.Raw) -> Position | None:
+        """One position; None on another market. Raises PayloadError."""
         return self._position(read_json(_POSITION_DECODER, content))
 
     def positions(self, content: bytes | msgspec.Raw) -> list[Position]:
+        """The positions on our markets; closed ones have size 0. Raises PayloadError."""
         positions = (self._position(one) for one in read_json(_POSITIONS_DECODER, content).results)
         return [position for position in positions if position is not None]
 
     def account(self, content: bytes | msgspec.Raw) -> Account:
+        """The margin account. Raises PayloadError."""
         account = read_json(_ACCOUNT_DECODER, content)
         return Account(
             value_e8=reported_e8(account.account_value),

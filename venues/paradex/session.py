@@ -74,12 +74,14 @@ class Session:
 
     @property
     def signer(self) -> Signer:
+        """Signs for the account's chain. RuntimeError before ``login``."""
         if self._signer is None:
             raise RuntimeError(f"{NAME}: log in first; nothing can be signed before the chain is known")
         return self._signer
 
     @property
     def token(self) -> str:
+        """The bearer token in use. RuntimeError before ``login``."""
         if not self._token:
             raise RuntimeError(f"{NAME}: log in first; there is no token yet")
         return self._token
@@ -129,6 +131,7 @@ class Session:
         self.renew_due_unix_ms = response.now_unix_ms + int(life_ms * _RENEW_AFTER)
 
     def authorization(self) -> tuple[str, str]:
+        """The header that a private request carries."""
         return ("Authorization", f"Bearer {self.token}")
 
     def ask(

@@ -113,6 +113,7 @@ class Signer:
         return self._message_hash(chain([_REQUEST_TYPE, *fields]))
 
     def onboarding_hash(self) -> int:
+        """The hash that is signed to register the account, once per account."""
         return self._message_hash(chain([_CONSTANT_TYPE, short_string("Onboarding")]))
 
     def sign(self, message_hash: int) -> str:

@@ -137,6 +137,7 @@ class ParadexTrading:
 
     @property
     def renew_due_unix_ms(self) -> int:
+        """When the token must be renewed; see ``Session``."""
         return self._session.renew_due_unix_ms
 
     def query_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
@@ -187,6 +188,7 @@ class ParadexTrading:
         return (yield from self._session.ask(self._reader.positions, "GET", "/positions"))
 
     def query_account(self, now_unix_ms: int) -> Call[Account]:
+        """Account value, free collateral and maintenance margin, in USDC."""
         return (yield from self._session.ask(self._reader.account, "GET", "/account"))
 
     def query_closed(self) -> Call[str]:
@@ -308,6 +310,7 @@ class ParadexTrading:
         """Nothing is due: the venue pings on the protocol level, which the socket library answers."""
 
     def stream_take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first: session requests only, orders are written by the gateway."""
         frames, self._frames = self._frames, []
         return frames
 

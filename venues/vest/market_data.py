@@ -33,6 +33,7 @@ Levels = list[tuple[int, int]]
 
 
 def subscribe_frame(channel: str, request_id: int) -> bytes:
+    """The request that subscribes to one channel."""
     return _request_frame("SUBSCRIBE", channel, request_id)
 
 
@@ -138,6 +139,7 @@ class VestMarketData:
 
     @property
     def url(self) -> str:
+        """The public WebSocket with the parameters of its dialect."""
         return self._url
 
     def refused(self, status: int) -> str:
@@ -269,23 +271,28 @@ class VestMarketData:
         self._faults.append(FeedFault(FaultKind.REFUSED, instrument_id, detail))
 
     def tick(self, now_mono_ns: int) -> None:
+        """Queue a ping when one is due: Vest ends connections without."""
         if now_mono_ns >= self._ping_due_mono_ns:
             self._ping_due_mono_ns = now_mono_ns + PING_INTERVAL_NS
             self._frames.append(PING_FRAME)
 
     def take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first."""
         taken, self._frames = self._frames, []
         return taken
 
     def take_tops(self) -> list[TopOfBook]:
+        """Tops of book gathered since the last call, oldest first."""
         taken, self._tops = self._tops, []
         return taken
 
     def take_depths(self) -> list[Depth]:
+        """The newest depth of each instrument that changed since the last call."""
         taken, self._depths = self._depths, {}
         return list(taken.values())
 
     def take_faults(self) -> list[FeedFault]:
+        """What was wrong since the last call, oldest first."""
         taken, self._faults = self._faults, []
         return taken
 

@@ -63,12 +63,14 @@ class PrivateStream:
         self._events: list[PrivateEvent] = []
 
     def connected(self, now_mono_ns: int) -> None:
+        """Drop frames of the last connection and queue the subscription."""
         self._frames.clear()
         self._ping_due_mono_ns = now_mono_ns + PING_INTERVAL_NS
         self._last_request_id += 1
         self._frames.append(subscribe_frame(_CHANNEL, self._last_request_id))
 
     def receive(self, frame: bytes, recv_mono_ns: int) -> None:
+        """Take one frame. Raises FrameError if it is not as documented."""
         try:
             content = decode(_frame_decoder, frame)
             if isinstance(content.data, _Push):
@@ -116,14 +118,17 @@ class PrivateStream:
         self._events.append(update)
 
     def tick(self, now_mono_ns: int) -> None:
+        """Queue a ping when one is due."""
         if now_mono_ns >= self._ping_due_mono_ns:
             self._ping_due_mono_ns = now_mono_ns + PING_INTERVAL_NS
             self._frames.append(PING_FRAME)
 
     def take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first."""
         taken, self._frames = self._frames, []
         return taken
 
     def take_events(self) -> list[PrivateEvent]:
+        """What the frames said since the last call, oldest first."""
         taken, self._events = self._events, []
         return taken

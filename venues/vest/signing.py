@@ -22,6 +22,7 @@ _PERSONAL_MESSAGE_PREFIX: Final = b"\x19Ethereum Signed Message:\n32"
 
 
 def keccak256(data: bytes) -> bytes:
+    """Ethereum's hash: Keccak before NIST's padding, not SHA3-256."""
     return keccak.new(digest_bits=256, data=data).digest()
 
 

@@ -92,18 +92,22 @@ class VestTrading:
     # --- session ---
 
     def fetch_instruments(self, wanted: Mapping[str, int]) -> Call[list[Instrument]]:
+        """Grids of the wanted symbols (symbol -> instrument_id). VenueError if one is unknown."""
         found = yield from instruments.fetch_instruments(wanted)
         self._instruments.update(wanted)
         return found
 
     def login(self, now_unix_ms: int) -> Call[None]:
+        """Register the signing key and get a listen key; see ``VestSession.login``."""
         yield from self._session.login(now_unix_ms)
 
     def renew(self, now_unix_ms: int) -> Call[None]:
+        """Prolong the listen key, and register anew where the key was refused or expires."""
         yield from self._session.renew(now_unix_ms)
 
     @property
     def renew_due_unix_ms(self) -> int:
+        """When ``renew`` is due; see ``VestSession``."""
         return self._session.renew_due_unix_ms
 
     # --- reading ---
@@ -170,11 +174,13 @@ class VestTrading:
         return read(response, _orders_decoder, "GET /orders")
 
     def query_positions(self, now_unix_ms: int) -> Call[list[Position]]:
+        """Positions on the known instruments, from ``GET /account``; the stream reports none."""
         known = self._known_instruments
         account = yield from self._fetch_account(now_unix_ms)
         return [_position(row, known[row.symbol]) for row in account.positions if row.symbol in known]
 
     def query_account(self, now_unix_ms: int) -> Call[Account]:
+        """Account value, withdrawable amount and maintenance margin, from ``GET /account``."""
         row = yield from self._fetch_account(now_unix_ms)
         try:
             return Account(
@@ -276,6 +282,7 @@ class VestTrading:
         )
 
     def create_over_http(self, wire: HttpRequest | bytes) -> HttpRequest:
+        """The same request: v2 takes orders over HTTP alone."""
         assert isinstance(wire, HttpRequest), "v2 takes orders over HTTP alone"
         return wire
 
@@ -283,6 +290,7 @@ class VestTrading:
         """Answers come with their request here, so nothing has to be remembered."""
 
     def parse_create_response(self, request: OrderRequest, response: HttpResponse) -> OrderAck:
+        """The answer to a create. A refused API key counts as "not now": the order may be sent again."""
         ack = acknowledge(request.client_order_id, response)
         if self._session.takes_grant(response) or ack.outcome is not Outcome.REFUSED:
             return ack
@@ -291,6 +299,7 @@ class VestTrading:
     # --- private stream ---
 
     def stream_url(self) -> str:
+        """Complete URL, valid after ``login``. It holds the listen key: never log it."""
         return self._session.stream_url()
 
     def stream_refused(self, status: int) -> str:
@@ -298,6 +307,7 @@ class VestTrading:
         return ""
 
     def stream_connected(self, now_mono_ns: int) -> None:
+        """A new private connection stands: queue its subscription."""
         self._stream.connected(now_mono_ns)
 
     def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
@@ -305,12 +315,15 @@ class VestTrading:
         self._stream.receive(frame, recv_mono_ns)
 
     def stream_tick(self, now_mono_ns: int) -> None:
+        """Queue a ping when one is due."""
         self._stream.tick(now_mono_ns)
 
     def stream_take_frames(self) -> list[bytes]:
+        """Text frames to send, oldest first."""
         return self._stream.take_frames()
 
     def stream_take_events(self) -> list[PrivateEvent]:
+        """Order updates and fills, oldest first."""
         return self._stream.take_events()
 
 

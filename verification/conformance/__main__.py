@@ -23,6 +23,7 @@ PROGRAMS = {
     "paradex_sdk": ("json", "sbe"),
     "ccxt_client": ("json", "sbe"),
     "hyperliquid_sdk": ("hyperliquid",),
+    "hyperliquid_minimal": ("hyperliquid",),
     "ccxt_hyperliquid": ("hyperliquid",),
 }
 PROGRAM_S = 240.0  # a client that takes longer hangs

@@ -18,14 +18,33 @@ from executor.pair.messages import (
     Send,
     StreamBack,
 )
-from executor.pair.order import Purpose
+from executor.pair.order import Order, OrderState, Purpose
+from executor.pair.order_updates import FILL_IDS_MAX, fill_key
 from executor.pair.pricing import NO_MARKET
-from executor.pair.state import STATE_BYTES_MAX, Halt, dump
+from executor.pair.state import (
+    OWED_ORDERS,
+    PAST_ORDERS,
+    STATE_BYTES_MAX,
+    ClosedTrade,
+    Halt,
+    dump,
+    load,
+)
+from executor.pair.transition import _remembered
 from shm.layout import MACHINE_CAPACITY
 from shm.records import PairPhase
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, MS, SIZE_E8, some_rules
-from venues.contract import OrderStatus
+from venues.contract import OrderStatus, Side
+
+
+def order_of(pair: Pair, send: Send) -> Order:
+    """What the pair knows of an order it has sent."""
+    return next(
+        order
+        for order in (*pair.state.legs[send.leg].live, *pair.state.legs[send.leg].past)
+        if order.client_order_id == send.client_order_id
+    )
 
 
 def test_reads_that_lag_behind_a_fill_do_not_make_a_hedged_pair_naked() -> None:
@@ -171,8 +190,64 @@ def test_orders_of_many_executions_fit_the_journal() -> None:
                 for number in range(200):
                     pair.execution(send, f"{send.client_order_id}{number:020d}", SIZE_E8 // 200)
                     assert len(dump(pair.state)) < STATE_BYTES_MAX, trade
+                assert order_of(pair, send).filled_e8 == FILL_IDS_MAX * (SIZE_E8 // 200)
+                pair.told(send, OrderStatus.FILLED, SIZE_E8)
     assert pair.phase() is PairPhase.FLAT
     assert STATE_BYTES_MAX < MACHINE_CAPACITY
+
+
+def test_the_largest_state_there_can_be_fits_its_place_in_memory() -> None:
+    """As many orders as are remembered, each partly filled by as many executions as are counted singly, and
+    every number as long as numbers get. It did not: 64 partly filled orders with ten executions each made
+    a state that ended the executor at every write."""
+    largest = 2**63 - 1
+    order = Order(
+        *(largest, 1, Side.BUY, largest, largest, True, Purpose.COMPLETE, largest, largest, largest, largest),
+        state=OrderState.CANCELLED,
+        due_mono_ns=largest,
+        doubt_mono_ns=largest,
+        venue_order_id="0x" + 80 * "a",
+        told_e8=largest - 1,
+        told_quote_e8=largest,
+        told_fee_e8=largest,
+        fill_ids=tuple(fill_key(str(number)) for number in range(FILL_IDS_MAX)),
+        fills_e8=largest - 1,
+        fills_quote_e8=largest,
+        fills_fee_e8=largest,
+        counted_e8=largest,
+        questions=largest,
+        unknown_answers=largest,
+        unknown_mono_ns=largest,
+        late_denials=largest,
+        retry_after_ns=largest,
+    )
+    pair = Pair().hedged()
+    orders = PAST_ORDERS + OWED_ORDERS
+    leg = replace(pair.state.legs[0], live=(order,), past=(order,) * orders)
+    closed = (ClosedTrade(largest, 1, largest, largest, largest, True),) * (2 * orders + 1)
+
+    state = replace(pair.state, legs=(leg, leg), closed=closed)
+
+    assert len(_remembered((order,) * (orders + 1))) == orders
+    assert load(dump(state)) == state
+    assert len(dump(state)) < STATE_BYTES_MAX
+
+
+def test_executions_past_those_counted_singly_are_counted_in_total_and_never_twice() -> None:
+    pair = Pair()
+    first, second = pair.enter()
+    pair.fill(second)
+    part_e8 = SIZE_E8 // 200
+    for number in (*range(100), *range(100)):
+        pair.execution(first, f"execution {number}", part_e8)
+    assert order_of(pair, first).filled_e8 == FILL_IDS_MAX * part_e8
+
+    pair.told(first, OrderStatus.CANCELLED, 100 * part_e8)
+    for number in range(100):
+        pair.execution(first, f"execution {number}", part_e8)
+
+    assert order_of(pair, first).filled_e8 == 100 * part_e8
+    assert pair.positions_e8[0] == 100 * part_e8
 
 
 def test_legs_that_somebody_closed_are_found_flat_however_often_closing_is_declined() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from events.trades import TradeRetold
 from executor.pair.accounting import retold
 from executor.pair.messages import FillsRead, FillTold, Send
+from executor.pair.order_updates import fill_key
 from executor.pair.state import OWED_ORDERS, PAST_ORDERS
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import SIZE_E8, some_rules
@@ -98,7 +99,7 @@ def test_a_list_that_lags_behind_changes_nothing() -> None:
     listed(pair, untold, an_execution(untold, "f2", 1))
 
     assert all(line["is_estimated"] for line in pair.logged("trade_corrected"))
-    assert pair.state.legs[untold.leg].past[-1].fill_ids == ("f1",)
+    assert pair.state.legs[untold.leg].past[-1].fill_ids == (fill_key("f1"),)
 
 
 def test_the_fee_of_an_open_trade_is_put_into_it() -> None:

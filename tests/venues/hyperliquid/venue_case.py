@@ -169,10 +169,8 @@ KIT = Kit(
         Answer("duplicate", refused("Invalid nonce: duplicate nonce 1790000000123"), Outcome.IN_DOUBT),
         Answer("old", refused("Invalid nonce: nonce too low 1 < 2"), Outcome.IN_DOUBT),
         Answer("unknown refusal", refused("Mercury rises."), Outcome.IN_DOUBT),
-        Answer("rate limited", answered({"type": "error", "payload": "429 Too Many Requests"}),
-               Outcome.REFUSED, names_pause=True),
-        Answer("a page with the number of a limit", answered({"type": "error", "payload": "429 <html>"}),
-               Outcome.IN_DOUBT),
+        Answer("rate limited, and perhaps executed", answered({"type": "error", "payload":
+               "429 Too Many Requests"}), Outcome.IN_DOUBT, names_pause=True),
         Answer("refused by nobody knows whom", answered({"type": "error", "payload": "403 Forbidden"}),
                Outcome.IN_DOUBT),
         Answer("failure inside", answered({"type": "error", "payload": "502 Bad Gateway"}), Outcome.IN_DOUBT),
@@ -226,7 +224,7 @@ KIT = Kit(
     front=make_front,
     hosts=hosts,
     strikes=lambda: Strikes(
-        rate_limit=Fault("ws.order.create", code="TOO_MANY_REQUESTS"),
+        rate_limit=Fault("ws.order.create", code="REQUEST_BUDGET"),
         doubt=Fault("ws.order.create", status=502, body=b"Bad Gateway"),
         lost_answer=Fault("ws.order.create", drop_reply=True),
         lost_push=Fault("push.depth.BTC", drop=True),
