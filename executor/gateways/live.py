@@ -295,7 +295,7 @@ class LiveGateway:
             case _:
                 if isinstance(event, OrderUpdate | Fill):
                     self.clock.happened(event.venue_unix_ns)
-                self._listener.on_told(self.venue, event, recv_mono_ns)
+                self._listener.on_report(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
         if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:

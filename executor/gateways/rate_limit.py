@@ -11,22 +11,13 @@ and by a refusal, after which nothing is opened until the pause it asked for is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import Final
 
+from executor.gateways.contract import Urgency
 from venues.contract import RateLimit
 
 _NS_PER_MS: Final = 1_000_000
 _PAUSE_MS: Final = 1_000  # after a refusal that names no pause
-
-
-class Urgency(IntEnum):
-    """Classes of orders, the one that goes first highest."""
-
-    OPEN = 0
-    CLOSE = 1
-    CANCEL = 2
-    HEDGE = 3  # a leg is naked
 
 
 # Per cent of a limit that a class leaves to those above it. At least one call is left.

@@ -405,7 +405,7 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
 assert set(_HANDLERS) == set(Event.__args__)
 
 
-def rehearse(rules: PairRules, state: PairState, event: Enter | Exit) -> Prediction:
+def predict(rules: PairRules, state: PairState, event: Enter | Exit) -> Prediction:
     """Take the step of an event that is expected and keep what it would send.
 
     No sends where it would send nothing, or anything but first tries of the event's own kind.

@@ -126,7 +126,7 @@ def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]
     return replace(state, legs=(legs[0], legs[1]), closed=closed)
 
 
-def strangers(pairs: Sequence[PairRules], held: Sequence[HeldPair]) -> list[HeldPair]:
+def orphaned_positions(pairs: Sequence[PairRules], held: Sequence[HeldPair]) -> list[HeldPair]:
     """What was held by pairs that are configured no more, or otherwise: nobody looks after it."""
     known = [found for rules in pairs if (found := find_held(rules, held))]
     return [pair for pair in held if pair not in known and (any(pair.sizes_e8) or pair.orders)]

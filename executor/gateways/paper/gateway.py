@@ -196,7 +196,7 @@ class PaperGateway:
                 self._tell_account()
 
     def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self.clock.mono_ns()))
+        self._stream.carry(lambda: self._listener.on_report(self.venue, told, self.clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.gateways.rate_limit import RateBudget, Urgency
+from executor.gateways.contract import Urgency
+from executor.gateways.rate_limit import RateBudget
 from executor.orders.sender import URGENCY_OF
 from executor.pair.order import Purpose
 from venues.contract import RateLimit

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from executor.pair.fast_path import dump_taken, load_taken, predicted_sends
-from executor.pair.machine import rehearse, step, take_pending
+from executor.pair.machine import predict, step, take_pending
 from executor.pair.messages import At, Enter, Exit, PendingSignal, Send
 from executor.pair.pricing import NO_MARKET, LegMarket
 from executor.pair.state import PairState
@@ -104,7 +104,7 @@ def walk(seed: int) -> tuple[int, int]:
         if rng.random() < 0.5:
             world = deliver_all(world)
         for expected, came in signals(world, rng):
-            rehearsal = rehearse(world.rules, world.state, expected)
+            rehearsal = predict(world.rules, world.state, expected)
             certain = predicted_sends(world.rules, world.state, came, rehearsal)
             if certain is None:
                 continue
@@ -138,7 +138,7 @@ def an_entry(now_ns: int, signal_id: int = 1) -> Enter:
 
 def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
     world = a_flat_pair()
-    rehearsal = rehearse(world.rules, world.state, an_entry(world.now_mono_ns))
+    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
 
     sends = predicted_sends(world.rules, world.state, an_entry(world.now_mono_ns + 60_000 * MS, 7), rehearsal)
 
@@ -149,7 +149,7 @@ def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
 def test_any_change_of_the_state_voids_a_rehearsal() -> None:
     """Even one that looks the same: what it was rehearsed from is gone."""
     world = a_flat_pair()
-    rehearsal = rehearse(world.rules, world.state, an_entry(world.now_mono_ns))
+    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
     again: PairState = replace(world.state, epoch=world.state.epoch)
     assert again == world.state
 
