@@ -290,8 +290,8 @@ class RiskSettings(Section):
     max_consecutive_failures: Hot[Annotated[int, Field(ge=1, le=1_000)]] = 3
     breaker_pause_s: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 30.0
     price_collar_bps: Hot[PositiveBps] = 200.0
-    # None: the same as max_daily_loss_quote.
     naked_budget_s_per_day: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 300.0
+    # None: the same as max_daily_loss_quote; ``drawdown_limit_e8`` is what everybody goes by.
     max_drawdown_quote_e8: Hot[Annotated[DecimalE8 | None, Field(alias="max_drawdown_quote")]] = None
     max_net_exposure_quote_e8: Hot[Annotated[DecimalE8, Field(alias="max_net_exposure_quote")]] = 500 * E8
     max_leverage: Hot[Annotated[float, Field(gt=0, le=100)]] = 5.0
@@ -300,6 +300,11 @@ class RiskSettings(Section):
     # None: legs may differ for as long as nothing mends them.
     max_hedge_drift_bps: Hot[Annotated[float, Field(gt=0, le=10_000)] | None] = None
     max_hedge_drift_s: Hot[Annotated[float, Field(gt=0, le=86_400)]] = 30.0
+
+    @property
+    def drawdown_limit_e8(self) -> int:
+        """How far today's result may fall below today's best, quote currency times 10**8."""
+        return self.max_drawdown_quote_e8 or self.max_daily_loss_quote_e8
 
 
 class PersistenceSettings(Section):

@@ -20,6 +20,7 @@ from benchmarks.measure import Timing, percentiles, print_table, time_calls, wri
 from detector.agent import Detector
 from detector.rules import rules_for
 from executor.gateways.contract import OrderGateway
+from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
 from executor.operator.resolve import resolve_pair
 from executor.pair.state import new_state
@@ -30,8 +31,8 @@ from executor.risk.daily_pnl import Results
 from executor.risk.exposure import Exposure
 from executor.risk.margin import Margins, margin_of
 from executor.risk.order_rate import OrderRate
-from executor.risk.pre_trade import refuse_entry
-from executor.risk.trading_state import TradingState
+from executor.risk.pre_trade import Approved, check
+from executor.risk.trading_state import Conditions, TradingState
 from executor.signals import Signals
 from observability.logs import Reporter
 from runtime.bootstrap import Stop
@@ -155,54 +156,31 @@ def _quote_all(memory: Memory, settings: Settings, venue: str) -> None:
 
 def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
     """From a signal in hand to the answer of the last gate before the wire."""
-    latch = KillSwitch(PROJECT / "no-such-file", memory.latch())
-    tables = memory.counters("supervisor"), memory.counters("persistence")
-    trading_state = TradingState(*tables, latch, StandingOrders(settings), Stop())
-    signals, pairs, prices = _signals(settings, instruments, memory, trading_state)
-    pair, now = pairs[0], time.monotonic_ns()
-    times = now, now, now, now, now + FOR_EVER_NS
-    signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
-    at = prices.at(pair, with_depth=False)
-    check = signals._entry_check(pair, signal, at)
-    assert refuse_entry(check) is None, "the ordinary case is the one that passes"
-
-    def all_of_it() -> None:
-        refuse_entry(signals._entry_check(pair, signal, prices.at(pair, with_depth=False)))
-
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("both touches from memory", lambda: prices.at(pair, with_depth=False)),
-        ("what the gates look at, gathered", lambda: signals._entry_check(pair, signal, at)),
-        ("all gates asked", lambda: refuse_entry(check)),
-        ("entry: touches, gathering, gates", all_of_it),
-    ]
-    return [percentiles(name, time_calls(step, ROUNDS)) for name, step in steps]
-
-
-def _signals(
-    settings: Settings, instruments: tuple[Instrument, ...], memory: Memory, trading_state: TradingState
-) -> tuple[Signals, Pairs, Prices]:
-    """The way of a signal as far as the last gate, on pairs at rest and accounts that are rich."""
-    clock, nobody = SystemClock(), cast(Any, None)
     resolved = [resolve_pair(settings, instruments, number) for number in range(len(settings.pairs))]
     # The quotes stand as long as the measurement takes.
     pairs = Pairs(
         [
-            PairRuntime(**item._asdict() | {"max_age_ns": FOR_EVER_NS}, state=new_state(item.rules, 1))
+            PairRuntime(**item._replace(max_age_ns=FOR_EVER_NS)._asdict(), state=new_state(item.rules, 1))
             for item in resolved
         ]
     )
-    prices = Prices(memory, instruments, clock)
-    margins = Margins(settings.venue_names, nobody, clock)
-    rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
-    margins.by_venue = dict.fromkeys(settings.venue_names, rich)
-    risk = Risk(
-        breaker=Breaker(settings.risk),
-        exposure=Exposure([(pair.rules, pair.state) for pair in pairs]),
-        results=Results([pair.result for pair in pairs], clock),
-        margins=margins,
-        rate=OrderRate(),
+    risk = _risk(settings, pairs)
+    latch = KillSwitch(PROJECT / "no-such-file", memory.latch())
+    supervisor, persistence = memory.counters("supervisor"), memory.counters("persistence")
+    trading_state = TradingState(
+        supervisor=supervisor,
+        persistence=persistence,
+        latch=latch,
+        orders=StandingOrders(settings),
+        stop=Stop(),
+        breaker=risk.breaker,
+        results=risk.results,
+        risk=settings.risk,
     )
-    ready = cast(OrderGateway, SimpleNamespace(can_send=True))
+    trading_state.look(Conditions(margin_age_s=0.0), time.monotonic_ns())
+    clock, nobody = SystemClock(), cast(Any, None)
+    prices = Prices(memory, instruments, clock)
+    ready = cast(OrderGateway, SimpleNamespace(can_send=True, budget=RateBudget([])))
     signals = Signals(
         pairs=pairs,
         engine=nobody,
@@ -215,7 +193,41 @@ def _signals(
         report=nobody,
         clock=clock,
     )
-    return signals, pairs, prices
+    pair, now = pairs[0], time.monotonic_ns()
+    times = now, now, now, now, now + FOR_EVER_NS
+    signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
+    at = prices.at(pair, with_depth=False)
+    entry = signals._entry(pair, signal, at)
+    assert isinstance(check(entry, pair.limits, trading_state), Approved), (
+        "the ordinary case is the one that passes"
+    )
+
+    def all_of_it() -> None:
+        now_at = prices.at(pair, with_depth=False)
+        check(signals._entry(pair, signal, now_at), pair.limits, trading_state)
+
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("both touches from memory", lambda: prices.at(pair, with_depth=False)),
+        ("what the gates look at, gathered", lambda: signals._entry(pair, signal, at)),
+        ("all gates asked", lambda: check(entry, pair.limits, trading_state)),
+        ("entry: touches, gathering, gates", all_of_it),
+    ]
+    return [percentiles(name, time_calls(step, ROUNDS)) for name, step in steps]
+
+
+def _risk(settings: Settings, pairs: Pairs) -> Risk:
+    """Of pairs that hold nothing, on accounts that are rich."""
+    clock = SystemClock()
+    margins = Margins(settings.venue_names, cast(Any, None), clock)
+    rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
+    margins.by_venue = dict.fromkeys(settings.venue_names, rich)
+    return Risk(
+        breaker=Breaker(settings.risk),
+        exposure=Exposure([(pair.rules, pair.state) for pair in pairs]),
+        results=Results([pair.result for pair in pairs], clock),
+        margins=margins,
+        rate=OrderRate(),
+    )
 
 
 def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:

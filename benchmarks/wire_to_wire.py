@@ -1,11 +1,12 @@
 """From the frame that should trade to both orders' bytes at the venues.
 
-    python -m benchmarks.wire_to_wire [--trades 300] [--runs 3] [--only "tandem park"]
+    python -m benchmarks.wire_to_wire [--trades 300] [--runs 3] [--only "tandem park"] [--referee]
 
 Two loopback venues send real-sized frames at recorded rates; now and then one frame crosses the
 threshold. Measured is the time from that frame leaving the venue to each order's arrival, for
-Tandem as it is shipped (every process, real signing) and for the baselines in ``baselines/``. See
-``benchmarks/README.md`` for what was found and what was tried and rejected.
+Tandem as it is shipped (every process, real signing), for the floor (``floor/``: the same shape in
+C and nothing else) and for the baselines in ``baselines/``. See ``benchmarks/README.md`` for what
+was found and what was tried and rejected.
 """
 
 from __future__ import annotations
@@ -17,32 +18,52 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import RESULTS, machine
+from benchmarks.wire import floor, load, referee
 from benchmarks.wire.analysis import Summary, as_dict, print_run, stages, wire_to_wire
 from benchmarks.wire.contenders import BOTS, NotReady, Variant, bot_python, read_log, run_bot, tandem
 from benchmarks.wire.plot import draw
+from benchmarks.wire.ratios import FIGURES, Ratio, print_ratios, ratios
 from settings import PROJECT
 
 HISTORY: Final = Path(__file__).parent / "history.jsonl"
 _PARK = Variant("tandem", tls=False, idle="park", awake=False)
 _FREE = Variant("asyncio-free", tls=False, idle="", awake=False)
+_FLOORS = tuple(Variant(name, tls=False, idle="", awake=False) for name in floor.FLOORS)
+_WARM_MS: Final = 1.0
+_BUSY: Final = 500
+
+
+def _settings(contender: Variant, *, warm_ms: Sequence[float] = (0.0, _WARM_MS)) -> Iterator[Variant]:
+    """As it comes, and with cores awake: calm and busy, as it comes and kept warm; plain and TLS."""
+    for tls in (False, True):
+        yield contender._replace(tls=tls)
+        for busy in (0, _BUSY):
+            for warm in warm_ms:
+                yield contender._replace(awake=True, tls=tls, busy=busy, warm_ms=warm)
+
+
 VARIANTS: Final = (
-    *(_PARK, _PARK._replace(awake=True), _PARK._replace(awake=True, warm_ms=1.0)),
-    *(_PARK._replace(tls=True), _PARK._replace(tls=True, awake=True, warm_ms=1.0)),
-    *(_PARK._replace(awake=True, warm_ms=1.0, busy=500, tls=tls) for tls in (False, True)),
+    *_settings(_PARK),
     *(_PARK._replace(beside=tool) for tool in ("monitor", "record")),
-    _PARK._replace(idle="spin"),
-    *(_FREE, _FREE._replace(awake=True), _FREE._replace(tls=True, awake=True)),
-    *(_FREE._replace(awake=True, busy=500), _FREE._replace(awake=True, busy=500, tls=True)),
+    *(variant for one in _FLOORS for variant in _settings(one)),
+    *(
+        one._replace(awake=True, warm_ms=_WARM_MS, fifo=True, tls=tls)
+        for one in _FLOORS
+        for tls in (False, True)
+    ),
+    *_settings(_FREE, warm_ms=(0.0,)),
     Variant("asyncio", tls=False, idle="", awake=False),
     Variant("ccxt", tls=False, idle="", awake=False),
     Variant("ccxt-sbe", tls=False, idle="", awake=False),
+    _PARK._replace(idle="spin"),  # last: the load average remembers it for minutes
 )
 
 
@@ -56,6 +77,8 @@ def main() -> int:
     parser.add_argument("--gap-ms", type=float, default=50.0, help="pause around a trade")
     parser.add_argument("--only", default="", help="variants whose name contains this")
     parser.add_argument("--keep", type=Path, help="keep the logs in this directory")
+    parser.add_argument("--load-max", type=float, default=load.LOAD_MAX, help="a run at more does not count")
+    parser.add_argument("--referee", action="store_true", help="capture the plain runs, and compare (root)")
     arguments = parser.parse_args()
     wanted = [variant for variant in VARIANTS if arguments.only in variant.name]
     results: dict[str, list[dict[str, Any]]] = {}
@@ -66,14 +89,20 @@ def main() -> int:
             if reason:
                 print(f"\n{variant.name}: left out: {reason}")
                 continue
+            load_before = load.settled(arguments.load_max)
             try:
                 found = measure(variant, arguments)
             except NotReady as error:
                 print(f"\n{variant.name}: {error}")
                 failed = True
                 continue
-            results.setdefault(variant.name, []).append(found)
-            print(f"  run {run + 1} of {arguments.runs}; load {os.getloadavg()[0]:.1f}", flush=True)
+            seen = load.of_run(load_before, spins=variant.idle == "spin")
+            print(f"  run {run + 1} of {arguments.runs}; load {seen:.1f}", flush=True)
+            if seen > arguments.load_max:
+                print(f"  does not count: the load is above {arguments.load_max:g}", flush=True)
+                failed = True
+                continue
+            results.setdefault(variant.name, []).append({**found, "load": seen})
     if not results:
         return 1
     record(results, arguments)
@@ -89,7 +118,7 @@ def why_not(variant: Variant) -> str:
     bot = BOTS.get(variant.contender)
     if bot is not None and not bot_python(bot).exists():
         return f"{bot.venv} is not there: make {bot.venv}/.ready"
-    return ""
+    return floor.why_not(variant) if variant.contender in floor.FLOORS else ""
 
 
 def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -107,6 +136,7 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
             *("--warm-up", str(arguments.warm_up), "--busy", str(variant.busy)),
             *("--gap-ms", str(arguments.gap_ms), "--pairs", str(variant.pairs), "--out", str(out)),
             *(("--certificate", str(certificate)) if certificate else ()),
+            *(("--stamp-departures",) if arguments.referee else ()),
         ]
         venues = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, text=True
@@ -115,29 +145,54 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
             assert venues.stdin is not None
             assert venues.stdout is not None
             ports = json.loads(venues.stdout.readline())
-            log: list[dict[str, Any]] = []
-            if variant.contender == "tandem":
-                try:
-                    with tandem(variant, ports, directory, ca_file):
-                        _trade(venues)
-                finally:
-                    log = keep_log(directory, variant, arguments.keep)
-            else:
-                with run_bot(variant, ports, ca_file):
-                    _trade(venues)
+            path = directory / "log.jsonl"
+            with captured(variant, ports, arguments) as packets, contender(variant, ports, path, ca_file):
+                _trade(venues)
             trades = json.loads(out.read_text())
         finally:
             venues.kill()
             venues.wait()
+            log = keep_log(path, variant, arguments.keep)
     found, parts = wire_to_wire(trades), stages(trades, log)
     hits, misses = armed_orders(log)
     print_run(variant.name, found, parts, f"{hits} armed orders taken, {misses} missed" if log else "")
-    return {"wire": as_dict(found), "stages": as_dict(parts), "hits": hits, "misses": misses}
+    results = {"wire": as_dict(found), "stages": as_dict(parts), "hits": hits, "misses": misses}
+    if packets:
+        verdict = referee.judge(trades, packets, ports)
+        referee.print_verdict(verdict)
+        results["referee"] = {**verdict.apart, "missed": verdict.missed, "agrees": verdict.agrees}
+    return results
 
 
-def keep_log(directory: Path, variant: Variant, keep: Path | None) -> list[dict[str, Any]]:
-    """Tandem's log, whole or as far as it came; copied where it shall be kept."""
-    path = directory / "log.jsonl"
+@contextmanager
+def contender(variant: Variant, ports: Mapping[str, int], log: Path, ca_file: Path | None) -> Iterator[None]:
+    """Run it until the context ends; what it stamps itself is then in ``log``."""
+    if variant.contender == "tandem":
+        running = tandem(variant, ports, log.parent, ca_file)
+    elif variant.contender in floor.FLOORS:
+        running = floor.run_floor(variant, ports, log, ca_file)
+    else:
+        running = run_bot(variant, ports, ca_file)
+    with running:
+        yield
+
+
+@contextmanager
+def captured(
+    variant: Variant, ports: Mapping[str, int], arguments: argparse.Namespace
+) -> Iterator[list[referee.Packet]]:
+    """The packets of a run once it is over; none where no referee is wanted, or TLS hides the contents."""
+    if not arguments.referee or variant.tls:
+        yield []
+        return
+    with referee.Capture(ports) as capture:
+        yield capture.packets
+
+
+def keep_log(path: Path, variant: Variant, keep: Path | None) -> list[dict[str, Any]]:
+    """A contender's log, whole or as far as it came; copied where it shall be kept."""
+    if not path.exists():
+        return []
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, keep / f"{variant.name.replace(' ', '-')}.jsonl")
@@ -174,7 +229,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 def record(results: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace) -> None:
-    """JSON with everything, a line of history, the plot, and the ratios."""
+    """Write everything as JSON, a line of history and the plot, and print the ratios."""
     medians = {name: median_run(runs) for name, runs in results.items()}
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -187,20 +242,33 @@ def record(results: dict[str, list[dict[str, Any]]], arguments: argparse.Namespa
         "machine": machine(),
     }
     RESULTS.mkdir(exist_ok=True)
+    found = list(ratios(VARIANTS, medians))
     path = RESULTS / "wire_to_wire.json"
-    path.write_text(json.dumps({**head, "medians": medians, "runs": results}, indent=1) + "\n")
-    short = {
-        name: {label: [row["p50"], row["p99"]] for label, row in runs["wire"].items()}
-        for name, runs in medians.items()
-    }
+    path.write_text(json.dumps({**head, "medians": medians, "results": results}, indent=1) + "\n")
     if not arguments.only:  # a glance at one variant is no history
         with HISTORY.open("a") as file:
-            file.write(json.dumps({**head, "p50_p99_us": short}) + "\n")
+            file.write(json.dumps({**head, **history(results, medians, found)}) + "\n")
     plot = draw(
         RESULTS / "wire_to_wire.svg", {name: runs["wire"]["both legs"] for name, runs in medians.items()}
     )
     print(f"\nwritten: {path}, {plot}")
-    tell_ratios(medians)
+    print_ratios(found)
+
+
+def history(
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    medians: Mapping[str, Mapping[str, Any]],
+    found: Sequence[Ratio],
+) -> dict[str, Any]:
+    """What a line of history keeps of each variant, and of each ratio."""
+    return {
+        "loads": {name: [round(run["load"], 2) for run in runs] for name, runs in results.items()},
+        "p50_p90_p99_us": {
+            name: {label: [row[figure] for figure in FIGURES] for label, row in runs["wire"].items()}
+            for name, runs in medians.items()
+        },
+        "p50_p90_p99_ratios": {ratio.name: [ratio.p50, ratio.p90, ratio.p99] for ratio in found},
+    }
 
 
 def median_run(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -215,19 +283,6 @@ def median_run(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
         for part in ("wire", "stages")
     }
-
-
-def tell_ratios(medians: dict[str, dict[str, Any]]) -> None:
-    """How many times faster Tandem is at the median than each baseline set up alike."""
-    p50_us = {name: found["wire"]["both legs"]["p50"] for name, found in medians.items()}
-    print("\nbaseline, times as long at the median as Tandem parked and set up alike (both legs):")
-    for name, theirs_us in p50_us.items():
-        bot, idle, *what = name.split()
-        for setting in ([], ["warm"]):
-            ours_us = p50_us.get(" ".join(["tandem", "park", idle, *setting, *what]))
-            if bot != "tandem" and ours_us is not None:
-                ratio = theirs_us / ours_us
-                print(f"  {name:32} {theirs_us:9.1f} / {' '.join(setting):4} {ours_us:7.1f} = {ratio:6.1f}")
 
 
 if __name__ == "__main__":

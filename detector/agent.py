@@ -24,8 +24,8 @@ from observability.logs import Reporter
 from runtime.bootstrap import SettingsWatch
 from settings import Settings
 from shm.broadcast import BroadcastReader
-from shm.counter_names import Gate
 from shm.counters import CounterTable
+from shm.entry_block import GATES
 from shm.layout import Memory
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, Signal, SignalKind, unpack_depth
 from venues.contract import E8, Instrument
@@ -82,7 +82,7 @@ class _Pair:
         name = rules.name
         self.evaluations = counters.index(f"evaluations.{name}")
         self.signals = counters.index(f"signals.{name}")
-        self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in Gate}
+        self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in GATES}
         self.reported: dict[int, int] = {}
 
     def take_up(self, rules: Rules) -> None:

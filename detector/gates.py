@@ -1,4 +1,4 @@
-"""The gates: each one question, asked in the order of ``shm.counter_names.Gate``.
+"""The gates: each one question, asked in the order of ``shm.entry_block.GATES``.
 
 A gate returns None when it has no objection and otherwise a ``Refusal`` with the two numbers it
 compared. Gates are pure: no clock, no memory, no logging; the same arguments, the same answer.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shm.counter_names import Gate
+from shm.entry_block import EntryBlock
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
 
 # A feed beats every 250 ms; four beats missing and nobody stands behind its quotes any more. The
@@ -29,7 +29,7 @@ _VALID = int(QuoteFlags.VALID)
 class Refusal(NamedTuple):
     """No, and why: which gate, the value it saw and the limit it holds."""
 
-    gate: Gate
+    gate: EntryBlock
     value: float
     limit: float
 
@@ -55,28 +55,28 @@ NO_QUOTE = Quote(-1, *([0] * (len(Quote._fields) - 1)))
 def feed_alive(feed: FeedStatus, quote: Quote, now_mono_ns: int) -> Refusal | None:
     """A feed that is disconnected, that flagged its quote stale, or that stopped beating."""
     if not feed.is_connected or quote.flags & _STALE:
-        return Refusal(Gate.FEED_ALIVE, 0, 1)
+        return Refusal(EntryBlock.FEED_ALIVE, 0, 1)
     beat_age_ns = now_mono_ns - feed.beat_mono_ns
     if beat_age_ns > FEED_BEAT_AGE_NS_MAX:
-        return Refusal(Gate.FEED_ALIVE, beat_age_ns, FEED_BEAT_AGE_NS_MAX)
+        return Refusal(EntryBlock.FEED_ALIVE, beat_age_ns, FEED_BEAT_AGE_NS_MAX)
     return None
 
 
 def quote_valid(quote: Quote) -> Refusal | None:
     """A leg never quoted, one-sided, crossed, or behind a gap. ``value`` is the quote's flags."""
-    return None if quote.flags & _VALID else Refusal(Gate.QUOTE_VALID, quote.flags, _VALID)
+    return None if quote.flags & _VALID else Refusal(EntryBlock.QUOTE_VALID, quote.flags, _VALID)
 
 
 def quote_age(first: Quote, second: Quote, age_ns_max: int, now_mono_ns: int) -> Refusal | None:
     """The older leg's age since its frame arrived."""
     age_ns = now_mono_ns - min(first.recv_mono_ns, second.recv_mono_ns)
-    return Refusal(Gate.QUOTE_AGE, age_ns, age_ns_max) if age_ns > age_ns_max else None
+    return Refusal(EntryBlock.QUOTE_AGE, age_ns, age_ns_max) if age_ns > age_ns_max else None
 
 
 def leg_skew(first: Quote, second: Quote, skew_ns_max: int) -> Refusal | None:
     """How far apart the legs' frames arrived: a gap between two moments is not a gap."""
     skew_ns = abs(first.recv_mono_ns - second.recv_mono_ns)
-    return Refusal(Gate.LEG_SKEW, skew_ns, skew_ns_max) if skew_ns > skew_ns_max else None
+    return Refusal(EntryBlock.LEG_SKEW, skew_ns, skew_ns_max) if skew_ns > skew_ns_max else None
 
 
 def absurd(gain_bps: float, gain_bps_max: float) -> Refusal | None:
@@ -85,38 +85,38 @@ def absurd(gain_bps: float, gain_bps_max: float) -> Refusal | None:
     ``gain_bps`` is what trading now would capture: the entry spread, or the exit spread negated.
     A loss is never absurd: it may be exactly what an exit is needed for.
     """
-    return Refusal(Gate.ABSURD, gain_bps, gain_bps_max) if gain_bps > gain_bps_max else None
+    return Refusal(EntryBlock.ABSURD, gain_bps, gain_bps_max) if gain_bps > gain_bps_max else None
 
 
 def entry_edge(spread_bps: float, trigger_bps: float, edge_bps: float, edge_bps_min: float) -> Refusal | None:
     """The spread must reach the layer's trigger and pay for fees and slippage."""
     if spread_bps < trigger_bps:
-        return Refusal(Gate.EDGE, spread_bps, trigger_bps)
-    return Refusal(Gate.EDGE, edge_bps, edge_bps_min) if edge_bps < edge_bps_min else None
+        return Refusal(EntryBlock.EDGE, spread_bps, trigger_bps)
+    return Refusal(EntryBlock.EDGE, edge_bps, edge_bps_min) if edge_bps < edge_bps_min else None
 
 
 def exit_edge(spread_bps: float, exit_bps: float, held_ns: int, hold_ns_max: int) -> Refusal | None:
     """The gap has closed far enough, or the pair was held too long: then any spread will do."""
     if held_ns > hold_ns_max:
         return None
-    return Refusal(Gate.EDGE, spread_bps, exit_bps) if spread_bps > exit_bps else None
+    return Refusal(EntryBlock.EDGE, spread_bps, exit_bps) if spread_bps > exit_bps else None
 
 
 def confirmation(ticks: int, ticks_min: int) -> Refusal | None:
     """``ticks`` consecutive quotes, this one included, have passed every gate up to the edge."""
-    return Refusal(Gate.CONFIRMATION, ticks, ticks_min) if ticks < ticks_min else None
+    return Refusal(EntryBlock.CONFIRMATION, ticks, ticks_min) if ticks < ticks_min else None
 
 
 def size(available_e8: int, needed_e8: int) -> Refusal | None:
     """Enough within reach on the thinner leg."""
-    return Refusal(Gate.SIZE, available_e8, needed_e8) if available_e8 < needed_e8 else None
+    return Refusal(EntryBlock.SIZE, available_e8, needed_e8) if available_e8 < needed_e8 else None
 
 
 def slippage(past_touch_bps: float, slippage_bps_max: float) -> Refusal | None:
     """What both books cost for the actual size, against their touches."""
     if past_touch_bps <= slippage_bps_max:
         return None
-    return Refusal(Gate.SLIPPAGE, past_touch_bps, slippage_bps_max)
+    return Refusal(EntryBlock.SLIPPAGE, past_touch_bps, slippage_bps_max)
 
 
 def not_pending(pending: Pending | None, view: PairView | None, now_mono_ns: int) -> Refusal | None:
@@ -124,30 +124,32 @@ def not_pending(pending: Pending | None, view: PairView | None, now_mono_ns: int
     if pending is None or now_mono_ns > pending.expires_mono_ns:
         return None
     consumed = view.last_signal_id if view else 0
-    return Refusal(Gate.PAIR_STATE, consumed, pending.signal_id) if consumed < pending.signal_id else None
+    return (
+        Refusal(EntryBlock.PAIR_STATE, consumed, pending.signal_id) if consumed < pending.signal_id else None
+    )
 
 
 def entry_state(view: PairView | None, direction: int, layers: int) -> Refusal | None:
     """Flat, or hedged the same way with a layer left. ``value`` is the phase, or the open layers."""
     if view is None:
-        return Refusal(Gate.PAIR_STATE, PairPhase.UNKNOWN, PairPhase.FLAT)
+        return Refusal(EntryBlock.PAIR_STATE, PairPhase.UNKNOWN, PairPhase.FLAT)
     if view.phase == PairPhase.FLAT:
         return None
     if view.phase != PairPhase.HEDGED or view.direction != direction:
-        return Refusal(Gate.PAIR_STATE, view.phase, PairPhase.FLAT)
+        return Refusal(EntryBlock.PAIR_STATE, view.phase, PairPhase.FLAT)
     if view.layers_open >= layers:
-        return Refusal(Gate.PAIR_STATE, view.layers_open, layers)
+        return Refusal(EntryBlock.PAIR_STATE, view.layers_open, layers)
     return None
 
 
 def risk_state(view: PairView | None) -> Refusal | None:
     """The executor allows entries: no kill, no pause, no limit reached, everything reconciled."""
-    return None if view is not None and view.entries_allowed else Refusal(Gate.RISK_STATE, 0, 1)
+    return None if view is not None and view.entries_allowed else Refusal(EntryBlock.RISK_STATE, 0, 1)
 
 
 def maintenance(seconds_left: int) -> Refusal | None:
     """Neither venue is in its maintenance window."""
-    return Refusal(Gate.MAINTENANCE, seconds_left, 0) if seconds_left > 0 else None
+    return Refusal(EntryBlock.MAINTENANCE, seconds_left, 0) if seconds_left > 0 else None
 
 
 def cool_down(view: PairView | None, cooldown_ns: int, now_mono_ns: int) -> Refusal | None:
@@ -155,4 +157,4 @@ def cool_down(view: PairView | None, cooldown_ns: int, now_mono_ns: int) -> Refu
     if view is None or view.closed_mono_ns == 0:
         return None
     rested_ns = now_mono_ns - view.closed_mono_ns
-    return Refusal(Gate.COOL_DOWN, rested_ns, cooldown_ns) if rested_ns < cooldown_ns else None
+    return Refusal(EntryBlock.COOL_DOWN, rested_ns, cooldown_ns) if rested_ns < cooldown_ns else None

@@ -20,7 +20,7 @@ from detector.gates import FeedStatus, Pending, Refusal
 from detector.liquidity import Levels, past_touch_bps, size_within_e8
 from detector.rules import Rules
 from detector.spreads import exit_spread_bps, net_edge_bps
-from shm.counter_names import Gate
+from shm.entry_block import EntryBlock
 from shm.records import DepthBook, PairPhase, PairView, Quote, QuoteFlags, SignalKind
 from venues.contract import E8, Instrument, Side
 
@@ -58,7 +58,14 @@ Outcome = Opportunity | Refusal
 
 # A refusal by one of these ends a streak; later gates leave it standing.
 ENDS_STREAK: Final = frozenset(
-    (Gate.FEED_ALIVE, Gate.QUOTE_VALID, Gate.QUOTE_AGE, Gate.LEG_SKEW, Gate.ABSURD, Gate.EDGE)
+    (
+        EntryBlock.FEED_ALIVE,
+        EntryBlock.QUOTE_VALID,
+        EntryBlock.QUOTE_AGE,
+        EntryBlock.LEG_SKEW,
+        EntryBlock.ABSURD,
+        EntryBlock.EDGE,
+    )
 )
 # Plain ints: comparing with members of an enum costs several times as much.
 _VALID, _STALE, _FLAT = int(QuoteFlags.VALID), int(QuoteFlags.STALE), int(PairPhase.FLAT)
@@ -123,7 +130,7 @@ def _only_one(forward: Opportunity, backward: Opportunity) -> tuple[Outcome, Out
 
     Both at once happens when a pair held too long still widens, and with negative triggers.
     """
-    refusal = Refusal(Gate.PAIR_STATE, 2, 1)
+    refusal = Refusal(EntryBlock.PAIR_STATE, 2, 1)
     if (forward.kind, forward.spread_bps) >= (backward.kind, backward.spread_bps):
         return forward, refusal
     return refusal, backward
@@ -191,14 +198,14 @@ def evaluate(
     trigger_bps = rules.layers[target].trigger_bps
     # Most quotes end here: what the later gates need is worked out only for the others.
     if spread_bps < trigger_bps and spread_bps <= rules.gain_bps_max:
-        return Refusal(Gate.EDGE, spread_bps, trigger_bps)
+        return Refusal(EntryBlock.EDGE, spread_bps, trigger_bps)
     edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps, funding_bps)
     if ticks >= rules.confirm_ticks and edge_bps >= rules.edge_bps_min and spread_bps <= rules.gain_bps_max:
         return _place_entry(rules, market, direction, target, spread_bps, edge_bps)
     return (
         gates.absurd(spread_bps, rules.gain_bps_max)
         or gates.entry_edge(spread_bps, trigger_bps, edge_bps, rules.edge_bps_min)
-        or Refusal(Gate.CONFIRMATION, ticks, rules.confirm_ticks)
+        or Refusal(EntryBlock.CONFIRMATION, ticks, rules.confirm_ticks)
     )
 
 

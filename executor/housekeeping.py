@@ -26,11 +26,13 @@ from executor.pair.state import Halt, has_live_order
 from executor.pairs import MachineRunner, Pairs, Report
 from executor.risk.book import Risk
 from executor.risk.clock_watch import ClockWatch
-from executor.risk.trading_state import TradingState
+from executor.risk.pre_trade import Refused
+from executor.risk.trading_state import Conditions, TradingState
 from runtime.background import BackgroundTasks
 from runtime.carried_positions import HeldPair
 from runtime.clock import Clock, mono_s
 from shm import counter_names
+from shm.entry_block import EntryBlock, bits_of, number_of
 from shm.records import PairPhase
 
 TURN_S = 0.05
@@ -95,7 +97,7 @@ class Housekeeping:
         self._grids_read_s = dict.fromkeys(venues, 0.0)
         self._swept_s = dict.fromkeys(venues, 0.0)
         self._is_restored_reported = False
-        self._was_naked_budget_spent = self._was_breaker_open = False
+        self._blocks: set[EntryBlock] = set()  # what stopped entries everywhere at the last turn
         self._published_s = self._collected_s = self._latency_reported_s = mono_s(clock)
 
     async def run(self) -> None:
@@ -120,7 +122,6 @@ class Housekeeping:
         self._counters.set("ready", int(self._is_ready()))
         if self._trading_state.was_terminated:
             self.is_to_stop.set()
-        self._trading_state.latch.look()
         self._risk.results.refresh()
         self._decisions.poll()
         self._operator.poll()
@@ -148,7 +149,7 @@ class Housekeeping:
     def _is_ready(self) -> bool:
         return (
             all(gateway.is_up for gateway in self._gateways.values())
-            and self._are_margins_known()
+            and self._trading_state.are_margins_known
             and all(
                 pair.state.phase is not PairPhase.UNKNOWN and all(leg.is_verified for leg in pair.state.legs)
                 for pair in self._pairs
@@ -160,10 +161,13 @@ class Housekeeping:
 
     def _follow_gates(self) -> None:
         """Let machines and detector know when a reason not to enter comes or goes."""
-        common = self._why_no_entries()
-        self._counters.set("entries_stopped", _stop_number(common))
+        blocks = self._trading_state.look(self._conditions(), self._clock.mono_ns())
+        first = blocks[0] if blocks else None
+        self._counters.set("entries_stopped", number_of(first and first.block))
+        self._counters.set("entry_blocks", bits_of(refused.block for refused in blocks))
+        self._report_changes(blocks)
         for pair in self._pairs:
-            reason = common or self._operator.why_no_entries(pair) or pair.suspended
+            reason = (first and first.text) or self._operator.why_no_entries(pair) or pair.suspended
             if pair.entries_stopped != reason:
                 pair.entries_stopped = reason
                 at = self._prices.at(pair)
@@ -187,61 +191,31 @@ class Housekeeping:
         """For how long legs have been naked since midnight UTC, all pairs, with what goes on now."""
         return self._risk.results.naked_ns + self._pairs.naked_now_ns(now_mono_ns)
 
-    def _why_no_entries(self) -> str:
-        risk = self._configuration.settings.risk
-        breaker, results = self._risk.breaker, self._risk.results
-        if self._trading_state.latch.is_pulled:
-            return "kill latch"
-        if self._trading_state.is_stopping:
-            return "stopping"
-        if self._trading_state.held:
-            return "settings change"
-        if self._trading_state.is_paused:
-            return "paused"
-        if self._trading_state.is_lease_lost:
-            return "lease lost"
-        if self._trading_state.is_journal_full or self._is_queue_crowded():
-            return "journal full"
-        if any(self._open_orders.foreign.values()):
-            return "open orders of others"
-        if self._orphaned or any(pair.state.halt is Halt.UNEXPLAINED for pair in self._pairs):
-            return "unexplained position"
-        is_open = breaker.is_open(self._clock.mono_ns())
-        if self._was_breaker_open and not is_open and breaker.has_tripped:
-            self._report(BreakerHalfOpen(failures=breaker.failures))
-        self._was_breaker_open = is_open
-        if is_open:
-            return "breaker"
-        for venue, gateway in self._gateways.items():
-            if gateway.closed:
-                return f"{venue}: {gateway.closed}"
-        if self._clock_watch.off:
-            return "clock off"
-        if -results.today_e8 >= risk.max_daily_loss_quote_e8:
-            return "daily loss"
-        if results.best_e8 - results.today_e8 >= (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8):
-            return "drawdown"
-        if self._is_naked_budget_spent():
-            return "naked budget"
-        if not self._are_margins_known():
-            return "margin unknown"
-        if not self._risk.exposure.is_known:
-            return "exposure unknown"
-        return ""
+    def _conditions(self) -> Conditions:
+        """What changes slowly of all that stops entries."""
+        closed = (f"{venue}: {gateway.closed}" for venue, gateway in self._gateways.items() if gateway.closed)
+        return Conditions(
+            is_queue_crowded=self._is_queue_crowded(),
+            has_foreign_orders=any(self._open_orders.foreign.values()),
+            has_unexplained_position=bool(self._orphaned)
+            or any(pair.state.halt is Halt.UNEXPLAINED for pair in self._pairs),
+            venue_closed=next(closed, ""),
+            is_clock_off=bool(self._clock_watch.off),
+            naked_s_today=self._naked_today_ns(self._clock.mono_ns()) / 1e9,
+            margin_age_s=self._risk.margins.oldest_s(self._clock.mono_ns()),
+            is_exposure_known=self._risk.exposure.is_known,
+        )
 
-    def _is_naked_budget_spent(self) -> bool:
-        """Whether legs were naked for too long today; reported once, and again on another day."""
-        naked_s = self._naked_today_ns(self._clock.mono_ns()) / 1e9
-        budget_s = self._configuration.settings.risk.naked_budget_s_per_day
-        is_spent = naked_s >= budget_s
-        if is_spent and not self._was_naked_budget_spent:
-            self._report(NakedBudgetSpent(naked_s=round(naked_s, 3), limit_s=budget_s))
-        self._was_naked_budget_spent = is_spent
-        return is_spent
-
-    def _are_margins_known(self) -> bool:
-        age_ns_max = int(self._configuration.settings.risk.max_margin_age_s * 1e9)
-        return self._risk.margins.are_known(self._clock.mono_ns(), age_ns_max)
+    def _report_changes(self, blocks: Sequence[Refused]) -> None:
+        """Report a breaker that lets one entry try, and a naked budget that is spent: once, and again on
+        another day."""
+        by_block = {refused.block: refused for refused in blocks}
+        before, self._blocks = self._blocks, set(by_block)
+        if EntryBlock.BREAKER in before - self._blocks and self._risk.breaker.has_tripped:
+            self._report(BreakerHalfOpen(failures=self._risk.breaker.failures))
+        if EntryBlock.NAKED_BUDGET in self._blocks - before:
+            spent = by_block[EntryBlock.NAKED_BUDGET]
+            self._report(NakedBudgetSpent(naked_s=round(spent.value, 3), limit_s=spent.limit))
 
     def _report_restored(self) -> None:
         """Once the venues have confirmed what an earlier process held: how much of it was adopted."""
@@ -276,10 +250,3 @@ class Housekeeping:
                 self._swept_s[venue] = now_s
                 self._tasks.start(self._open_orders.sweep(venue))
                 self._tasks.start(self._risk.margins.read(gateway))
-
-
-def _stop_number(reason: str) -> int:
-    """A reason's place in ``ENTRY_STOPS``; "<venue>: <its own word>" is a venue that is closed."""
-    known = "venue closed" if ": " in reason else reason
-    # Only shown: a reason that has no place there must not end who looks after positions.
-    return counter_names.ENTRY_STOPS.index(known if known in counter_names.ENTRY_STOPS else "another reason")

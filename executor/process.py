@@ -176,11 +176,14 @@ class Executor:
             report=report,
         )
         self._trading_state = TradingState(
-            memory.counters("supervisor"),
-            memory.counters("persistence"),
-            KillSwitch(kill_file(settings), memory.latch()),
-            StandingOrders(settings),
-            process.stop,
+            supervisor=memory.counters("supervisor"),
+            persistence=memory.counters("persistence"),
+            latch=KillSwitch(kill_file(settings), memory.latch()),
+            orders=StandingOrders(settings),
+            stop=process.stop,
+            breaker=risk.breaker,
+            results=risk.results,
+            risk=settings.risk,
         )
         self._signals = Signals(
             pairs=pairs,
@@ -247,7 +250,7 @@ class Executor:
                 configuration=self._configuration,
                 pairs=pairs,
                 runner=engine,
-                breaker=risk.breaker,
+                trading_state=self._trading_state,
                 stagger=self._stagger,
                 watch=self._settings,
             ),

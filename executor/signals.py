@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from events.decisions import SignalRefused
-from executor.gateways.contract import OrderGateway, Urgency
+from executor.gateways.contract import OrderGateway
 from executor.market import Prices
 from executor.metrics.counters import ExecutorCounters
 from executor.pair.messages import At, Enter, Exit
@@ -14,9 +14,10 @@ from executor.pair.pricing import price_to_take_e8
 from executor.pair.state import Halt, entry_finds_pair_at_rest
 from executor.pairs import PairRuntime, Pairs, Report
 from executor.risk.book import Risk
-from executor.risk.pre_trade import EntryCheck, EntryLeg, Refusal, RiskCheck, refuse_entry, refuse_old
+from executor.risk.pre_trade import Approved, Entry, EntryLeg, Refused, check, check_age
 from executor.risk.trading_state import TradingState
 from runtime.clock import Clock
+from shm.entry_block import EntryBlock
 from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
 from venues.contract import E8, Side
@@ -113,9 +114,9 @@ class Signals:
         self._counters.count("signals_total")
         pair = self._pairs[signal.pair_id]
         pair.last_signal_id = signal.signal_id
-        signal, event, refusal = self._judge(pair, signal, self._prices.at(pair, with_depth=False))
-        if refusal is not None:
-            self._refused(pair, signal, refusal)
+        signal, event, verdict = self._judge(pair, signal, self._prices.at(pair, with_depth=False))
+        if isinstance(verdict, Refused):
+            self._refused(pair, signal, verdict)
         else:
             breaker = self._risk.breaker
             if signal.kind == SignalKind.ENTER:
@@ -127,40 +128,35 @@ class Signals:
 
     def _judge(
         self, pair: PairRuntime, signal: Signal, at: At
-    ) -> tuple[Signal, Enter | Exit, Refusal | None]:
-        """The signal in today's lots, the event it asks for, and why it may not be, if it may not."""
+    ) -> tuple[Signal, Enter | Exit, Approved | Refused]:
+        """The signal in today's lots, the event it asks for, and whether it may be."""
         if signal.kind == SignalKind.EXIT:
-            refusal = refuse_old(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
-            return signal, Exit(at, signal.signal_id, "signal"), refusal
+            verdict = check_age(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
+            return signal, Exit(at, signal.signal_id, "signal"), verdict
         # The detector goes by the lots of the start; a venue may take coarser ones by now.
         size_e8 = signal.size_e8 - signal.size_e8 % pair.rules.common_lot_e8
         signal = signal._replace(size_e8=size_e8 or signal.size_e8)
         pair.layer_sizes_e8[signal.layer] = signal.size_e8
-        refusal = refuse_entry(self._entry_check(pair, signal, at)) or self._refuse_rate(pair, at)
-        return signal, _enter(signal, at), refusal
+        return (
+            signal,
+            _enter(signal, at),
+            check(self._entry(pair, signal, at), pair.limits, self._trading_state),
+        )
 
-    def _entry_check(self, pair: PairRuntime, signal: Signal, at: At) -> EntryCheck:
-        risk, trading_state, now_mono_ns = self._risk, self._trading_state, at.now_mono_ns
+    def _entry(self, pair: PairRuntime, signal: Signal, at: At) -> Entry:
+        risk, now_mono_ns = self._risk, at.now_mono_ns
         state, base = pair.state, pair.rules.instruments[0].base
         first_side, second_side = _SIDES[signal.direction]
-        return EntryCheck(
-            pair.limits,
-            now_mono_ns,
-            signal.decided_mono_ns,
-            signal.expires_mono_ns,
-            trading_state.latch.is_pulled,
-            trading_state.is_stopping,
-            trading_state.is_paused,
-            state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
-            risk.breaker.is_open(now_mono_ns),
-            risk.breaker.failures,
-            risk.rate.last_minute(now_mono_ns),
-            risk.results.today_e8,
-            risk.results.best_e8,
-            abs(risk.exposure.net_e8[base]),
-            signal.size_e8,
-            self._entry_leg(pair, 0, first_side, signal.first_price_e8, signal.size_e8, at),
-            self._entry_leg(pair, 1, second_side, signal.second_price_e8, signal.size_e8, at),
+        return Entry(
+            now_mono_ns=now_mono_ns,
+            decided_mono_ns=signal.decided_mono_ns,
+            expires_mono_ns=signal.expires_mono_ns,
+            is_at_rest=state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
+            orders_last_minute=risk.rate.last_minute(now_mono_ns),
+            net_exposure_e8=abs(risk.exposure.net_e8[base]),
+            size_e8=signal.size_e8,
+            first=self._entry_leg(pair, 0, first_side, signal.first_price_e8, signal.size_e8, at),
+            second=self._entry_leg(pair, 1, second_side, signal.second_price_e8, signal.size_e8, at),
         )
 
     def _entry_leg(
@@ -176,26 +172,20 @@ class Signals:
             if visible_e8 * _PPB < size_e8 * limits.liquidity_ppb:
                 # Seldom: what lies behind the touch costs more to read than all the rest here.
                 price_e8, visible_e8 = self._deep_cost(pair, leg, side, limit_e8, size_e8, at.now_mono_ns)
+        gateway = self._gateways[venue]
         return EntryLeg(
-            size_e8 * limit_e8 // E8,
-            risk.exposure.notional_e8[venue],
-            limit_e8,
-            seen_e8,
-            price_e8,
-            price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
-            visible_e8,
-            (other.bid_e8 + other.ask_e8) // 2,
-            self._gateways[venue].can_send,
-            risk.margins.by_venue[venue],
+            notional_e8=size_e8 * limit_e8 // E8,
+            venue_notional_e8=risk.exposure.notional_e8[venue],
+            limit_price_e8=limit_e8,
+            seen_price_e8=seen_e8,
+            price_now_e8=price_e8,
+            worse_e8=price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
+            visible_e8=visible_e8,
+            other_mid_e8=(other.bid_e8 + other.ask_e8) // 2,
+            can_send=gateway.can_send,
+            room_to_open=gateway.budget.room_to_open(at.now_mono_ns),
+            margin=risk.margins.by_venue[venue],
         )
-
-    def _refuse_rate(self, pair: PairRuntime, at: At) -> Refusal | None:
-        """An entry leaves what mends and closes positions enough room in both venues' rate limits."""
-        for instrument in pair.rules.instruments:
-            budget = self._gateways[instrument.venue].budget
-            if not budget.has_room(Urgency.OPEN, at.now_mono_ns):
-                return Refusal(RiskCheck.RATE_BUDGET, budget.room_to_open(at.now_mono_ns), 1)
-        return None
 
     def _deep_cost(
         self, pair: PairRuntime, leg: int, side: Side, limit_e8: int, size_e8: int, now_mono_ns: int
@@ -209,10 +199,10 @@ class Signals:
         visible_e8 = sum(level_e8 for price_e8, level_e8 in levels if (price_e8 - limit_e8) * side <= 0)
         return price_to_take_e8(market, side, size_e8), visible_e8
 
-    def _refused(self, pair: PairRuntime, signal: Signal, refusal: Refusal) -> None:
+    def _refused(self, pair: PairRuntime, signal: Signal, refused: Refused) -> None:
         count = self._counters.count
         count("signals_refused_total")
-        if refusal.gate is RiskCheck.SIGNAL_AGE:
+        if refused.block is EntryBlock.SIGNAL_AGE:
             count("signals_expired_total")
         elif signal.kind == SignalKind.ENTER:
             # What refused it will mostly still stand at the next quote, a few milliseconds on.
@@ -222,9 +212,9 @@ class Signals:
                 pair=pair.rules.pair,
                 signal_id=signal.signal_id,
                 kind="ENTER" if signal.kind == SignalKind.ENTER else "EXIT",
-                gate=refusal.gate.value,
-                value=refusal.value,
-                limit=refusal.limit,
+                gate=refused.block.value,
+                value=refused.value,
+                limit=refused.limit,
             )
         )
 

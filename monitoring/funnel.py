@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from events.decisions import Refusals
-from shm.counter_names import Gate
 from shm.counters import CounterTable
+from shm.entry_block import GATES
 
 _LOOKS = 10_000
 
@@ -36,7 +36,7 @@ class FunnelRow(NamedTuple):
 def rows_of(funnel: Funnel) -> Iterator[FunnelRow]:
     """Every gate, also those that never said no; the last row are the signals."""
     left = funnel.evaluations
-    for gate in Gate:
+    for gate in GATES:
         refused = funnel.gates.get(gate.value, 0)
         left -= refused
         yield FunnelRow(funnel.pair, gate.value, refused, left)
@@ -56,7 +56,7 @@ def of_counters(table: CounterTable, pairs: Iterable[str]) -> list[Funnel]:
             Funnel(
                 pair,
                 counted[f"evaluations.{pair}"],
-                {gate.value: counted[f"gate.{pair}.{gate}"] for gate in Gate},
+                {gate.value: counted[f"gate.{pair}.{gate}"] for gate in GATES},
                 counted[f"signals.{pair}"],
             )
             for pair in names

@@ -20,7 +20,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from monitoring.snapshot import Finder, InForce, Snapshot
 from settings import E8, Settings, load_raw, parse_settings
-from shm.counter_names import ENTRY_STOPS, PROCESS_STATES
+from shm.counter_names import PROCESS_STATES
+from shm.entry_block import TRADING_STATE
 from shm.layout import Memory
 from shm.records import PairPhase
 
@@ -181,10 +182,9 @@ def _trading(now: Snapshot) -> Iterable[Metric]:
 def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
     """What the day's limits go by, and the limits; why nothing is opened anywhere."""
     executor, risk = now.executor, settings.risk
-    stopped = GaugeMetricFamily("tandem_entries_stopped", "1 for what stops entries first", labels=["reason"])
-    for number, reason in enumerate(ENTRY_STOPS):
-        if reason:
-            stopped.add_metric([reason], float(executor["entries_stopped"] == number))
+    stopped = GaugeMetricFamily("tandem_entries_stopped", "1 for what stops entries", labels=["reason"])
+    for block in TRADING_STATE:
+        stopped.add_metric([block.text], float(block in now.trading_state))
     yield stopped
     yield _gauge("tandem_breaker_state", "0 closed, 1 open, 2 half open", executor["breaker"])
     yield _gauge("tandem_result_today_quote", "Realised since midnight UTC", executor["result_today_e8"] / E8)
@@ -192,7 +192,7 @@ def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
     yield _gauge("tandem_naked_today_seconds", "Legs stood alone today", executor["naked_today_us"] / 1e6)
     limits = GaugeMetricFamily("tandem_limit_quote", "Where entries stop for the day", labels=["limit"])
     limits.add_metric(["daily_loss"], risk.max_daily_loss_quote_e8 / E8)
-    limits.add_metric(["drawdown"], (risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8) / E8)
+    limits.add_metric(["drawdown"], risk.drawdown_limit_e8 / E8)
     yield limits
     yield _gauge("tandem_limit_journal_bytes", "Its bound", settings.persistence.journal_max_mib << 20)
 

@@ -16,8 +16,9 @@ from monitoring.instance import LatencyRow, instance_directory, latency_rows
 from runtime.bootstrap import launch_file, read_launch
 from runtime.operator_ack import Heeded, read_heeded
 from settings import Leg, PairSettings, Settings, parse_settings
-from shm.counter_names import PROCESS_STATES, Gate
+from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
+from shm.entry_block import GATES, EntryBlock, blocks_in
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags, unpack_depth
 from shm.segment import SegmentError
@@ -108,6 +109,11 @@ class Snapshot:
     alerts: Mapping[str, int]  # empty where the supervisor has no alerter
     stages: Sequence[LatencyRow]
 
+    @property
+    def trading_state(self) -> Sequence[EntryBlock]:
+        """Every reason the executor has named why nothing is opened anywhere, the first one first."""
+        return blocks_in(self.executor["entry_blocks"])
+
 
 class Watcher:
     """Reads one instance again and again. Raises SegmentError when there is none."""
@@ -191,7 +197,7 @@ class Watcher:
             view=view,
             evaluations=detector[f"evaluations.{pair.id}"],
             signals=detector[f"signals.{pair.id}"],
-            gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in Gate},
+            gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in GATES},
         )
 
     def _leg(self, instrument_id: int, leg: Leg) -> LegShown:

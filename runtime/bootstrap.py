@@ -35,6 +35,7 @@ from venues.contract import Instrument
 _LAUNCH = "launch.json"
 _PR_SET_PDEATHSIG = 1
 _EVENTS_REFUSED = "events_refused_total"
+_IN_STATES = ("shm/records.py", "venues/contract.py")  # whose enumerations and records a state holds
 EXIT_UNUSABLE = 2  # configuration or environment: restarting cannot help, the supervisor stops
 
 
@@ -133,7 +134,7 @@ def boot_id() -> str:
 def machine_code_id() -> str:
     """The code that the executor's state is written and read by: equal bytes mean the same to no other."""
     digest = hashlib.sha256()
-    for path in sorted((PROJECT / "executor").glob("*.py")):
+    for path in (*sorted((PROJECT / "executor").rglob("*.py")), *(PROJECT / name for name in _IN_STATES)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -24,6 +24,8 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from shm.entry_block import EntryBlock
+
 VARIABLE: Final = "TANDEM_CRASH_AT"
 
 
@@ -141,7 +143,7 @@ def _watch_scenes(watch: _Watch) -> None:
 
 def _scene(pair: Any) -> str:
     plan, flatten = pair.state.plan.name, pair.state.flatten
-    if pair.state.entries_stopped == "stopping" or flatten == "shutdown":
+    if pair.state.entries_stopped == EntryBlock.STOPPING.text or flatten == "shutdown":
         return "shutdown"
     if pair.in_flight is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
         return "entry" if pair.state.trade is None else "exit"

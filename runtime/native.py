@@ -23,12 +23,12 @@ def extension_of(source: Path) -> Path:
     return source.with_name(source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
 
 
-def build(source: Path, into: Path, compiler: str) -> None:
+def build(source: Path, into: Path, with_compiler: str) -> None:
     """Compile one source file. Raises CalledProcessError with the compiler's words."""
     # Beside the target and then renamed: a process that loads it meanwhile sees the old one or the new.
     unfinished = into.with_suffix(f".{os.getpid()}")
     command = [
-        *(compiler, "-O2", "-fPIC", "-shared", "-Wall", "-Wextra"),
+        *(with_compiler, "-O2", "-fPIC", "-shared", "-Wall", "-Wextra"),
         f"-I{sysconfig.get_path('include')}",
         *("-o", str(unfinished), str(source)),
     ]
@@ -38,7 +38,7 @@ def build(source: Path, into: Path, compiler: str) -> None:
 
 def missing() -> str:
     """What this machine lacks for building; empty if nothing."""
-    if _compiler() is None:
+    if compiler() is None:
         return "no C compiler (install gcc, or name one in CC)"
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     if not headers.exists():
@@ -46,7 +46,8 @@ def missing() -> str:
     return ""
 
 
-def _compiler() -> str | None:
+def compiler() -> str | None:
+    """The C compiler of this machine: what CC names, or cc, or gcc."""
     return shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
 
 
@@ -56,11 +57,11 @@ def main() -> int:
     if why_not:
         print(f"tandem: the compiled parts are not built: {why_not}; the Python ones serve", file=sys.stderr)
         return 0
-    compiler = _compiler()
-    assert compiler is not None
+    found = compiler()
+    assert found is not None
     for source in SOURCES:
         try:
-            build(source, extension_of(source), compiler)
+            build(source, extension_of(source), found)
         except subprocess.CalledProcessError as error:
             print(
                 f"tandem: {source.name} does not compile; the Python twin serves:\n{error.stderr}",

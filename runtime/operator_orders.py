@@ -16,8 +16,10 @@ from typing import Any, Final, NamedTuple
 
 from observability.plain_text import plain
 from settings import PROJECT, Settings
+from shm.entry_block import EntryBlock
 
-FORCED_EXIT: Final = "forced exit"  # why such a pair is closed and kept closed, as the pair machine knows it
+# Why such a pair is closed and kept closed, as the pair machine knows it.
+FORCED_EXIT: Final = EntryBlock.FORCED_EXIT.text
 
 
 class Instruction(NamedTuple):

@@ -1,32 +1,10 @@
-"""Every counter, histogram and gate by name, with a sentence each, for writer and reader alike."""
+"""Every counter and histogram by name, with a sentence each, for writer and reader alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
-
-class Gate(StrEnum):
-    """The detector's gates in the order they are asked; the first to say no is counted.
-
-    Per pair, the counters ``gate.<pair>.<gate>`` plus ``signals.<pair>`` sum to
-    ``evaluations.<pair>``: "why is it not trading?" always has an exact answer.
-    """
-
-    FEED_ALIVE = "feed_alive"  # a feed says its venue is silent or gone
-    QUOTE_VALID = "quote_valid"  # a leg has no usable top of book
-    QUOTE_AGE = "quote_age"  # a leg's quote is older than max_quote_age_ms
-    LEG_SKEW = "leg_skew"  # the legs' quotes are further apart than max_leg_skew_ms
-    ABSURD = "absurd"  # the gap is too good to be true
-    EDGE = "edge"  # below the threshold, or does not pay for fees and slippage
-    CONFIRMATION = "confirmation"  # not yet enough consecutive quotes
-    SIZE = "size"  # too little at the touch and behind it
-    SLIPPAGE = "slippage"  # the books cost more for the actual size than max_slippage_bps
-    PAIR_STATE = "pair_state"  # the executor is busy with the pair, or all layers are open
-    RISK_STATE = "risk_state"  # entries are stopped: risk, pause, kill, reconciliation
-    MAINTENANCE = "maintenance"  # a venue's maintenance window
-    COOL_DOWN = "cool_down"  # too soon after the last trade
-
+from shm.entry_block import GATES
 
 FEED_COUNTERS = {
     "heartbeat_mono_ns": "last turn of the loop; the supervisor replaces what stops beating",
@@ -60,7 +38,7 @@ def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
             for name in (
                 f"evaluations.{pair}",
                 f"signals.{pair}",
-                *(f"gate.{pair}.{gate}" for gate in Gate),
+                *(f"gate.{pair}.{gate}" for gate in GATES),
             )
         ),
     )
@@ -91,7 +69,8 @@ EXECUTOR_COUNTERS = {
     "fees_e8_total": "fees of closed trades, quote currency times 10**8",
     "net_e8_total": "result of closed trades after fees, quote currency times 10**8",
     "naked_us_total": "time in which legs differed, over closed trades",
-    "entries_stopped": "why nothing is opened anywhere: index into ENTRY_STOPS, 0 when entries may leave",
+    "entries_stopped": "the first reason why nothing is opened anywhere: place in TRADING_STATE, 0: none",
+    "entry_blocks": "every reason why nothing is opened anywhere: one bit for each of TRADING_STATE",
     "breaker": "0 closed, 1 open, 2 half open: one entry may try",
     "result_today_e8": "realised since midnight UTC, quote currency times 10**8",
     "best_today_e8": "the best that has been since midnight UTC, at least 0",
@@ -101,13 +80,6 @@ EXECUTOR_COUNTERS = {
     "clock_offset_venue": "which venue that is: its place in the settings' list of venues",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
-# What stops entries everywhere, in the order in which the executor asks: one hides those behind it.
-ENTRY_STOPS = (
-    *("", "kill latch", "stopping", "settings change", "paused", "lease lost", "journal full"),
-    *("open orders of others", "unexplained position", "breaker", "venue closed", "clock off"),
-    *("daily loss", "drawdown"),
-    *("naked budget", "margin unknown", "exposure unknown", "another reason"),
-)
 BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN = 0, 1, 2
 EXECUTOR_HISTOGRAMS = {
     "decided_to_seen": "signal decided by the detector to seen by the executor",

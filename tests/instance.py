@@ -23,6 +23,7 @@ import yaml
 from persistence.server import stop_server
 from settings import PROJECT
 from tests.events.catalogue import check, check_readable
+from tests.waiting import DEADLINE_S
 
 Line = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ class Instance:
     def stop_reading(self) -> None:
         """Close our end of the log's pipe; the instance's next line meets a reader that is gone."""
         self._is_deaf = True
-        while self._incoming.get(timeout=60) is not None:
+        while self._incoming.get(timeout=DEADLINE_S) is not None:
             pass
 
     def _take(self, line: Line) -> None:
@@ -116,7 +117,7 @@ class Instance:
         check_readable(line)
         self.lines.append(line)
 
-    def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = 60.0) -> Line:
+    def wait_for(self, wanted: Callable[[Line], bool] | str, timeout_s: float = DEADLINE_S) -> Line:
         """The next line that is wanted (by event name or a test of the line)."""
         wants = (lambda line: line["event"] == wanted) if isinstance(wanted, str) else wanted
         deadline_s = time.monotonic() + timeout_s
@@ -144,7 +145,7 @@ class Instance:
             else:
                 self._take(line)
 
-    def finish(self, timeout_s: float = 60.0) -> int:
+    def finish(self, timeout_s: float = DEADLINE_S) -> int:
         """Wait for the end, collecting the remaining lines; return the exit code."""
         deadline_s = time.monotonic() + timeout_s
         while not self._has_ended:
@@ -155,7 +156,7 @@ class Instance:
                 self._take(line)
         return self.process.wait(max(0.1, deadline_s - time.monotonic()))
 
-    def stop(self, signum: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
+    def stop(self, signum: int = signal.SIGINT, timeout_s: float = DEADLINE_S) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signum)
         return self.finish(timeout_s)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from settings import PROJECT
+from tests.waiting import DEADLINE_S
 
 Line = Mapping[str, Any]
 
@@ -79,7 +80,7 @@ def _run(command: str, directory: Path) -> list[str]:
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), command

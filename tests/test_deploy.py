@@ -19,6 +19,7 @@ from persistence.server import _STOP_TIMEOUT_S
 from settings import PROJECT, load_raw, parse_settings
 from supervision.instance_lock import LAST_WORDS_S
 from supervision.supervisor import _KILL_AFTER_S
+from tests.waiting import DEADLINE_S
 from tools.__main__ import COMMANDS
 
 SYSTEMD = PROJECT / "deploy" / "systemd"
@@ -45,7 +46,7 @@ def test_systemd_understands_every_line_of_the_units(path: Path, tmp_path: Path)
         ["systemd-analyze", "verify", "--man=no", str(copy)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
     )
 

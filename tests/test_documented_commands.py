@@ -14,6 +14,7 @@ import pytest
 
 from settings import PROJECT
 from tests.instance import Instance, a_directory, write_config
+from tests.waiting import DEADLINE_S
 
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
 # What runs for hours, needs a venue, a key, a service manager or root, or is a test of its own: why it is not
@@ -75,10 +76,10 @@ def typed(words: list[str], *, ends_after_s: float | None = None) -> str:
         words, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        _, said = process.communicate(timeout=ends_after_s or 240)
+        _, said = process.communicate(timeout=ends_after_s or DEADLINE_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=DEADLINE_S)
         if ends_after_s is None:
             return f"{shlex.join(words)}: did not end"
     told = said.decode(errors="replace")
@@ -87,7 +88,7 @@ def typed(words: list[str], *, ends_after_s: float | None = None) -> str:
     return ""
 
 
-@pytest.mark.timeout(1_800)  # forty commands, each a process of its own
+@pytest.mark.timeout(3_600)  # forty commands, each a process of its own
 def test_every_command_of_the_pages_works_as_written() -> None:
     shown = commands()
     assert len(shown) > 40
@@ -110,7 +111,7 @@ def test_every_command_of_the_pages_works_as_written() -> None:
                 instance.take_waiting()
         finally:
             instance.process.send_signal(signal.SIGTERM)
-            instance.finish(120)
+            instance.finish()
         assert [item for item in wrong if item] == []
 
 

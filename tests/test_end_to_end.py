@@ -46,8 +46,8 @@ def closed_trade(line: Line) -> bool:
 def test_one_command_opens_and_closes_trades_and_leaves_nothing_behind(config: Path) -> None:
     instance = Instance(config)
     try:
-        instance.wait_for("trade_opened", timeout_s=90)
-        closed = instance.wait_for(closed_trade, timeout_s=90)
+        instance.wait_for("trade_opened")
+        closed = instance.wait_for(closed_trade)
     finally:
         exit_code = instance.stop()
 
@@ -86,12 +86,12 @@ def test_a_killed_process_is_replaced_and_trading_goes_on(config: Path) -> None:
     """Every one in turn, each in the middle of a trade."""
     instance = Instance(config)
     try:
-        instance.wait_for("trade_opened", timeout_s=90)
+        instance.wait_for("trade_opened")
         for victim in ("feed-vest", "feed-paradex", "detector", "executor", "persistence"):
             os.kill(instance.pid_of(victim), signal.SIGKILL)
             instance.wait_for(running_again(victim))
-            instance.wait_for(closed_trade, timeout_s=90)
-            instance.wait_for("trade_opened", timeout_s=90)
+            instance.wait_for(closed_trade)
+            instance.wait_for("trade_opened")
     finally:
         exit_code = instance.stop()
 
@@ -110,7 +110,7 @@ def test_a_killed_process_is_replaced_and_trading_goes_on(config: Path) -> None:
 def test_a_log_nobody_reads_any_more_does_not_spoil_the_shutdown(config: Path) -> None:
     """``make run | tee``: Ctrl-C ends tee first, and every later line meets a closed pipe."""
     instance = Instance(config)
-    instance.wait_for("trade_opened", timeout_s=90)
+    instance.wait_for("trade_opened")
     instance.stop_reading()
     instance.process.send_signal(signal.SIGINT)
 
@@ -122,7 +122,7 @@ def test_a_log_nobody_reads_any_more_does_not_spoil_the_shutdown(config: Path) -
 
 def test_a_second_signal_shortens_the_wait(config: Path) -> None:
     instance = Instance(config)
-    instance.wait_for("running", timeout_s=90)
+    instance.wait_for("running")
     for _ in range(3):
         instance.process.send_signal(signal.SIGTERM)
     instance.finish()
@@ -136,7 +136,7 @@ def test_a_second_signal_shortens_the_wait(config: Path) -> None:
 def test_a_killed_supervisor_takes_its_processes_with_it(config: Path) -> None:
     """Orphans would trade on without anyone watching."""
     instance = Instance(config)
-    instance.wait_for("running", timeout_s=90)
+    instance.wait_for("running")
     instance.process.kill()
     instance.finish()
 
@@ -151,7 +151,7 @@ def test_secrets_reach_only_the_process_that_signs(config: Path) -> None:
     canary = "0x" + "c0ffee" * 10
     instance = Instance(config, env={"VEST_PRIMARY_PRIVATE_KEY": canary, "DATABASE_URL": ""})
     try:
-        instance.wait_for("running", timeout_s=90)
+        instance.wait_for("running")
         environments = {
             process: Path(f"/proc/{instance.pid_of(process)}/environ").read_bytes()
             for process in ("feed-vest", "feed-paradex", "detector", "executor", "persistence", "simulator")

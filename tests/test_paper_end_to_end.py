@@ -20,6 +20,7 @@ from settings import PROJECT
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, free_ports, memory_dir, write_config
 from tests.test_end_to_end import assert_nothing_is_left, closed_trade, rows
+from tests.waiting import DEADLINE_S
 from venues.registry import venue as venue_of
 
 CANARY = "0x" + "c0ffee" * 10
@@ -57,14 +58,14 @@ def test_paper_trades_on_real_feeds_without_keys_and_survives_its_executor(confi
     """One run: it trades, loses its executor in a trade, closes it, trades on, and says it was paper."""
     instance = Instance(config, env={"VEST_PRIMARY_PRIVATE_KEY": CANARY, "DATABASE_URL": ""})
     try:
-        instance.wait_for("trade_opened", timeout_s=90)
+        instance.wait_for("trade_opened")
         executor = instance.pid_of("executor")
         assert CANARY.encode() not in Path(f"/proc/{executor}/environ").read_bytes()
         os.kill(executor, signal.SIGKILL)
         killed_at = datetime.now(UTC)
         instance.wait_for(lambda line: line["event"] == "process_started" and line["pid"] != executor)
-        instance.wait_for(closed_trade, timeout_s=90)
-        instance.wait_for("trade_opened", timeout_s=90)
+        instance.wait_for(closed_trade)
+        instance.wait_for("trade_opened")
     finally:
         exit_code = instance.stop()
 
@@ -105,7 +106,7 @@ def test_check_prints_the_virtual_venues(config: Path) -> None:
     del raw["paper"]["venues"]["vest"]
     config.write_text(yaml.safe_dump(raw))
     command = [sys.executable, str(PROJECT / "supervisor.py"), "--check", "--config", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
     assert done.returncode == 0, done.stdout
     shown = yaml.safe_load(done.stdout)["paper"]

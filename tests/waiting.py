@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 300.0  # ends what hangs; nothing that works needs it, however loaded the machine is
 _LOOK_S: Final = 0.002
 
 

@@ -23,7 +23,8 @@ from events.trades import SlippageMeasured
 from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 from observability.plain_text import plain
 from settings import E8
-from shm.counter_names import DATABASE_AWAY, DATABASE_UP, ENTRY_STOPS
+from shm.counter_names import DATABASE_AWAY, DATABASE_UP
+from shm.entry_block import EntryBlock
 from shm.records import PairPhase
 
 _WIDE: Final = 144  # columns from which figures stand beside the pairs
@@ -118,7 +119,7 @@ def _header(now: Snapshot, width: int) -> Text:
         state, style = "STOPPING", "bold yellow"
     elif halted:
         state, style = f"{halted} PAIR{'S' * (halted > 1)} HALTED", "bold red"
-    elif now.executor["entries_stopped"] == ENTRY_STOPS.index("clock off"):
+    elif EntryBlock.CLOCK_OFF in now.trading_state:
         state, style = f"CLOCK OFF {now.executor['clock_offset_us'] / 1e6:+.1f} s", "bold red"
     elif now.is_paused:
         state, style = "ENTRIES PAUSED", "bold yellow"

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 STAMPS: Final = (
     ("sent", "frame leaves the venue"),
+    ("kernel_mono_ns", "frame in the kernel"),
     ("recv_mono_ns", "socket"),
     ("publish_mono_ns", "parsed"),
     ("detector_mono_ns", "published and seen by the detector"),
@@ -64,7 +65,7 @@ def wire_to_wire(trades: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
 
 
 def stages(trades: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
-    """Tandem's own stamps of the same trades, stage by stage."""
+    """Tandem's own stamps of the same trades, or a floor's, stage by stage."""
     told: dict[str, Mapping[str, Any]] = {}
     for line in log:
         if line["event"] == "signal_stages":
@@ -77,8 +78,15 @@ def stages(trades: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]]
         if line_or_none is None:
             continue
         sent = sorted(line_or_none["sent_mono_ns"])
-        stamps = {**line_or_none, "sent": trade["sent_mono_ns"], "first": sent[0], "second": sent[1]}
-        for (before, _), (after, name) in pairwise(STAMPS):
+        stamps = {
+            **line_or_none,
+            "sent": trade["sent_mono_ns"],
+            "first": sent[0],
+            "second": sent[1],
+        }
+        # Only a floor, and it over plain sockets alone, knows when its kernel had the frame.
+        known = [stamp for stamp in STAMPS if stamps.get(stamp[0])]
+        for (before, _), (after, name) in pairwise(known):
             samples[name].append(stamps[after] - stamps[before])
         gaps.append(sent[1] - sent[0])
     return {name: summarise(values) for name, values in samples.items() if values}

@@ -38,12 +38,13 @@ _SECRETS: Final = {
 class Variant(NamedTuple):
     """How one run is set up."""
 
-    contender: str  # "tandem", or a bot: "asyncio", "asyncio-free", "ccxt", …
+    contender: str  # "tandem", a floor ("floor", "floor-one"), or a bot ("asyncio-free", "ccxt", …)
     tls: bool
     idle: str  # how Tandem's processes wait: park or spin
     awake: bool  # /dev/cpu_dma_latency held at 0 while it runs
     pairs: int = 1
     warm_ms: float = 0.0  # runtime.keep_warm_ms
+    fifo: bool = False  # the hot processes are real-time
     busy: int = 0  # quotes a second on each venue beyond the recorded ones
     beside: str = ""  # a tool that watches meanwhile
 
@@ -53,6 +54,7 @@ class Variant(NamedTuple):
             self.contender,
             self.idle if self.contender == "tandem" else "",
             "awake" if self.awake else "idle",
+            "fifo" if self.fifo else "",
             "warm" if self.warm_ms else "",
             "tls" if self.tls else "plain",
             f"{self.pairs} pairs" if self.pairs > 1 else "",

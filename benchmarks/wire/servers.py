@@ -2,8 +2,8 @@
 
 The order endpoints must not measure how long this process waited for a core that the bot under
 test keeps busy after its orders have left. So the arrival is the kernel's own (SO_TIMESTAMPNS: when
-the segment with a read's last byte came in), converted from the wall clock by the offset of that
-moment. Sockets are read by hand, because no event loop hands those stamps on.
+the segment with a read's last byte came in), see ``stamps.py``. Sockets are read by hand, because no event
+loop hands those stamps on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -22,8 +21,14 @@ from typing import Any, Final, NamedTuple
 import httptools
 import orjson
 
-_SO_TIMESTAMPNS: Final = 35  # of asm-generic/socket.h; the socket module does not name it
-_TIMESPEC: Final = struct.Struct("<2q")
+from benchmarks.wire.stamps import (
+    arrival_mono_ns,
+    departing,
+    departure_mono_ns,
+    report_departures,
+    stamp_arrivals,
+)
+
 _WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _READ_BYTES: Final = 65_536
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -66,18 +71,24 @@ class Stream:
             self._is_shaken = False
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        stamp_arrivals(sock)
         asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
 
     def write(self, data: bytes) -> None:
-        if self._socket.fileno() < 0:
-            return
-        if self._tls is None:
-            self._write_raw(data)
-            return
-        with contextlib.suppress(ssl.SSLError):
-            self._tls.write(data)
-            self._write_raw(self._out.read())
+        if self._socket.fileno() >= 0:
+            self._write_raw(self._encrypt(data))
+
+    def write_stamped(self, data: bytes) -> int:
+        """Write, and return when the kernel gave it to the network. What the stamp costs is on the way
+        that is measured, so only a run with a referee asks for it."""
+        assert not self._waiting
+        report_departures(self._socket)
+        raw = self._encrypt(data)
+        written = self._socket.sendmsg([raw], departing())
+        assert written == len(raw), "a venue's socket is full"
+        left_mono_ns = departure_mono_ns(self._socket)  # at once: the loop wakes for it until it is read
+        assert left_mono_ns is not None, "the kernel stamps no departures"
+        return left_mono_ns
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:
@@ -89,12 +100,13 @@ class Stream:
 
     def _readable(self) -> None:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 64)
+            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 128)
         except BlockingIOError:
             return
         except OSError:
             data, ancillary = b"", []
-        arrived_mono_ns = _arrival_mono_ns(ancillary)
+        stamp = arrival_mono_ns(ancillary)
+        arrived_mono_ns = time.monotonic_ns() if stamp is None else stamp
         if not data:
             self.close()
         elif self._tls is None:
@@ -118,6 +130,13 @@ class Stream:
             return
         self._write_raw(self._out.read())
 
+    def _encrypt(self, data: bytes) -> bytes:
+        if self._tls is None:
+            return data
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.write(data)
+        return self._out.read()
+
     def _write_raw(self, data: bytes) -> None:
         if self._waiting or not data or self._socket.fileno() < 0:
             self._waiting += data
@@ -137,16 +156,6 @@ class Stream:
         data, self._waiting = self._waiting, b""
         asyncio.get_running_loop().remove_writer(self._socket.fileno())
         self._write_raw(data)
-
-
-def _arrival_mono_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
-    now_mono_ns = time.monotonic_ns()
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            age_ns: int = time.time_ns() - (seconds * 10**9 + nanoseconds)
-            return now_mono_ns - age_ns
-    return now_mono_ns
 
 
 class HttpConnection:
@@ -229,18 +238,15 @@ class Client:
     def send(self, payload: bytes, *, is_binary: bool) -> None:
         self._send(BINARY if is_binary else TEXT, payload)
 
+    def send_stamped(self, payload: bytes, *, is_binary: bool) -> int:
+        """As ``send``; returns when it left this host, as monotonic time."""
+        return self._stream.write_stamped(_frame(BINARY if is_binary else TEXT, payload))
+
     def send_json(self, value: Any) -> None:
         self.send(orjson.dumps(value), is_binary=False)
 
     def _send(self, kind: int, payload: bytes) -> None:
-        size = len(payload)
-        if size < 126:
-            head = bytes((0x80 | kind, size))
-        elif size < 65_536:
-            head = bytes((0x80 | kind, 126)) + size.to_bytes(2, "big")
-        else:
-            head = bytes((0x80 | kind, 127)) + size.to_bytes(8, "big")
-        self._stream.write(head + payload)
+        self._stream.write(_frame(kind, payload))
 
     def take(self, data: bytes, arrived_mono_ns: int) -> None:
         """Frames of a client are masked; those of our clients come whole."""
@@ -254,6 +260,17 @@ class Client:
                 self._send(PONG, payload)
             elif kind == CLOSE:
                 self._stream.close()
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x80 | kind, size))
+    elif size < 65_536:
+        head = bytes((0x80 | kind, 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((0x80 | kind, 127)) + size.to_bytes(8, "big")
+    return head + payload
 
 
 def _next_frame(data: bytes) -> tuple[int, bytes, int] | None:

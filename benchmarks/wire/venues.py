@@ -55,7 +55,9 @@ class Trade:
     number: int
     venue: str  # whose frame crossed the threshold
     is_entry: bool
+    frame: str = ""  # its payload in hexadecimal digits
     sent_mono_ns: int = 0
+    left_mono_ns: int = 0  # the kernel gave it to the network; where departures are stamped
     arrived_mono_ns: dict[str, int] = field(default_factory=dict)
     client_order_ids: dict[str, str] = field(default_factory=dict)
 
@@ -75,8 +77,9 @@ class _Order:
 class Venues:
     """Accounts, books and streams of both venues, and the trade that is under way."""
 
-    def __init__(self, instruments: int) -> None:
+    def __init__(self, instruments: int, *, stamps_departures: bool = False) -> None:
         self.markets = [Market(number) for number in range(instruments)]
+        self.stamps_departures = stamps_departures
         self.trade: Trade | None = None
         self.both_came = asyncio.Event()
         self.orders: dict[tuple[str, str], _Order] = {}
@@ -472,7 +475,7 @@ async def trade_all(venues: Venues, count: int, gap_s: float, rng: random.Random
         venues.both_came.clear()
         venues.trade = trade
         market.cross(is_entry=is_entry, venue=venue)
-        trade.sent_mono_ns = _send_stamped(venues, market, venue)
+        _send_stamped(venues, market, trade)
         try:
             async with asyncio.timeout(_LEGS_WITHIN_S):
                 await venues.both_came.wait()
@@ -488,17 +491,22 @@ async def trade_all(venues: Venues, count: int, gap_s: float, rng: random.Random
     return done
 
 
-def _send_stamped(venues: Venues, market: Market, venue: str) -> int:
+def _send_stamped(venues: Venues, market: Market, trade: Trade) -> None:
     """Send one venue's new top of book; the frames are rendered before the clock is read."""
-    if venue == "vest":
+    if trade.venue == "vest":
         frame, channel = market.vest_depth(), f"{vest_symbol(market.number)}@depth"
         frames = [(client, frame, True) for client in venues.vest_clients if channel in client.channels]
     else:
         frames = [(client, frame, client.is_sbe) for client, frame in venues.paradex_frames(market)]
-    sent_mono_ns = time.monotonic_ns()
+    if not frames:
+        raise SystemExit(f"trade {trade.number}: nobody follows the quotes of {trade.venue}")
+    trade.frame = frames[0][1].hex()
+    trade.sent_mono_ns = time.monotonic_ns()
     for client, frame, is_binary in frames:
-        client.send(frame, is_binary=is_binary)
-    return sent_mono_ns
+        if venues.stamps_departures:
+            trade.left_mono_ns = client.send_stamped(frame, is_binary=is_binary)
+        else:
+            client.send(frame, is_binary=is_binary)
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -507,7 +515,7 @@ async def run(arguments: argparse.Namespace) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(arguments.certificate)
     rng = random.Random(arguments.seed)
-    venues = Venues(arguments.pairs)
+    venues = Venues(arguments.pairs, stamps_departures=arguments.stamp_departures)
     vest = serve(venues.vest_request, venues.vest_message, tls)
     paradex = serve(venues.paradex_request, venues.paradex_message, tls)
     venues.vest_clients, venues.paradex_clients = vest.clients, paradex.clients
@@ -551,6 +559,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--busy", type=float, default=0.0, help="more quotes a second on each venue")
     parser.add_argument("--certificate", help="PEM with certificate and key; without it no TLS")
+    parser.add_argument(
+        "--stamp-departures", action="store_true", help="stamp when tagged frames leave, for a referee"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     uvloop.run(run(parser.parse_args()))

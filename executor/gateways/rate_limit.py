@@ -41,7 +41,7 @@ class RateBudget:
         return all(bucket.calls_left(now_mono_ns) > bucket.reserve(percent) for bucket in self._buckets)
 
     def room_to_open(self, now_mono_ns: int) -> int:
-        """Calls left above the reserve in the tightest limit; 0 during a pause, for logs."""
+        """Calls left above the reserve in the tightest limit; 0 during a pause: no entry may leave."""
         if now_mono_ns < self._paused_until_mono_ns:
             return 0
         percent = _LEAVES_PERCENT[Urgency.OPEN]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from executor.operator.resolve import Configuration
 from executor.orders.stagger import Stagger
 from executor.pairs import MachineRunner, Pairs
-from executor.risk.circuit_breaker import Breaker
+from executor.risk.trading_state import TradingState
 from runtime.bootstrap import SettingsWatch
 from settings import Settings
 
@@ -23,14 +23,14 @@ class Reloading:
         configuration: Configuration,
         pairs: Pairs,
         runner: MachineRunner,
-        breaker: Breaker,
+        trading_state: TradingState,
         stagger: Stagger,
         watch: SettingsWatch,
     ) -> None:
         self._configuration = configuration
         self._pairs = pairs
         self._runner = runner
-        self._breaker = breaker
+        self._trading_state = trading_state
         self._stagger = stagger
         self._watch = watch
 
@@ -45,7 +45,7 @@ class Reloading:
 
     def _adopt(self, settings: Settings) -> None:
         before, execution = self._configuration.settings.execution, settings.execution
-        self._breaker.limit(settings.risk)
+        self._trading_state.limit(settings.risk)
         if (execution.stagger, execution.stagger_max_ms) != (before.stagger, before.stagger_max_ms):
             self._stagger.begin_anew(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))
         self._configuration.adopt_settings(settings)

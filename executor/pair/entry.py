@@ -20,6 +20,7 @@ from executor.pair.state import (
 )
 from executor.pair.trade_result import close_books
 from executor.pair.transition import Transition, leg_is_ready
+from shm.entry_block import EntryBlock
 from venues.contract import Side
 
 _SIDES = {1: (Side.BUY, Side.SELL), -1: (Side.SELL, Side.BUY)}  # of both legs, by direction
@@ -36,8 +37,10 @@ def on_enter(transition: Transition, event: Enter) -> bool:
     ]
     refusal = _entry_refusal(transition, event, limits_e8)
     if refusal is not None:
-        gate, value, limit = refusal
-        transition.report(SignalRefused, signal_id=event.signal_id, gate=gate, value=value, limit=limit)
+        block, value, limit = refusal
+        transition.report(
+            SignalRefused, signal_id=event.signal_id, gate=block.value, value=value, limit=limit
+        )
         return False
     trade = begin_entry(transition, event)
     for leg in (0, 1):
@@ -73,37 +76,39 @@ def begin_entry(transition: Transition, event: Enter) -> Trade:
     return trade
 
 
-def _entry_refusal(transition: Transition, event: Enter, limits_e8: list[int]) -> tuple[str, Any, Any] | None:
-    """Why the entry may not be: gate, value, limit; None when it may."""
+def _entry_refusal(
+    transition: Transition, event: Enter, limits_e8: list[int]
+) -> tuple[EntryBlock, Any, Any] | None:
+    """Why the entry may not be: reason, value, limit; None when it may."""
     rules, state = transition.rules, transition.state
     trade = state.trade if state.trade and not state.trade.closed_mono_ns else None
     if state.halt is not Halt.NONE:
-        return "pair_halted", state.halt.name.lower(), "none"
+        return EntryBlock.PAIR_HALTED, state.halt.name.lower(), "none"
     if not entry_finds_pair_at_rest(state):
-        return "pair_state", state.phase.name, "FLAT or HEDGED"
+        return EntryBlock.PAIR_STATE, state.phase.name, "FLAT or HEDGED"
     if state.entries_stopped or state.flatten:
-        return "entries_stopped", state.entries_stopped or state.flatten, ""
+        return EntryBlock.ENTRIES_STOPPED, state.entries_stopped or state.flatten, ""
     for number, leg in enumerate(state.legs):
         if not leg_is_ready(rules, leg):
-            return "positions_confirmed", rules.instruments[number].venue, "confirmed and streaming"
+            return EntryBlock.POSITIONS_CONFIRMED, rules.instruments[number].venue, "confirmed and streaming"
         if transition.now_mono_ns < leg.not_before_mono_ns:
             wait_ms = (leg.not_before_mono_ns - transition.now_mono_ns) / 1e6
-            return "venue_wants_pause", rules.instruments[number].venue, f"in {wait_ms:.0f} ms"
+            return EntryBlock.VENUE_WANTS_PAUSE, rules.instruments[number].venue, f"in {wait_ms:.0f} ms"
         if leg.sequence >= _SEQUENCES_FOR_ENTRIES:
-            return "order_ids_left", leg.sequence, SEQUENCES_OF_LEG
+            return EntryBlock.ORDER_IDS_LEFT, leg.sequence, SEQUENCES_OF_LEG
     if event.signal_id <= state.last_signal_id:
-        return "signal_seen", event.signal_id, state.last_signal_id
+        return EntryBlock.SIGNAL_SEEN, event.signal_id, state.last_signal_id
     if trade is not None and trade.direction != event.direction:
-        return "direction", event.direction, trade.direction
+        return EntryBlock.DIRECTION, event.direction, trade.direction
     layers = trade.layers if trade is not None else 0
     if event.layer != layers or layers >= rules.layers_max:
-        return "layer", event.layer, min(layers, rules.layers_max - 1)
+        return EntryBlock.LAYER, event.layer, min(layers, rules.layers_max - 1)
     size_e8 = event.size_e8
     if size_e8 <= 0 or size_e8 % rules.common_lot_e8:
-        return "size", size_e8, f"a multiple of {rules.common_lot_e8}"
+        return EntryBlock.SIZE, size_e8, f"a multiple of {rules.common_lot_e8}"
     for instrument, price_e8, limit_e8 in zip(rules.instruments, event.prices_e8, limits_e8, strict=True):
         if price_e8 <= 0:
-            return "price", price_e8, "above 0"
+            return EntryBlock.PRICE, price_e8, "above 0"
         if openable_e8(instrument, size_e8, limit_e8) != size_e8:
-            return "size", size_e8, f"what {instrument.venue} takes in one order"
+            return EntryBlock.SIZE, size_e8, f"what {instrument.venue} takes in one order"
     return None

@@ -106,6 +106,7 @@ from executor.pair.repair import (
 from executor.pair.rules import PairRules
 from executor.pair.state import SHUTDOWN, Halt, PairState, Plan, has_live_order, is_flat
 from executor.pair.transition import Transition, adopt_plan, open_refusals
+from shm.entry_block import EntryBlock
 from venues.contract import OrderStatus, Outcome, Side
 
 
@@ -171,7 +172,7 @@ def _on_exit(transition: Transition, event: Exit) -> None:
         transition.report(
             SignalRefused,
             signal_id=event.signal_id,
-            gate="pair_state",
+            gate=EntryBlock.PAIR_STATE.value,
             value=state.phase.name,
             limit="HEDGED",
         )

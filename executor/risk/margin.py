@@ -37,11 +37,10 @@ class Margins:
             return
         self.by_venue[gateway.venue] = margin_of(account, positions, asked_mono_ns)
 
-    def are_known(self, now_mono_ns: int, age_ns_max: int) -> bool:
-        return all(
-            margin.asked_mono_ns and now_mono_ns - margin.asked_mono_ns <= age_ns_max
-            for margin in self.by_venue.values()
-        )
+    def oldest_s(self, now_mono_ns: int) -> float:
+        """How old the oldest of them is; -1 until every venue has told its own."""
+        asked = [margin.asked_mono_ns for margin in self.by_venue.values()]
+        return (now_mono_ns - min(asked)) / 1e9 if all(asked) else -1.0
 
 
 def margin_of(account: Account, positions: Iterable[Position], asked_mono_ns: int) -> Margin:

@@ -32,6 +32,7 @@ from monitoring.alerts.book import Condition, Severity
 from monitoring.snapshot import FeedShown, PairShown, ProcessShown, Snapshot
 from settings import E8, Settings
 from shm import counter_names
+from shm.entry_block import EntryBlock
 from shm.records import PairPhase
 
 _STORM_RESTARTS: Final = 3
@@ -45,27 +46,30 @@ _JOURNAL_ALARM_RATIO: Final = 0.8
 _STREAM: Final = "private stream"
 _MENDING: Final = frozenset({PairPhase.OPENING, PairPhase.CLOSING, PairPhase.REPAIRING, PairPhase.HALTED})
 # Reasons that only the executor knows: kind, severity, what it means.
-_STOPS: Final[Mapping[str, tuple[str, Severity, str]]] = {
-    "open orders of others": (
+_STOPS: Final[Mapping[EntryBlock, tuple[str, Severity, str]]] = {
+    EntryBlock.FOREIGN_ORDERS: (
         "unexplained",
         Severity.CRITICAL,
         "there are open orders that are not ours: nothing is opened until python -m tools reconcile",
     ),
-    "unexplained position": (
+    EntryBlock.UNEXPLAINED: (
         "unexplained",
         Severity.CRITICAL,
         "a venue holds a position that nothing explains: nothing is opened until python -m tools reconcile",
     ),
-    "venue closed": ("venue", Severity.WARNING, "a venue takes no orders that open"),
-    "clock off": (
+    EntryBlock.VENUE_CLOSED: ("venue", Severity.WARNING, "a venue takes no orders that open"),
+    EntryBlock.CLOCK_OFF: (
         "clock",
         Severity.CRITICAL,
         "this host's clock and a venue's differ by more than a second: nothing is opened. Set the clock "
         "(chronyc makestep); what closes is stamped with the venue's time",
     ),
-    "exposure unknown": ("venue", Severity.WARNING, "it is not known what both venues together hold"),
-    "another reason": ("error", Severity.WARNING, "nothing is opened; the log and tools status say why"),
-    "margin unknown": (
+    EntryBlock.EXPOSURE_UNKNOWN: (
+        "venue",
+        Severity.WARNING,
+        "it is not known what both venues together hold",
+    ),
+    EntryBlock.MARGIN_UNKNOWN: (
         "venue",
         Severity.WARNING,
         "a venue has not told its margin lately: nothing is opened",
@@ -92,7 +96,6 @@ class Observer:
     _unanswered: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     _missed_s: dict[tuple[str, str], float] = field(default_factory=dict)  # by venue and symbol: found silent
     _closed: dict[str, str] = field(default_factory=dict)  # by venue: its own word
-    _stops: set[str] = field(default_factory=set)
     _naked_s: dict[str, float] = field(default_factory=dict)  # by pair: since when looks have seen it so
     _seen_naked: set[str] = field(default_factory=set)  # pairs whose standing naked is told of already
     _notices: list[Condition] = field(default_factory=list)
@@ -217,7 +220,7 @@ class Observer:
         if -result_e8 >= (limit_e8 := risk.max_daily_loss_quote_e8):
             text = f"today's loss {-result_e8 / E8:.2f} has reached the limit {limit_e8 / E8:.2f}"
             yield _no_entries("loss", "loss.daily", text)
-        fall_e8, limit_e8 = best_e8 - result_e8, risk.max_drawdown_quote_e8 or risk.max_daily_loss_quote_e8
+        fall_e8, limit_e8 = best_e8 - result_e8, risk.drawdown_limit_e8
         if fall_e8 >= limit_e8:
             text = f"today's result is {fall_e8 / E8:.2f} below today's best, limit {limit_e8 / E8:.2f}"
             yield _no_entries("loss", "loss.drawdown", text)
@@ -233,23 +236,18 @@ class Observer:
         if now.is_killed or is_latch_file_there:
             text = "the kill latch is pulled: nothing is opened until python -m tools kill --release"
             yield Condition("kill", "kill", Severity.CRITICAL, text)
-        if now.is_paused or now.executor["entries_stopped"] == counter_names.ENTRY_STOPS.index("paused"):
+        if now.is_paused or EntryBlock.PAUSED in now.trading_state:
             yield Condition("paused", "paused", Severity.INFO, "entries are paused by the operator")
-        number = now.executor["entries_stopped"]
-        for reason, (kind, severity, text) in _STOPS.items():
-            own = counter_names.ENTRY_STOPS.index(reason)
-            if number == own:
-                self._stops.add(reason)
-            elif number == 0 or number > own:  # a smaller one hides those behind it
-                self._stops.discard(reason)
-            if reason in self._stops and not now.is_stopping:
-                words = "; ".join(
-                    f"{venue}: {word}" for venue, word in self._closed.items() if word != "open"
-                )
-                why = f" ({words})" if reason == "venue closed" and words else ""
-                if reason == "clock off":
-                    why = f" (by {now.executor['clock_offset_us'] / 1e6:+.1f} s)"
-                yield Condition(kind, f"stop.{reason}", severity, text + why, 5.0)
+        for block, (kind, severity, text) in _STOPS.items():
+            if block not in now.trading_state or now.is_stopping:
+                continue
+            why = ""
+            words = "; ".join(f"{venue}: {word}" for venue, word in self._closed.items() if word != "open")
+            if block is EntryBlock.VENUE_CLOSED and words:
+                why = f" ({words})"
+            if block is EntryBlock.CLOCK_OFF:
+                why = f" (by {now.executor['clock_offset_us'] / 1e6:+.1f} s)"
+            yield Condition(kind, f"stop.{block.text}", severity, text + why, 5.0)
 
     def _of_persistence(self, now: Snapshot) -> Iterator[Condition]:
         alerts, persistence = self.settings.alerts, now.persistence

@@ -25,6 +25,7 @@ from runtime.operator_orders import (
 from settings import Settings
 from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
+from shm.entry_block import EntryBlock
 from shm.layout import Memory
 from shm.records import PairPhase
 from supervision.control.reload import ReadConfig, Reloads
@@ -183,7 +184,7 @@ class Commands:
         if heeded.standing < number:
             return False
         paused = bool(self._standing.paused or heeded.paused_by)
-        return paused or "paused" not in heeded.entries_stopped.values()
+        return paused or EntryBlock.PAUSED.text not in heeded.entries_stopped.values()
 
     def _open_for_entries(self) -> bool:
         views = [self._views.read(number) for number in range(len(self._pair_ids))]

@@ -109,9 +109,12 @@ def test_the_whole_product_is_measured_over_real_sockets(
 ) -> None:
     """Trades through every process: each stage of each is there, and armed orders were taken."""
     variant = Variant("tandem", tls=True, idle="park", awake=False)
-    options = argparse.Namespace(trades=20, warm_up=2, gap_ms=60.0, keep=tmp_path, only="x", runs=1)
+    options = argparse.Namespace(
+        trades=20, warm_up=2, gap_ms=60.0, keep=tmp_path, only="x", runs=1, referee=False
+    )
 
     found = wire_to_wire.measure(variant, options)
+    found["load"] = 1.0
 
     assert found["wire"]["both legs"]["trades"] == 20
     assert len(found["stages"]) == 8

@@ -30,7 +30,7 @@ from simulator.process import RunningSimulator, serve
 from supervision.instance_lock import processes_of
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from venues.contract import E8
 from venues.registry import venue as venue_of
 
@@ -73,7 +73,7 @@ class Stage:
         config = SimulatorConfig(taker_fee_bps=0.1, ack_latency_ms=3.0)
         self._simulator: RunningSimulator = asyncio.run_coroutine_threadsafe(
             serve(config, source=self.market), self._loop
-        ).result(30)
+        ).result(DEADLINE_S)
         self.config = self._write_config(directory, changes)
         self.env_file = directory / "keys.env"
         secrets = {name: value for venue in KNOWN_VENUES for name, value in simulated_secrets(venue).items()}
@@ -103,7 +103,7 @@ class Stage:
         return Instance(self.config, "--live", "--env-file", str(self.env_file), env=env)
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._simulator.stop(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._simulator.stop(), self._loop).result(DEADLINE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -123,7 +123,7 @@ class Stage:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the venues' loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         """Run something on the venues' loop beside them, until it is cancelled."""
@@ -133,7 +133,7 @@ class Stage:
         async def answer() -> T:
             return question(self._simulator)
 
-        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(DEADLINE_S)
 
     def wait_for_accounts(self) -> None:
         """Until somebody has registered at both venues: ``running`` says that processes run, not that they
@@ -159,7 +159,7 @@ class Stage:
         async def close() -> None:
             await self._simulator.fronts[venue].close_sockets("private")
 
-        asyncio.run_coroutine_threadsafe(close(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(DEADLINE_S)
 
     def orders(self, venue: str) -> list[SimOrder]:
         return self.ask(

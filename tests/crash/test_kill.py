@@ -19,6 +19,7 @@ from settings import PROJECT
 from simulator.orders import NewOrder
 from simulator.process import RunningSimulator
 from tests.crash.stage import SIZE_E8, SYMBOLS, WIDE_BPS, Stage, a_stage
+from tests.waiting import DEADLINE_S
 from tools.__main__ import main
 from venues.contract import E8
 
@@ -35,7 +36,9 @@ def kill(stage: Stage, *arguments: str, env_file: Path | None = None) -> tuple[i
     """Run the command; its exit code and its receipt, as printed and as kept."""
     command = [sys.executable, "-m", "tools", "kill", "--config", str(stage.config), "--json"]
     command += ["--env-file", str(env_file or stage.env_file), *arguments]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
     assert not done.stderr, done.stderr
     receipt: dict[str, Any] = json.loads(done.stdout)
     kept = json.loads(Path(receipt["receipt"]).read_text())
@@ -64,9 +67,9 @@ def hold(stage: Stage, *, vest_e8: int, paradex_e8: int) -> None:
 def test_it_closes_everything_while_the_executor_hangs_and_the_database_is_down(stage: Stage) -> None:
     instance = stage.start()
     try:
-        instance.wait_for("running", timeout_s=90)
+        instance.wait_for("running")
         stage.market.gap_bps = WIDE_BPS
-        instance.wait_for("trade_opened", timeout_s=60)
+        instance.wait_for("trade_opened")
         executor = instance.pid_of("executor")
         os.kill(instance.process.pid, signal.SIGSTOP)  # or it would replace the executor
         os.kill(executor, signal.SIGSTOP)
@@ -92,7 +95,7 @@ def test_it_closes_everything_while_the_executor_hangs_and_the_database_is_down(
         stage.let_the_market_go_on()
         released_mono_ns = time.monotonic_ns()
         assert main(["kill", "--release", "--config", str(stage.config)]) == 0
-        instance.wait_for("trade_opened", timeout_s=60)
+        instance.wait_for("trade_opened")
     finally:
         os.kill(instance.process.pid, signal.SIGCONT)
         exit_code = instance.stop()
@@ -150,9 +153,9 @@ def test_reconcile_shows_what_disagrees_and_closes_it_when_told_to(stage: Stage)
     """Somebody traded on the account: the executor touches nothing until the operator has decided."""
     instance = stage.start()
     try:
-        instance.wait_for("running", timeout_s=90)
+        instance.wait_for("running")
         hold(stage, vest_e8=SIZE_E8, paradex_e8=-SIZE_E8)
-        instance.wait_for("halted", timeout_s=60)
+        instance.wait_for("halted")
         command = ["reconcile", "--config", str(stage.config), "--env-file", str(stage.env_file)]
         assert main(command) == 1
         assert stage.positions_e8 == {"vest": SIZE_E8, "paradex": -SIZE_E8}

@@ -37,7 +37,7 @@ def test_a_second_host_does_not_start_and_a_lost_lease_stops_entries_but_not_exi
     with a_stage() as stage:
         instance = stage.start()
         try:
-            instance.wait_for("running", timeout_s=90)
+            instance.wait_for("running")
             url = start_server(stage.config.parent / "var")
             second = another_host(stage, url)
             assert second.finish() == 2
@@ -46,20 +46,20 @@ def test_a_second_host_does_not_start_and_a_lost_lease_stops_entries_but_not_exi
             assert f"on {os.uname().nodename}" in last
 
             stage.market.gap_bps = WIDE_BPS
-            instance.wait_for("trade_opened", timeout_s=60)
+            instance.wait_for("trade_opened")
             stage.market.gap_bps = HOLD_BPS
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(TAKE)
                 lost = instance.wait_for("lease_lost")
                 assert "elsewhere (pid 4711)" in lost["detail"]
                 stage.market.gap_bps = CLOSED_BPS
-                instance.wait_for("trade_closed", timeout_s=60)
+                instance.wait_for("trade_closed")
                 stage.market.gap_bps = WIDE_BPS
                 stage.let_the_market_go_on()
                 assert stage.positions_e8 == {"vest": 0, "paradex": 0}
                 connection.execute("update leases set expires_at = now()")
                 instance.wait_for("lease_held")
-            instance.wait_for("trade_opened", timeout_s=60)
+            instance.wait_for("trade_opened")
             assert abs(stage.positions_e8["vest"]) == SIZE_E8
         finally:
             exit_code = instance.stop()
@@ -68,7 +68,7 @@ def test_a_second_host_does_not_start_and_a_lost_lease_stops_entries_but_not_exi
         third = another_host_again(stage)
         try:
             while len(third.events("venue_ready")) < 2:  # what has not logged in cannot end in order
-                third.wait_for("venue_ready", timeout_s=90)
+                third.wait_for("venue_ready")
         finally:
             assert third.stop() == 0
 

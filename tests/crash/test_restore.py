@@ -30,9 +30,9 @@ def stage() -> Iterator[Stage]:
 
 def open_pair(stage: Stage) -> Instance:
     instance = stage.start()
-    instance.wait_for("running", timeout_s=90)
+    instance.wait_for("running")
     stage.market.gap_bps = WIDE_BPS
-    instance.wait_for("trade_opened", timeout_s=60)
+    instance.wait_for("trade_opened")
     assert stage.positions_e8 == HEDGED
     return instance
 
@@ -57,7 +57,7 @@ def test_a_pair_held_when_everything_was_killed_is_adopted_and_closed(stage: Sta
         assert restored["count"] == 2
         assert stage.positions_e8 == HEDGED
         stage.market.gap_bps = CLOSED_BPS
-        closed = instance.wait_for("trade_closed", timeout_s=60)
+        closed = instance.wait_for("trade_closed")
     finally:
         exit_code = instance.stop()
 
@@ -94,7 +94,7 @@ def test_a_quiet_log_forgets_nothing(stage: Stage) -> None:
         restored = instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
         assert restored["count"] == 2
         stage.market.gap_bps = CLOSED_BPS
-        assert instance.wait_for("trade_closed", timeout_s=60)["trade_id"] == pair.trade_id
+        assert instance.wait_for("trade_closed")["trade_id"] == pair.trade_id
     finally:
         assert instance.stop() == 0
     assert not instance.events("reconcile_diff")
@@ -113,13 +113,13 @@ def test_what_was_left_outlives_a_start_that_cannot_reach_a_venue(stage: Stage) 
     unreachable.write_text(yaml.safe_dump(raw))
     failed = Instance(unreachable, "--live", "--env-file", str(stage.env_file))
 
-    assert failed.finish(timeout_s=120) == 3
+    assert failed.finish() == 3
     assert machines.read_bytes() == left
     instance = stage.start()
     try:
         instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
         stage.market.gap_bps = CLOSED_BPS
-        closed = instance.wait_for("trade_closed", timeout_s=60)
+        closed = instance.wait_for("trade_closed")
     finally:
         exit_code = instance.stop()
 
@@ -135,7 +135,7 @@ def test_processes_that_outlive_a_killed_supervisor_are_waited_for(stage: Stage)
     opened.process.kill()
     instance = stage.start()
     try:
-        took_over = instance.wait_for("taking_over", timeout_s=60)
+        took_over = instance.wait_for("taking_over")
         instance.wait_for(lambda line: line["event"] == "positions_restored" and "count" in line)
     finally:
         exit_code = instance.stop()
@@ -149,7 +149,7 @@ def test_processes_that_outlive_a_killed_supervisor_are_waited_for(stage: Stage)
 def test_a_second_start_says_who_holds_the_instance(stage: Stage) -> None:
     instance = stage.start()
     try:
-        instance.wait_for("running", timeout_s=90)
+        instance.wait_for("running")
         second = stage.start()
         assert second.finish() == 3  # the first one may hold something: a service manager tries again
         (refused,) = second.events("config_error")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from simulator.orders import NewOrder
 from simulator.process import RunningSimulator
 from tests.crash.stage import HOLD_BPS, SIZE_E8, SYMBOLS, WIDE_BPS, a_stage
 from venues.contract import E8
 
 
-@pytest.mark.timeout(600)
 def test_a_stop_with_an_order_left_open_says_where_and_ends_with_another_code() -> None:
     with a_stage() as stage:
         instance = stage.start()
@@ -28,7 +25,7 @@ def test_a_stop_with_an_order_left_open_says_where_and_ends_with_another_code() 
         stage.add_fault("vest", "rest.orders.cancel", times=None, status=503, body=b"away")
         stage.ask(rest)
 
-        assert instance.stop(timeout_s=120.0) == 1
+        assert instance.stop() == 1
 
         (done,) = instance.events("shutdown_done")
         assert (done["level"], done["exit_code"]) == ("error", 1)

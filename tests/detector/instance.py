@@ -20,10 +20,10 @@ from shm.counter_names import (
     FEED_COUNTERS,
     FEED_HISTOGRAMS,
     SUPERVISOR_COUNTERS,
-    Gate,
     detector_counters,
 )
 from shm.counters import CounterTable
+from shm.entry_block import GATES
 from shm.layout import Memory, MemoryPlan
 from shm.queue import QueueReader
 from shm.records import QUOTE, SIGNAL, DepthBook, PairView, Quote, QuoteFlags, Signal, pack_depth
@@ -32,7 +32,6 @@ from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 VENUES = ("paradex", "vest")
-DEADLINE_S = 20.0
 
 RAW_SETTINGS: dict[str, Any] = {
     "version": 1,
@@ -152,7 +151,7 @@ class Instance:
 
     def outcomes(self) -> dict[str, int]:
         """Signals and refusals by gate; only what happened."""
-        gates = {gate.value: self.count(f"gate.btc.{gate}") for gate in Gate}
+        gates = {gate.value: self.count(f"gate.btc.{gate}") for gate in GATES}
         return {
             name: count for name, count in {"signals": self.count("signals.btc"), **gates}.items() if count
         }

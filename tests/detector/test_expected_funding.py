@@ -7,7 +7,7 @@ import pytest
 from detector.expected_funding import expected_funding_bps
 from detector.gates import Refusal
 from detector.strategy import Opportunity, PairStrategy
-from shm.counter_names import Gate
+from shm.entry_block import EntryBlock
 from shm.records import FundingView
 from tests.detector.builders import NOW_NS, a_market, a_quote, a_wide_market, near, some_rules
 
@@ -42,6 +42,6 @@ def test_what_one_direction_pays_the_other_earns() -> None:
     forward, _ = strategy.on_quote(a_wide_market(20))
     _, backward = strategy.on_quote(mirror)
 
-    assert forward == Refusal(Gate.EDGE, near(16.0), 17.0)
+    assert forward == Refusal(EntryBlock.EDGE, near(16.0), 17.0)
     assert isinstance(backward, Opportunity)
     assert backward.edge_bps == pytest.approx(24.0)

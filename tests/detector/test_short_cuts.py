@@ -11,7 +11,7 @@ from detector import gates
 from detector.gates import FeedStatus, Pending, Refusal
 from detector.layers import Layer
 from detector.strategy import Market, Opportunity, distrust_market, evaluate
-from shm.counter_names import Gate
+from shm.entry_block import EntryBlock
 from shm.records import PairPhase, Quote
 from tests.detector.builders import (
     NOW_NS,
@@ -151,7 +151,9 @@ def thin_market(**changes: Any) -> Market:
 def test_what_lies_behind_a_thin_touch_has_its_price() -> None:
     """Half at 100, half at 100.04: 2 bps worse than the touch, for the actual size."""
     rules = some_rules(slippage_bps_max=1.9)
-    assert evaluate(rules, thin_market(), 1, 0, 1, slippage_bps=0.0) == Refusal(Gate.SLIPPAGE, near(2.0), 1.9)
+    assert evaluate(rules, thin_market(), 1, 0, 1, slippage_bps=0.0) == Refusal(
+        EntryBlock.SLIPPAGE, near(2.0), 1.9
+    )
     accepted = evaluate(some_rules(slippage_bps_max=2.1), thin_market(), 1, 0, 1, slippage_bps=0.0)
     assert isinstance(accepted, Opportunity)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
 from detector.layers import Layer
 from detector.strategy import Market, Opportunity, PairStrategy, aim, distrust_market, evaluate
-from shm.counter_names import Gate
+from shm.entry_block import GATES, EntryBlock
 from shm.records import PairPhase, PairView, QuoteFlags, SignalKind
 from tests.detector.builders import (
     MS,
@@ -29,7 +29,7 @@ from tests.detector.builders import (
 )
 
 
-def gate_of(outcome: Opportunity | Refusal) -> Gate:
+def gate_of(outcome: Opportunity | Refusal) -> EntryBlock:
     assert isinstance(outcome, Refusal)
     return outcome.gate
 
@@ -42,7 +42,7 @@ def test_a_wide_gap_is_an_entry_in_its_direction_and_a_refusal_in_the_other() ->
     forward, backward = PairStrategy(some_rules()).on_quote(a_wide_market(20))
 
     assert forward == Opportunity(SignalKind.ENTER, 1, 0, e8(1), e8(100), e8(100.2), near(20.0), near(20.0))
-    assert gate_of(backward) == Gate.EDGE
+    assert gate_of(backward) == EntryBlock.EDGE
 
 
 def test_the_mirror_gap_is_an_entry_the_other_way() -> None:
@@ -51,7 +51,7 @@ def test_the_mirror_gap_is_an_entry_the_other_way() -> None:
 
     forward, backward = PairStrategy(some_rules()).on_quote(market)
 
-    assert gate_of(forward) == Gate.EDGE
+    assert gate_of(forward) == EntryBlock.EDGE
     assert isinstance(backward, Opportunity)
     assert (backward.direction, backward.first_price_e8, backward.second_price_e8) == (
         -1,
@@ -68,32 +68,32 @@ def test_fees_and_slippage_come_off_the_edge() -> None:
     refused = evaluate(rules, market, 1, 0, 1, slippage_bps=3.0)
     accepted = evaluate(some_rules(fees_bps=12.0, edge_bps_min=4.9), market, 1, 0, 1, slippage_bps=3.0)
 
-    assert refused == Refusal(Gate.EDGE, near(5.0), 5.1)
+    assert refused == Refusal(EntryBlock.EDGE, near(5.0), 5.1)
     assert isinstance(accepted, Opportunity)
     assert accepted.edge_bps == pytest.approx(5.0)
 
 
 # Every way a wide gap can be refused, in the order of the gates.
-OBJECTIONS: list[tuple[Gate, dict[str, Any], dict[str, Any]]] = [
-    (Gate.FEED_ALIVE, {}, {"second_feed": FeedStatus(False, NOW_NS)}),
-    (Gate.QUOTE_VALID, {}, {"first": a_quote(flags=QuoteFlags.CROSSED)}),
-    (Gate.QUOTE_AGE, {"quote_age_ns_max": -1}, {}),
-    (Gate.LEG_SKEW, {"leg_skew_ns_max": -1}, {}),
-    (Gate.ABSURD, {"gain_bps_max": 5.0}, {}),
-    (Gate.EDGE, {"edge_bps_min": 500.0}, {}),
-    (Gate.CONFIRMATION, {"confirm_ticks": 2}, {}),
-    (Gate.SIZE, {"layers": (Layer(10.0, e8(1_000)),)}, {}),
-    (Gate.SLIPPAGE, {"slippage_bps_max": -1.0}, {}),
-    (Gate.PAIR_STATE, {}, {"pending": Pending(1, NOW_NS)}),
-    (Gate.RISK_STATE, {}, {"view": a_view(entries_allowed=0, closed_mono_ns=NOW_NS)}),
-    (Gate.MAINTENANCE, {}, {"maintenance_left_s": 5}),
-    (Gate.COOL_DOWN, {}, {"view": a_view(closed_mono_ns=NOW_NS)}),
+OBJECTIONS: list[tuple[EntryBlock, dict[str, Any], dict[str, Any]]] = [
+    (EntryBlock.FEED_ALIVE, {}, {"second_feed": FeedStatus(False, NOW_NS)}),
+    (EntryBlock.QUOTE_VALID, {}, {"first": a_quote(flags=QuoteFlags.CROSSED)}),
+    (EntryBlock.QUOTE_AGE, {"quote_age_ns_max": -1}, {}),
+    (EntryBlock.LEG_SKEW, {"leg_skew_ns_max": -1}, {}),
+    (EntryBlock.ABSURD, {"gain_bps_max": 5.0}, {}),
+    (EntryBlock.EDGE, {"edge_bps_min": 500.0}, {}),
+    (EntryBlock.CONFIRMATION, {"confirm_ticks": 2}, {}),
+    (EntryBlock.SIZE, {"layers": (Layer(10.0, e8(1_000)),)}, {}),
+    (EntryBlock.SLIPPAGE, {"slippage_bps_max": -1.0}, {}),
+    (EntryBlock.PAIR_STATE, {}, {"pending": Pending(1, NOW_NS)}),
+    (EntryBlock.RISK_STATE, {}, {"view": a_view(entries_allowed=0, closed_mono_ns=NOW_NS)}),
+    (EntryBlock.MAINTENANCE, {}, {"maintenance_left_s": 5}),
+    (EntryBlock.COOL_DOWN, {}, {"view": a_view(closed_mono_ns=NOW_NS)}),
 ]
 
 
 def test_every_gate_has_an_objection_here() -> None:
     """The table below is complete and in the order that shm.counter_names promises."""
-    assert [gate for gate, _, _ in OBJECTIONS] == list(Gate)
+    assert [gate for gate, _, _ in OBJECTIONS] == list(GATES)
 
 
 @pytest.mark.parametrize("first", range(len(OBJECTIONS)))
@@ -112,10 +112,12 @@ def test_of_several_objections_the_first_gate_is_counted(first: int) -> None:
 
 @pytest.mark.parametrize(
     ("gate", "rules", "changes"),
-    [item for item in OBJECTIONS if item[0] is not Gate.SLIPPAGE],  # has its own test, with a book
-    ids=lambda value: str(value) if isinstance(value, Gate) else "",
+    [item for item in OBJECTIONS if item[0] is not EntryBlock.SLIPPAGE],  # has its own test, with a book
+    ids=lambda value: str(value) if isinstance(value, EntryBlock) else "",
 )
-def test_one_objection_alone_is_enough(gate: Gate, rules: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_one_objection_alone_is_enough(
+    gate: EntryBlock, rules: dict[str, Any], changes: dict[str, Any]
+) -> None:
     """Nothing else is wrong, so no other gate can have said it."""
     forward, _ = PairStrategy(some_rules(**rules)).on_quote(a_wide_market(20, **changes))
     assert gate_of(forward) == gate
@@ -132,7 +134,7 @@ def test_a_hedged_pair_is_closed_by_trading_the_other_way() -> None:
 
     forward, backward = PairStrategy(some_rules()).on_quote(market)
 
-    assert gate_of(forward) == Gate.EDGE
+    assert gate_of(forward) == EntryBlock.EDGE
     assert backward == Opportunity(SignalKind.EXIT, 1, 1, e8(2), e8(100), e8(100), 0.0, 0.0)
 
 
@@ -150,22 +152,22 @@ def test_the_mirror_position_is_closed_by_trading_forward() -> None:
 def test_an_open_gap_keeps_the_position() -> None:
     """Closing would give 20 bps back."""
     _, backward = PairStrategy(some_rules()).on_quote(a_wide_market(20, view=a_hedged_view(1)))
-    assert backward == Refusal(Gate.EDGE, near(20.0), 0.0)
+    assert backward == Refusal(EntryBlock.EDGE, near(20.0), 0.0)
 
 
-ENTRY_ONLY: list[tuple[Gate, dict[str, Any], dict[str, Any]]] = [
-    (Gate.EDGE, {"edge_bps_min": 500.0, "fees_bps": 400.0}, {}),
-    (Gate.CONFIRMATION, {"confirm_ticks": 99}, {}),
-    (Gate.SIZE, {"liquidity_ratio_min": 100.0}, {}),
-    (Gate.RISK_STATE, {}, {"view": a_hedged_view(1, entries_allowed=0)}),
-    (Gate.MAINTENANCE, {}, {"maintenance_left_s": 5}),
-    (Gate.COOL_DOWN, {}, {"view": a_hedged_view(1, closed_mono_ns=NOW_NS)}),
+ENTRY_ONLY: list[tuple[EntryBlock, dict[str, Any], dict[str, Any]]] = [
+    (EntryBlock.EDGE, {"edge_bps_min": 500.0, "fees_bps": 400.0}, {}),
+    (EntryBlock.CONFIRMATION, {"confirm_ticks": 99}, {}),
+    (EntryBlock.SIZE, {"liquidity_ratio_min": 100.0}, {}),
+    (EntryBlock.RISK_STATE, {}, {"view": a_hedged_view(1, entries_allowed=0)}),
+    (EntryBlock.MAINTENANCE, {}, {"maintenance_left_s": 5}),
+    (EntryBlock.COOL_DOWN, {}, {"view": a_hedged_view(1, closed_mono_ns=NOW_NS)}),
 ]
 
 
 @pytest.mark.parametrize(("gate", "rules", "changes"), ENTRY_ONLY, ids=[gate for gate, _, _ in ENTRY_ONLY])
 def test_what_protects_entries_never_holds_an_exit_back(
-    gate: Gate, rules: dict[str, Any], changes: dict[str, Any]
+    gate: EntryBlock, rules: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """A pair that must not be opened must still be closed."""
     market = a_market(**{"view": a_hedged_view(1), **changes})
@@ -178,18 +180,18 @@ def test_what_protects_entries_never_holds_an_exit_back(
 @pytest.mark.parametrize(
     ("gate", "rules", "changes"),
     [
-        (Gate.FEED_ALIVE, {}, {"second_feed": FeedStatus(False, NOW_NS)}),
-        (Gate.QUOTE_VALID, {}, {"second": a_quote(flags=0, instrument_id=1)}),
-        (Gate.QUOTE_AGE, {}, {"second": a_quote(age_ms=3_001, instrument_id=1)}),
-        (Gate.LEG_SKEW, {"leg_skew_ns_max": 0}, {"second": a_quote(age_ms=1, instrument_id=1)}),
-        (Gate.ABSURD, {}, {"first": a_quote(150, 150)}),
-        (Gate.CONFIRMATION, {"exit_confirm_ticks": 2}, {}),
-        (Gate.SIZE, {}, {"view": a_hedged_view(1, size_e8=e8(11))}),
-        (Gate.PAIR_STATE, {}, {"pending": Pending(1, NOW_NS)}),
+        (EntryBlock.FEED_ALIVE, {}, {"second_feed": FeedStatus(False, NOW_NS)}),
+        (EntryBlock.QUOTE_VALID, {}, {"second": a_quote(flags=0, instrument_id=1)}),
+        (EntryBlock.QUOTE_AGE, {}, {"second": a_quote(age_ms=3_001, instrument_id=1)}),
+        (EntryBlock.LEG_SKEW, {"leg_skew_ns_max": 0}, {"second": a_quote(age_ms=1, instrument_id=1)}),
+        (EntryBlock.ABSURD, {}, {"first": a_quote(150, 150)}),
+        (EntryBlock.CONFIRMATION, {"exit_confirm_ticks": 2}, {}),
+        (EntryBlock.SIZE, {}, {"view": a_hedged_view(1, size_e8=e8(11))}),
+        (EntryBlock.PAIR_STATE, {}, {"pending": Pending(1, NOW_NS)}),
     ],
 )
 def test_an_exit_still_needs_a_market_it_can_believe(
-    gate: Gate, rules: dict[str, Any], changes: dict[str, Any]
+    gate: EntryBlock, rules: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """An order priced from quotes nobody vouches for is not a way out."""
     market = a_market(**{"view": a_hedged_view(1), **changes})
@@ -214,7 +216,7 @@ def test_a_pair_held_too_long_is_not_added_to() -> None:
 
     forward, backward = PairStrategy(rules).on_quote(a_wide_market(20, view=view))
 
-    assert forward == Refusal(Gate.PAIR_STATE, 2, 1)
+    assert forward == Refusal(EntryBlock.PAIR_STATE, 2, 1)
     assert isinstance(backward, Opportunity)
 
 
@@ -227,7 +229,7 @@ def test_of_two_entries_on_one_quote_the_wider_goes() -> None:
     )
 
     assert isinstance(forward, Opportunity)
-    assert backward == Refusal(Gate.PAIR_STATE, 2, 1)
+    assert backward == Refusal(EntryBlock.PAIR_STATE, 2, 1)
 
 
 # --- layers ---
@@ -241,7 +243,7 @@ def test_the_next_layer_waits_for_its_own_trigger() -> None:
     at_20, _ = PairStrategy(rules).on_quote(a_wide_market(20, view=view))
     at_31, _ = PairStrategy(rules).on_quote(a_wide_market(31, view=view))
 
-    assert at_20 == Refusal(Gate.EDGE, near(20.0), 30.0)
+    assert at_20 == Refusal(EntryBlock.EDGE, near(20.0), 30.0)
     assert isinstance(at_31, Opportunity)
     assert (at_31.layer, at_31.size_e8) == (1, e8(4))
 
@@ -250,13 +252,13 @@ def test_with_every_layer_open_nothing_is_added() -> None:
     """The refusal says how many of how many."""
     rules = some_rules(layers=(Layer(10.0, e8(1)), Layer(15.0, e8(4))))
     forward, _ = PairStrategy(rules).on_quote(a_wide_market(20, view=a_hedged_view(1, layers_open=2)))
-    assert forward == Refusal(Gate.PAIR_STATE, 2, 2)
+    assert forward == Refusal(EntryBlock.PAIR_STATE, 2, 2)
 
 
 # --- streaks ---
 
 
-def outcomes(strategy: PairStrategy, *markets: Market) -> list[Gate | SignalKind]:
+def outcomes(strategy: PairStrategy, *markets: Market) -> list[EntryBlock | SignalKind]:
     """The forward outcome of each market in turn, as its gate or kind."""
     forward = [strategy.on_quote(market)[0] for market in markets]
     return [item.gate if isinstance(item, Refusal) else item.kind for item in forward]
@@ -266,11 +268,11 @@ def test_confirmation_wants_consecutive_quotes() -> None:
     """One quote below the trigger starts the count anew."""
     wide, narrow = a_wide_market(20), a_wide_market(5)
     assert outcomes(PairStrategy(some_rules(confirm_ticks=3)), wide, wide, narrow, wide, wide, wide) == [
-        Gate.CONFIRMATION,
-        Gate.CONFIRMATION,
-        Gate.EDGE,
-        Gate.CONFIRMATION,
-        Gate.CONFIRMATION,
+        EntryBlock.CONFIRMATION,
+        EntryBlock.CONFIRMATION,
+        EntryBlock.EDGE,
+        EntryBlock.CONFIRMATION,
+        EntryBlock.CONFIRMATION,
         SignalKind.ENTER,
     ]
 
@@ -280,9 +282,9 @@ def test_a_lost_market_ends_the_streak() -> None:
     wide = a_wide_market(20)
     lost = wide._replace(first_feed=FeedStatus(False, NOW_NS))
     assert outcomes(PairStrategy(some_rules(confirm_ticks=2)), wide, lost, wide) == [
-        Gate.CONFIRMATION,
-        Gate.FEED_ALIVE,
-        Gate.CONFIRMATION,
+        EntryBlock.CONFIRMATION,
+        EntryBlock.FEED_ALIVE,
+        EntryBlock.CONFIRMATION,
     ]
 
 
@@ -291,8 +293,8 @@ def test_a_later_refusal_leaves_the_streak_standing() -> None:
     wide = a_wide_market(20)
     busy = wide._replace(maintenance_left_s=1)
     assert outcomes(PairStrategy(some_rules(confirm_ticks=2)), wide, busy, wide) == [
-        Gate.CONFIRMATION,
-        Gate.MAINTENANCE,
+        EntryBlock.CONFIRMATION,
+        EntryBlock.MAINTENANCE,
         SignalKind.ENTER,
     ]
 
@@ -305,8 +307,8 @@ def test_a_streak_towards_an_entry_confirms_no_exit() -> None:
     entry = [strategy.on_quote(wide_backward)[1] for _ in range(3)]
     closing = [strategy.on_quote(wide_backward._replace(view=a_hedged_view(1)))[1] for _ in range(2)]
 
-    assert [gate_of(item) for item in entry] == [Gate.CONFIRMATION] * 3
-    assert gate_of(closing[0]) == Gate.CONFIRMATION
+    assert [gate_of(item) for item in entry] == [EntryBlock.CONFIRMATION] * 3
+    assert gate_of(closing[0]) == EntryBlock.CONFIRMATION
     assert isinstance(closing[1], Opportunity)
 
 
@@ -331,7 +333,7 @@ def test_depth_that_cannot_be_believed_does_not_count(changes: dict[str, Any], a
 
     forward, _ = PairStrategy(some_rules(liquidity_ratio_min=2.0)).on_quote(market)
 
-    assert forward == Refusal(Gate.SIZE, e8(available), e8(2))
+    assert forward == Refusal(EntryBlock.SIZE, e8(available), e8(2))
 
 
 def test_depth_is_used_only_as_far_as_the_spread_can_spare() -> None:
@@ -340,7 +342,7 @@ def test_depth_is_used_only_as_far_as_the_spread_can_spare() -> None:
         bids=[(100.11, 0.4), (100.106, 0.3), (100.103, 9)], asks=[(100.0, 0.4), (100.004, 0.3), (100.007, 9)]
     )
     market = a_wide_market(11, size=0.4, read_depth=lambda _: deep)
-    assert PairStrategy(some_rules()).on_quote(market)[0] == Refusal(Gate.SIZE, e8(0.7), e8(1))
+    assert PairStrategy(some_rules()).on_quote(market)[0] == Refusal(EntryBlock.SIZE, e8(0.7), e8(1))
 
 
 def test_an_exit_uses_the_whole_price_band() -> None:
@@ -358,7 +360,7 @@ def test_an_exit_uses_the_whole_price_band() -> None:
 def test_a_layer_below_a_minimum_notional_is_refused_with_the_size_it_would_take() -> None:
     """1 BTC at 100 is 100; the venue wants 150."""
     rules = some_rules(second=an_instrument(1, "paradex", min_notional_e8=e8(150)))
-    assert PairStrategy(rules).on_quote(a_wide_market(20))[0] == Refusal(Gate.SIZE, e8(1), e8(1.5))
+    assert PairStrategy(rules).on_quote(a_wide_market(20))[0] == Refusal(EntryBlock.SIZE, e8(1), e8(1.5))
 
 
 # --- properties ---

@@ -49,6 +49,7 @@ from simulator.orders import NewOrder, SimOrder
 from simulator.process import RunningSimulator, serve
 from supervision.preflight import _fetch_all, loopback_urls
 from tests.events.catalogue import check
+from tests.waiting import DEADLINE_S
 from venues.contract import E8, Instrument
 from venues.registry import venue
 
@@ -56,8 +57,6 @@ VENUES = ("paradex", "vest")
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
 LEGS = {"vest": 0, "paradex": 1}
 SIZE_E8 = E8 // 50
-DEADLINE_S = 20.0
-START_S = 60.0  # an interpreter that starts needs a core more than anything that follows does
 MAIN = "\nfrom executor.process import main\nmain()\n"
 Line = Mapping[str, Any]
 Levels = Sequence[tuple[float, float]]
@@ -285,9 +284,9 @@ class World:
         # Slots and counters still say what the last life left in them: first this life has to speak.
         if wait_ready:
             pid = self.process.pid
-            await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", START_S)
+            await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", DEADLINE_S)
             await self.until(
-                lambda: self.view is not None and self.view.entries_allowed == 1, "ready", START_S
+                lambda: self.view is not None and self.view.entries_allowed == 1, "ready", DEADLINE_S
             )
 
     @property

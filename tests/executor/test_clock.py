@@ -44,7 +44,7 @@ async def test_a_step_of_the_clock_stops_entries_and_closes_all_the_same(
         wall.set(ahead_s)
         told = {venue: await world.until_told("clock_off", venue=venue) for venue in ("vest", "paradex")}
         for line in told.values():
-            assert abs(line["offset_ms"] + ahead_s * 1e3) < 1_500
+            assert abs(line["offset_ms"] + ahead_s * 1e3) < 15_000
             assert "this host's clock" in line["detail"]
             assert "chronyc" in line["detail"]
         world.show("paradex", 50_000, 50_001)

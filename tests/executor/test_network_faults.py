@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from persistence.server import start_server
+from tests.instance import a_directory
 from verification.proxy.kinds import FAULTS, Fault, Kind, Road
 from verification.proxy.play import play
 from verification.proxy.relay import Relay, _made, _road_down, _road_up
+
+
+@pytest.fixture(scope="module")
+def server_url() -> Iterator[str]:
+    with a_directory() as directory:
+        yield start_server(directory / "var")
 
 
 @pytest.mark.parametrize(
@@ -14,8 +24,8 @@ from verification.proxy.relay import Relay, _made, _road_down, _road_up
     [Fault("vest", Road.CREATE, Kind.EDGE_PAGE_AFTER), Fault("paradex", Road.ANSWER, Kind.DROP)],
     ids=str,
 )
-async def test_it_ends_flat_with_the_figures_of_the_accounts(fault: Fault) -> None:
-    outcome = await play(fault, "entry")
+async def test_it_ends_flat_with_the_figures_of_the_accounts(fault: Fault, server_url: str) -> None:
+    outcome = await play(fault, "entry", server_url, fault.road.value)
     assert outcome.struck
     assert outcome.broken == []
     assert outcome.ends[-1] == "FLAT"

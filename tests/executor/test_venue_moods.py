@@ -51,7 +51,7 @@ async def test_an_entry_during_a_venues_pause_is_refused_by_its_own_gate() -> No
             "rest.orders.create",
             status=429,
             body=b'{"code":429,"msg":"rate limited"}',
-            headers={"Retry-After": "4"},
+            headers={"Retry-After": "600"},
         )
         world.simulator.fronts["vest"].faults.add(fault)
         world.enter()

@@ -19,7 +19,6 @@ from shm.records import QUOTE, DepthBook, Quote, unpack_depth
 from tests.events.catalogue import check
 
 PROJECT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
 SYMBOLS = {"vest": ("BTC-PERP", "ETH-PERP"), "paradex": ("BTC-USD-PERP", "ETH-USD-PERP")}
 
 

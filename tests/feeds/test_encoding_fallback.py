@@ -15,6 +15,7 @@ from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
 from tests.venues.account import a_desk
 from tests.venues.paradex.venue_case import KIT
+from tests.waiting import DEADLINE_S
 from venues.contract import E8
 from venues.paradex import ParadexMarketData
 from venues.paradex.hosts import Encoding
@@ -58,7 +59,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
             ),
             random=Random(1),
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             await session.run()
         await desk.socket.close()
     assert [event["reason"] for event in instance.events_named("feed_disconnected")] == told

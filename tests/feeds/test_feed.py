@@ -179,7 +179,7 @@ def test_silence_flags_every_quote_and_replaces_the_connection(
         wait_until(lambda: are_valid_when_quoted(instance, venue))
         stale = instance.events_named("quote_stale")
 
-    assert 600 <= stale[0]["silent_ms"] < 5_000
+    assert stale[0]["silent_ms"] >= 600
     assert instance.events_named("feed_disconnected")[0]["reason"].startswith("no data for ")
 
 

@@ -17,6 +17,7 @@ from feeds.session import FeedSession
 from observability.logs import Reporter
 from tests.feeds.instance import Instance
 from tests.feeds.venue import scripted_venue
+from tests.waiting import DEADLINE_S
 from venues.contract import VenueHosts
 from venues.vest import VestMarketData
 
@@ -74,7 +75,7 @@ async def test_a_venue_that_accepts_but_never_answers_is_given_up(
         return instance.count("reconnects_total") >= 2
 
     with listener, a_session(instance, url, VestMarketData, has_retried) as session:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             await session.run()
 
     reasons = {event["reason"] for event in instance.events_named("feed_disconnected")}

@@ -22,6 +22,7 @@ from shm.layout import Memory
 from shm.records import PairPhase, QuoteFlags
 from supervision.boot import memory_plan, process_counters
 from tests.tools.shown import Shown, shown_instance
+from tests.waiting import DEADLINE_S
 from tools.__main__ import main
 from venues.contract import E8
 
@@ -101,7 +102,7 @@ def test_the_endpoint_serves_the_instance_and_outlives_it(shown: Shown, tmp_path
         url = process.stdout.readline().decode().split()[1]
 
         def up() -> float:
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=DEADLINE_S) as answer:
                 families = text_string_to_metric_families(answer.read().decode())
                 values = {sample.name: sample.value for family in families for sample in family.samples}
                 return values["tandem_up"]

@@ -16,7 +16,7 @@ import pytest
 
 from observability.line_writer import LineWriter
 from settings import PROJECT
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 F_SETPIPE_SZ = 1031
 
@@ -132,7 +132,9 @@ def test_a_line_cut_by_a_full_disk_leaves_no_half_line(tmp_path: Path, is_append
     )
     path = tmp_path / "log"
     with path.open("ab" if is_appending else "wb") as file:
-        subprocess.run([sys.executable, "-c", script, str(PROJECT)], stdout=file, check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", script, str(PROJECT)], stdout=file, check=True, timeout=DEADLINE_S
+        )
 
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     dropped = [line["count"] for line in lines if line["event"] == "log_dropped"]

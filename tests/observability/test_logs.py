@@ -20,6 +20,7 @@ from observability.redaction import register_secret
 from settings import PROJECT
 from tests.events.catalogue import check_readable
 from tests.reported import an_event
+from tests.waiting import DEADLINE_S
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
         [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
     )
     os.close(writer)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=DEADLINE_S)
 
     assert (process.returncode, said) == (0, b"done")
     with os.fdopen(reader, "rb") as pipe:
@@ -255,7 +256,7 @@ def test_a_reader_that_is_gone_ends_nobody() -> None:
         [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
     )
     os.close(writer)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=DEADLINE_S)
 
     assert (process.returncode, said) == (0, b"done")
 

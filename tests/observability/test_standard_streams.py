@@ -12,6 +12,7 @@ import pytest
 
 from settings import PROJECT
 from tests.observability.test_plain_text import HOSTILE, is_harmless
+from tests.waiting import DEADLINE_S
 
 SHOW = """
 import json, os, sys
@@ -33,7 +34,7 @@ def test_a_closed_descriptor_is_never_given_to_a_file_of_ours(closed: str, tmp_p
     into = tmp_path / "found"
     words = [sys.executable, "-c", SHOW, str(PROJECT), str(into)]
     command = ["bash", "-c", f'exec "$@" {closed}', "bash", *words]
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=DEADLINE_S)
 
     found, inherited, own = json.loads(into.read_bytes())
     names = {"<": "0", ">": "1", "2": "2"}
@@ -61,7 +62,7 @@ def test_commands_work_with_their_streams_closed(words: list[str], closed: str, 
     config.write_text(text.replace("var_dir: var ", f"var_dir: {tmp_path}/var "))
     own = ["--config", str(config)] if "simulator" not in words else []
     command = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, *words, *own]
-    done = subprocess.run(command, cwd=PROJECT, stderr=subprocess.PIPE, timeout=120, check=False)
+    done = subprocess.run(command, cwd=PROJECT, stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
 
     assert done.returncode in (0, 1)
     assert b"Traceback" not in done.stderr

@@ -32,11 +32,10 @@ from shm.counter_names import PERSISTENCE_COUNTERS
 from shm.layout import Memory, MemoryPlan
 from tests.instance import a_directory
 from tests.reported import blanks
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 Line = Mapping[str, Any]
 SOURCES = ("supervisor", "executor", "detector")
-DEADLINE_S = 30.0
 
 
 class Server:

@@ -15,6 +15,7 @@ from events.instance import PinRefused, TuningRefused
 from observability.logs import Reporter
 from runtime import tuning
 from settings import PROJECT, SettingsError, load_raw, parse_settings
+from tests.waiting import DEADLINE_S
 
 
 class Said(Reporter):
@@ -106,7 +107,9 @@ print(open("/proc/self/status").read().split("VmLck:")[1].split()[0])
 
 def in_a_process(*arguments: str) -> list[str]:
     command = [sys.executable, "-c", _LOCK, *arguments]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=DEADLINE_S
+    )
     return done.stdout.splitlines()
 
 

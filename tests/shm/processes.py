@@ -14,7 +14,8 @@ from multiprocessing.reduction import DupFd
 from types import FrameType, ModuleType
 from typing import Any
 
-DEADLINE_S = 60.0
+from tests.waiting import DEADLINE_S
+
 _spawn = multiprocessing.get_context("spawn")
 
 

@@ -14,8 +14,8 @@ from simulator.__main__ import main
 from simulator.fault_runs import FaultRuns, Simulator
 from simulator.fault_scripts import ScriptError
 from simulator.vest.codes import Code
-from tests.simulator.vest_client import DEADLINE_S
 from tests.simulator.vest_server import VestServer, a_vest
+from tests.waiting import DEADLINE_S
 
 
 class OneVenue:

@@ -6,8 +6,8 @@ import asyncio
 import time
 
 from simulator.faults import Fault, FaultPlan
-from tests.simulator.vest_client import DEADLINE_S
 from tests.simulator.vest_server import a_vest
+from tests.waiting import DEADLINE_S
 
 
 def test_the_first_armed_fault_strikes_and_spends_itself() -> None:

@@ -24,6 +24,7 @@ from simulator.market import LEVELS, Ladder, Top, play
 from simulator.recorded import DATA, SHIPPED, RecordedMarket, RecordingDamaged, RecordingTooShort, Track
 from simulator.synthetic import SyntheticMarket, SyntheticRules
 from simulator.vest import LISTING
+from tests.waiting import DEADLINE_S
 from venues.contract import E8, parse_e8
 
 VEST_BTC = LISTING[0]
@@ -235,18 +236,27 @@ class Script:
 
 
 async def test_playing_keeps_market_time_at_the_set_speed() -> None:
-    """400 ms of market at fourfold speed take 100 ms; tops of unknown venues are passed over."""
-    exchange = Exchange(LISTING, now_unix_ns=time.time_ns, make_id=lambda now, sequence: str(sequence))
+    """400 ms of market at fourfold speed take 100 ms, long before those of a market at its own speed."""
+    exchange, slower = (
+        Exchange(LISTING, now_unix_ns=time.time_ns, make_id=lambda now, sequence: str(sequence))
+        for _ in range(2)
+    )
     seen_s: list[float] = []
+    slower_seen_s: list[float] = []
     exchange.on_book(lambda symbol: seen_s.append(time.monotonic()))
+    slower.on_book(lambda symbol: slower_seen_s.append(time.monotonic()))
 
     began_s = time.monotonic()
-    async with asyncio.timeout(5):
-        await play(Script(0, 0, 240, 400), {"vest": exchange}, speed=4.0)
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.gather(
+            play(Script(0, 0, 240, 400), {"vest": exchange}, speed=4.0),
+            play(Script(0, 0, 240, 400), {"vest": slower}, speed=1.0),
+        )
 
-    assert len(seen_s) == 4
+    assert len(seen_s) == len(slower_seen_s) == 4  # tops of unknown venues are passed over
     assert seen_s[2] - began_s >= 0.06
-    assert 0.1 <= seen_s[3] - began_s < 0.8
+    assert seen_s[3] - began_s >= 0.1
+    assert seen_s[3] < slower_seen_s[3]
     assert exchange.mark_e8("BTC-PERP") == 60_003 * E8 + E8 // 2
 
 

@@ -16,6 +16,7 @@ from aiohttp import ClientSession
 
 from simulator.__main__ import main
 from tests.simulator.vest_client import Stream
+from tests.waiting import DEADLINE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,18 +46,18 @@ async def test_it_announces_its_ports_shows_the_market_and_ends_clean_on_a_signa
         await stream.subscribe("BTC-PERP@depth")
         first = await stream.push("BTC-PERP@depth")
         assert len(first["bids"]) == len(first["asks"]) == 20
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while await stream.push("BTC-PERP@depth") == first:
                 pass
 
         os.kill(process.pid, number)
         assert await stream.close_code() == 1012
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=DEADLINE_S)
 
     assert process.returncode == 0
     assert errors == ""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_code_2() -> None:
@@ -67,7 +68,7 @@ def test_a_taken_port_is_one_clear_line_and_exit_code_2() -> None:
         port = taken.getsockname()[1]
 
         process = start("--vest-port", str(port))
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=DEADLINE_S)
 
     assert process.returncode == 2
     assert output == ""

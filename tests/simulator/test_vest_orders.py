@@ -12,8 +12,9 @@ from aiohttp import ClientConnectionError
 
 from simulator.faults import Fault
 from simulator.vest import VestSettings
-from tests.simulator.vest_client import DEADLINE_S, STRANGER_KEY, Stream, VestClient
+from tests.simulator.vest_client import STRANGER_KEY, Stream, VestClient
 from tests.simulator.vest_server import VestServer, a_vest
+from tests.waiting import DEADLINE_S
 
 
 @pytest_asyncio.fixture

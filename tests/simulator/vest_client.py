@@ -16,12 +16,13 @@ from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from eth_utils.crypto import keccak
 
+from tests.waiting import DEADLINE_S
+
 PRIMARY_KEY = "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 SIGNING_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 STRANGER_KEY = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"
 CONTRACT = "0x919386306C47b2Fe1036e3B4F7C40D22D2461a23"
 ORDER_TYPES = ["uint256", "uint256", "string", "string", "bool", "string", "string", "bool"]
-DEADLINE_S = 5.0
 
 
 def address(key: str) -> str:

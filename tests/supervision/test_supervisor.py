@@ -16,6 +16,7 @@ import yaml
 from settings import PROJECT
 from supervision.preflight import loopback_urls
 from tests.instance import Instance, a_directory, descendants, free_ports, memory_dir, write_config
+from tests.waiting import DEADLINE_S
 from venues import registry
 
 
@@ -29,7 +30,7 @@ def config() -> Iterator[Path]:
 
 def supervisor(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(PROJECT / "supervisor.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=env, check=False)
 
 
 def refusals(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:

@@ -30,6 +30,7 @@ from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
 from supervision.systemd import ServiceManager
+from tests.waiting import DEADLINE_S
 
 EXECUTOR = """
 import pathlib, signal, sys, time
@@ -90,7 +91,7 @@ class World:
         self.supervisor.start(self.executor)
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline_s
             self.supervisor.turn(0.01)

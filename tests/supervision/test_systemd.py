@@ -21,8 +21,8 @@ from supervision.process_table import ProcessState
 from supervision.systemd import ServiceManager
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.supervision.test_supervisor_end import World
+from tests.waiting import DEADLINE_S
 
-PATIENCE_S = 90.0
 WATCHDOG_S = 1.0
 
 
@@ -63,7 +63,7 @@ class Listener:
             while datagram := self._socket.recv(65_536):
                 self._incoming.put(told_in(datagram))
 
-    def next(self, patience_s: float = PATIENCE_S) -> dict[str, str] | None:
+    def next(self, patience_s: float = DEADLINE_S) -> dict[str, str] | None:
         """The next datagram; None when none came in time."""
         try:
             self.told.append(self._incoming.get(timeout=patience_s))
@@ -73,7 +73,7 @@ class Listener:
 
     def wait_for(self, name: str, value: str = "") -> dict[str, str]:
         """The next datagram with ``name``, whose value contains ``value``."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline_s:
             message = self.next()
             if message is not None and name in message and value in message[name]:

@@ -13,7 +13,7 @@ from events.decisions import Refusals
 from monitoring.funnel import Funnel, of_counters, of_events, rows_of
 from persistence.journal import Journal, journal_directory
 from settings import load_raw, parse_settings
-from shm.counter_names import Gate
+from shm.entry_block import GATES
 from tests.reported import blanks
 from tests.tools.recorded import a_session, lines_of
 from tools.__main__ import main
@@ -38,7 +38,7 @@ def test_the_funnel_loses_nothing() -> None:
         rows = list(rows_of(funnel))
         assert funnel.is_exact
         assert funnel.evaluations == 2 * len(session.published)
-        assert [row.gate for row in rows] == [*(gate.value for gate in Gate), "signal"]
+        assert [row.gate for row in rows] == [*(gate.value for gate in GATES), "signal"]
         assert rows[-2].passed == rows[-1].passed == len(session.signals) > 2
         assert not funnel._replace(signals=funnel.signals + 1).is_exact
 

@@ -15,6 +15,7 @@ from simulator.exchange import Exchange
 from simulator.front import Front
 from simulator.process import RunningSimulator
 from tests.venues.venue_case import INSTRUMENT_ID, Kit
+from tests.waiting import DEADLINE_S
 from venues.contract import (
     E8,
     Call,
@@ -40,7 +41,6 @@ from venues.contract import (
 from venues.rest_client import perform
 
 T = TypeVar("T")
-WITHIN_S = 10.0
 SIZE_E8 = E8 // 10
 
 
@@ -86,7 +86,7 @@ class Desk:
         self.front.exchange.apply_market(self.kit.symbol, [(bid * E8, E8)], [(ask * E8, E8)])
 
     async def run(self, call: Call[T]) -> T:
-        return await perform(self.session, self.hosts.rest_url, call, timeout_s=WITHIN_S)
+        return await perform(self.session, self.hosts.rest_url, call, timeout_s=DEADLINE_S)
 
     async def read_stream(self) -> None:
         self.trading.stream_connected(0)
@@ -104,7 +104,7 @@ class Desk:
     async def until(self, *wanted: Callable[[PrivateEvent], bool]) -> list[PrivateEvent]:
         """The events up to and including the one after which each of ``wanted`` has been met."""
         seen: list[PrivateEvent] = []
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(DEADLINE_S):
             while not all(any(is_it(event) for event in seen) for is_it in wanted):
                 seen.append(await self.events.get())
         return seen
@@ -142,7 +142,7 @@ class Desk:
 
     async def found(self, request: OrderRequest) -> OrderUpdate:
         """What the venue says about an order, once it knows it."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 update = await self.query(request)
                 if update is not None and update.status.is_final:
@@ -157,7 +157,7 @@ class Desk:
         return sum(position.size_e8 for position in positions)
 
     async def until_nothing_is_open(self) -> None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(DEADLINE_S):
             while await self.run(self.trading.query_open_orders(now_unix_ms())):
                 continue
 
@@ -173,7 +173,7 @@ class Watch:
         self.received: list[bytes] = []
 
     async def until(self, socket: aiohttp.ClientWebSocketResponse, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(DEADLINE_S):
             while not done():
                 for frame in self.feed.take_frames():
                     await socket.send_str(frame.decode())

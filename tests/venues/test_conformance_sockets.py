@@ -12,20 +12,10 @@ from typing import Any
 import pytest
 
 from simulator.paradex.sockets import Socket
-from tests.venues.account import (
-    SIZE_E8,
-    WITHIN_S,
-    Desk,
-    Watch,
-    a_desk,
-    is_ack,
-    is_fill,
-    is_final,
-    now_unix_ms,
-    only,
-)
+from tests.venues.account import SIZE_E8, Desk, Watch, a_desk, is_ack, is_fill, is_final, now_unix_ms, only
 from tests.venues.venue_case import INSTRUMENT_ID, Kit
 from tests.venues.venue_cases import KITS
+from tests.waiting import DEADLINE_S
 from venues.contract import (
     E8,
     FaultKind,
@@ -131,7 +121,7 @@ async def pongs_heard(socket: Socket, at_least: int) -> int:
             super().set()
 
     heard = socket._ponged = Counting()
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(DEADLINE_S):
         while heard.count < at_least:
             heard.clear()
             await heard.wait()

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.waiting import DEADLINE_S
 from venues.contract import Call, HttpRequest, HttpResponse, TransportError, VenueError
 from venues.rest_client import InsecureUrl, perform, require_secure
 
@@ -51,7 +52,7 @@ async def test_requests_arrive_as_the_conversation_wrote_them() -> None:
             "POST", "/orders", (("X-API-KEY", "k"), ("Content-Type", "application/json")), b"{}"
         )
         get = HttpRequest("GET", "/orders?id=0x1%2C0x2&time=5")
-        await perform(session, url, asking(post, get), timeout_s=5)
+        await perform(session, url, asking(post, get), timeout_s=DEADLINE_S)
     (method, path, headers, body), (_, get_path, get_headers, get_body) = seen
     assert (method, path, body) == ("POST", "/v2/orders", b"{}")
     assert (headers["X-API-KEY"], headers["Content-Type"]) == ("k", "application/json")
@@ -68,7 +69,7 @@ async def test_the_answer_comes_back_whole_with_lower_case_headers_and_the_time(
 
     before_unix_ms = time.time_ns() // 1_000_000
     async with a_server(handler) as url, a_client() as session:
-        [response] = await perform(session, url, asking(HttpRequest("GET", "/")), timeout_s=5)
+        [response] = await perform(session, url, asking(HttpRequest("GET", "/")), timeout_s=DEADLINE_S)
     assert (response.status, response.body) == (429, b"\xffraw")
     assert (response.headers["retry-after"], response.headers["x-two"]) == ("3", "a, b")
     assert before_unix_ms <= response.now_unix_ms <= time.time_ns() // 1_000_000
@@ -83,7 +84,7 @@ async def test_redirects_are_not_followed() -> None:
         return web.Response(status=302, headers={"Location": "/elsewhere"})
 
     async with a_server(handler) as url, a_client() as session:
-        [response] = await perform(session, url, asking(HttpRequest("GET", "/a")), timeout_s=5)
+        [response] = await perform(session, url, asking(HttpRequest("GET", "/a")), timeout_s=DEADLINE_S)
     assert (response.status, asked) == (302, ["/v2/a"])
 
 
@@ -97,7 +98,7 @@ async def test_a_refusal_the_conversation_raises_comes_through() -> None:
 
     async with a_server(handler) as url, a_client() as session:
         with pytest.raises(VenueError, match=r"1002 UNAUTHORIZED \(HTTP 403\)"):
-            await perform(session, url, refusing(), timeout_s=5)
+            await perform(session, url, refusing(), timeout_s=DEADLINE_S)
 
 
 async def test_a_timeout_is_a_transport_error_and_shows_no_query() -> None:
@@ -142,7 +143,9 @@ async def test_a_server_that_hangs_up_is_a_transport_error() -> None:
 
     async with a_server(handler) as url, a_client() as session:
         with pytest.raises(TransportError):
-            await perform(session, url, asking(HttpRequest("POST", "/orders", body=b"{}")), timeout_s=5)
+            await perform(
+                session, url, asking(HttpRequest("POST", "/orders", body=b"{}")), timeout_s=DEADLINE_S
+            )
 
 
 async def test_nobody_listening_is_a_transport_error() -> None:
@@ -153,7 +156,7 @@ async def test_nobody_listening_is_a_transport_error() -> None:
         pass
     async with a_client() as session:
         with pytest.raises(TransportError, match="GET / at"):
-            await perform(session, url, asking(HttpRequest("GET", "/")), timeout_s=5)
+            await perform(session, url, asking(HttpRequest("GET", "/")), timeout_s=DEADLINE_S)
 
 
 async def test_the_conversation_itself_may_settle_a_failure() -> None:
@@ -176,7 +179,7 @@ async def test_the_conversation_itself_may_settle_a_failure() -> None:
         return web.Response()
 
     async with a_server(handler) as url, a_client() as session:
-        assert await perform(session, url, settling(), timeout_s=5) == "asked again: 200"
+        assert await perform(session, url, settling(), timeout_s=DEADLINE_S) == "asked again: 200"
     assert asked == ["/v2/fails", "/v2/works"]
 
 
@@ -195,8 +198,8 @@ async def test_a_cancelled_conversation_is_closed() -> None:
         return web.Response()
 
     async with a_server(handler) as url, a_client() as session:
-        task = asyncio.create_task(perform(session, url, watched(), timeout_s=30))
-        await asyncio.wait_for(asked.wait(), 5)
+        task = asyncio.create_task(perform(session, url, watched(), timeout_s=DEADLINE_S))
+        await asyncio.wait_for(asked.wait(), DEADLINE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

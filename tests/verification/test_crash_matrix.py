@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 
-import pytest
-
 from runtime.crash_points import POINTS
 from tests.crash.stage import a_stage
+from tests.waiting import DEADLINE_S
 from verification.crash.kill_all import Everything
 from verification.crash.matrix import Cell, Matrix, all_cells
 from verification.crash.stopped import Stopped
 
-PATIENCE_S = 60.0  # every point here is in its scene, on a slow machine, too
 SAMPLE = (
     Cell("executor", "order_send", "after", 1, "entry"),  # one leg has left, the other has not
     Cell("persistence", "journal_sync", "before", 1, "exit"),
@@ -22,11 +20,10 @@ SAMPLE = (
 )
 
 
-@pytest.mark.timeout(600)
 def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     """Real processes, real venues, the real supervisor; database and venues agree at the end."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Matrix(stage, reach_s=PATIENCE_S)
+        matrix = Matrix(stage, reach_s=DEADLINE_S)
         outcomes = [matrix.run(cell) for cell in SAMPLE]
         wrong = matrix.finish()
 
@@ -34,11 +31,10 @@ def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     assert wrong == []
 
 
-@pytest.mark.timeout(600)
 def test_when_everything_dies_at_once_the_next_start_knows_all_of_it() -> None:
     """Supervisor, processes and database server, while the answer to an order is being taken in."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Everything(stage, reach_s=PATIENCE_S)
+        matrix = Everything(stage, reach_s=DEADLINE_S)
         outcome = matrix.run(Cell("executor", "answer_receive", "before", 1, "entry"))
         wrong = matrix.finish()
 
@@ -46,11 +42,10 @@ def test_when_everything_dies_at_once_the_next_start_knows_all_of_it() -> None:
     assert wrong == []
 
 
-@pytest.mark.timeout(600)
 def test_a_process_that_stops_is_replaced_and_a_stopped_supervisor_stops_nothing() -> None:
     """The executor hangs with one leg sent; then trading goes on under a supervisor that does not run."""
     with a_stage(runtime__on_shutdown="flatten") as stage:
-        matrix = Stopped(stage, stopped_s=12.0, reach_s=PATIENCE_S)
+        matrix = Stopped(stage, stopped_s=12.0, reach_s=DEADLINE_S)
         outcomes = [
             matrix.run(Cell("executor", "order_send", "after", 1, "entry")),
             matrix.run(Cell("supervisor", "-", "after", 1, "entry")),

@@ -6,11 +6,11 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from settings import PairSettings
-from shm.counter_names import Gate
+from shm.entry_block import EntryBlock
 from tools.replay.watching import Miss
 from venues.contract import E8
 
-_TIMES: Final = frozenset({Gate.QUOTE_AGE, Gate.LEG_SKEW, Gate.COOL_DOWN})
+_TIMES: Final = frozenset({EntryBlock.QUOTE_AGE, EntryBlock.LEG_SKEW, EntryBlock.COOL_DOWN})
 
 
 def relaxed(miss: Miss, pair: PairSettings) -> tuple[str, object]:
@@ -18,9 +18,9 @@ def relaxed(miss: Miss, pair: PairSettings) -> tuple[str, object]:
     key = f"{miss.pair}.{miss.setting}"
     if miss.gate in _TIMES:
         return key, miss.value / 1e6  # ns as ms
-    if miss.gate is Gate.CONFIRMATION:
+    if miss.gate is EntryBlock.CONFIRMATION:
         return key, int(miss.value)
-    if miss.gate is Gate.SIZE:
+    if miss.gate is EntryBlock.SIZE:
         # What was there for what was needed; rounded down to the lot where sizes are cut.
         size = Decimal(pair.size_base_e8) * int(miss.value) / int(miss.limit) / E8
         return key, str(size.quantize(Decimal(1).scaleb(-8), ROUND_FLOOR))

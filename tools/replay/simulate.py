@@ -32,7 +32,7 @@ from executor.process import Executor
 from observability.logs import Reporter
 from runtime.bootstrap import Launch
 from settings import Settings, parse_settings
-from shm.counter_names import Gate
+from shm.entry_block import GATES
 from shm.records import FundingView, SlippageView
 from shm.slot import RecordSlots
 from tools.record.reader import Kind, Recording
@@ -201,7 +201,7 @@ class _Replay:
         course.evaluations = {pair: counted[f"evaluations.{pair}"] for pair in pairs}
         course.signals = {pair: counted[f"signals.{pair}"] for pair in pairs}
         course.gates = {
-            pair: {gate.value: count for gate in Gate if (count := counted[f"gate.{pair}.{gate}"])}
+            pair: {gate.value: count for gate in GATES if (count := counted[f"gate.{pair}.{gate}"])}
             for pair in pairs
         }
         course.head, course.links = self._chain.head, self._chain.links

@@ -10,22 +10,22 @@ from typing import Final, NamedTuple
 from detector.gates import Refusal
 from detector.rules import Rules
 from detector.strategy import ENDS_STREAK, Market, Opportunity, Outcome, PairStrategy, aim
-from shm.counter_names import Gate
+from shm.entry_block import GATES, EntryBlock
 
 _HEAD_BYTES: Final = 16
 _EVALUATED: Final = Struct("<4q")
 _REFUSED: Final = Struct("<q2d")
-_NUMBER_OF: Final = {gate: number for number, gate in enumerate(Gate)}
+_NUMBER_OF: Final = {gate: number for number, gate in enumerate(GATES)}
 
 # Which setting would have let it pass; other gates are no matter of settings.
 _SETTING_OF: Final = {
-    Gate.QUOTE_AGE: "max_quote_age_ms",
-    Gate.LEG_SKEW: "max_leg_skew_ms",
-    Gate.ABSURD: "max_edge_bps",
-    Gate.CONFIRMATION: "confirm_ticks",
-    Gate.SIZE: "size_base",
-    Gate.SLIPPAGE: "max_slippage_bps",
-    Gate.COOL_DOWN: "cooldown_ms",
+    EntryBlock.QUOTE_AGE: "max_quote_age_ms",
+    EntryBlock.LEG_SKEW: "max_leg_skew_ms",
+    EntryBlock.ABSURD: "max_edge_bps",
+    EntryBlock.CONFIRMATION: "confirm_ticks",
+    EntryBlock.SIZE: "size_base",
+    EntryBlock.SLIPPAGE: "max_slippage_bps",
+    EntryBlock.COOL_DOWN: "cooldown_ms",
 }
 
 
@@ -50,7 +50,7 @@ class Miss(NamedTuple):
 
     pair: str
     setting: str  # of the pair's strategy
-    gate: Gate
+    gate: EntryBlock
     value: float
     limit: float
     shortfall: float  # in the unit of both
@@ -135,7 +135,7 @@ def _shortfall(refusal: Refusal) -> float:
 
 def _setting(rules: Rules, target: int, refusal: Refusal) -> str:
     """The setting of the pair's strategy that this refusal hangs on; "" for none."""
-    if refusal.gate is not Gate.EDGE:
+    if refusal.gate is not EntryBlock.EDGE:
         setting = _SETTING_OF.get(refusal.gate, "")
         return "exit_confirm_ticks" if target < 0 and setting == "confirm_ticks" else setting
     if target < 0:

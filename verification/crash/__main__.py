@@ -1,6 +1,6 @@
 """``make crash``: every point in every scene, a table of what became of each, and what recovery took.
 
-    python -m tests.crash [--parts PART ...] [--scenes SCENE ...] [--only WORD ...]
+    python -m verification.crash [--parts PART ...] [--scenes SCENE ...] [--only WORD ...] [--every N]
 
 Parts: ``points`` kills one process at every point of its code, ``everything`` all of them at once and the
 database server with them, ``stopped`` stops each for half a minute, replaced by the supervisor, and
@@ -39,10 +39,11 @@ PARTS: Final[Mapping[str, Part]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m verification.crash", description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--only", nargs="*", default=[], help="cells that contain every one of these words")
     parser.add_argument("--scenes", nargs="*", default=SCENES, choices=SCENES)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one cell in N, for a sample")
     arguments = parser.parse_args()
     is_good = True
     for name in arguments.parts:
@@ -51,7 +52,7 @@ def main() -> int:
             cell
             for cell in part.cells()
             if cell.scene in arguments.scenes and set(arguments.only) <= set(str(cell).split())
-        ]
+        ][:: arguments.every]
         if cells:
             print(f"\n{name}: {len(cells)} cells", flush=True)
             is_good &= _run(part, cells)

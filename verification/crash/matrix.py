@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import psycopg
-
 from persistence.journal import journal_directory
-from persistence.restore import holdings_of
 from persistence.server import start_server
 from runtime import reconcile_request
-from runtime.carried_positions import HeldPair
 from runtime.crash_points import MOMENTS, POINTS, VARIABLE
 from settings import load_raw, parse_settings
 from shm.counter_names import DATABASE_UP, PROCESS_STATES
@@ -28,7 +24,7 @@ from shm.layout import Memory
 from shm.records import PairPhase
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
-from venues.contract import E8
+from verification.agreement import differences
 
 SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
 REACH_S: Final = 15.0
@@ -280,25 +276,7 @@ class Matrix:
 
     def _differences(self) -> Iterator[str]:
         """What the database or the journal does not tell as the venues do."""
-        held = self.stage.positions_e8
-        pair = holdings_of(journal_directory(self._settings)).pairs.get(PAIR, HeldPair(PAIR))
-        told = {leg.partition(":")[0]: size for leg, size in zip(pair.legs, pair.sizes_e8, strict=True)}
-        if {venue: told.get(venue, 0) for venue in held} != held:
-            yield f"positions: the journal says {told}, the venues {held}"
-        with psycopg.connect(start_server(Path(self.stage.config.parent / "var"))) as connection:
-            rows = connection.execute("select venue, size_base from positions").fetchall()
-            stored = {venue: int(size * E8) for venue, size in rows}
-            if {venue: stored.get(venue, 0) for venue in held} != held:
-                yield f"positions: the database says {stored}, the venues {held}"
-            ids = {str(row[0]) for row in connection.execute("select client_order_id from orders")}
-            sums = "select client_order_id, sum(size_base) from fills group by client_order_id"
-            fills_e8 = {str(name): int(size * E8) for name, size in connection.execute(sums.encode())}
-        for venue in SYMBOLS:
-            filled = {order.client_id for order in self.stage.orders(venue) if order.filled_e8}
-            unknown = sorted(name for name in filled if not any(name.endswith(known) for known in ids))
-            if unknown:
-                yield f"{venue} filled orders that the database does not know: {unknown}"
-            for order in self.stage.orders(venue):
-                sum_e8 = sum(size for name, size in fills_e8.items() if order.client_id.endswith(name))
-                if sum_e8 != order.filled_e8:
-                    yield f"{venue} filled {order.filled_e8} of {order.client_id}, our fills are {sum_e8}"
+        orders = {venue: self.stage.orders(venue) for venue in SYMBOLS}
+        url = start_server(Path(self.stage.config.parent / "var"))
+        journal = journal_directory(self._settings)
+        return differences(journal, url, PAIR, self.stage.positions_e8, orders)

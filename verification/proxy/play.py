@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from persistence.server import start_server
 from shm.records import PairPhase
 from tests.executor.harness import World, a_world
 from tests.executor.invariants import broken_promises, halt_reason, until_at_rest
+from tests.instance import a_directory
 from verification.faults import signal
+from verification.proxy.kept import MONEY_E8, Kept, kept
 from verification.proxy.kinds import Fault, Kind, Road
 from verification.proxy.relay import Relay
 
 MOMENTS: Final = ("entry", "exit")
 _SETTLE_S: Final = 90.0  # the longest doubt, and a socket that nobody says is dead, end before
-_MONEY_E8: Final = 1_000_000  # a hundredth: funding settles in between
 _STRIKES: Final = {Road.READ: 3, Road.EVENT: 2}
+
+
+class Run(NamedTuple):
+    """A fault at a moment, and which of all runs that is, from 1 on."""
+
+    number: int
+    fault: Fault
+    moment: str
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a run. ``broken`` is empty when the venues' books and ours agree."""
+    """What became of a run. ``broken`` is empty when the venues' books, ours, the journal and the database
+    agree."""
 
     fault: Fault
     moment: str
@@ -33,10 +44,13 @@ class Outcome:
     broken: list[str] = field(default_factory=list)
 
 
-async def play(fault: Fault, moment: str) -> Outcome:
-    """Never raises for what the executor did."""
+async def play(fault: Fault, moment: str, server_url: str, database: str) -> Outcome:
+    """Never raises for what the executor did. ``database`` is a name that is free on the server."""
     began_s, outcome = time.monotonic(), Outcome(fault, moment)
-    async with a_world(risk__max_consecutive_failures=1000) as world:
+    async with (
+        a_world(risk__max_consecutive_failures=1000) as world,
+        kept(world, server_url, database) as books,
+    ):
         relays = {venue: Relay(port) for venue, port in world.simulator.ports.items() if venue in world.legs}
         try:
             for relay in relays.values():
@@ -56,7 +70,7 @@ async def play(fault: Fault, moment: str) -> Outcome:
             if world.phase is PairPhase.HEDGED:
                 await signal(world, "exit")
                 await _rest(world, outcome)
-            _judge(world, outcome, _collateral_e8(world) - began_e8)
+            await _judge(world, books, outcome, _collateral_e8(world) - began_e8)
         except AssertionError as error:
             outcome.broken.append(str(error)[:2_000])
         finally:
@@ -86,15 +100,17 @@ async def _rest(world: World, outcome: Outcome) -> None:
     outcome.broken += broken_promises(world)
 
 
-def _judge(world: World, outcome: Outcome, gained_e8: int) -> None:
-    """Compare what we say was earned with what the venues' accounts have gained, fees included."""
+async def _judge(world: World, books: Kept, outcome: Outcome, gained_e8: int) -> None:
+    """Compare what we say, and keep, with the venues' books and with what their accounts have gained."""
     closed = world.told("trade_closed")
     outcome.is_estimated = any(line.get("is_estimated") for line in closed)
-    if world.phase is not PairPhase.FLAT or outcome.is_estimated:
-        return
-    net_e8 = sum(line["net_e8"] for line in closed)
-    if abs(net_e8 - gained_e8) > _MONEY_E8:
-        outcome.broken.append(f"we say {net_e8} e8 were earned, the accounts have gained {gained_e8}")
+    is_flat = world.phase is PairPhase.FLAT
+    if is_flat and not outcome.is_estimated:
+        net_e8 = sum(line["net_e8"] for line in closed)
+        if abs(net_e8 - gained_e8) > MONEY_E8:
+            outcome.broken.append(f"we say {net_e8} e8 were earned, the accounts have gained {gained_e8}")
+    if halt_reason(world) != "unexplained":  # what nobody can explain is nobody's in our books
+        outcome.broken += await books.disagreements(gained_e8 if is_flat else None)
 
 
 def _collateral_e8(world: World) -> int:
@@ -105,16 +121,19 @@ def _collateral_e8(world: World) -> int:
     )
 
 
-async def play_all(faults: list[tuple[Fault, str]], jobs: int) -> list[Outcome]:
+async def play_all(runs: list[Run], jobs: int) -> list[Outcome]:
+    """Play runs, ``jobs`` at a time, each with a database of its own on one server."""
     slots = asyncio.Semaphore(jobs)
 
-    async def one(fault: Fault, moment: str) -> Outcome:
+    async def one(run: Run, server_url: str) -> Outcome:
         async with slots:
-            outcome = await play(fault, moment)
-            print(line_of(outcome), flush=True)
+            outcome = await play(run.fault, run.moment, server_url, f"run{run.number}")
+            print(f"{run.number:3} {line_of(outcome)}", flush=True)
             return outcome
 
-    return await asyncio.gather(*(one(fault, moment) for fault, moment in faults))
+    with a_directory() as directory:
+        server_url = start_server(directory / "var")
+        return await asyncio.gather(*(one(run, server_url) for run in runs))
 
 
 def line_of(outcome: Outcome) -> str:
@@ -126,4 +145,4 @@ def line_of(outcome: Outcome) -> str:
     )
 
 
-__all__ = ["MOMENTS", "Fault", "Kind", "Outcome", "play", "play_all"]
+__all__ = ["MOMENTS", "Fault", "Kind", "Outcome", "Run", "play", "play_all"]

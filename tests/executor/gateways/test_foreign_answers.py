@@ -20,7 +20,7 @@ from runtime.venue_hosts import venue_hosts
 from simulator.faults import Fault, FaultPlan
 from tests.executor.harness import LEGS, SIZE_E8, a_world
 from tests.venues.test_believed_refusals import FOREIGN, OWN, STATUSES
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 from venues import registry
 from venues.contract import (
     E8,
@@ -84,7 +84,7 @@ class Placing:
         armed = self._faults.add(Fault("rest.orders.create|ws.order.create", **fault))
         self._gateway.send(self._gateway.sign(request))
         try:
-            return await asyncio.wait_for(future, 30)
+            return await asyncio.wait_for(future, DEADLINE_S)
         finally:
             self._faults.remove(armed)
 
@@ -110,7 +110,7 @@ async def placing(venue: str, road: Road) -> AsyncIterator[Placing]:
         )
         running = asyncio.create_task(gateway.run())
         try:
-            await asyncio.wait_for(heard.is_up.wait(), 60)
+            await asyncio.wait_for(heard.is_up.wait(), DEADLINE_S)
             yield Placing(gateway, heard, world.simulator.fronts[venue].faults, instrument)
         finally:
             running.cancel()

@@ -87,7 +87,7 @@ async def test_while_settings_change_entries_are_refused_before_that_is_said() -
         assert world.view is not None
         assert world.view.entries_allowed == 0
         world.enter()
-        assert (await world.until_told("signal_refused"))["gate"] == "paused"
+        assert (await world.until_told("signal_refused"))["gate"] == "settings_change"
 
         world.supervisor.set(world.supervisor.index("entries_held"), 0)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries")

@@ -42,7 +42,6 @@ def explored(name: str) -> Result:
     return explore(SCENARIOS[name], depth=1_000, states_max=1_000_000, fates=())
 
 
-@pytest.mark.timeout(900)  # the largest takes ten seconds on an idle core
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_interleaving_breaks_a_promise(name: str) -> None:
     """Every state there is, breadth first: a failure shows the shortest way to it."""
@@ -53,7 +52,6 @@ def test_no_interleaving_breaks_a_promise(name: str) -> None:
     assert result.is_complete
 
 
-@pytest.mark.timeout(900)  # run alone, it has to explore everything
 def test_the_table_of_phases_allows_what_happens_and_nothing_else() -> None:
     """A step outside the table fails where it is made; a step nothing ever takes does not belong there."""
     taken = set().union(*(explored(name).phase_steps for name in SCENARIOS))

@@ -63,7 +63,7 @@ async def test_a_question_that_fails_leaves_the_margin_to_grow_old() -> None:
     reported: list[Event] = []
     margins = Margins(["vest"], reported.append, SystemClock())
     assert margins.by_venue["vest"] is NO_MARGIN
-    assert not margins.are_known(1, 10**18)
+    assert margins.oldest_s(1) == -1
 
     await margins.read(cast(OrderGateway, venue))
     known = margins.by_venue["vest"]
@@ -72,6 +72,5 @@ async def test_a_question_that_fails_leaves_the_margin_to_grow_old() -> None:
 
     assert (known.value_e8, known.free_e8) == (1_000 * E8, 400 * E8)
     assert margins.by_venue["vest"] is known
-    assert margins.are_known(known.asked_mono_ns + 5, 5)
-    assert not margins.are_known(known.asked_mono_ns + 6, 5)
+    assert margins.oldest_s(known.asked_mono_ns + 6 * 10**9) == 6.0
     assert reported == [VenueLost(venue="vest", what="margin", detail="no answer")]

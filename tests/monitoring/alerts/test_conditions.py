@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from executor.housekeeping import Housekeeping, _stop_number
 from monitoring.alerts.book import Condition
 from monitoring.alerts.conditions import Observer
 from monitoring.snapshot import Watcher
 from settings import E8
 from shm import counter_names
+from shm.entry_block import EntryBlock, bits_of
 from shm.records import PairPhase, QuoteFlags
 from tests.reported import an_event
 from tests.tools.shown import Shown, shown_instance
@@ -70,8 +67,8 @@ def test_a_calm_instance_has_nothing_to_tell(looks: Looks) -> None:
         ("executor", {"result_today_e8": 50 * E8, "best_today_e8": 250 * E8}, "loss.drawdown"),
         ("executor", {"naked_today_us": 300_000_000}, "naked.budget"),
         ("executor", {"breaker": counter_names.BREAKER_OPEN}, "breaker"),
-        ("executor", {"entries_stopped": _stop_number("unexplained position")}, "stop.unexplained position"),
-        ("executor", {"entries_stopped": _stop_number("vest: halted for now")}, "stop.venue closed"),
+        ("executor", {"entry_blocks": bits_of([EntryBlock.UNEXPLAINED])}, "stop.unexplained position"),
+        ("executor", {"entry_blocks": bits_of([EntryBlock.VENUE_CLOSED])}, "stop.venue closed"),
         ("executor", {"ready": 0}, "venue.not_ready"),
         ("persistence", {"database_state": counter_names.DATABASE_AWAY}, "database"),
         ("persistence", {"spool_bytes": 820 << 20}, "journal.filling"),
@@ -183,14 +180,14 @@ def test_a_lost_venue_is_over_when_it_is_ready_or_answers_again(looks: Looks) ->
     assert looks.keys(111.0) == []
 
 
-def test_one_reason_that_hides_another_does_not_end_it(looks: Looks) -> None:
-    """The executor names the first reason it finds; a pause must not look like the end of a stranger."""
-    looks.shown.count("executor", entries_stopped=_stop_number("unexplained position"))
+def test_every_reason_is_told_whatever_else_stops_entries(looks: Looks) -> None:
+    """A pause must not look like the end of a position that nothing explains."""
+    looks.shown.count("executor", entry_blocks=bits_of([EntryBlock.UNEXPLAINED]))
     assert looks.keys() == ["stop.unexplained position"]
-    looks.shown.count("executor", entries_stopped=_stop_number("paused"))
+    looks.shown.count("executor", entry_blocks=bits_of([EntryBlock.UNEXPLAINED, EntryBlock.PAUSED]))
     assert looks.keys() == ["paused", "stop.unexplained position"]
-    looks.shown.count("executor", entries_stopped=_stop_number("daily loss"))
-    assert looks.keys() == []
+    looks.shown.count("executor", entry_blocks=bits_of([EntryBlock.PAUSED]))
+    assert looks.keys() == ["paused"]
 
 
 def test_what_cannot_be_explained_is_told_as_it_happens(looks: Looks) -> None:
@@ -214,16 +211,6 @@ def test_what_ends_because_a_stop_was_asked_for_is_no_alert(looks: Looks) -> Non
     looks.shown.count("executor", ready=0)
     looks.shown.view(0, phase=PairPhase.HALTED)
     assert looks.keys(100.0) == ["halted.btc"]  # what concerns a position always counts
-
-
-def test_every_reason_of_the_executor_has_a_number() -> None:
-    """One that has none is shown as another reason, and nobody learns which."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(Housekeeping._why_no_entries)))
-    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    words = [value.value for value in returned if isinstance(value, ast.Constant)]
-    assert len(words) == len(returned) - 1  # the venue's own word
-    assert set(words) | {"venue closed", "another reason"} == set(counter_names.ENTRY_STOPS)
-    assert counter_names.ENTRY_STOPS[_stop_number("never heard of")] == "another reason"
 
 
 def test_a_symbol_without_prices_is_told_by_its_name(looks: Looks) -> None:

@@ -17,6 +17,7 @@ from monitoring.alerts.book import Condition, Message, Severity, State
 from monitoring.alerts.targets import Alert, SendError, make_targets
 from settings import PROJECT, AlertsSettings, SettingsError, load_raw, parse_settings
 from tests.monitoring.alerts.servers import MailServer, Service, http_service, mail_server
+from tests.waiting import DEADLINE_S
 
 TOKEN = "123456:AAE-canary_of_the_telegram_token"
 DISCORD = "canary-of-the-discord-token"
@@ -180,7 +181,11 @@ def test_the_test_command_says_which_target_does_not_take_it(world: World, tmp_p
     world.mail.credentials = "of somebody else"
     command = [sys.executable, "-m", "tools", "alerts", "--config", str(world.config(tmp_path)), "--test"]
     ended = subprocess.run(
-        [*command, "--env-file", str(world.env_file)], cwd=PROJECT, capture_output=True, text=True, timeout=60
+        [*command, "--env-file", str(world.env_file)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
     )
     lines = dict(line.split(None, 1) for line in ended.stdout.splitlines())
     assert ended.returncode == 1, ended.stderr

@@ -20,10 +20,9 @@ from simulator.hyperliquid.signing import action_digest, action_hash
 from simulator.orders import Reason
 from simulator.process import RunningSimulator
 from tests.venues.hyperliquid.builders import AGENT, AGENT_KEY, MASTER, MASTER_KEY, VECTORS
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 from venues.contract import E8
 
-DEADLINE_S = 10.0
 NOBODY = "does not exist."
 
 

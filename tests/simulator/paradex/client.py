@@ -17,8 +17,9 @@ import aiohttp
 from Crypto.Hash import keccak
 from fast_stark_crypto import get_public_key, pedersen_hash, sign
 
+from tests.waiting import DEADLINE_S
+
 NULL = -(2**63)
-DEADLINE_S = 5.0
 PROXY_HASH = 0x3530CC4759D78042F1B543BF797F5F3D647CDE0388C33734CF91B7F7B9314A9
 ACCOUNT_HASH = 0x41CB0280EBADAA75F996D8D92C6F265F6D040BB3BA442E5F86A554F1765244E
 ORDER_TYPE = "Order(timestamp:felt,market:felt,side:felt,orderType:felt,size:felt,price:felt)"

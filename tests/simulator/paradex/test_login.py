@@ -49,11 +49,12 @@ async def test_the_config_has_every_field_the_sdk_insists_on(venue: Venue) -> No
 async def test_time_and_state_are_the_venues(venue: Venue) -> None:
     venue.clock.ahead_s = 1000.0
     venue.front.system_status = "post_only"
+    began_s = time.time()
     async with Client(venue.url) as client:
         server_ms = int((await client.get("/system/time"))["server_time"])
         state = await client.get("/system/state")
 
-    assert abs(server_ms - (time.time() + 1000) * 1000) < 2000
+    assert began_s - 1 < server_ms / 1_000 - 1_000.0 < time.time() + 1
     assert state == {"status": "post_only"}
 
 
@@ -142,7 +143,7 @@ async def test_a_token_dies_after_five_minutes(venue: Venue) -> None:
     async with Client(venue.url) as client:
         await client.onboard()
         await client.log_in()
-        venue.clock.ahead_s = 299.0
+        venue.clock.ahead_s = 200.0  # not near the limit: time goes on
         alive = await client.call("GET", "/account")
         venue.clock.ahead_s = 301.0
         dead = await client.call("GET", "/account")

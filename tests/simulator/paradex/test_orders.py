@@ -438,11 +438,19 @@ async def test_faults_answer_in_the_venues_words(client: Client, venue: Venue) -
     assert (await client.get("/orders-history"))["results"] == []
 
 
+async def test_an_acknowledgement_does_not_wait_for_the_execution(client: Client, venue: Venue) -> None:
+    venue.front.faults.add(Fault(f"execute.{BTC}", delay_ms=3_600_000.0))
+    status, created, _ = await client.call("POST", "/orders", json=client.key.order())
+    order = venue.front.exchange.order(created["id"])
+
+    assert status == 201
+    assert order is None or order.status.value != "open"
+
+
 async def test_an_execution_can_be_late(client: Client, venue: Venue) -> None:
     venue.front.faults.add(Fault(f"execute.{BTC}", delay_ms=120.0))
     began = time.monotonic()
     _, created, _ = await client.call("POST", "/orders", json=client.key.order())
-    acked_s = time.monotonic() - began
     exchange = venue.front.exchange
 
     def is_open() -> bool:
@@ -450,7 +458,6 @@ async def test_an_execution_can_be_late(client: Client, venue: Venue) -> None:
         return order is not None and order.status.value == "open"
 
     await eventually(is_open, "the order opens")
-    assert acked_s < 0.1
     assert time.monotonic() - began >= 0.12
 
 

@@ -15,7 +15,7 @@ from simulator.faults import Fault
 from simulator.paradex.settings import RateLimits
 from tests.simulator.paradex.client import NULL, Client, Frame, Socket
 from tests.simulator.paradex.conftest import BTC, StartVenue, Venue, price
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 from venues.contract import E8
 
 SBE = "?sbeSchemaId=1&sbeSchemaVersion=2"
@@ -391,10 +391,10 @@ async def test_the_venue_pings_and_drops_who_does_not_answer(start: StartVenue) 
         silent = await client.socket(auth=False, autoping=False)
         answering = await client.socket(auth=False)  # pongs are sent beneath, while it receives
         listening = asyncio.create_task(asyncio.wait_for(answering.raw.receive(), 0.4))
-        ping = await silent.raw.receive(timeout=5)
+        ping = await silent.raw.receive(timeout=DEADLINE_S)
         gone = ping
         while gone.type is aiohttp.WSMsgType.PING:
-            gone = await silent.raw.receive(timeout=5)
+            gone = await silent.raw.receive(timeout=DEADLINE_S)
         with pytest.raises(TimeoutError):
             await listening
 
@@ -405,7 +405,7 @@ async def test_the_venue_pings_and_drops_who_does_not_answer(start: StartVenue) 
 async def test_clients_may_ping_too(client: Client) -> None:
     socket = await client.socket(auth=False, autoping=False)
     await socket.raw.ping(b"are you there")
-    pong = await socket.raw.receive(timeout=5)
+    pong = await socket.raw.receive(timeout=DEADLINE_S)
 
     assert (pong.type, bytes(pong.data)) == (aiohttp.WSMsgType.PONG, b"are you there")
 
@@ -490,7 +490,7 @@ async def test_closing_the_private_sockets_leaves_the_public_ones(venue: Venue) 
         await client.log_in()
         private, public = await client.socket(), await client.socket(auth=False)
         await venue.front.close_sockets("private", 1012)
-        closed = await private.raw.receive(timeout=5)
+        closed = await private.raw.receive(timeout=DEADLINE_S)
         await public.subscribe("bbo.ALL")
 
     assert closed.type is aiohttp.WSMsgType.CLOSE

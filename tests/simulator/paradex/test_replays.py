@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from simulator.faults import Fault
-from tests.simulator.paradex.client import DEADLINE_S, Client
+from tests.simulator.paradex.client import Client
 from tests.simulator.paradex.conftest import StartVenue, Venue
+from tests.waiting import DEADLINE_S
 
 
 @pytest.fixture

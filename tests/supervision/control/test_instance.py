@@ -19,11 +19,8 @@ from runtime.operator_orders import pause_file
 from settings import load_raw, parse_settings
 from shm.records import PairPhase
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from tools.__main__ import main
-
-DEADLINE_S = 240.0
-pytestmark = pytest.mark.timeout(900)  # whole instances, on a machine that may be busy with others
 
 
 @pytest.fixture
@@ -81,7 +78,7 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
         instance.process.kill()
         instance.process.wait()
     except BaseException:
-        instance.stop(timeout_s=DEADLINE_S)
+        instance.stop()
         raise
     later = Instance(config)
     try:
@@ -115,7 +112,7 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
         )
         wait_until(lambda: may_enter(config), "entries")
     finally:
-        exit_code = later.stop(timeout_s=DEADLINE_S)
+        exit_code = later.stop()
     assert exit_code == 0
     assert list(memory_dir(config).iterdir()) == []
 
@@ -131,7 +128,7 @@ def test_a_wrong_request_says_what_is_known(config: Path, capsys: pytest.Capture
         assert "no forced exit stands for 'btc'" in answer["summary"]
         assert all(pair.phase is not PairPhase.UNKNOWN for pair in look(config).pairs)
     finally:
-        assert instance.stop(timeout_s=DEADLINE_S) == 0
+        assert instance.stop() == 0
     assert main(["pause", "--config", str(config)]) == 2
     error = capsys.readouterr().err
     assert "no instance runs under bot_id 'test'" in error
@@ -213,5 +210,5 @@ def test_reload_as_typed(config: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert main(["resume", "-c", str(config)]) == 0
         wait_until(lambda: may_enter(config), "entries")
     finally:
-        exit_code = instance.stop(timeout_s=DEADLINE_S)
+        exit_code = instance.stop()
     assert exit_code == 0

@@ -23,9 +23,7 @@ import pytest
 from settings import PROJECT
 from supervision.control import socket as channel_module
 from supervision.control.socket import Answer, Channel, NobodyAnswers, Request, ask
-from tests.waiting import wait_until
-
-DEADLINE_S = 60.0
+from tests.waiting import DEADLINE_S, wait_until
 
 
 class Ear:

@@ -18,6 +18,7 @@ import yaml
 
 from settings import PROJECT, load_raw
 from tests.instance import free_ports
+from tests.waiting import DEADLINE_S
 
 MARK = "TANDEM_TEST_MARK"  # in the environment of whatever a doctor starts
 Findings = list[dict[str, str]]
@@ -55,7 +56,7 @@ def doctor(raw: dict[str, Any], directory: Path, *arguments: str, env: str = "")
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=DEADLINE_S,
     )
     assert done.stderr == "", done.stderr
     told = json.loads(done.stdout)
@@ -101,7 +102,7 @@ def a_simulator(raw: dict[str, Any], *arguments: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=DEADLINE_S)
 
 
 def test_without_an_instance_it_asks_venues_of_its_own_and_leaves_nothing(

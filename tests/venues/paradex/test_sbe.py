@@ -192,7 +192,7 @@ def test_a_frame_cut_anywhere_is_an_error_or_an_older_version(frame: dict[str, A
         assert message is not None
         assert all(ours in (theirs, None) for ours, theirs in zip(message, complete, strict=True))
         assert frame["schema_version"] >= 2
-        assert type(message).__name__ in ("Trade", "Order", "Fill")
+        assert type(message).__name__ in ("TradeMessage", "OrderMessage", "FillMessage")
 
 
 @pytest.mark.parametrize(

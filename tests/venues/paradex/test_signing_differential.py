@@ -28,7 +28,6 @@ def test_the_reference_knows_pedersen(vector: dict[str, str]) -> None:
     assert hex(reference.pedersen(int(vector["a"], 16), int(vector["b"], 16))) == vector["hash"]
 
 
-@pytest.mark.timeout(300)
 def test_random_orders_hash_and_verify_alike() -> None:
     """Sizes, prices, sides, markets, times, chains, accounts and keys; the edges of each among them."""
     for number, case in enumerate(cases(100)):

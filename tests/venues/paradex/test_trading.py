@@ -1048,7 +1048,7 @@ def test_an_enumeration_nobody_published_is_a_frame_error() -> None:
     frame = bytearray(sbe_frame("order_open"))
     frame[8 + 16] = 254
 
-    with pytest.raises(FrameError, match="OrderState 254"):
+    with pytest.raises(FrameError, match="OrderStateCode 254"):
         trading.stream_receive(bytes(frame), True, 6)
 
 

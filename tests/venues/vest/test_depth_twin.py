@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from runtime import native
+from tests.waiting import DEADLINE_S
 from venues.contract import FrameError, VenueHosts
 from venues.vest.market_data import VestMarketData, compiled_reader
 
@@ -144,7 +145,7 @@ def test_without_a_compiler_the_python_way_serves(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=DEADLINE_S,
     )
 
     assert done.stdout.split() == ["0", "None"]

@@ -19,6 +19,7 @@ from executor.gateways.paper.wire import OneWay
 from runtime.clock import SystemClock
 from shm.records import PairPhase
 from tests.executor.harness import LEGS, SIZE_E8, World, a_world
+from tests.waiting import DEADLINE_S
 from venues.contract import E8
 
 QUICK = {"latency_ms": 5.0, "jitter_ms": 2.0, "slippage_bps": 0.0}
@@ -235,7 +236,7 @@ async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> Non
 
     for number in range(50):
         way.carry(partial(arrive, number))
-    await asyncio.wait_for(all_there.wait(), 10)
+    await asyncio.wait_for(all_there.wait(), DEADLINE_S)
 
     assert [number for number, _ in arrived] == list(range(50))
     assert arrived[0][1] >= 5_000_000
@@ -246,5 +247,5 @@ async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> Non
     way.carry(partial(arrive, -1))  # due before what goes by the other way
     later.carry(is_later.set)
     way.close()
-    await asyncio.wait_for(is_later.wait(), 10)
+    await asyncio.wait_for(is_later.wait(), DEADLINE_S)
     assert len(arrived) == 50

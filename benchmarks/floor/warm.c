@@ -1,0 +1,3 @@
+#include "warm.h"
+
+volatile int64_t warm_sink;

@@ -1,0 +1,98 @@
+"""The real persistence process beside a run, with a database of its own, and what it has kept in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from persistence.journal import journal_directory
+from settings import PROJECT, parse_settings
+from shm.counter_names import DATABASE_UP
+from shm.queue import QueueTap
+from tests.executor.harness import World
+from venues.contract import E8
+from verification.agreement import differences
+
+MONEY_E8 = 1_000_000  # a hundredth: funding settles in between
+_KEPT_S = 30.0  # until everything reported is stored, and what was not heard has been asked for
+
+
+class Kept:
+    """What persistence keeps of one run."""
+
+    def __init__(self, world: World, url: str) -> None:
+        self._world = world
+        self._url = url
+        self._counters = world.memory.counters("persistence")
+        self._queue = QueueTap.attach(world.directory / "events.executor")
+        self._journal = journal_directory(parse_settings(world.raw, "proxy"))
+
+    def is_up(self) -> bool:
+        """Whether the database has been reached."""
+        return self._counter("database_state") == DATABASE_UP
+
+    async def disagreements(self, gained_e8: int | None) -> list[str]:
+        """What is kept otherwise than the venues' books have it, once everything is stored.
+
+        gained_e8: what the accounts have gained; None while something is held.
+        """
+        deadline_s = time.monotonic() + _KEPT_S
+        while True:
+            wrong = list(self._disagreements(gained_e8)) if self._has_all() else ["not all of it is stored"]
+            if not wrong or time.monotonic() > deadline_s:
+                return wrong
+            await asyncio.sleep(0.2)
+
+    def _counter(self, name: str) -> int:
+        return self._counters.get(self._counters.index(name))
+
+    def _has_all(self) -> bool:
+        return self.is_up() and not self._queue.used and not self._counter("backlog")
+
+    def _disagreements(self, gained_e8: int | None) -> Iterator[str]:
+        world = self._world
+        held_e8 = {venue: world.position_e8(venue) for venue in world.legs}
+        orders = {venue: world.orders(venue) for venue in world.legs}
+        yield from differences(self._journal, self._url, world.settings.pairs[0].id, held_e8, orders)
+        if gained_e8 is None:
+            return
+        earned = "select coalesce(sum(net_quote), 0), coalesce(bool_or(is_estimated), false) from trades"
+        with psycopg.connect(self._url) as connection:
+            row = connection.execute(earned).fetchone()
+        assert row is not None
+        net_e8, is_estimated = int(row[0] * E8), row[1]
+        if not is_estimated and abs(net_e8 - gained_e8) > MONEY_E8:
+            yield f"the database says {net_e8} e8 were earned, the accounts have gained {gained_e8}"
+
+
+@asynccontextmanager
+async def kept(world: World, server_url: str, name: str) -> AsyncIterator[Kept]:
+    """Persistence on the run's memory, before the first executor starts and until the last one has ended.
+
+    name: of a database that is made for it and dropped.
+    """
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"'.encode())
+    url = server_url.replace("/postgres?", f"/{name}?")
+    world.events.close()  # persistence is the reader
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "persistence", "--memory", str(world.directory), "--epoch", "1"),
+        cwd=PROJECT,
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        books = Kept(world, url)
+        await world.until(books.is_up, "the database", _KEPT_S)
+        yield books
+    finally:
+        process.terminate()
+        await process.wait()
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            connection.execute(f'drop database "{name}" with (force)'.encode())
