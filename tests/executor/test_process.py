@@ -336,7 +336,7 @@ async def test_a_journal_that_is_full_stops_entries_and_lets_exits_through() -> 
         await world.until_phase(PairPhase.FLAT)
         world.enter()
         refused = await world.until_told("signal_refused")
-        assert refused["value"] == "journal full"
+        assert refused["gate"] == "journal_full"
         persistence.set(persistence.index("journal_full"), 0)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
 

@@ -112,7 +112,7 @@ async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None
         refused = await world.until_told("signal_refused")
 
         assert "reconcile --adopt" in line["detail"]
-        assert refused["value"] == "unexplained position"
+        assert refused["gate"] == "unexplained_position"
         assert world.positions_e8 == (0, 0)
 
 
