@@ -139,6 +139,7 @@ class Engine:
 
     def submit(self, pair: PairRuntime, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
         """Feed what a signal asks for, and measure what comes of it. Returns whether an order left."""
+        assert pair.in_flight is None, "one signal at a time"
         stages = pair.in_flight = SignalTimestamps(signal, seen_mono_ns, self._clock.mono_ns())
         sends = None
         if not self._waiting and not self._is_stepping:
@@ -147,6 +148,7 @@ class Engine:
             self.feed(pair, event)
         else:
             self._is_stepping = True
+            assert pair.stored is pair.state, "a signal is stored beside the state that it meets"
             failed = self._send_ahead(pair, event, sends, self._sender, self._store)
             self._step(pair, event, _Ahead(sends, failed))
             self._step_on()
@@ -201,6 +203,7 @@ class Engine:
         """Take in what waits. An error of our own ends the stepping for good: orders may have left that
         the machine does not know of, and nothing that comes in until the process has ended may take the
         place of what its successor needs to know in the store."""
+        assert self._is_stepping, "one step at a time"
         while self._waiting:
             self._step(*self._waiting.popleft())
         self._is_stepping = False
@@ -216,6 +219,7 @@ class Engine:
             orders = [self._sender.render(pair, send, event.at) for send in sends]
             pair.state = transition.state
             self._store_state(pair)
+            assert pair.stored is pair.state, "no order leaves before the state that knows it is stored"
             failed = self._sender.write(pair, sends, orders)
         pair.state, commands = machine.conclude(transition)
         self._add_results(pair, commands)
@@ -254,6 +258,7 @@ class Engine:
         if pair.unsettled is not None:
             pair.state, commands = machine.take_pending(pair.rules, pair.state, pair.unsettled)
             pair.unsettled = None
+            assert not self._waiting, "what was begun is ended before anything else"
             self._add_results(pair, commands)
             self._store_state(pair)
             for command in commands:
@@ -263,6 +268,7 @@ class Engine:
     def _store_state(self, pair: PairRuntime) -> None:
         entry = StoredPair(dump(pair.state), *astuple(pair.result))
         self._store.write(pair.rules.pair_id, entry)
+        pair.stored = pair.state
 
     def _set_timer(self, pair: PairRuntime) -> None:
         due_s = (machine.due_mono_ns(pair.rules, pair.state) - self._clock.mono_ns()) / 1e9

@@ -52,6 +52,7 @@ class PairRuntime:
     view: PairView | None = None
     reported_positions_e8: list[int | None] = field(default_factory=lambda: [None, None])
     timer: asyncio.TimerHandle | None = None
+    stored: PairState | None = None  # what the state store holds
 
     def order(self, client_order_id: int) -> Order | None:
         """One of its orders, as long as its machine remembers it."""
@@ -83,6 +84,7 @@ class Pairs:
 
     def __init__(self, pairs: Sequence[PairRuntime]) -> None:
         self._pairs = tuple(pairs)
+        assert self._pairs, "an executor trades at least one pair"
         for number, pair in enumerate(self._pairs):
             assert pair.rules.pair_id == number, "a pair's number is its place"
 
@@ -126,6 +128,7 @@ class Pairs:
 
 def report_position(report: Report, pair: PairRuntime, leg: int, size_e8: int) -> None:
     """Report a position a venue has named, if it is news: positions are read all the time."""
+    assert leg in (0, 1), "a pair has two legs"
     if pair.reported_positions_e8[leg] != size_e8:
         pair.reported_positions_e8[leg] = size_e8
         instrument = pair.rules.instruments[leg]

@@ -112,6 +112,7 @@ class Signals:
 
     def _take(self, signal: Signal, seen_mono_ns: int) -> None:
         self._counters.count("signals_total")
+        assert 0 <= signal.pair_id < len(self._pairs), "the detector trades the same pairs"
         pair = self._pairs[signal.pair_id]
         pair.last_signal_id = signal.signal_id
         signal, event, verdict = self._judge(pair, signal, self._prices.at(pair, with_depth=False))
@@ -130,9 +131,11 @@ class Signals:
         self, pair: PairRuntime, signal: Signal, at: At
     ) -> tuple[Signal, Enter | Exit, Approved | Refused]:
         """The signal in today's lots, the event it asks for, and whether it may be."""
+        assert signal.kind in (SignalKind.ENTER, SignalKind.EXIT), "there are two kinds of signals"
         if signal.kind == SignalKind.EXIT:
             verdict = check_age(at.now_mono_ns, signal.decided_mono_ns, signal.expires_mono_ns)
             return signal, Exit(at, signal.signal_id, "signal"), verdict
+        assert signal.size_e8 > 0, "the detector sizes every entry"
         # The detector goes by the lots of the start; a venue may take coarser ones by now.
         size_e8 = signal.size_e8 - signal.size_e8 % pair.rules.common_lot_e8
         signal = signal._replace(size_e8=size_e8 or signal.size_e8)

@@ -75,6 +75,7 @@ class _Bucket:
     """A token bucket that refills continuously, counted in call-nanoseconds so that nothing is rounded."""
 
     def __init__(self, limit: RateLimit) -> None:
+        assert limit.calls > 0 and limit.window_ms > 0, "a limit lets something through"
         self.limit = limit
         self._call_ns = limit.window_ms * _NS_PER_MS  # what one call costs
         self._full = limit.calls * self._call_ns
@@ -92,6 +93,7 @@ class _Bucket:
         self._refill(now_mono_ns)
         # Below nothing: hedges that went on past the limit are paid for by what comes later.
         self._level = max(-self._full, self._level - self._call_ns)
+        assert self._level < self._full, "what was spent is gone"
 
     def lower_to(self, calls: int, now_mono_ns: int) -> None:
         self._refill(now_mono_ns)

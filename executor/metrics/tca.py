@@ -30,6 +30,7 @@ class ExecutionReport:
         # For an exit the signal's direction is the position's: the trades go the other way.
         first = Side(signal.direction if self.kind is SignalKind.ENTER else -signal.direction)
         self.sides = first, first.opposite
+        assert self.sides[0] == -self.sides[1], "one leg is bought, the other sold"
         self.detected_e8: Pair = signal.first_price_e8, signal.second_price_e8
         self.sent_e8: Pair = touch_e8(markets[0], self.sides[0]), touch_e8(markets[1], self.sides[1])
         self._filled: dict[int, tuple[int, int, int]] = {}  # order -> leg, size, average price

@@ -78,6 +78,7 @@ class HoldLimit:
 
     async def _close(self, pair: PairRuntime) -> None:
         first, second = [await self._market(pair, leg) for leg in (0, 1)]
+        assert pair.rules.pair_id in self._querying, "one query a pair"
         self._querying.discard(pair.rules.pair_id)
         if not self._is_due(pair):
             return  # the leg has a price again, or somebody else closes it

@@ -29,7 +29,9 @@ def resolve_pair(settings: Settings, instruments: Sequence[Instrument], number: 
     """What one pair goes by under these settings and grids."""
     configured, execution = settings.pairs[number], settings.execution
     rules = rules_of(settings, tuple(instruments), number)
+    assert rules.pair_id == number, "a pair's number is its place"
     whole_e8 = configured.size_base_e8 - configured.size_base_e8 % rules.common_lot_e8
+    assert whole_e8 % rules.common_lot_e8 == 0, "both venues take what the other takes"
     return ResolvedPair(
         rules=rules,
         presigned=PresignedOrders(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps),

@@ -63,6 +63,7 @@ class FillQueries:
             if now_mono_ns >= query.due_mono_ns and self._gateways[venue].can_ask:
                 query.due_mono_ns = now_mono_ns + query.pause_ns
                 query.pause_ns = min(2 * query.pause_ns, _PAUSE_NS_MAX)
+                assert not order.is_accounted, "only what is missing is queried"
                 self._tasks.start(self._query_fills(pair, order))
 
 

@@ -120,6 +120,10 @@ class Sender:
             now_unix_ms=unix_ms(gateway.clock),
         )
         if presigned is not None:
+            assert presigned.request.client_order_id == send.client_order_id, "a template serves one order"
+            assert presigned.request.size_e8 == send.size_e8, (
+                "a template serves the very order it was made for"
+            )
             self._counters.count("template_hits_total")
             return presigned
         self._counters.count("template_misses_total")
@@ -152,6 +156,8 @@ class Sender:
         when the second is known not to. With ``execution.stagger`` the faster venue's leg of an entry
         is held back for a moment: it leaves by itself, and nobody waits for it.
         """
+        assert 0 < len(sends) == len(orders) <= 2, "a batch is one or both legs"
+        assert len({send.leg for send in sends}) == len(sends), "one order per leg"
         failed: list[tuple[Send, str]] = []
         written: list[tuple[Send, int]] = []
         is_entry = any(send.purpose is Purpose.ENTRY for send in sends)
@@ -204,6 +210,7 @@ class Sender:
         return self._stagger.hold((first.venue, second.venue))
 
     def _send_later(self, pair: PairRuntime, send: Send, order: ReadyOrder, hold: Hold) -> None:
+        assert send.client_order_id not in self._held_back, "an order is held back once"
         self._held_back.add(send.client_order_id)
         stages = pair.in_flight
         if stages is not None:
@@ -255,6 +262,7 @@ class Sender:
             if stages is not None:
                 stages.client_order_ids[send.leg] = send.client_order_id
                 stages.sent[send.leg] = sent_mono_ns
+        assert len(written) <= 2, "a batch is one or both legs"
         if len(written) == 2 and stages is not None:
             self._latency.both_sent(stages)
 

@@ -29,6 +29,7 @@ class VenueIds:
         """Our id of the order that the venue calls so; 0 when we do not know it."""
         if not venue_order_id:
             return 0
+        assert len(self._owners) <= _KEPT, "the oldest are forgotten"
         known = self._owners.get((venue, venue_order_id))
         if known is not None:
             return known

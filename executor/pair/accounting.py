@@ -198,6 +198,7 @@ def _follow_trade(transition: Transition, phase: PairPhase) -> None:
 
 
 def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
+    assert hedged_e8 > trade.hedged_e8, "a layer that was opened makes the hedge larger"
     transition.change_trade(
         layers=max(trade.layers, trade.layer + 1),
         opened_mono_ns=trade.opened_mono_ns or transition.now_mono_ns,

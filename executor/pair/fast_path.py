@@ -59,6 +59,7 @@ def _certain_entry(
         or event.direction != rehearsal.sends[0].side
     ):
         return None
+    assert len(rehearsal.sends) == 2, "an entry is both legs"
     sends = []
     for send in rehearsal.sends:
         instrument, price_e8 = rules.instruments[send.leg], event.prices_e8[send.leg]
@@ -105,6 +106,7 @@ def _with_limit(send: Send, limit_e8: int) -> Send:
 
 def dump_taken(event: Enter | Exit, sends: tuple[Send, ...]) -> bytes:
     """Both as bytes, to be taken up by a successor."""
+    assert sends, "a signal without orders is not kept"
     return (_ENTER if type(event) is Enter else _EXIT) + _encoder.encode((event, sends))
 
 

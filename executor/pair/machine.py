@@ -123,6 +123,7 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
     """
     transition = Transition(rules, state, event.at)
     if isinstance(event, Enter) and on_enter(transition, event):
+        assert len(transition.sends) == len(transition.live_orders()) == 2, "an entry is both legs"
         return transition  # it found the pair at rest: nothing else is silent, over, or to be mended
     _remember_touches(transition)
     _HANDLERS[type(event)](transition, event)
@@ -131,6 +132,8 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
     note_unconfirmed_positions(transition)
     note_hedge_drift(transition)
     plan_next(transition)
+    # The promise that all the others rest on: nothing is sent while another order may still do something.
+    assert not transition.sends or len(transition.sends) == len(transition.live_orders())
     return transition
 
 
@@ -140,7 +143,9 @@ def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
     ask_about_refusals(transition)
     ask_about_grids(transition)
     read_positions_when_due(transition)
+    sent = len(transition.sends)
     tell(transition)
+    assert len(transition.sends) == sent, "orders are decided before anything is reported"
     return transition.state, [*transition.sends, *transition.others]
 
 

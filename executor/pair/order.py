@@ -216,6 +216,8 @@ def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order
 
 def after_difference(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
     """A position nobody can explain otherwise tells that an order which is over filled after all."""
+    assert order.state in ENDED, "what is under way is not explained by a position"
+    assert 0 <= filled_e8 <= order.size_e8, "an order fills no more than its size"
     state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
     order = replace(order, counted_e8=filled_e8, is_told=False, is_refused=False)
     return moved(order, state, now_mono_ns)
@@ -249,6 +251,7 @@ def known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
 
 
 def ended(order: Order, state: OrderState, now_mono_ns: int) -> Order:
+    assert state in ENDED, f"{state.name} is no end"
     if order.filled_e8 >= order.size_e8:
         state = OrderState.FILLED
     if state not in ORDER_STEPS[order.state]:

@@ -86,6 +86,7 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
         fills_quote_e8=order.fills_quote_e8 + fill.size_e8 * fill.price_e8 // E8,
         fills_fee_e8=order.fills_fee_e8 + fill.fee_e8,
     )
+    assert len(order.fill_ids) <= FILL_IDS_MAX, "a state keeps its room in memory"
     if order.fills_e8 >= order.size_e8:
         # All that it can fill has been told: which executions that were need not be remembered.
         return ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
@@ -108,6 +109,7 @@ def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
         fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
         fills_fee_e8=sum(fill.fee_e8 for fill in fills),
     )
+    assert 0 < order.fills_e8 <= order.size_e8, "a list that does not fit the order was left"
     if size_e8 < order.size_e8:
         return order
     return ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)

@@ -38,6 +38,7 @@ def openable_e8(instrument: Instrument, size_e8: int, price_e8: int) -> int:
 
 
 def _on_grid(instrument: Instrument, size_e8: int) -> int:
+    assert size_e8 >= 0, "sizes are unsigned, positions alone have a sign"
     if instrument.max_size_e8:
         size_e8 = min(size_e8, instrument.max_size_e8)
     size_e8 -= size_e8 % instrument.lot_e8
@@ -46,6 +47,7 @@ def _on_grid(instrument: Instrument, size_e8: int) -> int:
 
 def price_to_take_e8(market: LegMarket, side: Side, size_e8: int) -> int:
     """Average price of taking ``size_e8``. What the known levels do not hold costs the last level."""
+    assert size_e8 > 0, "nothing has no average price"
     levels: Sequence[tuple[int, int]] = market.asks if side is Side.BUY else market.bids
     last_e8 = market.ask_e8 if side is Side.BUY else market.bid_e8
     left_e8, quote = size_e8, 0
@@ -83,6 +85,7 @@ def mending_costs(
     unwinding order). later_exit_bps: what closing a completed pair is expected to cost, fees and
     remaining spread; an unwound pair needs no closing.
     """
+    assert size_e8 > 0, "only legs that differ are mended"
     notional_e8 = size_e8 * held_price_e8 // E8
     # Completing a long sells elsewhere, unwinding it sells here: dearer is better for both.
     complete_loss_e8 = long_leg_side * (held_price_e8 - complete_price_e8) * size_e8 // E8

@@ -55,6 +55,7 @@ def ask_about_silent_orders(transition: Transition) -> None:
 def _ask_about(transition: Transition, order: Order, new: Order) -> None:
     """Ask the venue about an order, and again a while later."""
     due_mono_ns = _next_question_mono_ns(transition.rules, new, transition.now_mono_ns)
+    assert due_mono_ns >= transition.now_mono_ns, "a query is repeated later"
     new = replace(new, questions=new.questions + 1, due_mono_ns=due_mono_ns)
     transition.put(order, new)
     transition.query(new)

@@ -62,6 +62,7 @@ def believe_reads(transition: Transition, number: int) -> None:
     # follow will show it as a difference, with no order in the way.
     moved_e8 = (leg.read_e8 - leg.position_e8) * order.side
     filled_e8 = min(max(moved_e8, order.filled_e8), order.size_e8)
+    assert order.state in DOUBTFUL, "only doubt is settled by a position"
     transition.change_leg(number, is_verified=filled_e8 == moved_e8)
     transition.put(order, after_count(order, filled_e8, transition.now_mono_ns))
 
@@ -99,6 +100,7 @@ def explain_difference(transition: Transition, number: int) -> None:
     """The venue holds something else than we know: the venue is right. The journal says why."""
     leg = transition.state.legs[number]
     difference_e8 = leg.read_e8 - leg.position_e8
+    assert leg.reads > 0 and difference_e8, "a read that says something else"
     facts = {
         "expected_e8": leg.position_e8,
         "position_e8": leg.read_e8,
@@ -189,6 +191,7 @@ def own_late_close(transition: Transition, old: Order, new: Order) -> None:
     if not is_explained or transition.now_mono_ns >= leg.gone_mono_ns + transition.rules.back_again_ns:
         return
     taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
+    assert taken_back_e8 and abs(taken_back_e8) <= abs(leg.gone_e8), "no more comes back than went"
     transition.report_leg(
         ReconcileDiff,
         old.leg,

@@ -98,6 +98,7 @@ def may_close_for_drift(state: PairState) -> bool:
 def _close_what_drifted(transition: Transition) -> None:
     rules, state = transition.rules, transition.state
     larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    assert larger_e8 > 0, "only what is held drifts"
     transition.report(
         HedgeDrift,
         drift_bps=round(10_000 * abs(net_e8(state)) / larger_e8, 1),
@@ -149,6 +150,7 @@ def _close(transition: Transition) -> None:
     orders = []
     for number, leg in enumerate(state.legs):
         size_e8 = closable_leg_e8(rules, state, number)
+        assert size_e8 <= abs(leg.held_e8), "a close never goes past flat"
         if size_e8:
             orders.append(RepairOrder(number, shrinking_side(leg.held_e8), size_e8))
     _try(transition, tuple(orders), None)
@@ -196,6 +198,7 @@ def unwinding_order(rules: PairRules, state: PairState) -> RepairOrder | None:
     number = _longer_leg(state)
     instrument, leg, side = rules.instruments[number], state.legs[number], shrinking_side(net)
     size_e8 = closable_e8(instrument, min(abs(net), abs(leg.held_e8)))
+    assert size_e8 <= abs(net), "an unwind never goes past hedged"
     touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
     if size_e8 < abs(leg.held_e8) and touch_e8 and not openable_e8(instrument, size_e8, touch_e8):
         return None  # only what closes the whole position may be worth less than the minimum
@@ -215,6 +218,7 @@ def completing_order(rules: PairRules, state: PairState) -> RepairOrder | None:
         return None
     price_e8 = min(touch_e8, limit_price_e8(rules.instruments[number], side, touch_e8, band_bps))
     size_e8 = openable_e8(rules.instruments[number], abs(net), price_e8)
+    assert size_e8 <= abs(net), "a completion never goes past hedged"
     return RepairOrder(number, side, size_e8) if size_e8 else None
 
 
@@ -345,6 +349,10 @@ def _try(transition: Transition, orders: tuple[RepairOrder, ...], costs: Costs |
     touches = [_touch_e8(transition, order) for order in orders]
     if not all(touches):
         return
+    assert 0 < len(orders) <= 2, "a batch is one or both legs"
+    for order in orders:
+        grid = rules.instruments[order.leg]
+        assert order.size_e8 > 0 and order.size_e8 % grid.lot_e8 == 0, "an order is on its venue's grid"
     trade = trade_to_close(transition)
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
@@ -402,6 +410,7 @@ def trade_to_close(transition: Transition) -> Trade:
 def band_of_attempt_bps(transition: Transition, attempt: int) -> float:
     """How far from the touch a try may trade: wider with every try, faster when time is up."""
     rules, state = transition.rules, transition.state
+    assert attempt >= 0, "a first try is the one without a number"
     is_urgent = state.halt is not Halt.NONE or is_overdue(rules, state, transition.now_mono_ns)
     steps = 2 * (attempt + 1) if is_urgent else attempt
     return min(rules.price_band_bps + rules.widen_bps * steps, rules.price_band_bps_max)

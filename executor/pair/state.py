@@ -215,7 +215,9 @@ def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairSta
 
 def dump(state: PairState) -> bytes:
     """The state as bytes for the journal, at most ``STATE_BYTES_MAX``."""
-    return _encoder.encode(state)
+    body = _encoder.encode(state)
+    assert len(body) <= STATE_BYTES_MAX, f"a state of {len(body)} bytes has no room in memory"
+    return body
 
 
 def load(body: bytes) -> PairState:
@@ -296,6 +298,7 @@ def is_naked(rules: PairRules, state: PairState) -> bool:
 
 def is_tolerated(rules: PairRules, state: PairState, difference_e8: int) -> bool:
     """Whether mending a difference is not worth its fees: few lots, and little of what is held."""
+    assert difference_e8 >= 0, "what is tolerated has no direction"
     if difference_e8 > rules.drift_lots_max * rules.common_lot_e8:
         return False
     larger_e8 = max(abs(leg.held_e8) for leg in state.legs)

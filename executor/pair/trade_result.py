@@ -18,6 +18,7 @@ from executor.pair.state import ClosedTrade, PairState, Trade, is_estimated
 
 def closed_books(state: PairState, trade: Trade) -> ClosedTrade:
     """The result of a trade that is flat. One that had been closed before goes on from there."""
+    assert trade.closed_mono_ns > 0, "a trade's books are closed when it is flat"
     gross_e8 = sum(book.sold_quote_e8 - book.bought_quote_e8 for book in trade.books)
     fees_e8 = sum(book.fee_e8 for book in trade.books)
     was_estimated = trade.is_estimated

@@ -61,6 +61,7 @@ class Transition:
         self.state = replace(self.state, **fields)
 
     def change_leg(self, leg: int, **fields: Any) -> None:
+        assert leg in (0, 1), "a pair has two legs"
         first, second = self.state.legs
         if leg == 0:
             first = replace(first, **fields)
@@ -114,6 +115,8 @@ class Transition:
         trade_id: int,
     ) -> None:
         """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
+        assert size_e8 > 0 and limit_price_e8 > 0, "an order has a size and a limit"
+        assert attempt >= 0 and trade_id > 0, "an order belongs to a trade"
         reduce_only = is_reducing(purpose)
         order = Order(
             client_order_id=next_client_order_id(self.rules, self.state, leg),
@@ -158,6 +161,10 @@ class Transition:
         """
         if new == old:
             return
+        assert new.client_order_id == old.client_order_id and new.leg == old.leg, (
+            "an order stays the same one"
+        )
+        assert new.filled_e8 <= new.size_e8, "an order fills no more than its size"
         leg = self.state.legs[old.leg]
         was_live = old in leg.live
         self._account(old, new)
@@ -211,6 +218,7 @@ class Transition:
                 past=_remembered((*leg.past, *ended)),
                 position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
             )
+            assert all(order.leg == number for order in ended), "a leg holds its own orders alone"
             self.change(settled_mono_ns=self.now_mono_ns)
             wait_ns = min(max(order.retry_after_ns for order in ended), self.rules.retry_after_max_ns)
             if wait_ns:
@@ -221,6 +229,7 @@ class Transition:
     def ensure_trade(self, trade_id: int, direction: int) -> Trade:
         """The current trade; a late execution without one begins it again under its old id."""
         if self.state.trade is None or self.state.trade.closed_mono_ns:
+            assert direction in (1, -1), "a trade is long on one leg"
             trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0))
             self.change(trade=replace(trade, closed_mono_ns=0))
         assert self.state.trade is not None
@@ -321,6 +330,7 @@ def _account_of(order: Order) -> tuple[int, int, bool]:
 
 def _remembered(past: tuple[Order, ...]) -> tuple[Order, ...]:
     """The newest ended orders, and of older ones those whose price or fee is not known yet."""
+    assert all(order.state in ENDED for order in past), "what is under way is not past"
     owed = tuple(order for order in past[:-PAST_ORDERS] if not order.is_accounted)
     return (*owed[-OWED_ORDERS:], *past[-PAST_ORDERS:])
 
@@ -388,6 +398,7 @@ def adopt_plan(transition: Transition, plan: Plan) -> None:
 
 def halt(transition: Transition, reason: Halt) -> None:
     """HALTED until the operator says otherwise, with the exact exposure in the alert."""
+    assert reason is not Halt.NONE, "a halt has a reason"
     if transition.state.halt is reason:
         return
     transition.change(halt=reason)

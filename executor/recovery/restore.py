@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
-from executor.pair.order import Order, OrderState, Purpose, moved
+from executor.pair.order import DOUBTFUL, Order, OrderState, Purpose, moved
 from executor.pair.order_updates import FILL_IDS_MAX, fill_key
 from executor.pair.rules import PairRules
 from executor.pair.state import (
@@ -92,6 +92,10 @@ def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now
         )
         plan = max(state.plan, _PLAN_OF[order.purpose])  # what was begun is ended: exits before the rest
         state = replace(state, legs=(legs[0], legs[1]), plan=plan)
+    assert state.epoch == epoch, "a restored machine begins its own epoch"
+    assert all(order.state in DOUBTFUL for leg in state.legs for order in leg.live), (
+        "nothing is known to be open"
+    )
     return _unaccounted(state, held, mono_ns)
 
 

@@ -23,6 +23,7 @@ class Breaker:
         self.failures_max = risk.max_consecutive_failures
         self.pause_s = risk.breaker_pause_s
         self._pause_ns = int(risk.breaker_pause_s * 1e9)
+        assert self.failures_max > 0 and self._pause_ns >= 0, "the settings were validated"
 
     @property
     def has_tripped(self) -> bool:
@@ -43,6 +44,7 @@ class Breaker:
             return False
         self._is_trying = False
         self._open_until_mono_ns = now_mono_ns + self._pause_ns
+        assert self.has_tripped, "an open breaker has tripped"
         return True
 
     def undecided(self) -> None:
