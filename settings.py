@@ -32,8 +32,9 @@ from configuration.env_file import EnvFileError, find_secrets
 from configuration.yaml_text import YamlError, read_yaml
 
 E8 = 100_000_000
+VERSION = "0.2.0"
 PROJECT = Path(__file__).resolve().parent
-# A venue is a folder under venues/; nothing else has to be told that it exists.
+# A venue is a folder under venues/; nothing else lists it.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
 _PATIENT = {"alerts": 10}  # who waits for everybody else unless ``runtime.nice`` says otherwise
 # No order that was ever sent, by this or an earlier run under other settings, is valid for longer.

@@ -1,11 +1,6 @@
-"""The one command: config → memory → processes → watch → stop.
+"""The one command: start an instance, watch its processes, stop it in order.
 
-    python supervisor.py [--config FILE] [--check] [--live] [--clean]
-
-Exit codes: 0 stopped as asked · 1 a process could not be kept alive, the executor did not end in order,
-or a venue did not confirm what a stop asks of it · 2 the configuration or the environment does not allow
-a start · 3 a venue does not answer or is closed, the same start may do later; or it is as with 2, and
-something may be held.
+python supervisor.py [--config FILE] [--env-file FILE] [--check] [--live] [--clean]
 """
 
 from __future__ import annotations
@@ -16,75 +11,34 @@ import sys
 from collections.abc import Sequence
 
 from configuration.arguments import path_argument
-from events.instance import (
-    ConfigError,
-)
-from executor.accounts import register_keys
-from observability.logs import Reporter, finish_lines
+from observability.logs import finish_lines
 from observability.redaction import guard_stderr
 from observability.standard_streams import open_standard_streams, run_command
-from runtime.bootstrap import EXIT_UNUSABLE
-from settings import (
-    PROJECT,
-    SettingsError,
-    load_raw,
-)
-from shm.segment import SegmentError
-from supervision.boot import VERSION, run
-from supervision.checks import check_mode, config_error, print_resolved
-from supervision.preflight import resolve
-from supervision.unattended import config_in, exit_code_of_refusal
+from settings import PROJECT, VERSION
+from supervision import boot, unattended
+
+_DESCRIPTION = "Trade the gap between two perpetual-futures venues; logs JSON lines, Ctrl-C stops in order."
+_EXIT_CODES = """Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, or a
+venue did not confirm what a stop asks of it, 2 the configuration or the environment does not allow a start,
+3 a venue does not answer or is closed, or a start is not allowed while something may be held: try again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    try:
+    """Run from the arguments to the exit code, see ``--help``."""
+    with unattended.refused_command_line(sys.argv[1:] if argv is None else argv):
         arguments = _parse_arguments(argv)
-    except SystemExit as error:
-        if error.code == EXIT_UNUSABLE:
-            words = sys.argv[1:] if argv is None else argv
-            raise SystemExit(exit_code_of_refusal(config_in(words))) from None
-        raise
-    reporter = Reporter("supervisor", run_id="-")
-    try:
-        register_keys(arguments.env_file)
-        settings, resolved = resolve(load_raw(arguments.config), str(arguments.config))
-        check_mode(settings, arguments)
-        if arguments.check:
-            print_resolved(settings, arguments.env_file)
-            return 0
-        return run(settings, resolved, arguments)
-    except SettingsError as error:
-        refusals = [config_error(problem) for problem in error.problems]
-    except SegmentError as error:
-        refusals = [ConfigError(detail=str(error))]
-    exit_code = EXIT_UNUSABLE if arguments.check else exit_code_of_refusal(arguments.config)
-    for refusal in refusals:  # last of all: who reads them finds the process ended
-        reporter.report(refusal)
-    return exit_code
+    return boot.run(arguments)
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python supervisor.py",
-        description="Trade the gap between two perpetual-futures venues. Logs JSON lines to standard output; "
-        "Ctrl-C stops in order.",
-        epilog="Exit codes: 0 stopped as asked, 1 a process could not be kept alive or end in order, or a "
-        "venue did not confirm what a stop asks of it, 2 the configuration or the environment does not allow "
-        "a start, 3 a venue does not answer or is closed, or a start is not allowed while something may be "
-        "held: try again.",
-    )
-    parser.add_argument(
-        "-c", "--config", type=path_argument, default=PROJECT / "config.yaml", help="default: config.yaml"
-    )
-    parser.add_argument(
-        "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
-    )
-    parser.add_argument("--check", action="store_true", help="validate, print the resolved settings, stop")
-    parser.add_argument("--live", action="store_true", help="second switch for real orders, with mode: live")
-    parser.add_argument(
-        "--clean", action="store_true", help="remove what a killed instance left in memory unread"
-    )
-    parser.add_argument("--version", action="version", version=f"tandem {VERSION}")
+    parser = argparse.ArgumentParser("python supervisor.py", description=_DESCRIPTION, epilog=_EXIT_CODES)
+    add, path = parser.add_argument, path_argument
+    add("-c", "--config", type=path, default=PROJECT / "config.yaml", help="default: config.yaml")
+    add("--env-file", type=path, default=PROJECT / ".env", help="secrets; default: .env")
+    add("--check", action="store_true", help="validate, print the resolved settings, stop")
+    add("--live", action="store_true", help="second switch for real orders, with mode: live")
+    add("--clean", action="store_true", help="remove unread what a killed instance left in memory")
+    add("--version", action="version", version=f"tandem {VERSION}")
     return parser.parse_args(argv)
 
 

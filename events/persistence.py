@@ -73,7 +73,7 @@ class CheckpointResult(Struct, frozen=True, kw_only=True):
 
 
 class CheckpointPair(Struct, frozen=True, kw_only=True):
-    """What one pair held when the journal file began. The fields are ``HeldPair``'s."""
+    """What one pair held when the journal file began. The fields are ``CarriedPair``'s."""
 
     pair: str
     legs: tuple[str, str]

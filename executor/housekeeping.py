@@ -29,7 +29,7 @@ from executor.risk.clock_watch import ClockWatch
 from executor.risk.pre_trade import Refused
 from executor.risk.trading_state import Conditions, TradingState
 from runtime.background import BackgroundTasks
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from runtime.clock import Clock, mono_s
 from shm import counter_names
 from shm.entry_block import EntryBlock, bits_of, number_of
@@ -48,7 +48,7 @@ class Housekeeping:
         self,
         *,
         pairs: Pairs,
-        orphaned: Sequence[HeldPair],
+        orphaned: Sequence[CarriedPair],
         runner: MachineRunner,
         risk: Risk,
         trading_state: TradingState,
@@ -120,6 +120,8 @@ class Housekeeping:
         self._counters.set("heartbeat_mono_ns", self._clock.mono_ns())
         self._counters.set("orders_in_doubt", self._pairs.orders_in_doubt())
         self._counters.set("ready", int(self._is_ready()))
+        are_down = (not self._gateways[venue].is_up for venue in self._configuration.settings.venue_names)
+        self._counters.set("venues_down", sum(down << place for place, down in enumerate(are_down)))
         if self._trading_state.was_terminated:
             self.is_to_stop.set()
         self._risk.results.refresh()

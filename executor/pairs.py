@@ -20,7 +20,7 @@ from executor.pair.rules import PairRules
 from executor.pair.state import PairState
 from executor.risk.daily_pnl import PairResult
 from executor.risk.pre_trade import Limits
-from runtime.carried_positions import HeldFunding
+from runtime.carried_positions import CarriedFunding
 from shm.records import PairView, SignalKind
 
 Report = Callable[[Event], object]  # journals and logs an event
@@ -41,7 +41,9 @@ class PairRuntime:
     suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)
     unsettled: PendingSignal | None = None  # of an earlier epoch, whose step may not have been finished
-    funding_due: list[HeldFunding] = field(default_factory=list)  # to be queried, of earlier epochs' orders
+    funding_due: list[CarriedFunding] = field(
+        default_factory=list
+    )  # to be queried, of earlier epochs' orders
     in_flight: SignalTimestamps | None = None  # of the signal whose own batch is being sent now
     # By kind of signal: sent, and its slippage not reported yet.
     executions: dict[SignalKind, ExecutionReport] = field(default_factory=dict)

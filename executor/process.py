@@ -62,7 +62,7 @@ from executor.venue_events import VenueEvents
 from executor.venue_queries import VenueQueries
 from runtime import bootstrap
 from runtime.background import BackgroundTasks
-from runtime.carried_positions import HeldFunding, HeldPair, read_held
+from runtime.carried_positions import CarriedFunding, CarriedPair, read_carried
 from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
 from runtime.operator_orders import StandingOrders
@@ -109,7 +109,7 @@ class Executor:
         self._clock = clock
         self._bell = memory.doorbell("executor")
         store = StateStore(memory.machines(writer=True), memory.taken(writer=True))
-        held = read_held(memory.directory)
+        held = read_carried(memory.directory)
         pairs = Pairs([_make_pair(process, store, held, number) for number in range(len(settings.pairs))])
         self._pairs = pairs
         self._orphaned = orphaned_positions([pair.rules for pair in pairs], held)
@@ -496,7 +496,7 @@ class Executor:
 
 
 def _make_pair(
-    process: bootstrap.Launch, store: StateStore, held: Sequence[HeldPair], number: int
+    process: bootstrap.Launch, store: StateStore, held: Sequence[CarriedPair], number: int
 ) -> PairRuntime:
     """A pair as its last process left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
@@ -522,14 +522,16 @@ def _make_pair(
     )
 
 
-def _funding_due(state: PairState, told: HeldPair | None) -> list[HeldFunding]:
+def _funding_due(state: PairState, told: CarriedPair | None) -> list[CarriedFunding]:
     """Orders whose funding an earlier life may not have told: those the journal names, and those that
     the machine still remembers. What was told before is told once more, under the same payment's name."""
     due = {funding.client_order_id: funding for funding in (told.funding_due if told else ())}
     for number, leg in enumerate(state.legs):
         for order in leg.past:
             if order.filled_e8 and order.venue_order_id:
-                due[order.client_order_id] = HeldFunding(number, order.client_order_id, order.venue_order_id)
+                due[order.client_order_id] = CarriedFunding(
+                    number, order.client_order_id, order.venue_order_id
+                )
     return list(due.values())
 
 

@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from monitoring.obstacles import obstacles_of
 from monitoring.snapshot import Finder, InForce, Snapshot
 from settings import E8, Settings, load_raw, parse_settings
 from shm.counter_names import PROCESS_STATES
@@ -183,8 +184,9 @@ def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
     """What the day's limits go by, and the limits; why nothing is opened anywhere."""
     executor, risk = now.executor, settings.risk
     stopped = GaugeMetricFamily("tandem_entries_stopped", "1 for what stops entries", labels=["reason"])
+    blocks = {obstacle.block for obstacle in obstacles_of(now)}
     for block in TRADING_STATE:
-        stopped.add_metric([block.text], float(block in now.trading_state))
+        stopped.add_metric([block.text], float(block in blocks))
     yield stopped
     yield _gauge("tandem_breaker_state", "0 closed, 1 open, 2 half open", executor["breaker"])
     yield _gauge("tandem_result_today_quote", "Realised since midnight UTC", executor["result_today_e8"] / E8)

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.spreads import entry_spread_bps, exit_spread_bps
 from monitoring.instance import LatencyRow, instance_directory, latency_rows
 from runtime.bootstrap import launch_file, read_launch
-from runtime.operator_ack import Heeded, read_heeded
+from runtime.kill_switch import kill_file
+from runtime.operator_ack import Acknowledgement, read_acknowledgement
+from runtime.operator_orders import pause_file
 from settings import Leg, PairSettings, Settings, parse_settings
 from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
@@ -84,7 +87,18 @@ class FeedShown:
     venue: str
     is_connected: bool
     data_age_ms: float | None
+    is_logged_out: bool  # the executor has no session there, or its private stream is down
+    maintenance_left_s: int  # of a window in the settings; 0 outside
     counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsShown:
+    """The limits of the day, as they are in force."""
+
+    daily_loss_e8: int
+    drawdown_e8: int
+    naked_budget_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +112,11 @@ class Snapshot:
     is_stopping: bool
     is_paused: bool
     reloads: int  # of the settings, since the start
-    operator: Heeded  # what is in force of the operator's orders, and why nothing is opened where it is not
+    operator: Acknowledgement  # what of the operator's orders is in force
     is_supervised: bool  # the supervisor has turned lately
-    is_killed: bool  # the latch in memory is pulled; the one on disk is a file
+    is_killed: bool  # the kill switch is engaged, in memory or on disk, whatever the executor does
+    suspended: Mapping[str, str]  # pairs on which nothing is opened in this run: why
+    limits: LimitsShown
     pairs: Sequence[PairShown]
     processes: Sequence[ProcessShown]
     feeds: Sequence[FeedShown]
@@ -130,26 +146,37 @@ class Watcher:
         self._tops = {venue: memory.tops(venue) for venue in memory.plan.venues}
         self._depths = {venue: memory.depth(venue) for venue in memory.plan.venues}
         self._latch = memory.latch()
+        self._in_force = InForce(settings)
+        self._spans: dict[str, tuple[WeeklySpan, ...]] = {}
         processes = sorted(path.name.removeprefix("counters.") for path in directory.glob("counters.*"))
         self._tables: dict[str, CounterTable] = {name: memory.counters(name) for name in processes}
 
     def read(self) -> Snapshot:
         now_mono_ns = time.monotonic_ns()
         counters = {name: table.snapshot() for name, table in self._tables.items()}
-        own = counters["supervisor"]
-        heeded = read_heeded(self.directory)
+        own, executor = counters["supervisor"], counters["executor"]
+        acknowledged = read_acknowledgement(self.directory)
+        self._take_up(self._in_force.read(self.directory))
+        settings, now_unix_s = self._settings, int(time.time())
         return Snapshot(
-            bot_id=self._settings.bot_id,
-            mode=self._settings.mode,
+            bot_id=settings.bot_id,
+            mode=settings.mode,
             taken_mono_ns=now_mono_ns,
             up_s=(now_mono_ns - own["started_mono_ns"]) / 1e9,
             is_stopping=bool(own["stopping"]),
-            is_paused=bool(own["entries_paused"] or heeded.paused_by),
+            is_paused=bool(own["entries_paused"] or acknowledged.paused_by)
+            or _is_there(pause_file(settings)),
             reloads=own["settings_generation"],
-            operator=heeded,
+            operator=acknowledged,
             is_supervised=now_mono_ns - own["heartbeat_mono_ns"] < 5e9,
-            is_killed=self._latch.get(0) != 0,
-            pairs=[self._pair(number, counters["detector"]) for number in range(len(self._settings.pairs))],
+            is_killed=self._latch.get(0) != 0 or _is_there(kill_file(settings)),
+            suspended=self._in_force.suspended,
+            limits=LimitsShown(
+                settings.risk.max_daily_loss_quote_e8,
+                settings.risk.drawdown_limit_e8,
+                settings.risk.naked_budget_s_per_day,
+            ),
+            pairs=[self._pair(number, counters["detector"]) for number in range(len(settings.pairs))],
             processes=[
                 ProcessShown(
                     name,
@@ -166,15 +193,25 @@ class Watcher:
                     venue,
                     counters[f"feed-{venue}"]["connected"] == 1,
                     _age(now_mono_ns, counters[f"feed-{venue}"]["last_data_mono_ns"], 1e6),
+                    bool(executor["venues_down"] >> number & 1),
+                    seconds_left(self._spans[venue], now_unix_s),
                     counters[f"feed-{venue}"],
                 )
-                for venue in self._settings.venue_names
+                for number, venue in enumerate(settings.venue_names)
             ],
-            executor=counters["executor"],
+            executor=executor,
             persistence=counters["persistence"],
             alerts=counters.get("alerts", {}),
             stages=latency_rows(self.directory),
         )
+
+    def _take_up(self, settings: Settings) -> None:
+        """Show by the settings that are in force: they may have been reloaded, or be about to."""
+        if settings is not self._settings or not self._spans:
+            self._settings = settings
+            self._spans = {
+                venue: weekly_spans(settings.venue(venue).maintenance) for venue in settings.venue_names
+            }
 
     def _pair(self, number: int, detector: Mapping[str, int]) -> PairShown:
         pair = self._settings.pairs[number]
@@ -236,6 +273,7 @@ class InForce:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seen: tuple[Path, int] | None = None
+        self.suspended: Mapping[str, str] = {}  # pairs on which nothing is opened in this run: why
 
     def read(self, directory: Path) -> Settings:
         """Those in force; what this was made with until the instance has published any."""
@@ -245,9 +283,18 @@ class InForce:
             if seen != self._seen:
                 content = read_launch(directory)
                 self._settings, self._seen = parse_settings(content["settings"], str(path)), seen
+                self.suspended = content["suspended"]
         except FileNotFoundError:
             self._seen = None
         return self._settings
+
+
+def _is_there(path: Path) -> bool:
+    """Whether an operator's file is there; a disk that does not say so stops entries, too."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _age(now_mono_ns: int, then_mono_ns: int, unit_ns: float) -> float | None:

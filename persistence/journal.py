@@ -29,6 +29,7 @@ from struct import Struct
 from typing import IO, NamedTuple
 from zlib import crc32
 
+from runtime.atomic_file import sync_directory, write_atomically
 from settings import PROJECT, Settings
 
 _HEAD = Struct("<IIQQ16s")  # payload length, checksum, number, cursor, source
@@ -215,7 +216,7 @@ class Journal:
             if os.write(fd, head) < len(head):
                 raise OSError(ENOSPC, os.strerror(ENOSPC), str(path))
             os.fdatasync(fd)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         except OSError:
             os.close(fd)
             path.unlink()
@@ -440,28 +441,14 @@ def _truncate(path: Path, size: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
-    """A new file's name must survive a power failure, too."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _journal_id(directory: Path) -> str:
     """The journal's identity: two hosts may write into one database."""
     path = directory / "id"
     kept = path.read_text(errors="replace").strip() if path.is_file() else ""
     if _ID.fullmatch(kept):
         return kept
-    # Without one, or with what is none: power lost or disk full once. What the database has under another id
-    # is told to it again under the new one.
-    unfinished = directory / "id.tmp"
-    with unfinished.open("w") as file:
-        file.write(journal_id := uuid.uuid4().hex)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    _sync_directory(directory)
+    # No id, or a damaged one after a power failure or a full disk. The database gets all events again under
+    # the new id.
+    journal_id = uuid.uuid4().hex
+    write_atomically(path, journal_id, is_durable=True)
     return journal_id

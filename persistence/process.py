@@ -35,7 +35,7 @@ from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.server import stop_server
 from persistence.writer import DatabaseWriter
 from runtime.bootstrap import Launch, refuse, start
-from runtime.carried_positions import HeldPair, is_written, write_held
+from runtime.carried_positions import CarriedPair, is_written, write_carried
 from settings import PROJECT, SettingsError, read_secrets
 from shm import counter_names
 
@@ -165,7 +165,7 @@ def _hand_over(
         holdings.adopt(elsewhere)
         own_lines.append(_checkpoint(launch, holdings))
     held = _held(launch, holdings)
-    write_held(launch.memory.directory, held)
+    write_carried(launch.memory.directory, held)
     open_pairs = [pair for pair in held if is_held(pair)]
     launch.reporter.report(
         JournalRead(
@@ -179,7 +179,7 @@ def _hand_over(
     )
 
 
-def _held(launch: Launch, holdings: Holdings) -> list[HeldPair]:
+def _held(launch: Launch, holdings: Holdings) -> list[CarriedPair]:
     """Simulated venues forget with every start: what they held is no more."""
     return holdings.held() if launch.settings.mode != "sim" else []
 

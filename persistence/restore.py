@@ -1,4 +1,4 @@
-"""What the journal says we hold and why: the executor's lines, folded into one ``HeldPair`` per pair.
+"""What the journal says we hold and why: the executor's lines, folded into one ``CarriedPair`` per pair.
 
 The executor tells ``holding`` after every change of what a pair holds, and every order from its intent
 to its end. Folding those lines in order gives the last known position of each leg, its price and
@@ -23,7 +23,14 @@ from events.persistence import CheckpointPair, JournalCheckpoint
 from events.positions import HoldingChanged
 from events.trades import TradeClosed, TradeCorrected, TradeResult, TradeRetold
 from persistence.journal import JournalEntry, files, read_file
-from runtime.carried_positions import HeldFunding, HeldOrder, HeldPair, HeldResult, pair_from, plain
+from runtime.carried_positions import (
+    CarriedFunding,
+    CarriedOrder,
+    CarriedPair,
+    CarriedResult,
+    pair_from,
+    plain,
+)
 
 SOURCE: Final = "persistence"  # whose events checkpoints are
 EXECUTOR: Final = "executor"
@@ -42,11 +49,11 @@ class Holdings:
     """The fold. ``pairs`` by id; ``told_unix_ms`` is the time of the newest line seen."""
 
     def __init__(self) -> None:
-        self.pairs: dict[str, HeldPair] = {}
+        self.pairs: dict[str, CarriedPair] = {}
         self.told_unix_ms = 0
         self.broken: list[str] = []  # events that were not what their name promises
 
-    def held(self) -> list[HeldPair]:
+    def held(self) -> list[CarriedPair]:
         """The pairs that hold something, have an order under way or not accounted for, realised something, or
         may be paid."""
         return [
@@ -90,7 +97,7 @@ class Holdings:
             return
         if reported.proc != EXECUTOR or not isinstance(event, _HELD_BY):
             return
-        before = self.pairs.get(event.pair, HeldPair(event.pair))
+        before = self.pairs.get(event.pair, CarriedPair(event.pair))
         after = _after(before, reported)
         if after is not before:
             self.told_unix_ms = reported.unix_ms
@@ -105,7 +112,7 @@ class Holdings:
         return max(0, sum(pair.result_e8 for pair in parts), *(pair.best_e8 for pair in parts))
 
 
-def is_held(pair: HeldPair) -> bool:
+def is_held(pair: CarriedPair) -> bool:
     """Whether there is something to look after: a position, or an order whose end is not known."""
     return pair.sizes_e8 != (0, 0) or bool(pair.orders)
 
@@ -145,7 +152,7 @@ def _is_checkpoint(entry: JournalEntry) -> bool:
         return False
 
 
-def _after(pair: HeldPair, reported: Reported) -> HeldPair:
+def _after(pair: CarriedPair, reported: Reported) -> CarriedPair:
     event = reported.event
     match event:
         case IntentWritten():
@@ -160,7 +167,7 @@ def _after(pair: HeldPair, reported: Reported) -> HeldPair:
             pair = _with_fill(pair, event)
             if event.is_funding_due is not True:
                 return pair
-            due = HeldFunding(event.leg, event.client_order_id, event.venue_order_id)
+            due = CarriedFunding(event.leg, event.client_order_id, event.venue_order_id)
             return pair._replace(funding_due=(*_without(pair, due.client_order_id), due)[-_FUNDING_MAX:])
         case FundingRead():
             return pair._replace(funding_due=_without(pair, event.client_order_id))
@@ -169,11 +176,11 @@ def _after(pair: HeldPair, reported: Reported) -> HeldPair:
     return pair
 
 
-def _without(pair: HeldPair, client_order_id: int) -> tuple[HeldFunding, ...]:
+def _without(pair: CarriedPair, client_order_id: int) -> tuple[CarriedFunding, ...]:
     return tuple(due for due in pair.funding_due if due.client_order_id != client_order_id)
 
 
-def _with_intent(pair: HeldPair, event: IntentWritten, unix_ms: int) -> HeldPair:
+def _with_intent(pair: CarriedPair, event: IntentWritten, unix_ms: int) -> CarriedPair:
     order = _order(event, event.size_e8, event.limit_price_e8, unix_ms, reduce_only=event.reduce_only)
     direction = _sign(order.side) * (1 if order.leg == 0 else -1)
     if order.purpose == "entry":  # whatever else is held, a remainder or layers, is of its trade
@@ -184,8 +191,8 @@ def _with_intent(pair: HeldPair, event: IntentWritten, unix_ms: int) -> HeldPair
 
 def _order(
     event: OrderEvent, size_e8: int, limit_price_e8: int, unix_ms: int, *, reduce_only: bool
-) -> HeldOrder:
-    return HeldOrder(
+) -> CarriedOrder:
+    return CarriedOrder(
         client_order_id=event.client_order_id,
         leg=event.leg,
         side=event.side,
@@ -199,7 +206,7 @@ def _order(
     )
 
 
-def _with_order(pair: HeldPair, event: OrderChanged, unix_ms: int) -> HeldPair:
+def _with_order(pair: CarriedPair, event: OrderChanged, unix_ms: int) -> CarriedPair:
     """An order's change. What it filled counts at once: the ``holding`` that follows may be lost."""
     client_order_id = event.client_order_id
     before = next((order for order in pair.orders if order.client_order_id == client_order_id), None)
@@ -225,7 +232,7 @@ def _with_order(pair: HeldPair, event: OrderChanged, unix_ms: int) -> HeldPair:
     return pair._replace(sizes_e8=_put(pair.sizes_e8, leg, size_e8), fees_e8=fees_e8)
 
 
-def _told(order: HeldOrder, event: OrderChanged) -> HeldOrder:
+def _told(order: CarriedOrder, event: OrderChanged) -> CarriedOrder:
     return order._replace(
         state=event.order_state,
         venue_order_id=event.venue_order_id,
@@ -235,7 +242,9 @@ def _told(order: HeldOrder, event: OrderChanged) -> HeldOrder:
     )
 
 
-def _with_account(pair: HeldPair, before: HeldOrder | None, event: OrderChanged, unix_ms: int) -> HeldPair:
+def _with_account(
+    pair: CarriedPair, before: CarriedOrder | None, event: OrderChanged, unix_ms: int
+) -> CarriedPair:
     """Remember an order that is over for as long as its price or fee is an estimate, and no longer."""
     client_order_id = event.client_order_id
     others = tuple(order for order in pair.unaccounted if order.client_order_id != client_order_id)
@@ -247,10 +256,10 @@ def _with_account(pair: HeldPair, before: HeldOrder | None, event: OrderChanged,
     return pair._replace(unaccounted=(*others, _told(known, event))[-_OWED_MAX:])
 
 
-def _with_fill(pair: HeldPair, event: FillReported) -> HeldPair:
+def _with_fill(pair: CarriedPair, event: FillReported) -> CarriedPair:
     """Count an execution in its order, once, while that one is under way or not accounted for."""
 
-    def counted(order: HeldOrder) -> HeldOrder:
+    def counted(order: CarriedOrder) -> CarriedOrder:
         if order.client_order_id != event.client_order_id or event.fill_id in order.fill_ids:
             return order
         return order._replace(
@@ -266,7 +275,7 @@ def _with_fill(pair: HeldPair, event: FillReported) -> HeldPair:
     return pair._replace(orders=orders, unaccounted=unaccounted)
 
 
-def _with_holding(pair: HeldPair, event: HoldingChanged, reported: Reported) -> HeldPair:
+def _with_holding(pair: CarriedPair, event: HoldingChanged, reported: Reported) -> CarriedPair:
     first, second = event.legs
     # Of an order that is over here, the end may never have been told: killed before its event.
     live = event.live
@@ -285,9 +294,9 @@ def _with_holding(pair: HeldPair, event: HoldingChanged, reported: Reported) -> 
     )
 
 
-def _with_result(pair: HeldPair, event: TradeClosed, unix_ms: int) -> HeldPair:
+def _with_result(pair: CarriedPair, event: TradeClosed, unix_ms: int) -> CarriedPair:
     before = _result_of(pair, event.trade_id)
-    result = HeldResult(
+    result = CarriedResult(
         trade_id=event.trade_id,
         direction=event.direction,
         closed_unix_ms=unix_ms,
@@ -301,12 +310,12 @@ def _with_result(pair: HeldPair, event: TradeClosed, unix_ms: int) -> HeldPair:
     return pair._replace(trade_id=0, direction=0, layers=0, is_estimated=False)
 
 
-def _with_correction(pair: HeldPair, event: TradeResult, unix_ms: int) -> HeldPair:
+def _with_correction(pair: CarriedPair, event: TradeResult, unix_ms: int) -> CarriedPair:
     """A closed trade's result as it is now; of one whose closing was not reported, the closing too."""
     before = _result_of(pair, event.trade_id)
     if before is None and pair.trade_id != event.trade_id:
         return pair  # closed so long ago that it was let be
-    result = HeldResult(
+    result = CarriedResult(
         trade_id=event.trade_id,
         direction=event.direction,
         closed_unix_ms=before.closed_unix_ms if before else unix_ms - int(event.closed_ago_ms),
@@ -320,13 +329,13 @@ def _with_correction(pair: HeldPair, event: TradeResult, unix_ms: int) -> HeldPa
     return pair if before else pair._replace(trade_id=0, direction=0, layers=0)
 
 
-def _result_of(pair: HeldPair, trade_id: int) -> HeldResult | None:
+def _result_of(pair: CarriedPair, trade_id: int) -> CarriedResult | None:
     return next((result for result in pair.closed if result.trade_id == trade_id), None)
 
 
 def _with_change(
-    pair: HeldPair, day: int, change_e8: int, before: HeldResult | None, result: HeldResult
-) -> HeldPair:
+    pair: CarriedPair, day: int, change_e8: int, before: CarriedResult | None, result: CarriedResult
+) -> CarriedPair:
     """Put a trade's result in the place of what it was, and add the difference to the day it belongs to."""
     if day > pair.result_day:
         pair = pair._replace(result_day=day, result_e8=0, best_e8=0, estimated=0)

@@ -1,4 +1,4 @@
-"""What every process does first: arguments, memory, log, core, signals.
+"""Starts a process: arguments, memory, log, CPU core, signals.
 
 The supervisor writes ``launch.json`` into the memory directory, and anew when settings are reloaded
 (``publish_settings``); every process is started as
@@ -25,6 +25,7 @@ from observability.logs import Reporter
 from observability.redaction import guard_stderr
 from observability.standard_streams import open_standard_streams
 from runtime import tuning
+from runtime.atomic_file import write_atomically
 from runtime.clock import Clock, SystemClock
 from settings import PROJECT, Settings, parse_settings
 from shm.counters import CounterTable
@@ -58,7 +59,7 @@ class Launch:
     venue: str  # "" unless the process serves one venue
     settings: Settings
     run_id: str
-    epoch: int  # this process's life: grows with every start, part of client order ids
+    epoch: int  # of this incarnation: grows with every start, part of client order ids
     instruments: tuple[Instrument, ...]  # by instrument_id
     env_file: Path  # for settings.read_secrets, in the processes that need one
     memory: Memory
@@ -66,7 +67,7 @@ class Launch:
     events: QueueWriter | None
     reporter: Reporter
     accounts: tuple[str, ...] = ()  # public names of the accounts traded on
-    suspended: Mapping[str, str] = field(default_factory=dict)  # pairs on which nothing is opened: why, by id
+    suspended: Mapping[str, str] = field(default_factory=dict)  # pair id -> why nothing is opened on it
     generation: int = 0  # of the settings: how often they had been reloaded before this start
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=SystemClock)
@@ -104,7 +105,7 @@ def write_launch(
 
 
 def publish_settings(directory: Path, raw_settings: dict[str, Any]) -> int:
-    """Have processes that start, or look, from now on work with these settings; their generation."""
+    """Publish settings to processes that start or poll from now on; return their generation."""
     before = read_launch(directory)
     generation: int = before["generation"] + 1
     _write(directory / _LAUNCH, {**before, "settings": raw_settings, "generation": generation})
@@ -112,27 +113,26 @@ def publish_settings(directory: Path, raw_settings: dict[str, Any]) -> int:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".tmp")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(content))
-    unfinished.rename(path)
+    write_atomically(path, json.dumps(content))
 
 
 def pass_on_launch(directory: Path, content: Mapping[str, Any], run_id: str) -> None:
-    """Leave a predecessor's launch beside what was taken over from it, until this run has one of its own:
-    a start that ends before leaves both to the next one."""
+    """Keep a predecessor's launch beside the machines taken over from it until this run writes its own.
+
+    A start that ends before that leaves both to the next one.
+    """
     path = directory / _LAUNCH
     path.touch(mode=0o600)
     path.write_text(json.dumps({**content, "run_id": run_id}))
 
 
 def boot_id() -> str:
-    """This run of the kernel, by its own name: monotonic times mean something within one alone."""
+    """The kernel's id of this boot: monotonic times compare within one boot alone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def machine_code_id() -> str:
-    """The code that the executor's state is written and read by: equal bytes mean the same to no other."""
+    """A hash of the executor's code: a pair machine's bytes mean the same to the same code alone."""
     digest = hashlib.sha256()
     for path in (*sorted((PROJECT / "executor").rglob("*.py")), *(PROJECT / name for name in _IN_STATES)):
         digest.update(path.read_bytes())
@@ -140,7 +140,7 @@ def machine_code_id() -> str:
 
 
 def launch_file(directory: Path) -> Path:
-    """Where an instance's launch lies; replaced as a whole whenever its settings change."""
+    """The file that processes start from; replaced as a whole whenever settings change."""
     return directory / _LAUNCH
 
 
@@ -156,13 +156,13 @@ def instruments_in(content: dict[str, Any]) -> tuple[Instrument, ...]:
 
 
 def remember_instruments(path: Path, instruments: Sequence[Instrument]) -> None:
-    """Keep what the venues list now, for a start at which one of them lists a contract no more."""
+    """Keep what the venues list now, for a later start when one of them has delisted a contract."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(path, {"instruments": [list(item) for item in instruments]})
 
 
 def remembered_instruments(path: Path) -> tuple[Instrument, ...]:
-    """What an earlier start has kept; nothing where there is none, or one that cannot be read."""
+    """What an earlier start has kept; empty where there is no such file, or an unreadable one."""
     try:
         return instruments_in(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -170,10 +170,10 @@ def remembered_instruments(path: Path) -> tuple[Instrument, ...]:
 
 
 class SettingsWatch:
-    """The newest settings, for a process that takes them up while it runs.
+    """Gives a running process the newest settings.
 
-    ``take`` is followed by the change itself and then by ``done``, with nothing in between: the word
-    that ``done`` sets says by which settings everything is done that the process does.
+    Call ``take``, apply the change, call ``done``, with nothing in between: the counter that ``done`` sets
+    is the generation of settings by which the process decides.
     """
 
     def __init__(self, process: Launch) -> None:
@@ -181,7 +181,7 @@ class SettingsWatch:
         self._supervisor = process.memory.counters("supervisor")
         self._newest = self._supervisor.index("settings_generation")
         self._counters = process.counters
-        self._word = process.counters.index("settings_generation")
+        self._applied = process.counters.index("settings_generation")
         self._generation = process.generation
 
     def has_news(self) -> bool:
@@ -196,7 +196,7 @@ class SettingsWatch:
 
     def done(self) -> None:
         """Publish that this process works with the settings taken last."""
-        self._counters.set(self._word, self._generation)
+        self._counters.set(self._applied, self._generation)
 
     def close(self) -> None:
         """Unmap the supervisor's counters."""
@@ -209,11 +209,11 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
     parser.add_argument("--memory", type=Path, required=True, help="memory directory of the running instance")
     parser.add_argument("--bells", default="", help="inherited doorbells: name=fd,name=fd")
     parser.add_argument("--venue", default="", help="the venue this process serves")
-    parser.add_argument("--epoch", type=int, default=0, help="life of this process, from the supervisor")
+    parser.add_argument("--epoch", type=int, default=0, help="epoch of this incarnation, from the supervisor")
     arguments = parser.parse_args(argv)
     process = f"{package}-{arguments.venue}" if arguments.venue else package
     open_standard_streams()
-    guard_stderr()  # tracebacks quote what was asked with
+    guard_stderr()  # tracebacks quote arguments
     if "TANDEM_CRASH_AT" in os.environ:  # the crash matrix; nobody else pays for it
         from runtime import crash_points
 
@@ -254,7 +254,7 @@ def start(package: str, argv: Sequence[str] | None = None, *, log_to_stdout: boo
 
 
 def end_with_supervisor() -> None:
-    """Have the kernel send us SIGTERM should our parent die: killed -9, it must leave no orphans."""
+    """Have the kernel send us SIGTERM when our parent dies: a killed supervisor must leave no orphans."""
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before it could be asked for
@@ -262,7 +262,7 @@ def end_with_supervisor() -> None:
 
 
 def refuse(message: str) -> NoReturn:
-    """End a process that cannot boot: its own error on the last line, exit code 2."""
+    """End a process that cannot start: its error is the last line, its exit code 2."""
     sys.stderr.write(message.rstrip() + "\n")
     sys.stderr.flush()
     raise SystemExit(EXIT_UNUSABLE)
@@ -281,7 +281,7 @@ def _listen_for_signals(stop: Stop) -> None:
 
 
 def _count_refused(counters: CounterTable) -> Callable[[], None] | None:
-    """Counts an event that the queue to persistence had no room for, in a process that shows it."""
+    """Count events that the queue to persistence had no room for, in processes that have the counter."""
     if _EVENTS_REFUSED not in counters.names:
         return None
     refused = counters.index(_EVENTS_REFUSED)
@@ -289,7 +289,7 @@ def _count_refused(counters: CounterTable) -> Callable[[], None] | None:
 
 
 def _tune(process: str, settings: Settings, reporter: Reporter) -> None:
-    """Ask the system for what is configured for this process."""
+    """Apply the configured CPU core, priority and memory lock."""
     core, nice = settings.pinned_core(process), settings.nice_value(process)
     if core is not None:
         tuning.pin(core, reporter)

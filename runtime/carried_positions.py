@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runtime.atomic_file import write_atomically
+
 _FILE = "held.json"
 
 
-class HeldOrder(NamedTuple):
-    """An order whose end, or whose price or fee, was not told when the journal ends."""
+class CarriedOrder(NamedTuple):
+    """An order whose end, price or fee the journal does not have."""
 
     client_order_id: int
     leg: int
@@ -34,18 +36,18 @@ class HeldOrder(NamedTuple):
     sent_unix_ms: int
     state: str = "sent"  # sent, open, in_doubt, uncounted; of one that is over: how it ended
     venue_order_id: str = ""
-    filled_e8: int = 0  # told so far
+    filled_e8: int = 0  # reported so far
     average_price_e8: int = 0
     fee_e8: int = 0
-    # Of that, what was told as single executions, each once.
+    # Of that, what was reported as single executions, each once.
     fill_ids: tuple[str, ...] = ()
     fills_e8: int = 0
     fills_quote_e8: int = 0
     fills_fee_e8: int = 0
 
 
-class HeldResult(NamedTuple):
-    """A closed trade's result, which what is told late about its orders corrects."""
+class CarriedResult(NamedTuple):
+    """A closed trade's result. Late fills and fees of its orders still correct it."""
 
     trade_id: int
     direction: int
@@ -56,15 +58,15 @@ class HeldResult(NamedTuple):
     is_estimated: bool  # for that reason, or because a price or fee is not known yet
 
 
-class HeldFunding(NamedTuple):
-    """An order whose fills may have settled funding that the venue was not heard on yet."""
+class CarriedFunding(NamedTuple):
+    """An order whose fills may have settled funding that the venue has not reported yet."""
 
     leg: int
     client_order_id: int
     venue_order_id: str
 
 
-class HeldPair(NamedTuple):
+class CarriedPair(NamedTuple):
     """One pair as the journal knows it last."""
 
     pair: str  # its id in config.yaml
@@ -77,35 +79,35 @@ class HeldPair(NamedTuple):
     fees_e8: tuple[int, int] = (0, 0)  # paid in this trade so far
     opened_unix_ms: int = 0  # when it was first hedged; 0 before
     is_estimated: bool = False  # part of it happened outside our orders: prices are estimates
-    orders: tuple[HeldOrder, ...] = ()
-    told_unix_ms: int = 0  # of the newest line that says any of this
+    orders: tuple[CarriedOrder, ...] = ()
+    told_unix_ms: int = 0  # time of the newest event that this comes from
     result_day: int = 0  # UTC day (days since 1970) that the result belongs to
     result_e8: int = 0  # realised on that day, quote currency
     best_e8: int = 0  # the best the whole instance's result had been on that day
-    funding_due: tuple[HeldFunding, ...] = ()
-    unaccounted: tuple[HeldOrder, ...] = ()  # over, and a price or fee is still asked for
-    closed: tuple[HeldResult, ...] = ()  # the newest last
+    funding_due: tuple[CarriedFunding, ...] = ()
+    unaccounted: tuple[CarriedOrder, ...] = ()  # over, and a price or fee is still asked for
+    closed: tuple[CarriedResult, ...] = ()  # the newest last
     estimated: int = 0  # trades of ``result_day`` whose result is an estimate
 
 
-def pair_from(fields: dict[str, Any]) -> HeldPair:
-    """The pair that ``HeldPair._asdict()`` became, after its way through JSON."""
+def pair_from(fields: dict[str, Any]) -> CarriedPair:
+    """The pair that ``CarriedPair._asdict()`` became, after its way through JSON."""
     pairs_of_legs = ("legs", "sizes_e8", "entry_prices_e8", "fees_e8")
     orders = tuple(map(_order_from, fields["orders"]))
     unaccounted = tuple(map(_order_from, fields.get("unaccounted", ())))
-    closed = tuple(HeldResult(**result) for result in fields.get("closed", ()))
-    due = tuple(HeldFunding(*funding) for funding in fields.get("funding_due", ()))
+    closed = tuple(CarriedResult(**result) for result in fields.get("closed", ()))
+    due = tuple(CarriedFunding(*funding) for funding in fields.get("funding_due", ()))
     legs = {name: tuple(fields[name]) for name in pairs_of_legs}
     lists = {"orders": orders, "funding_due": due, "unaccounted": unaccounted, "closed": closed}
-    return HeldPair(**{**fields, **legs, **lists})
+    return CarriedPair(**{**fields, **legs, **lists})
 
 
-def _order_from(fields: dict[str, Any] | list[Any]) -> HeldOrder:
-    order = HeldOrder(**fields) if isinstance(fields, dict) else HeldOrder(*fields)
+def _order_from(fields: dict[str, Any] | list[Any]) -> CarriedOrder:
+    order = CarriedOrder(**fields) if isinstance(fields, dict) else CarriedOrder(*fields)
     return order._replace(fill_ids=tuple(order.fill_ids))
 
 
-def plain(pair: HeldPair) -> dict[str, Any]:
+def plain(pair: CarriedPair) -> dict[str, Any]:
     """The pair as JSON takes it, by every library; orders by field name too."""
     return {
         **pair._asdict(),
@@ -116,12 +118,9 @@ def plain(pair: HeldPair) -> dict[str, Any]:
     }
 
 
-def write_held(directory: Path, pairs: Sequence[HeldPair]) -> None:
-    """Leave what is held in the memory directory, whole or not at all. Persistence alone does."""
-    unfinished = directory / f"{_FILE}.tmp"
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps([plain(pair) for pair in pairs]))
-    unfinished.rename(directory / _FILE)
+def write_carried(directory: Path, pairs: Sequence[CarriedPair]) -> None:
+    """Write what is carried over into the memory directory; persistence alone does."""
+    write_atomically(directory / _FILE, json.dumps([plain(pair) for pair in pairs]))
 
 
 def is_written(directory: Path) -> bool:
@@ -129,7 +128,7 @@ def is_written(directory: Path) -> bool:
     return (directory / _FILE).exists()
 
 
-def read_held(directory: Path) -> tuple[HeldPair, ...]:
+def read_carried(directory: Path) -> tuple[CarriedPair, ...]:
     """What was held when this run began, flat pairs left out; () where persistence found nothing."""
     try:
         text = (directory / _FILE).read_text()

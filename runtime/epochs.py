@@ -1,9 +1,9 @@
-"""Numbers of process lives: each larger than every one before it, whatever the clock does.
+"""Numbers every start of a process: each epoch is larger than all before it, whatever the clock does.
 
-A life's number is part of every client order id it makes. An id made twice is the worst that can
-happen to it: asked about the new order, the venue would tell of the old one. So the numbers follow
-the clock, which makes those of two installations differ, and the last one given is kept on disk,
-which makes them grow when the clock is set back or an instance is started twice in a second.
+An epoch is part of every client order id that the process makes. An id used twice would be dangerous: a
+query for the new order would return the old one. So epochs follow the clock, which makes those of two
+installations differ, and the last one is kept on disk, which makes them grow when the clock is set back or
+an instance is started twice in a second.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _DIGITS: Final = 20
 
 
 class Epochs:
-    """Gives out the numbers of one instance. Raises OSError or ValueError for an unusable ``path``.
+    """Gives out the epochs of one instance. Raises OSError or ValueError for an unusable ``path``.
 
-    Once open it gives numbers whatever becomes of the file: ``problem`` says why the newest is not in it.
+    Once open it gives epochs whatever becomes of the file: ``problem`` says why the newest is not in it.
     """
 
     def __init__(self, path: Path, clock_unix_s: Callable[[], float] = time.time) -> None:
@@ -41,34 +41,34 @@ class Epochs:
             raise
 
     def next(self) -> int:
-        """A number never given before: seconds since 2026, or one more than the last.
+        """An epoch never given before: seconds since 2026, or one more than the last.
 
         It is on disk before it is used, where the disk takes it: overwriting in place needs no room. A disk
-        that refuses even that must not keep an executor from positions it has to look after.
+        that refuses even that must not keep an executor from its open positions.
         """
         with self._alone():
             self._keep(max(self.last() + 1, int(self._clock_unix_s()) - _BEGINNING_S))
         return self._newest
 
     def last(self) -> int:
-        """The last number given, by us or by a tool beside us; 0 before the first."""
-        with suppress(OSError, ValueError):  # somebody has changed the file: what we gave still counts
+        """The last epoch given, by us or by a tool beside us; 0 before the first."""
+        with suppress(OSError, ValueError):  # the file was changed by hand: what we gave still counts
             self._newest = max(self._newest, self._kept())
         return self._newest
 
     def raise_to(self, number: int) -> None:
-        """Give no number from here on that is not larger than ``number``."""
+        """Give only epochs above ``number`` from here on."""
         with self._alone():
             if number > self.last():
                 self._keep(number)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         os.close(self._fd)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """A tool beside the instance takes numbers, too."""
+        """Exclude a tool beside the instance, which takes epochs, too."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             yield

@@ -1,5 +1,7 @@
-"""What the executor has taken up of the operator's orders, in its own words: one small JSON file in the
-instance's memory, written when it changes. The supervisor answers by it, tools show it.
+"""Carries the executor's acknowledgement of the operator's instructions to the supervisor and tools.
+
+It is one small JSON file in the instance's memory, written whenever it changes. The supervisor answers a
+command when the acknowledgement says that it is in force.
 """
 
 from __future__ import annotations
@@ -9,30 +11,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_FILE = "heeded.json"
+from runtime.atomic_file import write_atomically
+
+_FILE = "acknowledged.json"
 
 
-class Heeded(NamedTuple):
-    """What is in force in the executor. ``standing`` is the number of the newest orders taken up."""
+class Acknowledgement(NamedTuple):
+    """What is in force in the executor. ``instructions`` is the number of the newest ones applied."""
 
-    standing: int = 0
-    held: int = 0  # the supervisor's word ``entries_held``, 0 while entries are not held back
+    instructions: int = 0
+    entries_suspended: int = 0  # the counter ``entries_held`` as seen; 0 while entries are not suspended
     paused_by: Sequence[str] = ()  # "control", "file": empty while entries are not paused
     forced: Sequence[str] = ()  # pairs that are closed and kept closed
     entries_stopped: Mapping[str, str] = {}  # pair -> why nothing is opened on it, "" when nothing stops it
 
 
-def write_heeded(directory: Path, heeded: Heeded) -> None:
-    """Leave it in the memory directory, whole or not at all. The executor alone does."""
-    unfinished = directory / f"{_FILE}.tmp"
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(heeded._asdict()))
-    unfinished.rename(directory / _FILE)
+def write_acknowledgement(directory: Path, acknowledged: Acknowledgement) -> None:
+    """Replace the acknowledgement as a whole. The executor alone writes it."""
+    write_atomically(directory / _FILE, json.dumps(acknowledged._asdict()))
 
 
-def read_heeded(directory: Path) -> Heeded:
-    """What the executor has said last; nothing before its first word."""
+def read_acknowledgement(directory: Path) -> Acknowledgement:
+    """The newest acknowledgement; an empty one before the first."""
     try:
-        return Heeded(**json.loads((directory / _FILE).read_text()))
+        return Acknowledgement(**json.loads((directory / _FILE).read_text()))
     except FileNotFoundError:
-        return Heeded()
+        return Acknowledgement()

@@ -1,6 +1,6 @@
-"""What a stop asked of the venues and they did not confirm: from the executor, which ends, to the supervisor.
+"""Carries what the venues did not confirm at a stop from the ending executor to the supervisor.
 
-One small JSON file in the instance's memory directory, written once, as the executor's last deed.
+It is one small JSON file in the instance's memory directory, written as the executor's last step.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.atomic_file import write_atomically
+
 _FILE = "unconfirmed.json"
 
 
 def write_unconfirmed(directory: Path, what: Sequence[str]) -> None:
-    """Leave what was not confirmed, a few words each; nothing at all is a word, too."""
-    new = directory / f"{_FILE}.new"
-    new.write_text(json.dumps(list(what)))
-    new.rename(directory / _FILE)
+    """Write what was not confirmed, a short text each; an empty list says that all was confirmed."""
+    write_atomically(directory / _FILE, json.dumps(list(what)))
 
 
 def read_unconfirmed(directory: Path) -> list[str]:
-    """What the executor left; empty when it confirmed everything, or did not come to its end."""
+    """What the executor wrote; empty when all was confirmed, or when it did not reach that step."""
     try:
         return [str(item) for item in json.loads((directory / _FILE).read_text())]
     except FileNotFoundError:

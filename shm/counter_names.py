@@ -53,6 +53,7 @@ EXECUTOR_COUNTERS = {
     "heartbeat_mono_ns": "last turn of the housekeeping timer",
     "settings_generation": "how often the settings it works by had been reloaded",
     "ready": "1 when both venues are logged in, reconciled and their streams stand",
+    "venues_down": "venues without session or private stream: one bit for each, in the settings' order",
     "signals_total": "signals read",
     "signals_expired_total": "signals refused for their age",
     "signals_refused_total": "signals refused by a gate before the wire",

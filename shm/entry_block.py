@@ -87,6 +87,10 @@ class EntryBlock(StrEnum):
     LAYER = "layer"  # not the next one
     PRICE = "price"
 
+    # What only those who watch can see.
+    SUPERVISOR_SILENT = "supervisor_silent"  # what ends now is not started again
+    PROCESS_AWAY = "process_away"
+
 
 # The detector's gates in the order they are asked; the first to say no is counted. Per pair, the counters
 # ``gate.<pair>.<gate>`` plus ``signals.<pair>`` sum to ``evaluations.<pair>``.

@@ -16,8 +16,8 @@ given the directory and attaches to what it needs. ``plan.json`` says what was c
     events.<process>   queue ring       process -> persistence
     counters.<process> counter table    process -> supervisor, tools
     doorbells          doorbell words   one per sleeping process
-    latch              one word         operator -> executor              see runtime/kill_switch.py
-    heeded.json        small file       executor -> supervisor, tools     see heeded.py
+    latch              one flag         operator -> executor              see runtime/kill_switch.py
+    acknowledged.json        small file       executor -> supervisor, tools     see runtime/operator_ack.py
     control.sock       Unix socket      tools <-> supervisor              see supervision/control/socket.py
 """
 
@@ -51,7 +51,7 @@ from shm.views import ViewWriter
 
 MACHINE_CAPACITY = 131_072 + 64  # bytes of one serialised pair machine and what the journal adds
 EVENT_CAPACITY = 512  # bytes of one event that the executor journals before its step
-_VIEW_CELLS = 1_024  # minutes: a pair is told once a second and with every change
+_VIEW_CELLS = 1_024  # minutes: a pair's view is published once a second and with every change
 PLAN = "plan.json"
 EVENTS = "events."  # how the names of the processes' queue rings begin
 DOORBELLS = ("detector", "executor")  # who can be woken; persistence polls, so nobody pays to ring it
@@ -177,7 +177,7 @@ class Memory:
         return RecordSlots(self._slots("slippage", writer), SLIPPAGE_VIEW, SlippageView)
 
     def views_writer(self) -> ViewWriter:
-        """The executor's way to tell of its pairs: their slots and the ring of everything told."""
+        """Publishes views of pairs: the latest in a slot, and every one in a ring; for the executor."""
         ring = BroadcastWriter.attach(self.directory / "views", PAIR_VIEW)
         return ViewWriter(self.pairs(writer=True), ring)
 
@@ -218,7 +218,7 @@ class Memory:
         return CounterTable.attach(self.directory / f"counters.{process}", writer=writer, readonly=not writer)
 
     def latch(self, *, writer: bool = False) -> CounterTable:
-        """The kill latch's word. Whoever sets it holds it no longer than that."""
+        """The kill switch's flag. A writer sets it and closes at once: anyone else may want to."""
         return CounterTable.attach(self.directory / "latch", writer=writer, readonly=not writer)
 
     def doorbell(self, process: str) -> Doorbell:

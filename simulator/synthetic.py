@@ -59,7 +59,7 @@ class SyntheticRules:
     updates_per_s: tuple[float, float] = (20.0, 10.0)  # of the first and the second venue, per coin
     half_spread_bps: float = 0.3
     volatility_bps: float = 1.0  # of the mid, per square root of a second
-    gap_noise_bps: float = 1.0  # standing deviation of the gap between jumps
+    gap_noise_bps: float = 1.0  # standard deviation of the gap between jumps
     gap_half_life_s: float = 4.0  # how fast the gap returns to nought
     jumps_per_s: float = 1 / 15
     jump_bps: tuple[float, float] = (6.0, 15.0)  # size of a jump, either sign

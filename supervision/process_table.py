@@ -1,4 +1,4 @@
-"""Processes as the supervisor sees them: their states, the steps between these, one record for each."""
+"""The supervisor's record of each process: its state, and the steps allowed between states."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ProcessState(Enum):
     FATAL = "fatal"
 
 
-# STARTING becomes RUNNING with the first heartbeat. A death leads to BACKOFF and back to STARTING;
-# too many quick deaths, or exit code 2 (it says itself that restarting cannot help), to FATAL,
-# which stops the whole. EXITED is a death that was asked for.
+# STARTING becomes RUNNING with the first heartbeat. A death leads to BACKOFF and back to STARTING. Too many
+# quick deaths, or exit code 2 (restarting cannot help), lead to FATAL, which stops the instance. EXITED is a
+# death that was asked for.
 STEPS: Final[Mapping[ProcessState, Set[ProcessState]]] = {
     ProcessState.STOPPED: {ProcessState.STARTING},
     ProcessState.STARTING: {
@@ -63,8 +63,8 @@ class Child:
     started_mono_s: float = 0.0
     retry_mono_s: float = 0.0
     quick_deaths: int = 0
-    lives: int = 0
-    exit_code: int | None = None  # of the last life, once it has ended
+    incarnations: int = 0  # how often it was started
+    exit_code: int | None = None  # of the last incarnation, once it has ended
     last_stderr: str = ""
     stderr: IO[bytes] | None = None
     partial: bytes = b""
@@ -74,7 +74,7 @@ class Child:
         self.heartbeat = self.counters.index("heartbeat_mono_ns")
 
     def heartbeat_age_s(self) -> float:
-        """Seconds since the last beat of this life; since its start when it has not beaten."""
+        """Seconds since this incarnation's last heartbeat, or since its start before the first."""
         beat_s = self.counters.get(self.heartbeat) / 1e9
         return time.monotonic() - max(beat_s, self.started_mono_s)
 

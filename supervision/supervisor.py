@@ -30,15 +30,15 @@ from shm import counter_names
 from shm.counters import CounterTable
 from supervision.checks import all_secret_names
 from supervision.control.socket import Channel
-from supervision.instance_lock import LAST_WORDS_S
 from supervision.process_table import STEPS, Child, ProcessState
 from supervision.systemd import ServiceManager
+from supervision.takeover import FINAL_REPORT_S
 
 _BOOT_TIMEOUT_S = 60.0  # initdb of the embedded database is the slowest boot
 _STEADY_S = 10.0  # a process that lived this long did not die young
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # before the n-th restart after quick deaths
-_ASIDE_BACKOFF_S = 60.0  # before any further restart of a process that trading does not need
-_TURN_S = 0.1
+_OPTIONAL_BACKOFF_S = 60.0  # before any further restart of a process that trading does not need
+_POLL_S = 0.1
 _KILL_AFTER_S = 5.0  # patience with a process that has nothing to finish
 
 
@@ -74,13 +74,14 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop_requests = 0
         self._is_stopping = False
-        self._is_everything_started = False
+        self.is_all_started = False  # from then on a process that does not run is missed
         self._service_manager = service_manager or ServiceManager()
         self.has_executor_ended_in_order = True
         self._epochs = epochs
         self._channel: Channel | None = None
 
     # --- signals: the handler only counts; the loop acts ---
+
     def listen_for_signals(self) -> None:
         """Count SIGINT, SIGTERM and SIGHUP as requests to stop, and wake the loop."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -94,7 +95,7 @@ class Supervisor:
         self._stop_requests += 1
 
     def listen_to(self, channel: Channel) -> None:
-        """Let the operator ask, from here on in every turn."""
+        """Serve the operator's commands from here on."""
         self._selector.register(channel.fd, selectors.EVENT_READ, channel)
         self._channel = channel
 
@@ -104,7 +105,7 @@ class Supervisor:
         return self._stop_requests > 0
 
     @property
-    def has_executor_told_all(self) -> bool:
+    def has_executor_finished(self) -> bool:
         """Whether an executor ran and came to its orderly end."""
         return any(child.name == "executor" and child.exit_code == 0 for child in self._children)
 
@@ -113,14 +114,15 @@ class Supervisor:
         self._epochs.raise_to(epoch)
 
     # --- one child ---
+
     def start(self, child: Child) -> None:
         """Start a child and remember it. Its standard error is ours to log."""
         if child not in self._children:
             self._children.append(child)
-        child.lives += 1
+        child.incarnations += 1
         child.started_mono_s = time.monotonic()
         child.last_stderr = ""
-        self._show(child, "restarts", child.lives - 1)
+        self._show(child, "restarts", child.incarnations - 1)
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -153,7 +155,7 @@ class Supervisor:
         self._reporter.report(changed)
 
     def _show(self, child: Child, what: str, value: int) -> None:
-        """Let tools see how a child is."""
+        """Publish a child's state in the supervisor's counters, for tools."""
         self._counters.set(self._counters.index(f"{what}.{child.name}"), value)
 
     def _reap(self, child: Child) -> None:
@@ -170,15 +172,15 @@ class Supervisor:
             return
         lived_s = time.monotonic() - child.started_mono_s
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _STEADY_S else 1
-        is_hopeless = code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S)
-        if is_hopeless and child.is_vital:
+        is_given_up = code == EXIT_UNUSABLE or child.quick_deaths > len(_BACKOFF_S)
+        if is_given_up and child.is_vital:
             self._enter(child, ProcessState.FATAL, exit_code=code, detail=child.last_stderr)
             if self._is_stopping:
-                return  # told; the others are to end in their order all the same
+                return  # reported; the others are to end in their order all the same
             why = child.last_stderr or f"ended with exit code {code}"
             exit_code = EXIT_UNUSABLE if code == EXIT_UNUSABLE else 1
             raise Fatal(exit_code, f"{child.name}: {why}")
-        delay_s = _ASIDE_BACKOFF_S if is_hopeless else _BACKOFF_S[child.quick_deaths - 1]
+        delay_s = _OPTIONAL_BACKOFF_S if is_given_up else _BACKOFF_S[child.quick_deaths - 1]
         child.retry_mono_s = time.monotonic() + delay_s
         self._counters.add(self._counters.index("restarts_total"))
         self._enter(
@@ -200,7 +202,8 @@ class Supervisor:
             self._reporter.report(ProcessStderr(process=child.name, detail=" | ".join(lines)[-3000:]))
 
     # --- all children ---
-    def turn(self, timeout_s: float = _TURN_S) -> None:
+
+    def poll(self, timeout_s: float = _POLL_S) -> None:
         """Wait a moment, then reap, replace and restart what needs it. Raises Fatal."""
         if self._channel is not None:
             timeout_s = self._channel.patience_s(timeout_s)
@@ -210,7 +213,7 @@ class Supervisor:
             elif isinstance(key.data, Child):
                 self._drain_stderr(key.data)
         if self._channel is not None:
-            self._channel.turn()
+            self._channel.do_work()
         self._counters.set(self._heartbeat, time.monotonic_ns())
         now = time.monotonic()
         for child in self._children:
@@ -222,17 +225,17 @@ class Supervisor:
                 self.start(child)
             elif child.state in (ProcessState.STARTING, ProcessState.RUNNING):
                 self._replace_if_silent(child)
-        status, is_ready = self._standing()
-        self._service_manager.turned(self._reporter, status, is_ready=is_ready)
+        status, is_ready = self._status()
+        self._service_manager.notify(self._reporter, status, is_ready=is_ready)
 
-    def _standing(self) -> tuple[str, bool]:
-        """How the instance stands, as a line, and whether it can trade."""
+    def _status(self) -> tuple[str, bool]:
+        """One line for ``systemctl status``, and whether the instance can trade."""
         absent = [child for child in self._children if child.state is not ProcessState.RUNNING]
         named = ", ".join(f"{child.name} ({child.state.value})" for child in absent)
         if self._is_stopping:
             left = [child.name for child in self._children if child.process is not None]
-            return f"stopping: {', '.join(left) or 'the last words'}", False
-        if not self._is_everything_started:
+            return f"stopping: {', '.join(left) or 'the final report'}", False
+        if not self.is_all_started:
             return f"starting: {named or 'the next process'}", False
         if absent:
             return f"not trading: {named}", False
@@ -241,10 +244,6 @@ class Supervisor:
             return "not trading: the executor waits for a venue, `tools status` says which", False
         pairs = ", ".join(pair.id for pair in self._settings.pairs)
         return f"mode {self._settings.mode}: ready to trade {pairs}", True
-
-    def everything_is_started(self) -> None:
-        """From now on a process that does not run is missed."""
-        self._is_everything_started = True
 
     def _replace_if_silent(self, child: Child) -> None:
         starting = child.state is ProcessState.STARTING
@@ -257,14 +256,14 @@ class Supervisor:
             child.process.kill()
 
     def wait_until_running(self, wanted: Sequence[str]) -> bool:
-        """Turn until these run. False when a stop was asked for meanwhile."""
+        """Poll until these run. False when a stop was asked for meanwhile."""
         children = [child for child in self._children if child.name in wanted]
         return self.wait_until(lambda: all(child.state is ProcessState.RUNNING for child in children))
 
     def wait_until(self, is_so: Callable[[], bool]) -> bool:
-        """Turn until it is so. False when a stop was asked for meanwhile."""
+        """Poll until the condition holds. False when a stop was asked for meanwhile."""
         while not is_so():
-            self.turn()
+            self.poll()
             if self.stop_requested:
                 return False
         return True
@@ -272,7 +271,7 @@ class Supervisor:
     def watch(self) -> None:
         """Until a stop is asked for."""
         while not self.stop_requested:
-            self.turn()
+            self.poll()
 
     def stop(self, exit_code: int) -> int:
         """Stop in the order in which nothing is lost. Returns the exit code when no child is left."""
@@ -287,7 +286,7 @@ class Supervisor:
         )
         self._reporter.report(ShutdownStarted(patience_s=patience_s, on_shutdown=on_shutdown, detail=detail))
         # The executor first, while prices and venues are still there to finish with.
-        self.has_executor_ended_in_order = self._end_executor(patience_s + LAST_WORDS_S)
+        self.has_executor_ended_in_order = self._end_executor(patience_s + FINAL_REPORT_S)
         self.unconfirmed = self._read_unconfirmed()
         if self.unconfirmed or not self.has_executor_ended_in_order:
             exit_code = exit_code or 1
@@ -297,7 +296,7 @@ class Supervisor:
         self._reporter.report(ProcessesStopped(exit_code=exit_code))
         # Last of all, when nobody emits any more: the queues are drained to disk.
         self._end({"persistence"}, patience_s)
-        self._end({"alerts"}, _KILL_AFTER_S)  # it tells how the others have ended
+        self._end({"alerts"}, _KILL_AFTER_S)  # it alerts about how the others have ended
         return exit_code
 
     def _end_executor(self, patience_s: float) -> bool:
@@ -306,16 +305,16 @@ class Supervisor:
         if executor is None:
             return True
         if executor.state is ProcessState.BACKOFF:
-            # Dead in the middle of something, perhaps: only a new life of it can find out and mend it.
+            # It may have died in the middle of something: only a new incarnation can find out and repair it.
             self.start(executor)
         deadline_s = time.monotonic() + patience_s
         coming_up = (ProcessState.STARTING, ProcessState.BACKOFF)
-        while executor.lives > 1 and executor.state in coming_up and time.monotonic() < deadline_s:
-            self.turn(0.02)  # told to end before it listens for it, it would just be gone
+        while executor.incarnations > 1 and executor.state in coming_up and time.monotonic() < deadline_s:
+            self.poll(0.02)  # a SIGTERM before it listens for signals would just kill it
             if self._stop_requests > 1:
                 break
         self._end({"executor"}, patience_s)
-        had_not_begun = executor.lives == 1 and executor.exit_code == -signal.SIGTERM
+        had_not_begun = executor.incarnations == 1 and executor.exit_code == -signal.SIGTERM
         if executor.exit_code in (0, EXIT_UNUSABLE) or had_not_begun:
             return True
         detail = (
@@ -337,7 +336,7 @@ class Supervisor:
         seen_requests = self._stop_requests
         deadline_s = time.monotonic() + patience_s
         while any(child.process is not None for child in children):
-            self.turn(0.02)
+            self.poll(0.02)
             if self._stop_requests > seen_requests:
                 seen_requests = self._stop_requests
                 for child in children:
@@ -357,7 +356,7 @@ class Supervisor:
 
     def kill_all(self) -> None:
         """After a failure of our own: leave no process behind, and no leg that the executor can mend."""
-        patience_s = self._settings.runtime.shutdown_timeout_s + LAST_WORDS_S
+        patience_s = self._settings.runtime.shutdown_timeout_s + FINAL_REPORT_S
         self._service_manager.stopping(self._reporter, patience_s)
         for child in self._children:
             if child.process is not None and child.name == "executor":

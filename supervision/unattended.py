@@ -1,12 +1,13 @@
-"""Whether a start that cannot be would leave something unattended: then it must be tried again.
+"""Chooses the exit code of a refused start: 3, try again, while a position may be open; otherwise 2.
 
-Exit code 2 is for a person to correct, and systemd does not try again after it. With a position open that
-would leave it alone until somebody looks: there the code is 3, whatever the reason.
+Exit code 2 is for a person to correct, and systemd does not try again after it. An open position would then
+stay unattended until somebody looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,12 @@ from persistence.salvage import unread_memories
 from runtime.bootstrap import EXIT_UNUSABLE
 from settings import PROJECT, PersistenceSettings, RuntimeSettings, SettingsError, load_raw
 
-EXIT_NOT_YET: Final = (
-    3  # the same start may do later: a venue is away, or something is held and it must not end
-)
+# The same start may succeed later: a venue is away, or a position may be open and needs its executor.
+EXIT_NOT_YET: Final = 3
 
 
 def may_be_held(journal_dir: Path) -> bool:
-    """Whether a journal tells of a position or of an order without an end, or cannot be read."""
+    """Whether a journal has an open position or an order without an end, or cannot be read."""
     try:
         if not files(journal_dir):
             return False
@@ -32,22 +32,33 @@ def may_be_held(journal_dir: Path) -> bool:
 
 
 def exit_code_of_refusal(config: Path) -> int:
-    """How a start ends that cannot be."""
+    """The exit code of a start that is refused."""
     return EXIT_NOT_YET if is_unattended(config) else EXIT_UNUSABLE
 
 
-def config_in(words: Sequence[str]) -> Path:
+@contextmanager
+def refused_command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Parse ``arguments`` within: argparse ends a refused command line with 2, which may have to be 3."""
+    try:
+        yield
+    except SystemExit as error:
+        if error.code == EXIT_UNUSABLE:
+            raise SystemExit(exit_code_of_refusal(config_in(arguments))) from None
+        raise
+
+
+def config_in(arguments: Sequence[str]) -> Path:
     """The configuration of a command line that cannot be parsed as a whole."""
-    for number, word in enumerate(words):
-        if word in ("-c", "--config"):
-            return Path(*words[number + 1 : number + 2])
-        if word.startswith("--config="):
-            return Path(word.partition("=")[2])
+    for number, argument in enumerate(arguments):
+        if argument in ("-c", "--config"):
+            return Path(*arguments[number + 1 : number + 2])
+        if argument.startswith("--config="):
+            return Path(argument.partition("=")[2])
     return PROJECT / "config.yaml"
 
 
 def is_unattended(config: Path) -> bool:
-    """The same for all that a configuration may mean that cannot be used: by what can be read of it."""
+    """Whether a position may be open, by what can be read of a configuration that cannot be used."""
     try:
         raw = load_raw(config)
     except (SettingsError, OSError, ValueError):
@@ -61,7 +72,7 @@ def is_unattended(config: Path) -> bool:
 
 
 def _of_bot(journals: Path, bot_id: object, mode: object) -> Iterator[Path]:
-    """Its journals of real money, and of virtual money in mode paper; everybody's where it is not said."""
+    """The bot's live journal, and its paper one in mode paper; every bot's where bot_id is missing."""
     modes = ("live", "paper") if mode not in ("live", "sim") else ("live",)
     name = bot_id if isinstance(bot_id, str) else "*"
     for mode in modes:

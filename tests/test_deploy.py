@@ -17,8 +17,8 @@ import supervisor
 from persistence.address import Address
 from persistence.server import _STOP_TIMEOUT_S
 from settings import PROJECT, load_raw, parse_settings
-from supervision.instance_lock import LAST_WORDS_S
 from supervision.supervisor import _KILL_AFTER_S
+from supervision.takeover import FINAL_REPORT_S
 from tests.waiting import DEADLINE_S
 from tools.__main__ import COMMANDS
 
@@ -73,7 +73,7 @@ def test_a_stop_has_the_time_that_it_may_take() -> None:
     """SIGKILL in the middle would leave the leg that is being mended."""
     settings = parse_settings(load_raw(PROJECT / "config.yaml"), "config.yaml")
     patience_s = settings.runtime.shutdown_timeout_s
-    executor_s = 2 * (patience_s + LAST_WORDS_S) + _KILL_AFTER_S  # coming up again first, at worst
+    executor_s = 2 * (patience_s + FINAL_REPORT_S) + _KILL_AFTER_S  # coming up again first, at worst
     others_s = 3 * 2 * _KILL_AFTER_S  # feeds, detector, simulator: asked, then killed
     persistence_s = patience_s + _KILL_AFTER_S + 2 * _STOP_TIMEOUT_S
     service = unit(SYSTEMD / "tandem.service")["Service"]

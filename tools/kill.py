@@ -85,7 +85,7 @@ def _running_memory(settings: Settings) -> Memory | None:
 def _pull(settings: Settings, latch: Path, reason: str) -> str:
     """Pull the latch. Whatever keeps it from being pulled must not keep positions from being closed."""
     try:
-        kill_switch.pull(latch, _running_memory(settings), reason)
+        kill_switch.engage(latch, _running_memory(settings), reason)
     except (OSError, SegmentError) as error:
         return f"COULD NOT BE PULLED ({error}): stop the instance yourself"
     return f"pulled: {latch}"

@@ -20,17 +20,18 @@ from events.fills import FillReported
 from events.orders import IntentWritten, LegAcked
 from events.positions import PositionReported
 from events.trades import SlippageMeasured
+from monitoring.obstacles import Obstacle, obstacles_of
 from monitoring.snapshot import LegShown, PairShown, ProcessShown, Snapshot
 from observability.plain_text import plain
 from settings import E8
 from shm.counter_names import DATABASE_AWAY, DATABASE_UP
-from shm.entry_block import EntryBlock
 from shm.records import PairPhase
 
 _WIDE: Final = 144  # columns from which figures stand beside the pairs
 _EVENTS_MIN: Final = 4  # lines the last events keep, whatever else there is
 _ALERTING: Final = (PairPhase.REPAIRING, PairPhase.HALTED)
 _SIDE_COLUMNS: Final = 62
+_OBSTACLES_MAX: Final = 4  # lines for what stops entries, so that pairs stay in sight
 # Fields of an event that say most, in this order; the rest is in the log.
 _TELLING: Final = (
     *("pair", "kind", "venue", "process", "state", "side", "purpose", "filled_e8", "price_e8", "phase"),
@@ -45,7 +46,8 @@ Lines = list[Text]
 
 def draw(now: Snapshot, before: Snapshot, events: Sequence[bytes], width: int, height: int) -> Group:
     """The screen. ``before`` is the last look: refusals are shown for the time in between."""
-    head = [_header(now, width)]
+    obstacles = obstacles_of(now)
+    head = [_header(now, obstacles, width), *_obstacles(obstacles)]
     pairs = [line for pair in _by_urgency(now.pairs) for line in _pair(pair, now)]
     room = height - len(head) - _EVENTS_MIN - 1
     if width >= _WIDE:
@@ -111,30 +113,31 @@ def _section(title: str, lines: Lines) -> Lines:
     return [Text(title, style="bold"), *lines]
 
 
-def _header(now: Snapshot, width: int) -> Text:
-    halted = sum(pair.phase is PairPhase.HALTED for pair in now.pairs)
-    if not now.is_supervised:
-        state, style = "SUPERVISOR SILENT", "bold red"
-    elif now.is_stopping:
-        state, style = "STOPPING", "bold yellow"
-    elif halted:
-        state, style = f"{halted} PAIR{'S' * (halted > 1)} HALTED", "bold red"
-    elif EntryBlock.CLOCK_OFF in now.trading_state:
-        state, style = f"CLOCK OFF {now.executor['clock_offset_us'] / 1e6:+.1f} s", "bold red"
-    elif now.is_paused:
-        state, style = "ENTRIES PAUSED", "bold yellow"
-    elif now.operator.forced:
-        state, style = f"KEPT CLOSED: {' '.join(now.operator.forced)}", "bold yellow"
-    elif not now.executor["ready"]:
-        state, style = "NOT READY", "bold yellow"
-    else:
-        state, style = "RUNNING", "bold green"
+def _header(now: Snapshot, obstacles: Sequence[Obstacle], width: int) -> Text:
     line = Text("tandem ", style="bold")
     line.append(f"{now.bot_id} {now.mode}  up {_duration(now.up_s)}  ")
+    if obstacles:
+        more = f" +{len(obstacles) - 1}" if len(obstacles) > 1 else ""
+        state, style = f"{obstacles[0].short.upper()}{more}", _style(obstacles[0])
+    else:
+        state, style = "RUNNING", "bold green"
     line.append(state, style=style)
     line.append(f"  net {_money(now.executor['net_e8_total'])}  in doubt {now.executor['orders_in_doubt']}")
     line.append("  q leaves".rjust(max(0, width - line.cell_len)), style="dim")
     return line
+
+
+def _obstacles(obstacles: Sequence[Obstacle]) -> Lines:
+    """What stops entries or waits for a person, each on its line."""
+    shown = obstacles if len(obstacles) <= _OBSTACLES_MAX else obstacles[: _OBSTACLES_MAX - 1]
+    lines = [Text(plain(f"! {item.short}: {item.text}"), style=_style(item)) for item in shown]
+    if left := obstacles[len(shown) :]:
+        lines.append(Text(plain(f"! and {', '.join(item.short for item in left)}"), style="bold yellow"))
+    return lines
+
+
+def _style(obstacle: Obstacle) -> str:
+    return "bold red" if obstacle.needs_person else "bold yellow"
 
 
 def _by_urgency(pairs: Iterable[PairShown]) -> list[PairShown]:

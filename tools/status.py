@@ -1,7 +1,7 @@
 """``python -m tools status``: one look at the running instance; ``--json`` for programs.
 
-Exit code 1 while something needs the operator: a pair halted, the supervisor silent, a venue or one symbol
-of it away.
+The first lines say what stops entries and how it ends. Exit code 1 while anything waits for a person: the
+kill switch, a pause, a limit of the day, a halted pair, a process, a venue or one symbol of it away.
 """
 
 from __future__ import annotations
@@ -16,33 +16,26 @@ import orjson
 from rich.console import Console
 
 from monitoring.instance import attach_arguments, attached_directory
-from monitoring.snapshot import PairShown, Snapshot, Watcher
+from monitoring.obstacles import needs_person, obstacles_of
+from monitoring.snapshot import PairShown, Watcher
 from observability.standard_streams import for_drawing
 from settings import load_raw, parse_settings
-from shm.records import PairPhase
 from tools.screen import draw
 
 configure = attach_arguments
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Print one look; the exit code."""
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     snapshot = Watcher(settings, attached_directory(arguments)).read()
     if arguments.json:
-        sys.stdout.buffer.write(orjson.dumps(as_plain(snapshot)) + b"\n")
+        obstacles = [{**item._asdict(), "block": item.block.value} for item in obstacles_of(snapshot)]
+        sys.stdout.buffer.write(orjson.dumps({**as_plain(snapshot), "obstacles": obstacles}) + b"\n")
     else:
         console = Console(file=for_drawing(sys.stdout), highlight=False)
         console.print(draw(snapshot, snapshot, [], console.width, console.height - 1))
-    return int(needs_the_operator(snapshot))
-
-
-def needs_the_operator(snapshot: Snapshot) -> bool:
-    return (
-        not snapshot.is_supervised
-        or any(pair.phase is PairPhase.HALTED for pair in snapshot.pairs)
-        or not all(feed.is_connected for feed in snapshot.feeds)
-        or any(leg.is_missing for pair in snapshot.pairs for leg in pair.legs)
-    )
+    return int(needs_person(snapshot))
 
 
 def as_plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from persistence.restore import holdings_of
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from simulator.orders import SimOrder
 from venues.contract import E8
 
@@ -20,7 +20,7 @@ def differences(
 
     held_e8: what each venue holds for ``pair``. orders: all of each venue's orders, ended ones, too.
     """
-    kept = holdings_of(journal).pairs.get(pair, HeldPair(pair))
+    kept = holdings_of(journal).pairs.get(pair, CarriedPair(pair))
     journalled = {leg.partition(":")[0]: size for leg, size in zip(kept.legs, kept.sizes_e8, strict=True)}
     if {venue: journalled.get(venue, 0) for venue in held_e8} != held_e8:
         yield f"positions: the journal says {journalled}, the venues {dict(held_e8)}"

@@ -21,7 +21,7 @@ from executor.pair.messages import FlattenRequested, OperatorResumed
 from executor.pair.state import Halt, is_flat
 from executor.pairs import MachineRunner, PairRuntime, Pairs, Report
 from runtime.background import BackgroundTasks
-from runtime.carried_positions import HeldPair, read_held, write_held
+from runtime.carried_positions import CarriedPair, read_carried, write_carried
 from runtime.reconcile_request import ReconcileRequest, answer, answered, asked
 
 ACTIONS: Final = ("adopt", "flatten")
@@ -35,7 +35,7 @@ class Decisions:
         self,
         *,
         pairs: Pairs,
-        orphaned: list[HeldPair],
+        orphaned: list[CarriedPair],
         runner: MachineRunner,
         prices: Prices,
         open_orders: OpenOrders,
@@ -119,12 +119,12 @@ class Decisions:
         for orphan in self._orphaned:
             for event in _forgotten(orphan):
                 self._report(event)
-        kept = [pair for pair in read_held(self._directory) if pair not in self._orphaned]
-        write_held(self._directory, kept)
+        kept = [pair for pair in read_carried(self._directory) if pair not in self._orphaned]
+        write_carried(self._directory, kept)
         self._orphaned.clear()
 
 
-def _forgotten(orphan: HeldPair) -> Iterator[Event]:
+def _forgotten(orphan: CarriedPair) -> Iterator[Event]:
     """Everything of the pair is over, and it holds nothing."""
     names = [name.partition(":") for name in orphan.legs]
     for order in orphan.orders:

@@ -25,7 +25,7 @@ from executor.pair.state import (
     new_state,
     next_client_order_id,
 )
-from runtime.carried_positions import HeldOrder, HeldPair
+from runtime.carried_positions import CarriedOrder, CarriedPair
 from settings import ORDER_VALIDITY_MS_MAX
 from venues.contract import E8, Side
 
@@ -38,18 +38,20 @@ _PLAN_OF = {
 }
 
 
-def find_held(rules: PairRules, held: Sequence[HeldPair]) -> HeldPair | None:
+def find_held(rules: PairRules, held: Sequence[CarriedPair]) -> CarriedPair | None:
     """What an earlier run held of this very pair: the same id, and the same legs in the same order."""
     legs = tuple(f"{item.venue}:{item.symbol}" for item in rules.instruments)
     return next((pair for pair in held if pair.pair == rules.pair and fits(pair, legs)), None)
 
 
-def fits(pair: HeldPair, legs: tuple[str, ...]) -> bool:
+def fits(pair: CarriedPair, legs: tuple[str, ...]) -> bool:
     """Whether every leg the journal has mentioned is the configured one."""
     return all(told in ("", leg) for told, leg in zip(pair.legs, legs, strict=True))
 
 
-def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now_unix_ms: int) -> PairState:
+def state_of(
+    rules: PairRules, epoch: int, held: CarriedPair, now_mono_ns: int, now_unix_ms: int
+) -> PairState:
     """The state to begin with: positions to be confirmed, orders in doubt."""
 
     def mono_ns(unix_ms: int) -> int:
@@ -99,7 +101,7 @@ def state_of(rules: PairRules, epoch: int, held: HeldPair, now_mono_ns: int, now
     return _unaccounted(state, held, mono_ns)
 
 
-def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]) -> PairState:
+def _unaccounted(state: PairState, held: CarriedPair, mono_ns: Callable[[int], int]) -> PairState:
     """The state with the orders whose price or fee was not told, and the trades that this will correct."""
     legs = list(state.legs)
     for told in held.unaccounted:
@@ -130,19 +132,19 @@ def _unaccounted(state: PairState, held: HeldPair, mono_ns: Callable[[int], int]
     return replace(state, legs=(legs[0], legs[1]), closed=closed)
 
 
-def orphaned_positions(pairs: Sequence[PairRules], held: Sequence[HeldPair]) -> list[HeldPair]:
+def orphaned_positions(pairs: Sequence[PairRules], held: Sequence[CarriedPair]) -> list[CarriedPair]:
     """What was held by pairs that are configured no more, or otherwise: nobody looks after it."""
     known = [found for rules in pairs if (found := find_held(rules, held))]
     return [pair for pair in held if pair not in known and (any(pair.sizes_e8) or pair.orders)]
 
 
-def _holding(state: PairState, held: HeldPair) -> PairState:
+def _holding(state: PairState, held: CarriedPair) -> PairState:
     """The state with its positions: a remainder too small to be closed is held without a trade."""
     legs = [replace(leg, position_e8=size) for leg, size in zip(state.legs, held.sizes_e8, strict=True)]
     return replace(state, legs=(legs[0], legs[1]))
 
 
-def _order(told: HeldOrder, sent_mono_ns: int) -> Order:
+def _order(told: CarriedOrder, sent_mono_ns: int) -> Order:
     return Order(
         client_order_id=told.client_order_id,
         leg=told.leg,
@@ -166,7 +168,7 @@ def _keys(fill_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(fill_key, fill_ids[-FILL_IDS_MAX:]))
 
 
-def _in_doubt(told: HeldOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
+def _in_doubt(told: CarriedOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
     order = replace(
         _order(told, sent_mono_ns),
         fill_ids=_keys(told.fill_ids),

@@ -102,7 +102,7 @@ class TradingState:
         found: list[Refused] = []
         supervisor, persistence, slow = self._supervisor, self._persistence, self._conditions
         breaker, results = self._breaker, self._results
-        if self.latch.is_pulled:
+        if self.latch.is_engaged:
             found.append(Refused(EntryBlock.KILL_LATCH, 1, 0))
         if self._stop.is_set() or supervisor.get(self._stopping_word):
             found.append(Refused(EntryBlock.STOPPING, 1, 0))

@@ -173,12 +173,12 @@ class Observer:
 
     # --- what holds ---
 
-    def look(self, now: Snapshot, now_s: float, *, is_latch_file_there: bool) -> list[Condition]:
+    def look(self, now: Snapshot, now_s: float) -> list[Condition]:
         """Everything that holds now."""
         found = [
             *self._of_pairs(now, now_s),
             *self._of_money(now),
-            *self._of_switches(now, is_latch_file_there),
+            *self._of_switches(now),
         ]
         found += self._of_persistence(now)
         if not now.is_supervised:
@@ -232,8 +232,8 @@ class Observer:
             text = f"the circuit breaker has opened: {risk.max_consecutive_failures} failures in a row"
             yield Condition("breaker", "breaker", Severity.WARNING, f"{text}; nothing is opened for a while")
 
-    def _of_switches(self, now: Snapshot, is_latch_file_there: bool) -> Iterator[Condition]:
-        if now.is_killed or is_latch_file_there:
+    def _of_switches(self, now: Snapshot) -> Iterator[Condition]:
+        if now.is_killed:
             text = "the kill latch is pulled: nothing is opened until python -m tools kill --release"
             yield Condition("kill", "kill", Severity.CRITICAL, text)
         if now.is_paused or EntryBlock.PAUSED in now.trading_state:

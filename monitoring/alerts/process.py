@@ -32,13 +32,12 @@ from monitoring.snapshot import Finder, InForce, Snapshot, Watcher
 from observability.logs import Reporter
 from persistence.journal import JournalError, journal_directory
 from runtime import bootstrap
-from runtime.kill_switch import kill_file
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw, parse_settings
 from shm.counters import CounterTable
 from shm.segment import SegmentError
 
 _TURN_S: Final = 0.25
-_LAST_WORDS_S: Final = 4.0  # for what still waits when a stop is asked for
+_FINAL_REPORT_S: Final = 4.0  # for what still waits when a stop is asked for
 _LAST_WORDS_ALONE_S: Final = 30.0  # when the supervisor has died and nobody waits for us
 _UNREADABLE_S: Final = 5.0
 _BEGAN_SPARE_S: Final = 0.5
@@ -83,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     while not stop.is_set():
         alerter.turn()
         time.sleep(_TURN_S)
-    alerter.close(_LAST_WORDS_S)
+    alerter.close(_FINAL_REPORT_S)
     return 0
 
 
@@ -129,7 +128,7 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
         alerter.tell_of_orphanhood()
         alerter.close(_LAST_WORDS_ALONE_S)
     else:
-        alerter.close(_LAST_WORDS_S)
+        alerter.close(_FINAL_REPORT_S)
     process.reporter.report(ProcessStopped())
     return 0
 
@@ -176,7 +175,6 @@ class Alerter:
         self._finder = finder
         self._since_unix_s = since_unix_s
         self._tail = JournalTail(journal_directory(settings), None)
-        self._kill_file = kill_file(settings)
         self._book = Book(settings.alerts.repeat_s, settings.alerts.remind_s)
         self._observer = Observer(settings)
         self._in_force = InForce(settings)
@@ -206,8 +204,7 @@ class Alerter:
         snapshot = self._look(now_unix_s)
         unreadable = self._hear(now_s, now_unix_s)
         if snapshot is not None:
-            is_there = self._kill_file.exists()
-            self._standing = self._observer.look(snapshot, now_s, is_latch_file_there=is_there)
+            self._standing = self._observer.look(snapshot, now_s)
             if snapshot.executor["ready"]:
                 self._held_over.clear()
         # Of an instance that is gone everything stands as it stood: nobody has mended it.

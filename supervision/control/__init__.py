@@ -1,1 +1,1 @@
-"""How the operator speaks to a running instance: a Unix socket of the supervisor's, and what it answers."""
+"""The operator's control socket: commands to a running instance, and their answers."""

@@ -1,14 +1,14 @@
-"""Settings changed while running: what may change at once does, what must wait waits, the rest is named.
+"""Changes settings while the instance runs: at once, when the pairs are flat, or with the next restart.
 
 A reload validates the whole new file first; with anything wrong, nothing changes. Keys that are ``hot``
-(``settings.Reload``) are taken up at once, those for ``when flat`` once the pairs concerned hold nothing.
-Every change is one generation of settings, taken up like this:
+(``settings.Reload``) take effect at once, those for ``when flat`` once the pairs concerned hold nothing.
+Every change is one generation of settings:
 
-1. entries are held back on every pair, and the executor says that they are;
-2. what must be flat is looked at again: from here on it stays flat;
-3. the new settings are published where starting processes find them, and the word that says so is set;
-4. detector and executor take them up between two decisions, and say so;
-5. entries are let through again.
+1. entries are suspended on every pair, and the executor acknowledges that;
+2. pairs that must be flat are checked again: from here on they stay flat;
+3. the new settings are published for processes that start, and the generation counter is raised;
+4. detector and executor apply them between two decisions, and publish the generation they work with;
+5. entries are resumed.
 
 So no signal of the old rules meets the limits of the new ones. Exits and repairs go on throughout.
 """
@@ -23,7 +23,7 @@ from typing import Any, Final
 from events.operator import Reloaded, ReloadRefused, ReloadWaits, SettingChange
 from observability.logs import Reporter
 from runtime.bootstrap import publish_settings, read_launch
-from runtime.operator_ack import read_heeded
+from runtime.operator_ack import read_acknowledgement
 from settings import Reload, Settings, SettingsError, parse_settings
 from shm.counter_names import PROCESS_STATES
 from shm.counters import CounterTable
@@ -37,7 +37,7 @@ from supervision.control.socket import Answer, Request, failure
 ReadConfig = Callable[[], tuple[Settings, dict[str, Any]]]
 _TAKERS: Final = ("detector", "executor")
 _PATIENCE_S: Final = 30.0  # with detector and executor, where nobody waits for an answer
-_LOOK_S: Final = 0.2  # for pairs that have become flat
+_POLL_S: Final = 0.2  # for pairs that have become flat
 
 
 class _NotNow(Exception):
@@ -45,7 +45,7 @@ class _NotNow(Exception):
 
 
 class Reloads:
-    """The settings in force, and those that wait. ``read_config`` raises SettingsError."""
+    """The settings in force and those that wait for flat pairs. ``read_config`` raises SettingsError."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class Reloads:
         self._takers = [memory.counters(name) for name in _TAKERS]
         self._reporter = reporter
         self._read_config = read_config
-        self._lock = asyncio.Lock()  # one reload at a time: between its steps others have their turn
-        self._holds = 0
+        self._lock = asyncio.Lock()  # one reload at a time: other commands run between its steps
+        self._suspensions = 0
         self._waiting: list[Change] = []
         self._wanted: dict[str, Any] = {}  # the file that they are of
         self._waiter: asyncio.Task[None] | None = None
@@ -83,22 +83,24 @@ class Reloads:
                 self._reporter.report(ReloadRefused(by=by, problems=tuple(map(str, error.problems))))
                 return failure("nothing is changed: the file is not valid", problems=problems)
             if is_dry_run:
-                return self._told(True, "a dry run: nothing is changed", now, later, restart, is_dry_run=True)
+                return self._answer(
+                    True, "a dry run: nothing is changed", now, later, restart, is_dry_run=True
+                )
             try:
                 if now:
                     await self._apply(now, raw, by, deadline_s)
             except (_NotNow, OSError) as error:
                 self._reporter.report(ReloadRefused(by=by, problems=(str(error),)))
-                return self._told(False, f"nothing is changed: {error}", [], self._waiting, restart)
+                return self._answer(False, f"nothing is changed: {error}", [], self._waiting, restart)
             self._waiting, self._wanted = later, raw
             applied = now + await self._apply_what_is_flat(by, deadline_s)
         if self._waiting:
             self._wait_for_flat(by)
         if not self._is_taken_up():
             summary = f"published, but not taken up by every process within {timeout_s:g} s; see the log"
-            return self._told(False, summary, applied, self._waiting, restart)
+            return self._answer(False, summary, applied, self._waiting, restart)
         summary = "reloaded" if applied else "nothing changes now"
-        return self._told(True, summary, applied, self._waiting, restart)
+        return self._answer(True, summary, applied, self._waiting, restart)
 
     async def show(self, request: Request, by: str) -> Answer:
         """Every key as it is in force."""
@@ -115,8 +117,10 @@ class Reloads:
     def _sorted(
         self, changes: Sequence[Change], raw: dict[str, Any]
     ) -> tuple[list[Change], list[Change], list[Change]]:
-        """What changes at once, what when flat, what with a restart. Raises SettingsError where keys go
-        together that cannot: the settings in force must be valid at every moment."""
+        """Sort changes into at once, when flat and restart.
+
+        Raises SettingsError where one of these groups alone is not valid: the settings in force always are.
+        """
         now, later, restart = (
             [change for change in changes if change.key.reload is reload]
             for reload in (Reload.HOT, Reload.WHEN_FLAT, Reload.RESTART)
@@ -124,7 +128,7 @@ class Reloads:
         try:
             self._parse(raw, now)
         except SettingsError:
-            # A relation between keys of a pair: all of that pair's wait for the slowest.
+            # Two keys of a pair depend on each other: all changes of that pair wait for the slowest.
             waiting = {change.key.pair for change in later} - {""}
             later = [change for change in now if change.key.pair in waiting] + later
             now = [change for change in now if change.key.pair not in waiting]
@@ -149,14 +153,18 @@ class Reloads:
         *,
         needs_flat: bool = False,
     ) -> None:
-        """Change these keys to what ``raw`` says, and wait until that is taken up. Raises _NotNow or OSError;
-        then nothing has changed."""
-        self._holds += 1
-        held, number = self._counters.index("entries_held"), self._holds
+        """Change these keys to their values in ``raw`` and wait until every process works with them.
+
+        Raises _NotNow or OSError; then nothing has changed.
+        """
+        self._suspensions += 1
+        held, number = self._counters.index("entries_held"), self._suspensions
         self._counters.set(held, number)
         try:
-            if not await until(lambda: read_heeded(self._directory).held == number, _left_s(deadline_s)):
-                raise _NotNow("the executor does not say that it holds entries back; see its log")
+            if not await until(
+                lambda: read_acknowledgement(self._directory).entries_suspended == number, _left_s(deadline_s)
+            ):
+                raise _NotNow("the executor has not acknowledged that entries are suspended; see its log")
             if needs_flat and not all(self._is_flat(change) for change in changes):
                 raise _NotNow("a pair has opened a position just now")
             made, settings = self._parse(raw, changes)
@@ -172,14 +180,14 @@ class Reloads:
             self._counters.set(held, 0)
 
     async def _apply_what_is_flat(self, by: str, deadline_s: float) -> list[Change]:
-        """Change what waited for pairs that are flat now; what has changed."""
+        """Apply the changes whose pairs are flat now; return them."""
         ready = [change for change in self._waiting if self._is_flat(change)]
         if not ready:
             return []
         try:
             await self._apply(ready, self._wanted, by, deadline_s, needs_flat=True)
         except _NotNow:
-            return []  # the next look finds it flat again
+            return []  # the next poll finds it flat again
         except OSError as error:
             self._reporter.report(ReloadRefused(by=by, problems=(str(error),)))
             return []
@@ -191,12 +199,12 @@ class Reloads:
         pairs = tuple(sorted({change.key.pair or "all" for change in self._waiting}))
         self._reporter.report(ReloadWaits(by=by, keys=keys, pairs=pairs))
         if self._waiter is None or self._waiter.done():
-            self._waiter = asyncio.get_running_loop().create_task(self._look_for_flat(by))
+            self._waiter = asyncio.get_running_loop().create_task(self._poll_for_flat(by))
             self._waiter.add_done_callback(lambda task: task.cancelled() or task.result())
 
-    async def _look_for_flat(self, by: str) -> None:
+    async def _poll_for_flat(self, by: str) -> None:
         while self._waiting:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
             if self._counters.get(self._counters.index("stopping")):
                 return  # the next start reads the file
             async with self._lock:
@@ -225,7 +233,7 @@ class Reloads:
     def _generation(self) -> int:
         return self._counters.get(self._counters.index("settings_generation"))
 
-    def _told(
+    def _answer(
         self,
         ok: bool,
         summary: str,

@@ -1,4 +1,4 @@
-"""What requests have in common: their fields, checked, and waiting until something is so."""
+"""Checks the fields of requests, and waits for conditions that a request asks for."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 from observability.plain_text import plain
 from supervision.control.socket import Request
 
-TIMEOUT_S: Final = 10.0  # for the executor to take something up
+TIMEOUT_S: Final = 10.0  # for the executor to acknowledge
 _TIMEOUT_S_MAX: Final = 600.0
 _TEXT_MAX: Final = 200
-_LOOK_S: Final = 0.02
+_POLL_S: Final = 0.02
 
 
 class BadRequest(Exception):
-    """A request that is not as it should be, or comes at the wrong time; the text says why."""
+    """A request with a bad field or at the wrong time; the text says why."""
 
 
 def text_of(request: Request, name: str) -> str:
@@ -54,12 +54,12 @@ def seconds_of(request: Request, default: float = TIMEOUT_S) -> float:
 
 
 async def until(is_so: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until it is so; False when it is not so in time."""
+    """Poll until the condition holds; False when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not is_so():
         if time.monotonic() > deadline_s:
             return False
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return True
 
 

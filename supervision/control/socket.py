@@ -1,9 +1,9 @@
-"""The control socket: one JSON line asks, one JSON line answers, and the connection is over.
+"""Serves the control socket: one JSON line is the request, one is the answer, then the connection ends.
 
-It lies in the instance's memory directory (0700), mode 0600, and answers nobody but its owner and
-root, whatever becomes of those modes. It belongs to the supervisor, whose loop is not asyncio's: the
-supervisor waits for ``Channel.fd`` among its own descriptors and lets the channel work in ``turn``.
-Whoever connects and then hangs, sends rubbish or never reads costs a few kilobytes until its time is over.
+The socket lies in the instance's memory directory (0700), mode 0600. It answers its owner and root alone,
+by the kernel's credentials, whatever those modes are. It belongs to the supervisor, whose loop is not
+asyncio's: the supervisor waits for ``Channel.fd`` among its own descriptors and calls ``do_work``.
+A client that hangs, sends rubbish or never reads costs a few kilobytes until its time is over.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from shm.segment import SegmentError
 _NAME: Final = "control.sock"
 _LINE_MAX: Final = 65_536
 _CONNECTIONS_MAX: Final = 8
-_TALK_S: Final = 5.0  # for a whole request to come, and for its answer to be taken
-_PASSES: Final = 8  # of asyncio's loop in one turn of the supervisor's: a request is a chain of callbacks
-_BUSY_TURN_S: Final = 0.02
+_CONVERSATION_S: Final = 5.0  # for a whole request to come, and for its answer to be taken
+_PASSES: Final = 8  # of asyncio's loop in one ``do_work``: a request is a chain of callbacks
+_BUSY_WAIT_S: Final = 0.02
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 Request = Mapping[str, Any]
@@ -38,11 +38,11 @@ Handler = Callable[[Request, str], Awaitable[Answer]]  # what is asked, and by w
 
 
 class Channel:
-    """The supervisor's end. ``tell_refused`` hears of every conversation that came to nothing."""
+    """The supervisor's end. ``on_refused`` is called with the reason of every request that is not served."""
 
-    def __init__(self, directory: Path, handle: Handler, tell_refused: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, handle: Handler, on_refused: Callable[[str], None]) -> None:
         self._handle = handle
-        self._tell_refused = tell_refused
+        self._on_refused = on_refused
         self._path = directory / _NAME
         self._connections = 0
         selector = selectors.EpollSelector()
@@ -53,18 +53,18 @@ class Channel:
             asyncio.start_unix_server(self._serve, sock=_listening(directory), limit=_LINE_MAX)
         )
 
-    def turn(self) -> None:
+    def do_work(self) -> None:
         """Do what is due; never waits."""
         for _ in range(_PASSES):
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
 
     def patience_s(self, timeout_s: float) -> float:
-        """How long the supervisor may wait until the next turn."""
-        return min(timeout_s, _BUSY_TURN_S) if self._connections else timeout_s
+        """How long the supervisor may wait before it calls ``do_work`` again."""
+        return min(timeout_s, _BUSY_WAIT_S) if self._connections else timeout_s
 
     def close(self) -> None:
-        """End every conversation where it is."""
+        """End every connection and remove the socket."""
         self._server.close()
         self._path.unlink(missing_ok=True)
         self._loop.run_until_complete(self._end_all())
@@ -83,12 +83,12 @@ class Channel:
         try:
             answer = await self._converse(reader, writer)
             writer.write(json.dumps(answer).encode() + b"\n")
-            async with asyncio.timeout(_TALK_S):
+            async with asyncio.timeout(_CONVERSATION_S):
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError):
-            pass  # whoever asked is gone; what was asked for is done all the same
+            pass  # the client is gone; its command is carried out all the same
         finally:
             self._connections -= 1
             writer.transport.abort()
@@ -97,10 +97,10 @@ class Channel:
         uid, who = _peer(writer.get_extra_info("socket"))
         # Read first, also what is refused: an answer beside unread bytes would be lost in a reset.
         try:
-            async with asyncio.timeout(_TALK_S):
+            async with asyncio.timeout(_CONVERSATION_S):
                 line = await _read_line(reader)
         except TimeoutError:
-            return self._refuse(who, f"no whole line within {_TALK_S:g} s")
+            return self._refuse(who, f"no whole line within {_CONVERSATION_S:g} s")
         if uid not in (os.getuid(), 0):
             return self._refuse(who, "this instance belongs to another user")
         if self._connections > _CONNECTIONS_MAX:
@@ -116,13 +116,13 @@ class Channel:
         return await self._handle(request, who)
 
     def _refuse(self, who: str, why: str) -> Answer:
-        self._tell_refused(f"{who}: {why}")
+        self._on_refused(f"{who}: {why}")
         return failure(why)
 
     def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An error of our own in a conversation ends that conversation and is told."""
+        """An error of our own ends its conversation and is reported."""
         error = context.get("exception")
-        self._tell_refused(f"{context['message']}: {type(error).__name__}: {error}")
+        self._on_refused(f"{context['message']}: {type(error).__name__}: {error}")
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes | None:
@@ -141,12 +141,12 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes | None:
 
 
 def failure(why: str, **fields: Any) -> Answer:
-    """The answer to what cannot be done."""
+    """The answer to a command that cannot be carried out."""
     return {"ok": False, "summary": why, **fields}
 
 
 def _listening(directory: Path) -> socket.socket:
-    """The socket, private from its first instant on."""
+    """The listening socket, with mode 0600 from its creation on."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     with _short(directory) as short:
         before = os.umask(0o177)
@@ -169,7 +169,7 @@ def _short(directory: Path) -> Iterator[str]:
 
 
 def _peer(connection: socket.socket) -> tuple[int, str]:
-    """Who has connected, by the kernel's word: uid, and a name for the log."""
+    """The client by the kernel's credentials: its uid, and a name for the log."""
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(found)
     name = str(uid)

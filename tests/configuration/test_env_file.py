@@ -12,6 +12,7 @@ from configuration.env_file import EnvFileError, exposure_of, find_secrets, read
 from events.event import Event
 from monitoring.alerts.targets import make_targets
 from settings import PROJECT, load_raw, parse_settings
+from supervision import boot
 from tools.__main__ import main as tools
 
 SECRET = "hunter2-€"
@@ -181,7 +182,7 @@ def test_the_supervisor_says_it_as_config_error(
     unusable: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, said = unusable
-    monkeypatch.setattr(supervisor, "Reporter", Heard)
+    monkeypatch.setattr(boot, "Reporter", Heard)
 
     code = supervisor.main(["--config", str(a_config(tmp_path)), "--env-file", str(path), "--check"])
 
@@ -194,7 +195,7 @@ def test_an_exposed_file_is_refused_in_live(
     mode: str, is_refused: bool, open_to_all: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_to_all.chmod(0o644)
-    monkeypatch.setattr(supervisor, "Reporter", Heard)
+    monkeypatch.setattr(boot, "Reporter", Heard)
 
     words = ["--config", str(a_config(tmp_path, mode=mode)), "--env-file", str(open_to_all), "--check"]
     supervisor.main([*words, "--live"] if mode == "live" else words)

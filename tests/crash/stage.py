@@ -27,8 +27,8 @@ from simulator.faults import Fault
 from simulator.market import Top
 from simulator.orders import SimOrder
 from simulator.process import RunningSimulator, serve
-from supervision.instance_lock import processes_of
 from supervision.preflight import loopback_urls
+from supervision.takeover import processes_of
 from tests.instance import Instance, a_directory, memory_dir, write_config
 from tests.waiting import DEADLINE_S, wait_until
 from venues.contract import E8

@@ -18,7 +18,7 @@ from events.persistence import CheckpointOrder, CheckpointPair
 from executor.pair.order import ENDED as ENDED_IN_THE_MACHINE
 from executor.pair.order import OrderState, Purpose
 from observability.logs import RateLimit
-from runtime.carried_positions import HeldOrder, HeldPair
+from runtime.carried_positions import CarriedOrder, CarriedPair
 from settings import PROJECT
 from shm.records import PairPhase
 from tests.events.catalogue import check
@@ -127,8 +127,8 @@ def test_the_words_of_events_are_those_of_the_machine() -> None:
     assert words(OrderStateName) == {state.name.lower() for state in OrderState}
     assert words(PhaseName) == {phase.name for phase in PairPhase}
     assert {state.name.lower() for state in ENDED_IN_THE_MACHINE} == ENDED
-    assert CheckpointPair.__struct_fields__ == HeldPair._fields
-    assert CheckpointOrder.__struct_fields__ == HeldOrder._fields
+    assert CheckpointPair.__struct_fields__ == CarriedPair._fields
+    assert CheckpointOrder.__struct_fields__ == CarriedOrder._fields
 
 
 @pytest.mark.parametrize("name", EVENTS)

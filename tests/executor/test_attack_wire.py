@@ -14,7 +14,7 @@ from executor.pair.state import load
 from executor.recovery.restore import state_of
 from executor.recovery.state_store import StateStore
 from persistence.restore import fold
-from runtime.carried_positions import HeldOrder, HeldPair, write_held
+from runtime.carried_positions import CarriedOrder, CarriedPair, write_carried
 from runtime.clock import SystemClock, unix_ms
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8 as SIZE_E8_OF_WORLD
@@ -50,7 +50,7 @@ async def test_closing_what_is_left_of_one_leg_is_never_withheld() -> None:
 # --------------------------------------------------------------------- a start with little to go by
 
 
-def restored(held: HeldPair, *, sizes_e8: tuple[int, int]) -> Pair:
+def restored(held: CarriedPair, *, sizes_e8: tuple[int, int]) -> Pair:
     """The pair as a start from the journal makes it, its venues confirming ``sizes_e8``."""
     pair = Pair()
     pair.state = state_of(pair.rules, 2, held, pair.now_mono_ns, unix_ms(SystemClock()))
@@ -68,7 +68,7 @@ def sent(pair: Pair) -> list[Send]:
 def test_a_leg_alone_whose_trade_the_journal_does_not_name_is_mended() -> None:
     """Power was lost between the line of a fill and the line that says what is held and why. Every start
     after that died of a missing trade, with the leg alone."""
-    pair = restored(HeldPair("pair", sizes_e8=(SIZE_E8, 0)), sizes_e8=(SIZE_E8, 0))
+    pair = restored(CarriedPair("pair", sizes_e8=(SIZE_E8, 0)), sizes_e8=(SIZE_E8, 0))
 
     pair.wait(500)
 
@@ -80,7 +80,7 @@ def test_a_leg_alone_whose_trade_the_journal_does_not_name_is_mended() -> None:
 
 def test_an_order_whose_trade_the_journal_does_not_name_is_followed() -> None:
     """The entry began on a remainder, so the journal did not take it for a new trade's."""
-    order = HeldOrder(
+    order = CarriedOrder(
         1 << 30,
         0,
         "BUY",
@@ -94,7 +94,7 @@ def test_an_order_whose_trade_the_journal_does_not_name_is_followed() -> None:
         "open",
         filled_e8=SIZE_E8 // 2,
     )
-    held = HeldPair("pair", sizes_e8=(SIZE_E8 // 2, 0), orders=(order,))
+    held = CarriedPair("pair", sizes_e8=(SIZE_E8 // 2, 0), orders=(order,))
     pair = restored(held, sizes_e8=(SIZE_E8 // 2, 0))
     assert pair.state.trade is not None
     assert pair.state.trade.trade_id == 77
@@ -193,7 +193,7 @@ async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_j
         await world.start()
         await world.open()
         await world.kill()
-        write_held(world.directory, fold(map(from_fields, world.lines)).held())
+        write_carried(world.directory, fold(map(from_fields, world.lines)).held())
         machines = world.memory.machines(writer=True)
         for copy in (0, 1):
             body = machines.read(copy)

@@ -18,7 +18,7 @@ from executor.pair.pricing import LegMarket
 from executor.pair.state import load
 from executor.recovery.state_store import StateStore
 from persistence.restore import fold, is_held
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
@@ -43,7 +43,7 @@ def client_ids(world: World, venue: str) -> list[str]:
     return [order.client_id for order in world.orders(venue)]
 
 
-def held_by(world: World) -> list[HeldPair]:
+def held_by(world: World) -> list[CarriedPair]:
     """What the journal of its events says is held."""
     return fold(map(from_fields, world.lines)).held()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from events.codec import from_fields
 from persistence.restore import fold
-from runtime.carried_positions import write_held
+from runtime.carried_positions import write_carried
 from shm.records import PairPhase
 from simulator.faults import Fault
 from tests.executor.harness import World, a_world
@@ -122,7 +122,7 @@ async def test_the_question_outlives_the_machine() -> None:
         await world.kill()
         world.forget_journal()
         holdings = fold(map(from_fields, world.lines))
-        write_held(world.directory, holdings.held())
+        write_carried(world.directory, holdings.held())
         the_venue_answers(world)
 
         await world.start()

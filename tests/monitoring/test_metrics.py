@@ -20,7 +20,7 @@ from monitoring.metrics import InstanceCollector
 from settings import PROJECT
 from shm.layout import Memory
 from shm.records import PairPhase, QuoteFlags
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from tests.tools.shown import Shown, shown_instance
 from tests.waiting import DEADLINE_S
 from tools.__main__ import main

@@ -19,7 +19,7 @@ from events.persistence import JournalCheckpoint
 from persistence.journal import files, read_file
 from persistence.restore import SOURCE, holdings_of
 from persistence.salvage import keep_unread
-from runtime.carried_positions import HeldPair, is_written, read_held
+from runtime.carried_positions import CarriedPair, is_written, read_carried
 from tests.persistence.harness import World, a_world
 from tests.waiting import wait_until
 
@@ -161,11 +161,11 @@ def test_what_is_held_on_paper_or_by_another_bot_is_not_ours(world: World, bot_i
     holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
                "is_estimated": False}  # fmt: skip
 
-    def held_by(run_id: str, **whose: str) -> tuple[HeldPair, ...]:
+    def held_by(run_id: str, **whose: str) -> tuple[CarriedPair, ...]:
         world.new_run(run_id, **whose)
         world.start()
         wait_until(lambda: is_written(world.memory.directory), "the answer to what is held")
-        return read_held(world.memory.directory)
+        return read_carried(world.memory.directory)
 
     assert held_by("run-2", bot_id=bot_id, mode=mode) == ()
     world.tell("holding", **holding)

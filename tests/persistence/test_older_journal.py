@@ -23,7 +23,7 @@ from persistence.journal import Journal, JournalError, files
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.store import Store
 from persistence.verify import read_all, verify
-from runtime.carried_positions import HeldPair, plain
+from runtime.carried_positions import CarriedPair, plain
 from tests.executor.pair.driver import Pair
 from tools.__main__ import main
 from venues.contract import E8
@@ -55,7 +55,7 @@ def directory(tmp_path: Path) -> Path:
     return Path(shutil.copytree(RECORDED, tmp_path / "demo-live"))
 
 
-def the_pair(directory: Path) -> HeldPair:
+def the_pair(directory: Path) -> CarriedPair:
     holdings = holdings_of(directory)
     assert holdings.broken == []
     (pair,) = holdings.held()

@@ -14,13 +14,13 @@ from persistence.journal import Journal, files
 from persistence.restore import SOURCE, Holdings, holdings_of, is_held
 from persistence.restore import fold as fold_events
 from runtime.carried_positions import (
-    HeldFunding,
-    HeldOrder,
-    HeldPair,
+    CarriedFunding,
+    CarriedOrder,
+    CarriedPair,
     pair_from,
     plain,
-    read_held,
-    write_held,
+    read_carried,
+    write_carried,
 )
 from tests.reported import Line, blanks
 
@@ -88,7 +88,7 @@ def test_funding_that_was_not_read_stays_due_through_a_checkpoint() -> None:
     holdings = fold([fill, a_line("fill", **OTHER, fill_id="f2", venue_order_id="v2", is_funding_due=False)])
     (due,) = fold([a_checkpoint(holdings)]).held()
 
-    assert due.funding_due == (HeldFunding(0, 77, "v1"),)
+    assert due.funding_due == (CarriedFunding(0, 77, "v1"),)
     assert not is_held(due)
     assert fold([fill, a_line("funding_read", pair="btc", leg=0, client_order_id=77)]).held() == []
 
@@ -96,7 +96,7 @@ def test_funding_that_was_not_read_stays_due_through_a_checkpoint() -> None:
 def test_a_hedged_pair_is_known_with_its_trade_and_prices() -> None:
     (pair,) = fold([*ENTRY, *FILLED]).held()
 
-    assert pair == HeldPair(
+    assert pair == CarriedPair(
         pair="btc",
         legs=("vest:BTC-PERP", "paradex:BTC-USD-PERP"),
         trade_id=77,
@@ -121,7 +121,7 @@ def test_orders_without_an_end_are_under_way() -> None:
         (77, "sent", 0),
         (78, "sent", 1),
     ]
-    assert pair.orders[0] == HeldOrder(
+    assert pair.orders[0] == CarriedOrder(
         77, 0, "BUY", 2_000_000, 6_001 * 10**9, False, "entry", 0, 77, NOON_UNIX_MS
     )
     assert (pair.trade_id, pair.direction) == (77, 1)
@@ -271,10 +271,10 @@ def test_lines_of_others_and_broken_ones_are_passed_over() -> None:
 def test_what_is_held_reaches_the_executor_unchanged(tmp_path: Path) -> None:
     holdings = fold([*ENTRY, *FILLED, an_intent({**ORDER, "client_order_id": 79})])
 
-    assert read_held(tmp_path) == ()
-    write_held(tmp_path, holdings.held())
+    assert read_carried(tmp_path) == ()
+    write_carried(tmp_path, holdings.held())
 
-    assert read_held(tmp_path) == tuple(holdings.held())
+    assert read_carried(tmp_path) == tuple(holdings.held())
     assert pair_from(plain(holdings.held()[0])) == holdings.held()[0]
 
 

@@ -26,11 +26,11 @@ def memory() -> Iterator[Memory]:
 def test_pulled_in_a_running_instance_it_is_seen_at_once(memory: Memory, tmp_path: Path) -> None:
     """No look at the disk, no turn of a loop: the next entry already meets it."""
     latch = KillSwitch(tmp_path / "kill", memory.latch())
-    assert not latch.is_pulled
+    assert not latch.is_engaged
 
-    kill_switch.pull(tmp_path / "kill", memory, "test")
+    kill_switch.engage(tmp_path / "kill", memory, "test")
 
-    assert latch.is_pulled
+    assert latch.is_engaged
     latch.close()
 
 
@@ -39,39 +39,39 @@ def test_the_file_alone_is_enough(memory: Memory, tmp_path: Path) -> None:
     latch = KillSwitch(tmp_path / "kill", memory.latch())
     (tmp_path / "kill").touch()
     latch.look()
-    assert latch.is_pulled
+    assert latch.is_engaged
     latch.close()
 
     later = KillSwitch(tmp_path / "kill", memory.latch())
-    assert later.is_pulled, "a later life must not begin by trading"
+    assert later.is_engaged, "a later life must not begin by trading"
     later.close()
 
 
 def test_a_disk_that_does_not_say_counts_as_pulled(memory: Memory, tmp_path: Path) -> None:
     """The executor must not end of it, again and again: exits go on, nothing is opened."""
     latch = KillSwitch(tmp_path / ("x" * 300), memory.latch())  # the system refuses to look for such a name
-    assert latch.is_pulled
+    assert latch.is_engaged
     latch.close()
 
 
 def test_released_it_lets_entries_through(memory: Memory, tmp_path: Path) -> None:
     path = tmp_path / "var" / "kill"
     latch = KillSwitch(path, memory.latch())
-    kill_switch.pull(path, memory, "the operator's reason")
+    kill_switch.engage(path, memory, "the operator's reason")
     assert path.read_text() == "the operator's reason\n"
     latch.look()
 
     kill_switch.release(path, memory)
-    assert latch.is_pulled, "the file was there when it was last looked for"
+    assert latch.is_engaged, "the file was there when it was last looked for"
     latch.look()
 
-    assert not latch.is_pulled
+    assert not latch.is_engaged
     kill_switch.release(path, memory)  # releasing what is not pulled is no error
     latch.close()
 
 
 def test_without_an_instance_the_latch_waits_for_the_next(tmp_path: Path) -> None:
-    kill_switch.pull(tmp_path / "kill", None, "before the start")
+    kill_switch.engage(tmp_path / "kill", None, "before the start")
     assert (tmp_path / "kill").exists()
     kill_switch.release(tmp_path / "kill", None)
     assert not (tmp_path / "kill").exists()

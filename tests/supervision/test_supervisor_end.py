@@ -25,11 +25,11 @@ from runtime.unconfirmed import read_unconfirmed, write_unconfirmed
 from settings import PROJECT, Settings, load_raw
 from shm.counter_names import EXECUTOR_COUNTERS, PROCESS_STATES, supervisor_counters
 from shm.counters import CounterTable
-from supervision.instance_lock import Takeover, instance_directory
 from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
 from supervision.systemd import ServiceManager
+from supervision.takeover import Takeover, instance_directory
 from tests.waiting import DEADLINE_S
 
 EXECUTOR = """
@@ -94,7 +94,7 @@ class World:
         deadline_s = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline_s
-            self.supervisor.turn(0.01)
+            self.supervisor.poll(0.01)
 
     def until_state(self, state: ProcessState) -> None:
         self.turn_until(lambda: self.executor.state is state)
@@ -153,7 +153,7 @@ def test_an_executor_that_is_coming_up_again_is_told_to_end_when_it_can_hear_it(
     world = make_world(boot_s=0.5)
     world.until_state(ProcessState.RUNNING)
     (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.lives == 2)
+    world.turn_until(lambda: world.executor.incarnations == 2)
     assert world.executor.state is ProcessState.STARTING
 
     assert world.supervisor.stop(0) == 0
@@ -297,7 +297,7 @@ def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Call
     assert world.shown("pid.executor") == world.executor.process.pid
     assert world.shown("restarts.executor") == 0
     (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.lives == 2)
+    world.turn_until(lambda: world.executor.incarnations == 2)
 
     assert PROCESS_STATES[world.shown("state.executor")] == "starting"
     assert world.shown("restarts.executor") == 1

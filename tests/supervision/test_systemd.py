@@ -191,7 +191,7 @@ def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox,
 
     try:
         world.until_state(ProcessState.RUNNING)
-        world.supervisor.everything_is_started()
+        world.supervisor.is_all_started = True
         world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
         assert not any("READY" in message for message in told)
 
@@ -213,7 +213,7 @@ def test_before_ready_and_while_stopping_more_time_is_asked_for_as_long_as_it_tu
 
     def turn(after_s: float, status: str = "s", *, is_ready: bool = False) -> dict[str, str] | None:
         now_s[0] += after_s
-        manager.turned(reporter, status, is_ready=is_ready)
+        manager.notify(reporter, status, is_ready=is_ready)
         return mailbox.take()
 
     assert turn(0.0) == {"STATUS": "s", "EXTEND_TIMEOUT_USEC": "60000000"}
@@ -234,13 +234,13 @@ def test_the_watchdog_is_told_four_times_within_its_limit(
 ) -> None:
     now_s = [0.0]
     manager = ServiceManager(str(tmp_path / "notify"), watchdog_s=8.0, clock_s=lambda: now_s[0])
-    manager.turned(reporter, "s", is_ready=True)
+    manager.notify(reporter, "s", is_ready=True)
     mailbox.take()
 
     beats = 0
     for tenth in range(1, 81):
         now_s[0] = tenth / 10
-        manager.turned(reporter, "s", is_ready=True)
+        manager.notify(reporter, "s", is_ready=True)
         beats += mailbox.take() == {"WATCHDOG": "1"}
 
     assert beats == 4
@@ -253,12 +253,12 @@ def test_what_the_socket_does_not_take_is_told_later_and_said_once(
     """systemd that is restarted must not miss READY, and nobody waits for it."""
     manager = ServiceManager(str(tmp_path / "notify"))
     for _ in range(3):
-        manager.turned(reporter, "up", is_ready=True)
+        manager.notify(reporter, "up", is_ready=True)
     assert len(lines) == 1
     assert b"notify_refused" in lines[0]
 
     mailbox = Mailbox(str(tmp_path / "notify"))
-    manager.turned(reporter, "up", is_ready=True)
+    manager.notify(reporter, "up", is_ready=True)
     message = mailbox.take()
     assert message is not None
     assert (message["READY"], message["STATUS"]) == ("1", "up")
@@ -270,7 +270,7 @@ def test_an_abstract_socket_is_understood(reporter: logs.Reporter) -> None:
     name = f"tandem-test-{os.getpid()}"
     mailbox = Mailbox("\0" + name)
     manager = ServiceManager("@" + name)
-    manager.turned(reporter, "up", is_ready=True)
+    manager.notify(reporter, "up", is_ready=True)
     message = mailbox.take()
     assert message is not None
     assert "READY" in message
@@ -289,7 +289,7 @@ def test_without_a_service_manager_nothing_is_told_and_its_variables_are_taken_o
         "HOME": "/",
     }
     manager = ServiceManager.from_environment(environment)
-    manager.turned(reporter, "up", is_ready=True)
+    manager.notify(reporter, "up", is_ready=True)
     manager.stopping(reporter, 1.0)
     manager.close()
 

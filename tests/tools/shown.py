@@ -15,7 +15,7 @@ from settings import PROJECT, Settings, load_raw
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from supervision.preflight import resolve
 from venues.contract import E8
 
@@ -66,6 +66,9 @@ def shown_instance() -> Iterator[Shown]:
     parent = Path(tempfile.mkdtemp(prefix=f"test-shown-{os.getpid()}-", dir="/dev/shm"))
     try:
         directory = parent / f"tandem-{settings.bot_id}"
+        kept = settings.persistence.model_copy(update={"var_dir": str(parent / "var")})
+        settings = settings.model_copy(update={"persistence": kept})
+        (parent / "var").mkdir()
         Memory.create(directory, memory_plan(settings), process_counters(settings))
         yield Shown(directory, settings)
     finally:

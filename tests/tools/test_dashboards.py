@@ -19,7 +19,7 @@ from settings import PROJECT, load_raw, parse_settings
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from tests.tools.shown import shown_instance
 
 DEPLOY = PROJECT / "deploy"

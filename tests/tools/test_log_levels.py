@@ -24,7 +24,7 @@ from persistence.restore import Holdings, holdings_of
 from persistence.server import start_server, stop_server
 from persistence.store import Store
 from persistence.verify import read_all
-from runtime.carried_positions import HeldPair
+from runtime.carried_positions import CarriedPair
 from settings import Settings
 from tests.instance import a_directory
 from tests.tools.test_replay_before_types import LARGE, RECORDING
@@ -40,7 +40,7 @@ BIGGER = 10**9
 class Kept(NamedTuple):
     journal: dict[str, bytes]
     database: dict[str, list[tuple[Any, ...]]]
-    held: list[HeldPair]
+    held: list[CarriedPair]
     results_e8: list[tuple[int, int, int, int]]  # the day's, as the executor keeps them for its successor
     trades: int
     printed: int

@@ -17,13 +17,13 @@ from persistence.address import Address, AddressError, connect
 from persistence.server import is_running, start_server
 from persistence.store import MIGRATIONS
 from runtime.kill_switch import kill_file
-from runtime.operator_orders import pause_file, read_standing, standing_file
+from runtime.operator_orders import instructions_file, pause_file, read_instructions
 from runtime.venue_hosts import venue_hosts
 from settings import PROJECT, Settings, SettingsError, read_secrets
 from shm.layout import MACHINE_CAPACITY
 from shm.ownership import is_own_file, is_own_folder
 from shm.segment import SegmentError
-from supervision.instance_lock import processes_of
+from supervision.takeover import processes_of
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
 
@@ -214,11 +214,11 @@ def _switches(settings: Settings) -> list[Finding]:
         findings.append(warning("switches", text, "python -m tools kill --release"))
     if (pause := pause_file(settings)).exists():
         findings.append(warning("switches", f"entries are paused by {pause}", f"rm {pause}"))
-    standing = read_standing(standing_file(settings))
-    if standing.paused is not None:
-        text = f"entries are paused by {standing.paused.by} since {standing.paused.since}"
+    instructions = read_instructions(instructions_file(settings))
+    if instructions.paused is not None:
+        text = f"entries are paused by {instructions.paused.by} since {instructions.paused.since}"
         findings.append(warning("switches", text, "python -m tools resume"))
-    if standing.forced:
-        text = f"kept closed: {', '.join(standing.forced)}"
+    if instructions.forced:
+        text = f"kept closed: {', '.join(instructions.forced)}"
         findings.append(warning("switches", text, "python -m tools resume"))
     return findings or [ok("switches", "no latch, no pause, no standing order")]

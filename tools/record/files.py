@@ -20,6 +20,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runtime.atomic_file import write_atomically
 from settings import Problem, SettingsError
 from tools.record.tables import Table
 
@@ -181,9 +182,9 @@ def _batches_of_stream(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
-    unfinished = directory / "manifest.tmp"
-    unfinished.write_text(json.dumps({"format": FORMAT, **manifest}, indent=1) + "\n")
-    unfinished.replace(directory / MANIFEST)
+    """Replace the recording's manifest; a recording may be shared, so its mode is the user's own."""
+    text = json.dumps({"format": FORMAT, **manifest}, indent=1) + "\n"
+    write_atomically(directory / MANIFEST, text, mode=0o666)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

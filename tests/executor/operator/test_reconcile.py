@@ -6,7 +6,7 @@ import pytest
 
 from events.codec import from_fields
 from persistence.restore import fold
-from runtime.carried_positions import HeldOrder, HeldPair, read_held, write_held
+from runtime.carried_positions import CarriedOrder, CarriedPair, read_carried, write_carried
 from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
@@ -82,15 +82,15 @@ async def test_orders_of_others_stand_or_are_cancelled_as_decided(action: str) -
 
 async def test_what_no_configured_pair_holds_is_forgotten_for_good() -> None:
     """The next start reads the same journal: it must have been told."""
-    order = HeldOrder(5, 0, "BUY", E8, 100 * E8, False, "entry", 0, 77, 0)
-    gone = HeldPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8), orders=(order,))
+    order = CarriedOrder(5, 0, "BUY", E8, 100 * E8, False, "entry", 0, 77, 0)
+    gone = CarriedPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8), orders=(order,))
     async with a_world() as world:
-        write_held(world.directory, [gone])
+        write_carried(world.directory, [gone])
         await world.start(wait_ready=False)
         await world.until_told("reconcile_diff", kind="pair", pair="sol")
         await decide(world, "adopt")
 
-        assert read_held(world.directory) == ()
+        assert read_carried(world.directory) == ()
         held = fold([])
         held.pairs["sol"] = gone
         for line in world.lines:

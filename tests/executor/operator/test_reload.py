@@ -7,7 +7,7 @@ from typing import Any
 
 from executor.recovery.state_store import StateStore
 from runtime.bootstrap import publish_settings
-from runtime.operator_ack import read_heeded
+from runtime.operator_ack import read_acknowledgement
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
 from tests.executor.test_attack import DIE, MOMENTS
@@ -83,7 +83,9 @@ async def test_while_settings_change_entries_are_refused_before_that_is_said() -
     async with a_world() as world:
         await world.start()
         world.supervisor.set(world.supervisor.index("entries_held"), 7)
-        await world.until(lambda: read_heeded(world.directory).held == 7, "the hold")
+        await world.until(
+            lambda: read_acknowledgement(world.directory).entries_suspended == 7, "the suspension"
+        )
         assert world.view is not None
         assert world.view.entries_allowed == 0
         world.enter()

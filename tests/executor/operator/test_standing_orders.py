@@ -6,15 +6,15 @@ import pytest
 
 from executor.pair.state import load
 from executor.recovery.state_store import StateStore
-from runtime.operator_ack import read_heeded
+from runtime.operator_ack import read_acknowledgement
 from runtime.operator_orders import (
     FORCED_EXIT,
     Instruction,
-    Standing,
+    Instructions,
+    instructions_file,
     pause_file,
-    read_standing,
-    standing_file,
-    write_standing,
+    read_instructions,
+    write_instructions,
 )
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8, World, a_world
@@ -24,14 +24,16 @@ ORDER = Instruction("anna, pid 7", "2026-01-01T00:00:00Z", "to have a look")
 
 def order(world: World, **orders: object) -> int:
     """What the supervisor does with a request; the orders' number."""
-    path = standing_file(world.settings)
-    number = read_standing(path).number + 1
-    write_standing(path, Standing(number)._replace(**orders))  # type: ignore[arg-type]
+    path = instructions_file(world.settings)
+    number = read_instructions(path).number + 1
+    write_instructions(path, Instructions(number)._replace(**orders))  # type: ignore[arg-type]
     return number
 
 
-async def until_heeded(world: World, number: int) -> None:
-    await world.until(lambda: read_heeded(world.directory).standing >= number, "the orders to be heeded")
+async def until_acknowledged(world: World, number: int) -> None:
+    await world.until(
+        lambda: read_acknowledgement(world.directory).instructions >= number, "the orders to be acknowledged"
+    )
 
 
 def may_enter(world: World) -> bool:
@@ -50,15 +52,15 @@ async def test_a_pause_is_said_to_be_in_force_only_when_no_view_allows_an_entry(
     async with a_world() as world:
         await world.start()
         number = order(world, paused=ORDER)
-        await until_heeded(world, number)
+        await until_acknowledged(world, number)
 
         assert not may_enter(world), "acknowledged, and yet the detector was told that it may enter"
         await enter_in_vain(world)
         paused = await world.until_told("paused")
         assert (paused["switch"], paused["by"], paused["reason"]) == ("control", ORDER.by, ORDER.reason)
-        assert read_heeded(world.directory).entries_stopped == {"btc": "paused"}
+        assert read_acknowledgement(world.directory).entries_stopped == {"btc": "paused"}
 
-        await until_heeded(world, order(world))
+        await until_acknowledged(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
         await world.until_told("resumed", what="entries", switch="control")
         await world.open()
@@ -69,7 +71,7 @@ async def test_a_pause_outlives_the_executor_and_lets_exits_through() -> None:
     async with a_world() as world:
         await world.start()
         await world.open()
-        await until_heeded(world, order(world, paused=ORDER))
+        await until_acknowledged(world, order(world, paused=ORDER))
         await world.kill()
         await world.start(wait_ready=False)
         assert world.process is not None
@@ -108,12 +110,12 @@ async def test_a_standing_file_that_cannot_be_read_pauses() -> None:
     """What it says may be just that."""
     async with a_world() as world:
         await world.start()
-        standing_file(world.settings).parent.mkdir()
-        standing_file(world.settings).write_text('{"number": 5, "pau')
+        instructions_file(world.settings).parent.mkdir()
+        instructions_file(world.settings).write_text('{"number": 5, "pau')
         await world.until_told("paused", switch="control")
         await world.until(lambda: not may_enter(world), "the pause")
 
-        await until_heeded(world, order(world))
+        await until_acknowledged(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
 
 
@@ -121,17 +123,17 @@ async def test_a_standing_file_that_cannot_be_read_lifts_no_forced_exit_of_an_ea
     """Whoever died while closing left the wish in the machine: only an order that can be read lifts it."""
     async with a_world() as world:
         await world.start()
-        await until_heeded(world, order(world, forced={"btc": ORDER}))
+        await until_acknowledged(world, order(world, forced={"btc": ORDER}))
         await world.kill()
-        readable = standing_file(world.settings).read_text()
-        standing_file(world.settings).write_text('{"number": 5, "pau')
+        readable = instructions_file(world.settings).read_text()
+        instructions_file(world.settings).write_text('{"number": 5, "pau')
         await world.start(wait_ready=False)
         assert world.process is not None
         await world.until_told("paused", pid=world.process.pid)
         assert flatten_of(world) == FORCED_EXIT
 
-        standing_file(world.settings).write_text(readable)
-        await until_heeded(world, order(world))
+        instructions_file(world.settings).write_text(readable)
+        await until_acknowledged(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
         assert flatten_of(world) == ""
 
@@ -147,7 +149,7 @@ async def test_a_forced_exit_closes_reduce_only_and_keeps_the_pair_closed_until_
     async with a_world() as world:
         await world.start()
         await world.open()
-        await until_heeded(world, order(world, forced={"btc": ORDER}))
+        await until_acknowledged(world, order(world, forced={"btc": ORDER}))
         await world.until_phase(PairPhase.FLAT)
         assert world.positions_e8 == (0, 0)
         assert {line["reduce_only"] for line in world.told("intent_written", purpose="exit")} == {True}
@@ -158,7 +160,7 @@ async def test_a_forced_exit_closes_reduce_only_and_keeps_the_pair_closed_until_
         assert not may_enter(world)
         await enter_in_vain(world)
 
-        await until_heeded(world, order(world))
+        await until_acknowledged(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
         await world.until_told("resumed", what="forced exit", pair="btc")
         await world.open()
@@ -172,9 +174,9 @@ async def test_a_forced_exit_asked_for_while_the_executor_is_dead_is_carried_out
     async with a_world() as world:
         await world.start()
         await world.open()
-        await until_heeded(world, order(world, forced={"btc": ORDER}, paused=ORDER))
+        await until_acknowledged(world, order(world, forced={"btc": ORDER}, paused=ORDER))
         await world.until_phase(PairPhase.FLAT)
-        await until_heeded(world, order(world))
+        await until_acknowledged(world, order(world))
         await world.until(lambda: may_enter(world), "entries")
         await world.open()
         await world.kill()
@@ -182,7 +184,7 @@ async def test_a_forced_exit_asked_for_while_the_executor_is_dead_is_carried_out
             world.forget_journal()
         number = order(world, forced={"btc": ORDER})
         await world.start(wait_ready=False)
-        await until_heeded(world, number)
+        await until_acknowledged(world, number)
         if is_rebooted:  # nothing explains the position now: it is not ours to touch
             await world.until_told("halted", reason="unexplained")
             assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
@@ -196,7 +198,7 @@ async def test_a_forced_exit_of_a_flat_pair_survives_the_executor_and_stops_the_
     """A signal that waits in the queue is met before anything else is done."""
     async with a_world() as world:
         await world.start()
-        await until_heeded(world, order(world, forced={"btc": ORDER}))
+        await until_acknowledged(world, order(world, forced={"btc": ORDER}))
         await world.kill()
         world.enter(ttl_ms=60_000)
         await world.start(wait_ready=False)

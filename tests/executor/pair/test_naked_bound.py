@@ -28,7 +28,7 @@ from executor.pair.messages import (
 from executor.pair.order import OrderState
 from executor.pair.rules import PairRules
 from executor.recovery.restore import state_of
-from runtime.carried_positions import HeldOrder, HeldPair
+from runtime.carried_positions import CarriedOrder, CarriedPair
 from settings import PROJECT, Settings, load_raw, parse_settings
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import MS, an_instrument, some_rules
@@ -258,12 +258,12 @@ def test_one_denial_past_the_validity_does_not_end_doubt_two_spaced_ones_do() ->
 def test_an_order_of_an_earlier_run_is_waited_for_as_long_as_any_order_is_valid() -> None:
     """That run may have had another validity, and flattened or not: nothing tells which."""
     rules = rules_under(some_settings(order_validity_ms=500))
-    order = HeldOrder(
+    order = CarriedOrder(
         client_order_id=(5 << 24) + 1, leg=1, side="SELL", purpose="entry", attempt=0, size_e8=10**6,
         limit_price_e8=10**10, reduce_only=False, trade_id=5 << 24, sent_unix_ms=1_000, state="sent",
         venue_order_id="", filled_e8=0, average_price_e8=0, fee_e8=0,
     )  # fmt: skip
-    held = HeldPair(pair=rules.pair, legs=("", ""), orders=(order,))
+    held = CarriedPair(pair=rules.pair, legs=("", ""), orders=(order,))
 
     state = state_of(rules, 9, held, now_mono_ns=10_000 * MS, now_unix_ms=1_500)
 

@@ -11,7 +11,7 @@ from events.codec import from_fields
 from executor.pair.state import dump, load
 from executor.recovery.state_store import StateStore
 from persistence.restore import fold
-from runtime.carried_positions import HeldPair, write_held
+from runtime.carried_positions import CarriedPair, write_carried
 from shm.records import PairPhase
 from simulator.faults import Fault
 from simulator.orders import NewOrder
@@ -19,11 +19,11 @@ from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
 from venues.contract import E8
 
 
-async def reboot(world: World, *more: HeldPair) -> None:
+async def reboot(world: World, *more: CarriedPair) -> None:
     """Kill the executor and take its memory away; persistence hands over what the lines tell."""
     await world.kill()
     world.forget_journal()
-    write_held(world.directory, [*fold(map(from_fields, world.lines)).held(), *more])
+    write_carried(world.directory, [*fold(map(from_fields, world.lines)).held(), *more])
 
 
 def close_by_hand(world: World, venue: str) -> None:
@@ -103,7 +103,7 @@ async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None
     """The operator took a pair out of the configuration while it held something."""
     async with a_world() as world:
         await world.start()
-        gone = HeldPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8))
+        gone = CarriedPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8))
         await reboot(world, gone)
         await world.start(wait_ready=False)
         line = await world.until_told("reconcile_diff", kind="pair", pair="sol")

@@ -16,7 +16,7 @@ async def test_a_pulled_latch_stops_entries_and_lets_exits_through() -> None:
         await world.start()
         await world.open()
 
-        kill_switch.pull(kill_switch.kill_file(world.settings), world.memory, "test")
+        kill_switch.engage(kill_switch.kill_file(world.settings), world.memory, "test")
         world.enter()  # would be the next layer
         refused = await world.until_told("signal_refused")
         world.exit()
@@ -34,7 +34,7 @@ async def test_a_latch_file_alone_is_noticed_and_its_removal_too() -> None:
         path = kill_switch.kill_file(world.settings)
         assert world.told("process_started")[0]["kill_file"] == str(path)
 
-        kill_switch.pull(path, None, "test")
+        kill_switch.engage(path, None, "test")
         await world.until(lambda: world.view is not None and not world.view.entries_allowed)
         kill_switch.release(path, None)
         await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)

@@ -134,7 +134,7 @@ def test_the_limits_of_the_day_stop_at_the_amount_named(case: Case) -> None:
 
 
 def test_without_a_drawdown_limit_the_daily_loss_is_it(case: Case) -> None:
-    """A limit nobody wrote down is not unlimited; and a reload is heeded at once."""
+    """A limit nobody wrote down is not unlimited; and a reload is acknowledged at once."""
     case.results.add(case.day, 100 * E8)
     case.results.add(case.day, -200 * E8 + 1)
     assert [refused.block for refused in case.found()] == [EntryBlock.DRAWDOWN]
@@ -153,7 +153,7 @@ def test_failures_in_a_row_stop_entries_for_a_while(case: Case) -> None:
 
 
 def test_the_operators_files_stop_entries_from_the_next_look_on(case: Case) -> None:
-    kill_switch.pull(kill_file(case.settings), None, "test")
+    kill_switch.engage(kill_file(case.settings), None, "test")
     pause_file(case.settings).touch()
     case.state.orders.look()
     assert [refused.block for refused in case.found()] == [EntryBlock.KILL_LATCH, EntryBlock.PAUSED]
@@ -166,7 +166,7 @@ def test_all_that_holds_is_named_in_the_order_that_is_written_down(case: Case) -
         ("persistence", ("lease_lost", "journal_full")),
     ):
         case.shown.count(process, **dict.fromkeys(words, 1))
-    kill_switch.pull(kill_file(case.settings), case.shown.memory, "test")
+    kill_switch.engage(kill_file(case.settings), case.shown.memory, "test")
     for _ in range(3):
         case.breaker.failed(time.monotonic_ns())
     case.results.add(case.day, -200 * E8)

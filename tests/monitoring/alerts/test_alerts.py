@@ -27,7 +27,7 @@ from shm.counter_names import ALERTS_COUNTERS, supervisor_counters
 from shm.counters import CounterTable
 from shm.layout import Memory
 from shm.records import PairPhase
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from supervision.preflight import resolve
 from supervision.process_table import Child, ProcessState
 from supervision.supervisor import Supervisor
@@ -266,7 +266,7 @@ def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: 
     deadline_s = time.monotonic() + DEADLINE_S
     while child.state is not ProcessState.BACKOFF:
         assert time.monotonic() < deadline_s
-        supervisor.turn(0.01)
+        supervisor.poll(0.01)
     (death,) = [line for line in lines if line.get("state") == "backoff"]
     assert (death["exit_code"], death["retry_in_s"]) == (2, 60)
 
@@ -274,10 +274,10 @@ def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: 
     child.quick_deaths = 6
     child.retry_mono_s = 0.0
     began_s = time.monotonic()
-    supervisor.turn(0.01)  # started once more
+    supervisor.poll(0.01)  # started once more
     while child.state is not ProcessState.BACKOFF:
         assert time.monotonic() < deadline_s
-        supervisor.turn(0.01)
+        supervisor.poll(0.01)
     assert child.quick_deaths == 7
     assert child.retry_mono_s - began_s > 50
     assert supervisor.stop(0) == 0

@@ -11,6 +11,7 @@ import pytest
 from monitoring.alerts.book import Condition
 from monitoring.alerts.conditions import Observer
 from monitoring.snapshot import Watcher
+from runtime.kill_switch import kill_file
 from settings import E8
 from shm import counter_names
 from shm.entry_block import EntryBlock, bits_of
@@ -31,12 +32,11 @@ class Looks:
         for number in range(len(shown.settings.pairs)):
             shown.view(number)
 
-    def keys(self, now_s: float = 0.0, *, is_latch_file_there: bool = False) -> list[str]:
-        return [condition.key for condition in self.look(now_s, is_latch_file_there=is_latch_file_there)]
+    def keys(self, now_s: float = 0.0) -> list[str]:
+        return [condition.key for condition in self.look(now_s)]
 
-    def look(self, now_s: float = 0.0, *, is_latch_file_there: bool = False) -> list[Condition]:
-        snapshot = self._watcher.read()
-        return self.observer.look(snapshot, now_s, is_latch_file_there=is_latch_file_there)
+    def look(self, now_s: float = 0.0) -> list[Condition]:
+        return self.observer.look(self._watcher.read(), now_s)
 
     def hear(self, event: str, now_s: float = 0.0, **fields: Any) -> None:
         self.observer.hear(an_event(event, **fields), now_s)
@@ -96,7 +96,11 @@ def test_limits_are_told_where_entries_stop_and_not_before(looks: Looks) -> None
 
 
 def test_the_kill_latch_is_seen_in_memory_and_on_disk(looks: Looks) -> None:
-    assert looks.keys(is_latch_file_there=True) == ["kill"]
+    path = kill_file(looks.shown.settings)
+    path.touch()
+    assert looks.keys() == ["kill"]
+    path.unlink()
+    assert looks.keys() == []
     latch = looks.shown.memory.latch(writer=True)
     latch.set(0, 1)
     assert looks.keys() == ["kill"]

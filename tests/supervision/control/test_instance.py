@@ -88,8 +88,10 @@ def test_pause_force_exit_and_resume_as_typed(config: Path, capsys: pytest.Captu
         assert still.is_paused
         assert sorted(still.operator.forced) == ["btc", "eth"]
         assert not any(pair.view.entries_allowed for pair in still.pairs if pair.view)
-        assert main(["status", "--config", str(config), "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["operator"]["paused_by"] == ["control"]
+        assert main(["status", "--config", str(config), "--json"]) == 1  # a pause waits for its resume
+        status = json.loads(capsys.readouterr().out)
+        assert status["operator"]["paused_by"] == ["control"]
+        assert {item["block"] for item in status["obstacles"]} >= {"paused", "forced_exit"}
 
         pause_file(parse_settings(load_raw(config), str(config))).touch()
         later.wait_for(
@@ -125,7 +127,7 @@ def test_a_wrong_request_says_what_is_known(config: Path, capsys: pytest.Capture
         assert (code, answer["ok"]) == (1, False)
         assert "known are btc, eth" in answer["summary"]
         code, answer = run(config, capsys, "resume", "btc")
-        assert "no forced exit stands for 'btc'" in answer["summary"]
+        assert "there is no forced exit of 'btc'" in answer["summary"]
         assert all(pair.phase is not PairPhase.UNKNOWN for pair in look(config).pairs)
     finally:
         assert instance.stop() == 0

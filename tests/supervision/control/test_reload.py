@@ -16,15 +16,15 @@ import pytest
 
 from observability.logs import Reporter
 from runtime.bootstrap import read_launch, write_launch
-from runtime.operator_ack import Heeded, write_heeded
-from runtime.operator_orders import read_standing, standing_file
+from runtime.operator_ack import Acknowledgement, write_acknowledgement
+from runtime.operator_orders import instructions_file, read_instructions
 from settings import PROJECT, Problem, Settings, SettingsError, load_raw, parse_settings
 from shm.counter_names import PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
-from supervision.boot import memory_plan, process_counters
 from supervision.control.commands import Commands
 from supervision.control.socket import Answer
+from supervision.memory_plan import memory_plan, process_counters
 from tests.tools.shown import FLAT_VIEW
 
 
@@ -84,8 +84,8 @@ class Host:
 
     async def _play(self) -> None:
         while True:
-            standing = read_standing(standing_file(self.settings)).number
-            write_heeded(self.memory.directory, Heeded(standing, self.word("entries_held")))
+            number = read_instructions(instructions_file(self.settings)).number
+            write_acknowledgement(self.memory.directory, Acknowledgement(number, self.word("entries_held")))
             for table in self.takers:
                 table.set(table.index("settings_generation"), self.word("settings_generation"))
             await asyncio.sleep(0.005)
@@ -152,7 +152,7 @@ def test_where_the_executor_does_not_answer_nothing_changes_and_entries_go_on(ho
     host.file["risk"]["max_leverage"] = 3
     answer = host.ask("reload", timeout_s=0.1)
     assert not answer["ok"]
-    assert "holds entries back" in answer["summary"]
+    assert "entries are suspended" in answer["summary"]
     assert (host.word("entries_held"), host.word("settings_generation")) == (0, 0)
     assert read_launch(host.memory.directory)["settings"] == host.raw
     assert not any(b'"reloaded"' in line for line in host.lines)
@@ -228,7 +228,7 @@ def test_a_request_with_wrong_fields_does_nothing(
     answer = host.ask(command, **fields)
     assert not answer["ok"]
     assert why in answer["summary"]
-    assert not standing_file(host.settings).exists()
+    assert not instructions_file(host.settings).exists()
 
 
 def test_an_order_nobody_heeds_stands_all_the_same_and_that_is_said(host: Host) -> None:
@@ -237,12 +237,12 @@ def test_an_order_nobody_heeds_stands_all_the_same_and_that_is_said(host: Host) 
     assert not answer["ok"]
     assert "is on disk and holds" in answer["summary"]
     assert host.word("entries_paused") == 1
-    assert read_standing(standing_file(host.settings)).paused is not None
+    assert read_instructions(instructions_file(host.settings)).paused is not None
 
 
 def test_a_disk_that_takes_nothing_pauses_for_as_long_as_it_can(host: Host) -> None:
     """And closes nothing: what is not kept would be forgotten half-way."""
-    standing_file(host.settings).parent.write_text("not a directory")
+    instructions_file(host.settings).parent.write_text("not a directory")
     answer = host.ask("pause", timeout_s=0.1)
     assert not answer["ok"]
     assert "not on disk" in answer["summary"]

@@ -58,7 +58,7 @@ class Ear:
         while not self._is_over.is_set():
             ready.poll(1_000 * channel.patience_s(0.1))
             began_s = time.thread_time()
-            channel.turn()
+            channel.do_work()
             self.slowest_turn_s = max(self.slowest_turn_s, time.thread_time() - began_s)
         channel.close()
 
@@ -187,7 +187,7 @@ def test_two_requests_at_once_do_not_wait_for_each_other(ear: Ear) -> None:
 
 def test_clients_that_hang_cost_no_turn_and_are_sent_away(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connected and silent, half a line, gone in the middle: the supervisor goes on turning."""
-    monkeypatch.setattr(channel_module, "_TALK_S", 0.3)
+    monkeypatch.setattr(channel_module, "_CONVERSATION_S", 0.3)
     hanging = [socket.socket(socket.AF_UNIX) for _ in range(5)]
     for connection in hanging:
         connection.settimeout(DEADLINE_S)

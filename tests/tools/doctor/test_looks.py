@@ -18,10 +18,16 @@ from executor.metrics.slippage_model import learned_file
 from persistence.server import start_server
 from persistence.store import Store
 from runtime.kill_switch import kill_file
-from runtime.operator_orders import Instruction, Standing, pause_file, standing_file, write_standing
+from runtime.operator_orders import (
+    Instruction,
+    Instructions,
+    instructions_file,
+    pause_file,
+    write_instructions,
+)
 from settings import PROJECT, Settings, load_raw, parse_settings
 from shm.layout import Memory
-from supervision.boot import memory_plan, process_counters
+from supervision.memory_plan import memory_plan, process_counters
 from tests.instance import a_directory
 from tools.doctor.edge import look_at_edge
 from tools.doctor.finding import Finding, Grade
@@ -156,8 +162,8 @@ def test_every_switch_that_stops_entries_is_told(make: Make) -> None:
     assert kept(settings, "switches")[0][0] is Grade.OK
     kill_file(settings).touch()
     pause_file(settings).touch()
-    standing = Standing(1, Instruction("me", "now"), {"btc": Instruction("me", "now")})
-    write_standing(standing_file(settings), standing)
+    instructions = Instructions(1, Instruction("me", "now"), {"btc": Instruction("me", "now")})
+    write_instructions(instructions_file(settings), instructions)
     said = kept(settings, "switches")
     assert [grade for grade, _ in said] == [Grade.WARNING] * 4
     assert ["latch" in said[0][1], "pause" in said[1][1], "by me" in said[2][1], "btc" in said[3][1]] == [

@@ -22,10 +22,10 @@ from runtime.epochs import Epochs
 from settings import PROJECT, load_raw
 from shm.layout import Memory
 from shm.segment import SegmentError
-from supervision import instance_lock
-from supervision.boot import memory_plan, process_counters
-from supervision.instance_lock import Takeover, instance_directory, processes_of
+from supervision import takeover as taking_over
+from supervision.memory_plan import memory_plan, process_counters
 from supervision.preflight import resolve
+from supervision.takeover import Takeover, instance_directory, processes_of
 
 HUNG = (
     "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(flush=True)\ntime.sleep(60)\n"
@@ -43,7 +43,7 @@ class Host:
         self.memory = directory / f"tandem-{self.settings.bot_id}"
         self.epochs = Epochs(directory / "var" / "epoch")
 
-    def claim(self, *, clean: bool = False) -> Takeover:
+    def take_over(self, *, clean: bool = False) -> Takeover:
         takeover = Takeover()
         with instance_directory(self.settings, self.epochs, takeover, clean=clean) as directory:
             assert not directory.exists()
@@ -64,7 +64,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    monkeypatch.setattr(instance_lock, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(taking_over, "FINAL_REPORT_S", 0.1)
     made = Host(tmp_path)
     yield made
     made.epochs.close()
@@ -73,11 +73,11 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 def test_events_left_in_memory_are_journalled_once_and_the_memory_goes(host: Host) -> None:
     """Among them may be the intent of an order that did leave."""
     host.leave_memory(b"first", b"second")
-    assert host.claim().events == 2
+    assert host.take_over().events == 2
     assert not host.memory.exists()
 
     host.leave_memory(b"third")
-    host.claim()
+    host.take_over()
     assert host.journalled() == [b"first", b"second", b"third"]
 
 
@@ -87,7 +87,7 @@ def test_what_an_executor_left_to_its_successor_goes_to_the_next_instance(host: 
     machines = Memory(host.memory).machines(writer=True)
     machines.write(0, b"state")
     machines.close()
-    takeover = host.claim()
+    takeover = host.take_over()
 
     Memory.create(host.memory, memory_plan(host.settings), process_counters(host.settings))
     takeover.hand_over(host.memory, "this-run")
@@ -115,7 +115,7 @@ def test_machines_outlive_a_start_that_is_killed_before_it_hands_them_over(host:
     with pytest.raises(KilledError):
         be_killed()
 
-    assert host.claim().machines["machines"] == left
+    assert host.take_over().machines["machines"] == left
     assert host.journalled() == [b"first"]
 
 
@@ -134,7 +134,7 @@ def test_machines_taken_over_by_a_run_that_does_not_begin_are_there_for_the_next
         writer.close()
         takeover.is_left_in_turn = True
 
-    again = host.claim()
+    again = host.take_over()
 
     assert again.machines == takeover.machines != {}
     assert host.journalled() == [b"told by this run"]
@@ -149,7 +149,7 @@ def test_machines_of_other_pairs_or_of_venues_that_are_gone_are_not_taken_over(
         changed = {"pairs": host.raw["pairs"][:1]}
     write_launch(host.memory, host.raw | changed, "killed-run", [])
 
-    assert host.claim().machines == {}
+    assert host.take_over().machines == {}
 
 
 def test_memory_without_a_file_this_version_knows_is_no_obstacle(host: Host) -> None:
@@ -157,7 +157,7 @@ def test_memory_without_a_file_this_version_knows_is_no_obstacle(host: Host) -> 
     host.leave_memory(b"first")
     (host.memory / "taken").unlink()
 
-    assert host.claim().machines == {}
+    assert host.take_over().machines == {}
     assert not host.memory.exists()
 
 
@@ -173,7 +173,7 @@ def test_machines_of_before_a_reboot_or_an_update_are_not_taken_over(
     assert of_what() in launch_file.read_text()
     launch_file.write_text(launch_file.read_text().replace(of_what(), "another"))
 
-    assert host.claim().machines == {}
+    assert host.take_over().machines == {}
 
 
 def test_events_that_persistence_had_journalled_are_not_doubled(host: Host) -> None:
@@ -188,14 +188,14 @@ def test_events_that_persistence_had_journalled_are_not_doubled(host: Host) -> N
     journal.close()
     reader.close()
 
-    assert host.claim().events == 1
+    assert host.take_over().events == 1
     assert host.journalled() == [b"first", b"second"]
 
 
 def test_memory_that_was_never_finished_is_removed(host: Host) -> None:
     """Killed while it made its memory: nothing had been sent yet."""
     host.memory.mkdir()
-    takeover = host.claim()
+    takeover = host.take_over()
 
     assert "cannot be read" in takeover.event().detail
     assert not host.memory.exists()
@@ -203,7 +203,7 @@ def test_memory_that_was_never_finished_is_removed(host: Host) -> None:
 
 def test_clean_removes_it_unread(host: Host) -> None:
     host.leave_memory(b"first")
-    assert host.claim(clean=True).events is None
+    assert host.take_over(clean=True).events is None
     assert not host.memory.exists()
 
 
@@ -216,7 +216,7 @@ def test_a_process_that_does_not_end_is_killed(host: Host, tmp_path: Path) -> No
     hung.stdout.readline()
     assert processes_of(host.memory) == [hung.pid]
 
-    takeover = host.claim()
+    takeover = host.take_over()
 
     assert takeover.killed == [hung.pid]
     assert hung.wait(5) == -9
@@ -230,7 +230,7 @@ def test_a_command_that_looks_at_the_memory_is_no_process_of_it(host: Host, tmp_
     assert monitor.stdout is not None
     monitor.stdout.readline()
 
-    assert host.claim().processes == []
+    assert host.take_over().processes == []
     assert monitor.poll() is None
     monitor.kill()
     monitor.wait()
@@ -248,7 +248,7 @@ def test_another_instance_on_the_same_journal_is_refused_wherever_its_memory_is(
             instance_directory(host.settings, host.epochs, Takeover()),
             pytest.raises(SegmentError, match=r"persistence\.var_dir .+: pid \d+ on ") as refused,
         ):
-            other.claim()
+            other.take_over()
     finally:
         other.epochs.close()
     assert repr(host.settings.bot_id) in str(refused.value)
@@ -258,7 +258,7 @@ def test_a_living_owner_is_named_and_left_alone(host: Host) -> None:
     with instance_directory(host.settings, host.epochs, Takeover()) as directory:
         directory.mkdir()
         with pytest.raises(SegmentError, match=r"pid \d+ on .+ since 20\d\d-") as refused:
-            host.claim()
+            host.take_over()
         assert directory.exists()
     assert host.settings.bot_id in str(refused.value)
 
@@ -267,13 +267,13 @@ def test_memory_of_another_user_is_refused_before_anything_of_it_is_read(host: H
     """Whoever made it says in its launch file where the journal lies that we would write."""
     host.memory.symlink_to(tmp_path / "theirs")
     with pytest.raises(SegmentError, match="is a link"):
-        host.claim()
+        host.take_over()
     host.memory.unlink()
     left = host.memory.with_name(f"{host.memory.name}.left")
     left.mkdir()
     left.chmod(0o777)
     with pytest.raises(SegmentError, match="can be changed by other users"):
-        host.claim()
+        host.take_over()
     assert left.exists()
 
 
@@ -283,7 +283,7 @@ def test_a_lock_of_another_user_is_not_quoted(host: Host, tmp_path: Path) -> Non
     lock.write_text('{"pid": 1, "host": "\\u001b[31mEVIL", "since": "now"}')
     lock.chmod(0o666)
     with pytest.raises(SegmentError, match="chmod go-w") as refused:
-        host.claim()
+        host.take_over()
     assert "EVIL" not in str(refused.value)
 
 
@@ -307,7 +307,7 @@ def test_another_users_process_is_no_orphan_of_ours(host: Host) -> None:
             assert processes_of(host.memory) == [ours.pid]
             ours.kill()
             ours.wait()
-            assert host.claim().processes == []
+            assert host.take_over().processes == []
             assert theirs.poll() is None
         finally:
             for process in (theirs, ours):
@@ -350,7 +350,7 @@ def test_a_full_disk_refuses_no_start_and_what_was_left_is_kept(host: Host) -> N
     assert not any((path / "machines").exists() for path in unread)  # 25 MB each, and nobody needs them
     assert host.journalled() == []
 
-    takeover = host.claim()
+    takeover = host.take_over()
 
     assert takeover.events == 3
     assert not takeover.refused
@@ -362,8 +362,8 @@ def test_clean_removes_what_waits_for_the_disk_too(host: Host) -> None:
     host.epochs.next()
     host.leave_memory(b"first")
     with files_of_at_most(0):
-        host.claim()
+        host.take_over()
     assert len(unread_memories(host.memory)) == 1
-    host.claim(clean=True)
+    host.take_over(clean=True)
     assert unread_memories(host.memory) == []
     assert host.journalled() == []
