@@ -75,7 +75,8 @@ class _Bucket:
     """A token bucket that refills continuously, counted in call-nanoseconds so that nothing is rounded."""
 
     def __init__(self, limit: RateLimit) -> None:
-        assert limit.calls > 0 and limit.window_ms > 0, "a limit lets something through"
+        assert limit.calls > 0
+        assert limit.window_ms > 0, "a limit lets something through"
         self.limit = limit
         self._call_ns = limit.window_ms * _NS_PER_MS  # what one call costs
         self._full = limit.calls * self._call_ns

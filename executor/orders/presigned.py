@@ -43,7 +43,8 @@ class PresignedOrders:
     """One pair's templates."""
 
     def __init__(self, *, band_bps: float, rearm_bps: float) -> None:
-        assert band_bps >= 0 and rearm_bps >= 0, "distances have no direction"
+        assert band_bps >= 0
+        assert rearm_bps >= 0, "distances have no direction"
         self._renew_bps = min(rearm_bps, (1 - SIGNED_AT) * band_bps)
         self._band_bps = SIGNED_AT * band_bps
         self._reach_ppb = round(REACH_MIN * band_bps * 100_000)

@@ -47,7 +47,8 @@ class Presigner:
         )
         if stale is None:
             return None
-        assert stale.slot.size_e8 > 0 and stale.limit_price_e8 > 0, "a template is a whole order"
+        assert stale.slot.size_e8 > 0
+        assert stale.limit_price_e8 > 0, "a template is a whole order"
         instrument = pair.rules.instruments[stale.slot.leg]
         gateway = self._gateways[instrument.venue]
         request = OrderRequest(

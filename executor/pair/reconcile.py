@@ -100,7 +100,8 @@ def explain_difference(transition: Transition, number: int) -> None:
     """The venue holds something else than we know: the venue is right. The journal says why."""
     leg = transition.state.legs[number]
     difference_e8 = leg.read_e8 - leg.position_e8
-    assert leg.reads > 0 and difference_e8, "a read that says something else"
+    assert leg.reads > 0
+    assert difference_e8, "a read that says something else"
     facts = {
         "expected_e8": leg.position_e8,
         "position_e8": leg.read_e8,
@@ -191,7 +192,8 @@ def own_late_close(transition: Transition, old: Order, new: Order) -> None:
     if not is_explained or transition.now_mono_ns >= leg.gone_mono_ns + transition.rules.back_again_ns:
         return
     taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
-    assert taken_back_e8 and abs(taken_back_e8) <= abs(leg.gone_e8), "no more comes back than went"
+    assert taken_back_e8
+    assert abs(taken_back_e8) <= abs(leg.gone_e8), "no more comes back than went"
     transition.report_leg(
         ReconcileDiff,
         old.leg,

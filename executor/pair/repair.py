@@ -352,7 +352,8 @@ def _try(transition: Transition, orders: tuple[RepairOrder, ...], costs: Costs |
     assert 0 < len(orders) <= 2, "a batch is one or both legs"
     for order in orders:
         grid = rules.instruments[order.leg]
-        assert order.size_e8 > 0 and order.size_e8 % grid.lot_e8 == 0, "an order is on its venue's grid"
+        assert order.size_e8 > 0
+        assert order.size_e8 % grid.lot_e8 == 0, "an order is on its venue's grid"
     trade = trade_to_close(transition)
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt

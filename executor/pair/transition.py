@@ -115,8 +115,10 @@ class Transition:
         trade_id: int,
     ) -> None:
         """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
-        assert size_e8 > 0 and limit_price_e8 > 0, "an order has a size and a limit"
-        assert attempt >= 0 and trade_id > 0, "an order belongs to a trade"
+        assert size_e8 > 0
+        assert limit_price_e8 > 0, "an order has a size and a limit"
+        assert attempt >= 0
+        assert trade_id > 0, "an order belongs to a trade"
         reduce_only = is_reducing(purpose)
         order = Order(
             client_order_id=next_client_order_id(self.rules, self.state, leg),
@@ -161,9 +163,8 @@ class Transition:
         """
         if new == old:
             return
-        assert new.client_order_id == old.client_order_id and new.leg == old.leg, (
-            "an order stays the same one"
-        )
+        assert new.client_order_id == old.client_order_id
+        assert new.leg == old.leg, "an order stays the same one"
         assert new.filled_e8 <= new.size_e8, "an order fills no more than its size"
         leg = self.state.legs[old.leg]
         was_live = old in leg.live

@@ -38,9 +38,8 @@ class StateStore:
     def __init__(self, table: SlotTable, events: SlotTable) -> None:
         self._table = table
         self._events = events
-        assert table.count % 2 == 0 and events.count == table.count // 2, (
-            "two slots a pair, and one for its signal"
-        )
+        assert table.count % 2 == 0
+        assert events.count == table.count // 2, "two slots a pair, and one for its signal"
         pairs = table.count // 2
         self._versions = [max(self._version(2 * pair), self._version(2 * pair + 1)) for pair in range(pairs)]
 

@@ -23,7 +23,8 @@ class Breaker:
         self.failures_max = risk.max_consecutive_failures
         self.pause_s = risk.breaker_pause_s
         self._pause_ns = int(risk.breaker_pause_s * 1e9)
-        assert self.failures_max > 0 and self._pause_ns >= 0, "the settings were validated"
+        assert self.failures_max > 0
+        assert self._pause_ns >= 0, "the settings were validated"
 
     @property
     def has_tripped(self) -> bool:

@@ -140,7 +140,9 @@ def armed(wire, pair, send, at):
     return render(wire, pair, send, at)
 Sender.render = armed
 """,
-    "after the journal, before the first byte": "from executor.orders.sender import Sender\nSender.write = die\n",
+    "after the journal, before the first byte": (
+        "from executor.orders.sender import Sender\nSender.write = die\n"
+    ),
     "between the two writes": """
 from executor.gateways.live import LiveGateway
 send, sent = LiveGateway.send, []
