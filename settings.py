@@ -1,4 +1,4 @@
-"""config.yaml and .env into frozen, validated settings.
+"""Parses config.yaml and .env into frozen, validated settings.
 
 Everything wrong is reported at once, each problem with its key (``pairs[0].legs.vest``), the value
 and what is allowed. Unknown and duplicate keys are errors. Quantities are decimal strings, so no
@@ -36,7 +36,7 @@ VERSION = "0.2.0"
 PROJECT = Path(__file__).resolve().parent
 # A venue is a folder under venues/; nothing else lists it.
 KNOWN_VENUES = tuple(sorted(path.parent.name for path in (PROJECT / "venues").glob("*/__init__.py")))
-_PATIENT = {"alerts": 10}  # who waits for everybody else unless ``runtime.nice`` says otherwise
+_PATIENT = {"alerts": 10}  # nice values, unless ``runtime.nice`` has others
 # No order that was ever sent, by this or an earlier run under other settings, is valid for longer.
 ORDER_VALIDITY_MS_MAX = 5_000
 PROCESSES = ("feed", "detector", "executor", "persistence", "simulator", "alerts")
@@ -455,7 +455,7 @@ class MailSettings(Section):
 
 
 class AlertsSettings(Section):
-    """Who is told when something needs a person. Nothing is sent unless a target is named."""
+    """Where alerts go. Nothing is sent unless a target is named."""
 
     telegram: TelegramSettings | None = None
     discord_env: EnvironmentName | None = None
@@ -645,7 +645,7 @@ def _problem(item: Any) -> Problem:
     if kind == "missing":
         return Problem(key, "", "is missing and has no default")
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else _without_password(repr(value))[:80]
-    if key.endswith("_env"):  # whoever wrote the secret itself there is not to read it in a log
+    if key.endswith("_env"):  # a secret written there by mistake must not be logged
         return Problem(key, "", "must be the NAME of an environment variable, such as TANDEM_WEBHOOK")
     if isinstance(value, float) and not math.isfinite(value):
         message = "must be a finite number"

@@ -1,1 +1,1 @@
-"""What a person writes for Tandem to read: YAML and files of secrets, by rules that surprise nobody."""
+"""Reads what a person writes for Tandem: YAML, files of secrets, paths on the command line."""

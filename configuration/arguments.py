@@ -1,4 +1,4 @@
-"""Words of the command line, made what they were meant as, where they were typed."""
+"""Parses arguments of the command line relative to where they were typed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The file of secrets (``.env``), read strictly: what is wrong with it is said, and never what stands in it.
+"""Reads the file of secrets (``.env``) strictly. Errors name the problem and never quote the content.
 
-One assignment a line, as python-dotenv reads them. UTF-8, with or without a byte order mark; another
-encoding would be a key with other characters in it.
+One assignment a line, as python-dotenv reads them. UTF-8, with or without a byte order mark: in another
+encoding a key would have other characters.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _who_may(path: Path) -> str:
 
 
 def exposure_of(path: Path) -> str:
-    """Who besides its owner, this user and root can read or change the file, and what helps; "" for nobody.
+    """Which others besides its owner, this user and root can read or change the file, and the remedy; or "".
 
     A file in a directory that others may not enter is out of their reach, whatever its own mode.
     """

@@ -1,13 +1,12 @@
-"""YAML as it is meant by who writes it: text stays text, and whatever is wrong names its line.
+"""Reads YAML without surprises: text stays text, and every error names its line.
 
 YAML 1.1 reads ``on`` and ``NO`` as booleans, ``017`` as fifteen, ``4:30`` as 270 and ``2026-11-30`` as a
-date; a library's reader stumbles over ``2026-13-45``, a number of 5,000 digits or 1,000 brackets with
-errors of its own. Here a plain word is null, true, false, a decimal number, or the text that is written
-there (YAML 1.2's core schema without hexadecimal and octal), a key is always text, and what nobody
-needs in a configuration (tags, several documents, nesting without end) is refused. Anchors, aliases and
-``<<`` work, as long as what they make is of a sensible size.
+date. A library's reader fails on ``2026-13-45``, a number of 5,000 digits or 1,000 brackets with errors of
+its own. Here a plain scalar is null, true, false, a decimal number, or text (YAML 1.2's core schema without
+hexadecimal and octal), and a key is always text. What no configuration needs (tags, several documents,
+endless nesting) is refused. Anchors, aliases and ``<<`` work, up to a sensible size.
 
-The grammar is PyYAML's; this module makes values of its events.
+PyYAML parses the grammar; this module makes values of its events.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ def read_yaml(text: str) -> Any:
         return reader.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        raise YamlError(mark.line + 1 if mark else reader.line, plain(said)) from None
+        detail = " ".join(part for part in (error.context, error.problem) if part)
+        raise YamlError(mark.line + 1 if mark else reader.line, plain(detail)) from None
     except (ValueError, OverflowError):  # an escape that names no character
         raise YamlError(reader.line, "holds an escape that names no character: remove it") from None
     finally:

@@ -6,10 +6,9 @@ Triggers are evenly spaced between ``entry_bps`` and ``entry_max_bps``; sizes gr
 
 from __future__ import annotations
 
-from math import lcm
 from typing import NamedTuple
 
-from venues.contract import E8, Instrument
+from venues.contract import E8, Instrument, common_lot_e8
 
 
 class Layer(NamedTuple):
@@ -19,11 +18,6 @@ class Layer(NamedTuple):
 
 class SizeError(ValueError):
     """A pair's size cannot be cut into orders that both venues accept; the text says the remedy."""
-
-
-def common_lot_e8(first: Instrument, second: Instrument) -> int:
-    """The smallest size step that is on both grids."""
-    return lcm(first.lot_e8, second.lot_e8)
 
 
 def trigger_spreads_bps(entry_bps: float, entry_max_bps: float, count: int) -> tuple[float, ...]:

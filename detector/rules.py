@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from detector.layers import Layer, cut_layers
 from detector.spreads import round_trip_fees_bps
+from runtime.clock import ms_to_ns
+from runtime.fees import taker_fee_bps
 from settings import Settings
 from venues.contract import Instrument
 
@@ -80,7 +82,7 @@ def rules_for(
         exit_bps=strategy.exit_bps,
         confirm_ticks=strategy.confirm_ticks,
         exit_confirm_ticks=strategy.exit_confirm_ticks,
-        fees_bps=round_trip_fees_bps(_taker_fee_bps(settings, first), _taker_fee_bps(settings, second)),
+        fees_bps=round_trip_fees_bps(taker_fee_bps(settings, first), taker_fee_bps(settings, second)),
         slippage_bps=strategy.expected_slippage_bps,
         is_slippage_learned=strategy.learn_slippage,
         learned_samples_min=strategy.learned_slippage_samples_min,
@@ -89,22 +91,13 @@ def rules_for(
         expected_hold_h=strategy.expected_hold_s / 3_600,
         edge_bps_min=strategy.min_net_edge_bps,
         gain_bps_max=strategy.max_edge_bps,
-        quote_age_ns_max=_ns(strategy.max_quote_age_ms),
-        leg_skew_ns_max=_ns(strategy.max_leg_skew_ms),
+        quote_age_ns_max=ms_to_ns(strategy.max_quote_age_ms),
+        leg_skew_ns_max=ms_to_ns(strategy.max_leg_skew_ms),
         liquidity_ratio_min=strategy.min_liquidity_ratio,
         slippage_bps_max=strategy.max_slippage_bps,
         min_notional_e8=max(first.min_notional_e8, second.min_notional_e8),
         reach_bps=settings.execution.price_band_bps,
-        cooldown_ns=_ns(strategy.cooldown_ms),
-        hold_ns_max=_ns(strategy.max_hold_s * 1_000),
-        signal_ttl_ns=_ns(strategy.signal_ttl_ms),
+        cooldown_ns=ms_to_ns(strategy.cooldown_ms),
+        hold_ns_max=ms_to_ns(strategy.max_hold_s * 1_000),
+        signal_ttl_ns=ms_to_ns(strategy.signal_ttl_ms),
     )
-
-
-def _taker_fee_bps(settings: Settings, instrument: Instrument) -> float:
-    configured = settings.venue(instrument.venue).taker_fee_bps
-    return instrument.taker_fee_bps if configured == "auto" else configured
-
-
-def _ns(milliseconds: float) -> int:
-    return round(milliseconds * 1_000_000)

@@ -1,4 +1,4 @@
-"""Alerts: what a person was told, and what came of it"""
+"""Alerts: what a person was alerted to, and whether it was delivered"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SeverityName = Literal["info", "warning", "critical"]
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert"):
-    """something stands, is over or has happened that a person is told of: severity, key, text"""
+    """a condition is raised, persists or is resolved, or something happened: severity, key, text"""
 
     state: Literal["raised", "standing", "resolved", "notice"]
     kind: str

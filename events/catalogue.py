@@ -16,7 +16,7 @@ from events.event import FLOOD_BURST, FLOOD_INTERVAL_S, KEPT_TIMES, Event
 FIELDS: Final[Mapping[str, str]] = {
     "ts": "when the line was made: UTC, RFC 3339, microseconds",
     "mono_ns": "the same moment on this host's monotonic clock: for durations, comparable between processes",
-    "proc": "the process that tells",
+    "proc": "the process that reports",
     "run_id": "the instance's run: start time and the supervisor's pid",
     "pair": "the pair's id in config.yaml",
     "trade_id": "one number from entry to exit; 0 where no trade is concerned",
@@ -31,7 +31,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "attempt": "0, then one more with every retry",
     "order_state": "the order's state in the pair machine after this event",
     "code": "the venue's own code",
-    "text": "the venue's own words, secrets masked; of alerts, what a person is told",
+    "text": "the venue's own text, secrets masked; of alerts, the message",
     "gate": "which check refused; value and limit are what it compared",
     "gates": "refusals by gate since the last such line",
     "last": "the last refusal: gate, value, limit",
@@ -47,7 +47,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "remainders_e8": "what is left on each leg, below a lot",
     "reason": "why: of a close, a cancel, a disconnect, a halt, an order of the operator",
     "explained_by": "the order or cause that explains a difference; null: nothing does",
-    "is_estimated": "a fee or price was not told by the venue and is reckoned",
+    "is_estimated": "a fee or price was not reported by the venue and is estimated",
     "complete_cost_e8": "expected cost of sending the missing leg again",
     "unwind_cost_e8": "expected cost of closing the surviving leg",
     "given_up": "true: no further retry, the pair stays as it is",
@@ -59,7 +59,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "what": "what was asked or tried",
     "kind": "which sort of the event",
     "cut": "true: texts or lists in this line were cut, or left out, to keep it in one piece",
-    "kept_back": "how many lines of this kind were not told since the last one",
+    "kept_back": "how many lines of this kind were suppressed since the last one",
     "stages_us": "percentiles of each stage since the start",
     "switch": "which switch paused entries: the control socket or the file",
     "by": "who gave the order",
@@ -150,7 +150,7 @@ def _fields_of(cls: type[Struct]) -> Mapping[str, Any]:
 
 
 def _optional(cls: type[Event]) -> frozenset[str]:
-    """The fields that are left out where they say nothing."""
+    """The fields that are left out where they have no value."""
     return frozenset(field.name for field in msgspec.structs.fields(cls) if not field.required)
 
 

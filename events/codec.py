@@ -1,4 +1,4 @@
-"""How an event is written and read: one JSON object, the event's fields and who reported it when.
+"""Writes and reads events: one JSON object with the event's fields, who reported it and when.
 
 What is written holds every field with its own number; readers pass over fields they do not know, and where an
 older version left a field out they take its default. A process writes with an ``Encoder`` of its own.

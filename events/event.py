@@ -1,4 +1,4 @@
-"""What every event has: a name that never changes, a level, a flood rule, and texts that are safe to keep.
+"""The base of all events: a name that never changes, a level, a flood rule, and texts that are safe to keep.
 
 An event's name in the journal and the log is its class's, in snake case. Fields of an event are what an
 operator's ``jq`` lines depend on: they may be added, with a default, and are never renamed. The unit ends a

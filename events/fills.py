@@ -1,4 +1,4 @@
-"""Fills and funding: what the venues say was executed and paid"""
+"""Fills and funding: what the venues report as executed and paid"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FundingPaid(Event, frozen=True, kw_only=True):
 
 
 class FundingRead(Event, frozen=True, kw_only=True):
-    """what funding an order's fills have settled, where fills do not say; nothing, too"""
+    """the funding that an order's fills have settled, where fills do not report it; may be 0"""
 
     pair: str
     leg: int

@@ -168,7 +168,7 @@ class Running(Event, frozen=True, kw_only=True):
 
 
 class SecretsExposed(Event, frozen=True, kw_only=True):
-    """somebody else on this machine can read the file of secrets; mode live refuses to start"""
+    """another user of this machine can read the file of secrets; mode live refuses to start"""
 
     LEVELS = ("warning",)
     file: Text

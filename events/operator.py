@@ -1,4 +1,4 @@
-"""The operator: what was ordered, and what came of it"""
+"""The operator: instructions, and what came of them"""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Control(Event, frozen=True, kw_only=True):
 
 
 class ControlRefused(Event, frozen=True, kw_only=True):
-    """somebody was not answered on the control socket, and why"""
+    """a request on the control socket was refused, and why"""
 
     LEVELS = ("warning",)
     FLOOD_BY = ()

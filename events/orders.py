@@ -8,7 +8,7 @@ from events.event import ENDED, UNANSWERED, Event, OrderStateName, PurposeName, 
 
 
 class OrderEvent(Event, frozen=True, kw_only=True):
-    """What every event about one order of ours says."""
+    """The fields of every event about one order of ours."""
 
     pair: str
     trade_id: int
@@ -44,14 +44,14 @@ class OrderChanged(OrderEvent, frozen=True, kw_only=True):
     filled_e8: int
     average_price_e8: int
     fee_e8: int
-    is_estimated: bool = False  # a price, fee or amount in it was not told by the venue, or not yet
+    is_estimated: bool = False  # a price, fee or amount in it was not reported by the venue, or not yet
     code: Text = ""
     text: Text = ""
     reason: Text = ""
 
     @property
     def is_answered(self) -> bool:
-        """Whether the venue has said something of the order."""
+        """Whether the venue has reported anything about the order."""
         return self.order_state not in UNANSWERED
 
     @property
@@ -96,7 +96,7 @@ class LegResolved(OrderChanged, frozen=True, kw_only=True):
 
 
 class LegRetold(OrderChanged, frozen=True, kw_only=True):
-    """what became of an order of an earlier life, which may not have reported it"""
+    """what became of an order of an earlier epoch, which may not have reported it"""
 
 
 class LegCorrected(OrderChanged, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class LegCorrected(OrderChanged, frozen=True, kw_only=True):
 
 
 class AnswerDisowned(OrderEvent, frozen=True, kw_only=True):
-    """what a venue said under an order's name is about another: not believed, asked for by our own id"""
+    """a venue's answer about an order concerns another one: ignored, and queried again by our own id"""
 
     LEVELS = ("warning",)
     FLOOD_BY = ("pair", "leg")

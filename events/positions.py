@@ -1,4 +1,4 @@
-"""Positions: what a pair holds, what a venue says it holds, and where the two differ"""
+"""Positions: what a pair holds, what a venue reports, and where the two differ"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class HoldingChanged(Event, frozen=True, kw_only=True, tag="holding"):
 
 
 class Exposed(Event, frozen=True, kw_only=True):
-    """What every event says that tells a pair's exposure."""
+    """The fields of every event that has a pair's exposure."""
 
     pair: str
     trade_id: int
@@ -195,7 +195,7 @@ class VenueLost(Event, frozen=True, kw_only=True):
 
 
 class VenueStatus(Event, frozen=True, kw_only=True):
-    """a venue stopped, or began again, to take orders that open: its own word for it"""
+    """a venue stopped, or began again, to take orders that open: its own status text"""
 
     LEVELS = ("info", "warning")
     FLOOD_BY = ("venue",)

@@ -1,4 +1,4 @@
-"""Simulator and log: the simulated venues' own events, and what the log could not print"""
+"""Simulator and log: the simulated venues' own events, and lines that the log could not print"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FaultEnded(Event, frozen=True, kw_only=True):
 
 
 class LogDropped(Event, frozen=True, kw_only=True):
-    """whoever reads the log was too slow: count of lines not printed; the database has them"""
+    """the reader of the log was too slow: count of lines not printed; the database has them"""
 
     LEVELS = ("warning",)
     count: int

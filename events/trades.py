@@ -1,4 +1,4 @@
-"""Trades: opened, closed, what they cost against what was seen, and what was learned"""
+"""Trades: opened and closed, their slippage, and the slippage model"""
 
 from __future__ import annotations
 

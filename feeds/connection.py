@@ -1,9 +1,9 @@
-"""One WebSocket connection's life: frames to the venue's protocol, its quotes to shared memory.
+"""Carries one WebSocket connection: frames to the venue's protocol, its quotes to shared memory.
 
-What counts as data is what became a quote or a depth. Pongs, heartbeats (the binary protocol's
-template 40 too), acknowledgements and errors prove that the socket lives, not that prices do; a
-venue whose matching has stopped goes on sending them. An order book that repeats itself *is* data:
-on a calm market the top of book may not move for seconds, and the book says that this is so.
+Only what became a quote or a depth counts as data. Pongs, heartbeats (the binary protocol's template 40,
+too), acknowledgements and errors prove that the socket works, not that prices are current: a venue whose
+matching has stopped goes on sending them. An order book that repeats itself *is* data: on a calm market
+the top of book may not move for seconds, and the book confirms it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNREADABLE_NS_MAX: Final = 60_000_000_000
 # Twice what both venues' largest books need; more is refused by picows with close code 1009.
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 # A process that did not run (stopped, swapped out, its machine paused) finds its socket full of prices as
-# old as that. Read late they would be told as received just now, so the connection goes instead.
+# old as that. Read late they would be stamped as received just now, so the connection is replaced.
 STOOD_STILL_NS_MAX: Final = 2_000_000_000
 
 _FAULT_COUNTERS: Final = {FaultKind.GAP: "gaps_total", FaultKind.CROSSED: "crossed_total"}
@@ -108,7 +108,7 @@ class Connection(WSListener):
         """Called by picows when the socket is gone."""
         self.end("the connection broke")
 
-    # --- what the session asks ---
+    # --- for the session ---
 
     @property
     def live_ns(self) -> int:
@@ -188,9 +188,9 @@ class Connection(WSListener):
         for depth in depths:
             publisher.publish_depth(depth, recv_mono_ns)
         for top in tops:
-            self._liveness.hear_top(top, recv_mono_ns)
+            self._liveness.take_top(top, recv_mono_ns)
         for depth in depths:
-            self._liveness.hear_depth(depth, recv_mono_ns)
+            self._liveness.take_depth(depth, recv_mono_ns)
         if tops or depths:
             self.last_data_mono_ns = self._readable_mono_ns = recv_mono_ns
             self._counters.set(self._last_data, recv_mono_ns)
@@ -253,10 +253,10 @@ class Connection(WSListener):
             )
 
     def _void(self, fault: FeedFault, recv_mono_ns: int) -> None:
-        """A frame about this instrument cannot be read: its prices are void, its subscription lives."""
+        """A frame about this instrument cannot be read: its prices are void, its subscription works."""
         self._counters.add(self._counters.index("bad_frames_total"))
         self._publisher.flag_invalid(fault.instrument_id)
-        self._liveness.hear_unreadable(fault.instrument_id, recv_mono_ns)
+        self._liveness.take_unreadable(fault.instrument_id, recv_mono_ns)
         self.last_data_mono_ns = recv_mono_ns
         venue, symbol = self._publisher.venue, self._symbols[fault.instrument_id]
         kind = fault.kind.value

@@ -1,4 +1,4 @@
-"""A feed's process: attach, build the venue's protocol, keep it connected until SIGTERM."""
+"""Runs a feed's process: attach, build the venue's protocol, keep it connected until SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a venue said, as quotes and depth in shared memory.
+"""Publishes a venue's market data as quotes and depth in shared memory.
 
-Order of one quote: slot, ring, doorbell. Whoever saw it in the ring finds it, or a newer one, in
-the slot. A quote that can no longer be believed is published again with its flags changed, so
-readers of the ring learn it in order and readers of the slot at once.
+Order of one quote: slot, ring, doorbell. A reader that saw it in the ring finds it, or a newer one, in
+the slot. A quote that can no longer be trusted is published again with its flags changed, so readers of
+the ring see that in order and readers of the slot at once.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Publisher:
         self._counters.add(self._depths_total)
 
     def flag_stale(self, instrument_id: int | None = None) -> None:
-        """The venue, or one instrument, is silent: nothing it said may be traded on any more."""
+        """The venue, or one instrument, is silent: its last quotes may not be traded on any more."""
         self._flag(_STALE, instrument_id)
 
     def flag_invalid(self, instrument_id: int | None = None) -> None:

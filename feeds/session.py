@@ -2,7 +2,7 @@
 
 Liveness is the age of data, see ``feeds.connection``: when none came for ``stale_after_ms`` every
 quote is flagged at once and the connection replaced, whatever its socket says. An instrument that alone
-falls silent is asked for anew, see ``feeds.liveness``.
+falls silent is resubscribed, see ``feeds.liveness``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from feeds.liveness import Liveness
 from feeds.publisher import Publisher
 from observability.logs import Reporter
 from runtime.backoff import Backoff
+from runtime.clock import ms_to_ns
 from shm.counters import CounterTable
 from venues.contract import MarketData
 
@@ -35,7 +36,7 @@ _STEADY_NS: Final = 5_000_000_000  # a connection that lasted this long owes not
 
 
 class FeedSession:
-    """One venue's connection, replaced as often as needed. ``run`` returns when told to stop."""
+    """One venue's connection, replaced as often as needed. ``run`` returns after SIGTERM."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class FeedSession:
         self._counters = counters
         self._reporter = reporter
         self._symbols = symbols
-        self._stale_after_ns = int(stale_after_ms * 1_000_000)
+        self._stale_after_ns = ms_to_ns(stale_after_ms)
         self._liveness = Liveness(symbols, self._stale_after_ns)
         self._is_stopping = is_stopping
         self._backoff = Backoff(longest_s=_LONGEST_PAUSE_S, is_first_immediate=True, rng=random)

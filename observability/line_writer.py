@@ -1,9 +1,9 @@
-"""Lines to standard output: one system call each, by a thread of their own, whoever reads or does not.
+"""Writes lines to standard output from a thread of its own, one system call each, and never blocks a caller.
 
-A pager that is not scrolled, a terminal that is stopped, a ``tee`` that Ctrl-C has ended, a pipe set to
-O_NONBLOCK by who shares it, a disk that is full for a minute: none of them may hold up a process with a
-position, and none of them silences it for the rest of its time. What could not be written is counted, and
-the first line that can be written says how many were lost (``log_dropped``); the database has them.
+A pager that is not scrolled, a stopped terminal, a ``tee`` that Ctrl-C has ended, a pipe that another
+process has set to O_NONBLOCK, a disk that is full for a minute: none may block a process that holds a
+position, and none may silence it for good. Lines that could not be written are counted; the next line
+that can be written reports how many were lost (``log_dropped``). The database has them.
 """
 
 from __future__ import annotations

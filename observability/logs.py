@@ -1,11 +1,11 @@
-"""Where a process's events go: all of them to persistence, and to the log as loud as an operator wishes.
+"""Reports a process's events: all to persistence, and to the log those that ``log_level`` lets through.
 
 The queue to persistence has an event as ``events.codec`` writes it, whatever the log's level. A line of the
 log is a rendering of that: ``log_level`` and the log's flood limit decide whether it is printed and nothing
 else.
 
 Every process writes its lines to stdout (``observability.line_writer``): lines of different processes never
-interleave, and nobody waits for whoever reads them. The detector, which must not touch a file descriptor,
+interleave, and no process waits for a slow reader. The detector, which must not touch a file descriptor,
 only pushes; persistence prints its lines for it.
 
 Secrets are kept out by construction: an event's texts are masked when it is made (``events.event``).
@@ -32,10 +32,10 @@ _LONG_NUMBER: Final = re.compile(rb"[0-9]{16}")
 
 
 class Reporter:
-    """What a process reports by.
+    """Reports one process's events.
 
     to_queue: its queue to persistence; False where that is full, which ``on_refused`` then counts.
-    level: None prints nothing, for a process that must not or where nobody reads.
+    level: None prints nothing, for a process that must not or whose output is not read.
     is_limited: False keeps and prints every event, however many come.
     mono_ns, unix_ns: the clocks that events are stamped by; a replay has its own.
     """
@@ -92,7 +92,7 @@ class Log:
 class RateLimit:
     """Lets some events of each kind through at once and then one each interval; the next counts the others.
 
-    A disk full of one complaint holds no other, and a process that complains all day does little else.
+    A disk full of one message has no room for another, and a process that logs all day does little else.
     """
 
     def __init__(self, times: int = 1) -> None:
@@ -147,7 +147,7 @@ def _with_count(encoded: bytes, held_back: int) -> bytes:
 
 
 def print_line(line: bytes) -> None:
-    """Have one line written to stdout. Never waits and never fails, whoever reads or does not read."""
+    """Queue one line for stdout. Never waits and never fails, whether or not anything reads it."""
     _stdout.put(line)
 
 

@@ -1,9 +1,9 @@
-"""Text from outside, without what drives a terminal or breaks a line.
+"""Makes text from outside printable: without what drives a terminal or breaks a line.
 
 A venue, a database, an operator's terminal and a file's name may hold anything. Escape sequences clear
 screens and set titles, bidirectional overrides reorder what is read, a line break inside a text fakes a
-line of its own, and half a surrogate (how Python shows a byte that is not UTF-8) ends whoever encodes
-it. ``plain`` is called where a text comes in, and once more where a tool shows one.
+line of its own, and a lone surrogate (how Python shows a byte that is not UTF-8) raises where it is
+encoded. ``plain`` is called where a text comes in, and once more where a tool shows one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Secrets out of text: by value what this process knows, by shape what nobody can list.
+"""Removes secrets from text: known ones by value, others by their shape.
 
-Keys, passwords and granted tokens are registered by whoever reads or is granted them. Signatures and
-bearer tokens are known by their looks as well: a venue that quotes the request it refuses quotes those.
-Whatever comes from outside as text passes ``redact`` before it becomes an exception, a log line or
-standard error, and loses there what drives a terminal, too (``plain``): a secret cut in two by characters
-that nobody sees is one again.
+The code that reads or is granted a key, password or token registers it. Signatures and bearer tokens are
+also recognised by their shape: a venue that quotes the request it refuses quotes those.
+Text from outside passes ``redact`` before it becomes an exception, a log line or standard error. ``plain``
+is part of that: a secret cut in two by invisible characters is whole again, and so is found.
 """
 
 from __future__ import annotations

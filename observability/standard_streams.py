@@ -1,4 +1,4 @@
-"""Descriptors 0, 1 and 2 as the processes and tools need them, however they were left by who started us."""
+"""Prepares descriptors 0, 1 and 2 for processes and tools, in whatever state the parent left them."""
 
 from __future__ import annotations
 

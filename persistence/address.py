@@ -1,7 +1,7 @@
-"""Where the database is: ``DATABASE_URL``, or the embedded server. The password stays in here.
+"""Parses the database's address: ``DATABASE_URL``, or the embedded server. The password stays in here.
 
-``sslmode``, certificates and everything else libpq understands are the operator's to say
-(https://www.postgresql.org/docs/current/libpq-connect.html). Ours alone is the encoding of the texts we send.
+``sslmode``, certificates and all other options of libpq are the operator's choice
+(https://www.postgresql.org/docs/current/libpq-connect.html). We set only the client's encoding.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Queues into the journal, and the journal kept within its bounds.
+"""Moves events from the processes' queues into the journal, and keeps the journal within its bounds.
 
-A queue gets its space back only when what was in it is on disk. While the disk refuses, events stay
-in the queues, the executor is told to open nothing, and the same events are tried again.
+A queue gets its space back only when its events are on disk. While the disk refuses, events stay in the
+queues, ``journal_full`` stops entries, and the same events are tried again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from shm.queue import QueueReader
 _SILENT_SOURCES = frozenset({"detector"})  # they must not touch a file descriptor
 _BATCH_PER_QUEUE = 2_000
 _REFUSED_PAUSE_S = 0.5  # between tries while the disk refuses
-_LIMITS_S = 1.0  # between looks at the journal's size
+_LIMITS_S = 1.0  # between checks of the journal's size
 _ALARM_RATIO = 0.8  # of journal_max_mib: the alarm comes here, and trading is resumed below
 _FOREIGN_NAMED = 20
 _DAY_S = 86_400
 
 
 class Drain:
-    """The main thread's work. ``own_lines``: this process's own log lines, journalled with the rest."""
+    """The main thread's work. ``own_lines``: this process's own events, journalled with the rest."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class Drain:
         self._left = left
         self._stored_number = stored_number
         self._reporter = launch.reporter
-        self._silent = Log(launch.settings.log_level)  # the lines of those that must not print
+        self._silent = Log(launch.settings.log_level)  # prints for processes that must not
         self._max_bytes = launch.settings.persistence.journal_max_mib << 20
         self._keep_s = launch.settings.persistence.journal_keep_days * _DAY_S
         self._queues: dict[str, QueueReader] = {
             source: launch.memory.events_reader(source) for source in launch.memory.plan.event_sources
         }
-        self._go_back_to_the_journal()
+        self._resume_behind_journal()
         self._refused = {source: queue.refused for source, queue in self._queues.items()}
         self._is_filling = self._is_full = self._is_disk_refusing = False
         self._try_again_mono_s = self._limits_mono_s = 0.0
-        self._foreign: frozenset[str] = frozenset()  # named already
+        self._foreign: frozenset[str] = frozenset()  # reported already
         self._counters = launch.counters
         index = launch.counters.index
         self._heartbeat = index("heartbeat_mono_ns")
@@ -79,7 +79,7 @@ class Drain:
         """Set the heartbeat by which the supervisor sees that this process is alive."""
         self._counters.set(self._heartbeat, time.monotonic_ns())
 
-    def turn(self) -> int:
+    def do_work(self) -> int:
         """Move what waits into the journal; return how many events that was."""
         self.beat()
         now_mono_s = time.monotonic()
@@ -90,12 +90,12 @@ class Drain:
             moved = self._append_waiting()
             self._journal.sync()
         except OSError as error:
-            self._go_back_to_the_journal()
+            self._resume_behind_journal()
             self._disk_refused(error, now_mono_s)
             return 0
         for queue in self._queues.values():
             queue.commit()  # only now: what is not on disk stays in the ring
-        self._tell(moved)
+        self._after_sync(moved)
         if self._is_disk_refusing:
             self._is_disk_refusing = False
             self._reporter.report(JournalWritable(journalled=len(moved)))
@@ -117,13 +117,13 @@ class Drain:
             moved.append((SOURCE, line))
         return moved
 
-    def _go_back_to_the_journal(self) -> None:
-        """Read on behind what is journalled: after a kill, or after a group the disk refused."""
+    def _resume_behind_journal(self) -> None:
+        """Continue each queue behind its newest journalled event: after a kill, or after the disk refused."""
         for source, queue in self._queues.items():
             queue.resume_at(self._journal.cursors.get(source, 0))
 
-    def _tell(self, moved: list[tuple[str, bytes]]) -> None:
-        """What follows from events being on disk."""
+    def _after_sync(self, moved: list[tuple[str, bytes]]) -> None:
+        """Fold in, print and count events that are on disk now."""
         for source, line in moved:
             self._holdings.take_line(source, line)
             if source == SOURCE:
@@ -154,9 +154,9 @@ class Drain:
             self._reporter.report(JournalRefused(detail=detail))
 
     def _keep_within_limits(self) -> None:
-        """Drop what the database holds; say so when what it does not hold grows too large."""
+        """Remove what the database has; report when what it does not have grows too large."""
         stored, journal, max_bytes = self._stored_number(), self._journal, self._max_bytes
-        self._name_foreign_files()
+        self._report_foreign_files()
         journal.remove_stored(stored, max_bytes, time.time() - self._keep_s)
         waiting = journal.bytes_after(stored)
         self._counters.set(self._spool_bytes, waiting)
@@ -175,14 +175,14 @@ class Drain:
         if waiting >= max_bytes and not self._is_full:
             self._is_full = True
             detail = (
-                f"{where}; nothing is opened until it has. What is open goes on being looked after, "
-                "and its events are still kept"
+                f"{where}; nothing is opened until it has. Open positions are still managed, "
+                "and their events are still kept"
             )
             self._reporter.report(JournalFull(bytes=waiting, limit_bytes=max_bytes, detail=detail))
         self._counters.set(self._journal_full, int(self._is_full))
 
-    def _name_foreign_files(self) -> None:
-        """Say once what lies among the journal's files and is passed over."""
+    def _report_foreign_files(self) -> None:
+        """Report once which files among the journal's are not its own."""
         found = frozenset(foreign_files(self._journal.directory))
         if new := sorted(found - self._foreign):
             self._foreign |= found

@@ -1,13 +1,13 @@
-"""The journal: every event of every process, numbered, checksummed, on disk before anything else.
+"""Keeps the journal: every event of every process, numbered and checksummed, on disk before the database.
 
 A journal is a directory of files ``<first number>.journal``. A file begins with the run it belongs
 to and with the number and checksum of the record before it; a record is a head (payload length,
 checksum, event number, queue cursor, source) and the payload, one event (``events.codec``). Each checksum
 covers the one before it, so no record can be changed, left out or put elsewhere unnoticed.
 
-Numbers grow by one within a process life, and a life begins above everything an earlier one can
-have used, even if the last of that was lost with the power. With the journal's id they are the key
-under which the database holds each event exactly once.
+Numbers grow by one within an epoch (one incarnation of the process). An epoch begins above every number that
+an earlier one can have used, even if its last events were lost in a power failure. With the journal's id
+they are the key under which the database has each event exactly once.
 
 The cursor is the place in the source's queue ring *behind* this event. A persistence process that
 was killed after writing and before giving the ring its space back starts reading behind what the
@@ -35,20 +35,20 @@ from settings import PROJECT, Settings
 _HEAD = Struct("<IIQQ16s")  # payload length, checksum, number, cursor, source
 _FILE_HEAD = Struct("<8s64sQII")  # magic, run, number and checksum before this file, checksum of these
 _MAGIC = b"TNDMJ003"
-# Read as well: 002 held what the log said, so that a quiet log's journal lacks what it did not say.
+# Read as well: 002 held what the log printed, so with a quiet log_level its journal lacks events.
 _READ = frozenset({_MAGIC, b"TNDMJ002"})
 _ANY_VERSION = re.compile(rb"TNDMJ([0-9]{3})")
 _NAME = re.compile(r"[0-9]{19}\.journal")
 _OTHERS = frozenset({"id", "id.tmp"})
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_PAYLOAD = 1 << 24
-_LIFE_BITS = 24  # numbers given to a life before it reaches into those of later ones: 16 million
+_EPOCH_BITS = 24  # numbers of one epoch before it reaches into those of the next: 16 million
 FILE_BYTES = 16 << 20
 
 
 def journal_directory(settings: Settings) -> Path:
-    """Where an instance's journal lies. Bots and modes keep apart: what is held on paper, or by another
-    bot, is not held by this one."""
+    """An instance's own journal. Each bot and mode has one: positions on paper, or of another bot, are not
+    this one's."""
     var_dir = PROJECT / settings.persistence.var_dir
     return var_dir / "journal" / f"{settings.bot_id}-{settings.mode}"
 
@@ -69,7 +69,7 @@ class JournalEntry(NamedTuple):
 
 
 class FileHead(NamedTuple):
-    """How a file begins. An empty one: killed while the file was begun, it holds no event."""
+    """The head of a file; empty when the process was killed while it began the file."""
 
     run_id: str = ""
     previous_number: int = 0
@@ -86,7 +86,7 @@ class _Span(NamedTuple):
 class Journal:
     """Appends events; ``sync`` makes them survive a power failure.
 
-    ``epoch``: number of this process's life, larger than those of all before it, below 2**29.
+    ``epoch``: of this incarnation, larger than all before it, below 2**29.
     ``begin_with``: called when a file begins, with everything before it on disk; returns the source
     and payload of its first record, if there is to be one.
     """
@@ -106,14 +106,14 @@ class Journal:
         self._run_id = run_id
         self._file_bytes = file_bytes
         self._begin_with = begin_with
-        self._next_number = epoch << _LIFE_BITS
+        self._next_number = epoch << _EPOCH_BITS
         self._pending: list[bytes] = []
         self._path = directory
         self._fd = -1
         self.reread()
 
     def reread(self) -> None:
-        """Find out what the directory holds, by somebody else's hand too. Nothing may wait for ``sync``."""
+        """Read the directory again, after other code wrote to it. Nothing may wait for ``sync``."""
         assert not self._pending
         self._end_file()
         self._size = 0  # of the present file, as far as it is synced

@@ -1,13 +1,13 @@
-"""One instance per account: a row in the shared database that must be renewed to be kept.
+"""Leases accounts to one instance: a row in the shared database that must be renewed to be kept.
 
-Two instances on one account would each take the other's positions for unexplained ones, and their orders
-for strangers'. On one host a lock file keeps them apart; across hosts this lease does, by the database's
-clock. It guards against a second start by mistake, not against a network that is cut in two: a database
-that is away does not stop trading, and after ``TTL_S`` without it somebody else may take the account. When
-that has happened the lease is lost: nothing is opened any more, exits go on, and an alert says who has it.
+Two instances on one account would each take the other's positions for unexplained ones, and the other's
+orders for foreign ones. On one host a lock file keeps them apart; across hosts this lease does, by the
+database's clock. It guards against a second start by mistake, not against a network split: a database that
+is away does not stop trading, and after ``TTL_S`` another instance may take the account. Then the lease is
+lost: nothing is opened any more, exits go on, and an alert names the new holder.
 
-The row also carries the newest epoch: whoever takes the account over begins above it, so that no client
-order id is made twice, whatever the two hosts' clocks say.
+The row also carries the newest epoch. A new holder begins above it, so that no client order id is made
+twice, however the two hosts' clocks differ.
 """
 
 from __future__ import annotations

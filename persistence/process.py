@@ -1,12 +1,12 @@
-"""The persistence process: drain the queues, journal, then let the database follow.
+"""Runs the persistence process: queues into the journal, the journal into the database.
 
 Two threads. The main one never touches the database: it drains every queue ring, prints the lines
 of processes that may not print, appends to the journal, fsyncs, and only then gives the rings
 their space back (``drain``). The writer thread reads the journal and fills PostgreSQL (``writer``).
 
-Before anything that trades is started it answers what an earlier run left open: the journal's word,
-or that of another host's journal in the database where that is newer. The supervisor starts the
-executor once ``database_state`` says that the answer lies in the instance's memory.
+Before the executor starts, it publishes what an earlier run left open: by the journal, or by another
+host's journal in the database where that is newer. The supervisor starts the executor once
+``database_state`` shows that this lies in the instance's memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from runtime.carried_positions import CarriedPair, is_written, write_carried
 from settings import PROJECT, SettingsError, read_secrets
 from shm import counter_names
 
-_IDLE_S = 0.01  # nobody rings this process: that would cost the hot path a system call
+_IDLE_S = 0.01  # no doorbell for this process: ringing it would cost the hot path a system call
 _REFUSED_PAUSE_S = 0.5  # between tries to open the journal
 _DRAIN_S = 10.0  # patience with the database at the end; the journal holds what is left
 _FILES_MIN = 16  # of journal_max_mib: the bound is kept to within one file
@@ -51,10 +51,10 @@ def main() -> None:
     launch = _with_own_lines(start("persistence"), own_lines)
     settings = launch.settings.persistence
     var_dir = PROJECT / settings.var_dir
-    is_first_life = not is_written(launch.memory.directory)
+    is_first_start = not is_written(launch.memory.directory)
     address = _address(launch)
     holdings = Holdings()
-    journal = _open_journal(launch, holdings, is_first_life=is_first_life)
+    journal = _open_journal(launch, holdings, is_first_start=is_first_start)
     left = Backlog(launch.memory.directory, journal, launch.epoch, launch.reporter)
     left.fold_into(holdings)
     writer = DatabaseWriter(
@@ -62,8 +62,8 @@ def main() -> None:
         journal,
         address,
         var_dir,
-        is_first_life=is_first_life,
-        may_refuse=is_first_life and not any(is_held(pair) for pair in _held(launch, holdings)),
+        is_first_start=is_first_start,
+        may_refuse=is_first_start and not any(is_held(pair) for pair in _held(launch, holdings)),
     )
     drain = Drain(launch, journal, holdings, own_lines, left, lambda: writer.stored_number)
     index, counters = launch.counters.index, launch.counters
@@ -74,17 +74,17 @@ def main() -> None:
         while not launch.stop.is_set():
             if not writer.is_alive():
                 _end_with_writer(writer)
-            if is_first_life and writer.state != counter_names.DATABASE_UNTRIED:
-                is_first_life = False
+            if is_first_start and writer.state != counter_names.DATABASE_UNTRIED:
+                is_first_start = False
                 _hand_over(launch, holdings, writer.elsewhere, own_lines)
             counters.set(lease_epoch, writer.lease_epoch)
             counters.set(lease_lost, int(writer.is_lease_lost))
             counters.set(state, writer.state)
             counters.set(disagreements, writer.disagreement_count)
-            writer.end_silence()
-            if not drain.turn():
+            writer.cut_silent_connection()
+            if not drain.do_work():
                 time.sleep(_IDLE_S)
-        while drain.turn():
+        while drain.do_work():
             pass
         journal.close()
         writer.finish(_DRAIN_S, beat=drain.beat)
@@ -94,11 +94,14 @@ def main() -> None:
     launch.reporter.report(ProcessStopped(journalled=journal.last_number, stored=writer.stored_number))
 
 
-def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) -> Journal:
-    """The journal, and what it says is held. In a running instance it is tried until it can be opened:
-    entries are stopped meanwhile, and what is held is looked after."""
+def _open_journal(launch: Launch, holdings: Holdings, *, is_first_start: bool) -> Journal:
+    """Open the journal and fold it into ``holdings``.
+
+    In a running instance this is tried until it works; meanwhile entries are stopped and open positions are
+    still managed.
+    """
     settings = launch.settings.persistence
-    is_told = False
+    is_reported = False
     while True:
         try:
             journal = Journal(
@@ -109,15 +112,15 @@ def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) ->
                 begin_with=lambda: (SOURCE, _checkpoint(launch, holdings)),
             )
             holdings.adopt(holdings_of(journal.directory))
-            if is_told:
+            if is_reported:
                 launch.reporter.report(JournalWritable(journalled=0))
             return journal
         except (OSError, JournalError) as error:
             problem = f"persistence.var_dir {PROJECT / settings.var_dir}: {error}"
-            if is_first_life or launch.stop.is_set():
+            if is_first_start or launch.stop.is_set():
                 refuse(problem)
-            if not is_told:
-                is_told = True
+            if not is_reported:
+                is_reported = True
                 launch.reporter.report(JournalRefused(detail=problem))
         launch.counters.set(launch.counters.index("journal_full"), 1)
         launch.counters.set(launch.counters.index("heartbeat_mono_ns"), time.monotonic_ns())
@@ -125,8 +128,8 @@ def _open_journal(launch: Launch, holdings: Holdings, *, is_first_life: bool) ->
 
 
 def _address(launch: Launch) -> Address:
-    """Where the database is. One that must not be used is an ``unusable`` one: whether that ends the start
-    depends on what is held."""
+    """The database's address. One that must not be used is ``unusable``; what is held decides whether that
+    ends the start."""
     try:
         address = Address.parse(read_secrets(("DATABASE_URL",), launch.env_file).get("DATABASE_URL", ""))
     except (AddressError, SettingsError) as error:
@@ -139,7 +142,7 @@ def _address(launch: Launch) -> Address:
 
 
 def _with_own_lines(launch: Launch, own_lines: deque[bytes]) -> Launch:
-    """The launch with a reporter whose events are journalled like everybody's: outages are history, too."""
+    """The launch with a reporter whose events are journalled, too: outages are part of the history."""
 
     def keep(line: bytes) -> bool:
         own_lines.append(line)

@@ -1,8 +1,8 @@
-"""Why a server did not let us in, by code: libpq keeps its words alone, and those are in its language.
+"""Finds out, by code, why a server refused a connection: libpq keeps only a text in the server's language.
 
-Of a connection that fails psycopg's error has no SQLSTATE, because libpq has none
-(https://www.postgresql.org/docs/current/libpq-status.html). Its trace of the protocol has: it names every
-field of the ErrorResponse as the server sent it. So the connection is tried once more under a trace.
+psycopg's error for a failed connection has no SQLSTATE, because libpq has none
+(https://www.postgresql.org/docs/current/libpq-status.html). libpq's protocol trace has it: it shows every
+field of the ErrorResponse. So the connection is tried once more under a trace.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INVALID_AUTHORIZATION: Final = "28"  # a class: wrong password, no such role, n
 _NO_SUCH_DATABASE: Final = "3D000"
 # Supabase's pooler, for a wrong project or user: its own program, with no code of its own and one language.
 _NO_SUCH_TENANT: Final = b"Tenant or user not found"
-# What libpq itself finds out at the server's door, in words that the bundled library does not translate.
+# libpq's own findings about the server, in texts that the bundled library does not translate.
 _NOT_TRUSTED: Final = (
     b"certificate verify failed",
     b"does not match host name",
@@ -39,10 +39,10 @@ def is_refused(url: str) -> bool:
 
     False where it does not answer now, or lets us in. ``url`` as psycopg takes it.
     """
-    trace, needs_password, words = _attempt(url)
+    trace, needs_password, text = _attempt(url)
     if not trace:  # no server was asked, perhaps because libpq does not take a parameter
         return PGconn.ping(make_conninfo(url, connect_timeout=int(_TIMEOUT_S)).encode()) == Ping.NO_ATTEMPT
-    if needs_password or any(text in words for text in _NOT_TRUSTED):
+    if needs_password or any(found in text for found in _NOT_TRUSTED):
         return True
     return any(
         code.startswith(_INVALID_AUTHORIZATION) or code == _NO_SUCH_DATABASE or _NO_SUCH_TENANT in text
@@ -51,8 +51,7 @@ def is_refused(url: str) -> bool:
 
 
 def _attempt(url: str) -> tuple[bytes, bool, bytes]:
-    """Connect and hang up; the protocol's trace, whether a password was asked for that we have not, and
-    libpq's words."""
+    """Connect and disconnect; return protocol trace, whether a password is missing, and libpq's text."""
     # The trace has what proves the password, so it goes to memory that nobody else can open.
     file = os.memfd_create("refusal")
     try:
@@ -60,11 +59,11 @@ def _attempt(url: str) -> tuple[bytes, bool, bytes]:
         connection.trace(file)  # flushed by untrace, and ours to close
         try:
             _wait(connection)
-            needs_password, words = connection.needs_password, connection.error_message
+            needs_password, text = connection.needs_password, connection.error_message
         finally:
             connection.untrace()
             connection.finish()
-        return os.pread(file, os.fstat(file).st_size, 0), needs_password, words
+        return os.pread(file, os.fstat(file).st_size, 0), needs_password, text
     except psycopg.OperationalError:  # no such host
         return b"", False, b""
     finally:

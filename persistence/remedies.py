@@ -1,6 +1,7 @@
-"""What a server refuses that has let us in, and that it will refuse again tomorrow: with what is to be done.
+"""Names the remedy where a server refuses a statement and will refuse it again.
 
-By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html): its words are in its language.
+Refusals are distinguished by SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), for
+the server's texts are in its own language.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _LASTING_CLASSES: Final = ("42", "0A", "3D", "3F", "28")
 
 
 def lasting_remedy(error: psycopg.Error, role: str) -> str:
-    """What the operator has to do so that the server takes what it has refused; "" where it may pass."""
+    """What the operator has to do about a lasting refusal; "" where a repetition may succeed."""
     code = error.sqlstate or ""
     if code == _NO_RIGHT:
         return (

@@ -1,11 +1,11 @@
-"""What the journal says we hold and why: the executor's lines, folded into one ``CarriedPair`` per pair.
+"""Restores what is held from the journal: the executor's events, folded into one ``CarriedPair`` per pair.
 
-The executor tells ``holding`` after every change of what a pair holds, and every order from its intent
-to its end. Folding those lines in order gives the last known position of each leg, its price and
-trade, and the orders whose end was never told. ``journal_checkpoint`` is such a fold written down: every
-journal file begins with one, so a start reads no more than the newest file, and files may go.
+The executor reports ``holding`` after every change of what a pair holds, and every order from its intent
+to its end. Folding those events in order gives the last known position of each leg, its price and
+trade, and the orders whose end was never reported. ``journal_checkpoint`` is such a fold written down: every
+journal file begins with one, so a start reads only the newest file, and older files may be removed.
 
-The same fold reads the ``events`` table: a line is a line, wherever it was kept.
+The same fold reads the ``events`` table of the database.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from runtime.carried_positions import (
     pair_from,
     plain,
 )
+from runtime.clock import NS_PER_MS
 
 SOURCE: Final = "persistence"  # whose events checkpoints are
 EXECUTOR: Final = "executor"
@@ -40,13 +41,13 @@ _RESULTS: Final = (TradeClosed, TradeCorrected, TradeRetold)
 _HELD_BY: Final = (IntentWritten, OrderChanged, HoldingChanged, *_RESULTS, FillReported, FundingRead)
 _DAY_MS: Final = 86_400_000
 _E8: Final = 10**8
-_OWED_MAX: Final = 64  # older orders whose price or fee never came are let be, and their trades with them
-_FUNDING_MAX: Final = 32  # older questions about funding are let be: a venue that never answers them
+_OWED_MAX: Final = 64  # older orders whose price or fee never came are given up, and their trades with them
+_FUNDING_MAX: Final = 32  # older questions about funding are given up: some venues never answer them
 T = TypeVar("T")
 
 
 class Holdings:
-    """The fold. ``pairs`` by id; ``told_unix_ms`` is the time of the newest line seen."""
+    """The fold. ``pairs`` by id; ``told_unix_ms`` is the time of the newest event folded in."""
 
     def __init__(self) -> None:
         self.pairs: dict[str, CarriedPair] = {}
@@ -54,8 +55,8 @@ class Holdings:
         self.broken: list[str] = []  # events that were not what their name promises
 
     def held(self) -> list[CarriedPair]:
-        """The pairs that hold something, have an order under way or not accounted for, realised something, or
-        may be paid."""
+        """The pairs that matter to a later run: with a position, an order that is open or lacks its price or
+        fee, a result of the day, or funding still to be asked for."""
         return [
             pair
             for pair in self.pairs.values()
@@ -63,7 +64,7 @@ class Holdings:
         ]
 
     def adopt(self, other: Holdings) -> None:
-        """Take what another fold says in place of our own."""
+        """Take over another fold's content in place of our own."""
         self.pairs, self.told_unix_ms = dict(other.pairs), other.told_unix_ms
         self.broken += other.broken
 
@@ -73,18 +74,18 @@ class Holdings:
         return JournalCheckpoint(bot_id=bot_id, mode=mode, told_unix_ms=self.told_unix_ms, pairs=pairs)
 
     def take_entry(self, entry: JournalEntry) -> None:
-        """Fold in a journalled line; those of processes that hold nothing are not even parsed."""
+        """Fold in a journalled event; those of processes that hold nothing are not parsed."""
         self.take_line(entry.source, entry.payload)
 
     def take_line(self, source: str, payload: bytes) -> None:
-        """The same for a line on its own. One that cannot be read is remembered and passed over:
-        a start that knows the rest is better than none, and the venues have the last word."""
+        """Fold in one line. An unreadable one is kept in ``broken`` and skipped: a start that knows the rest
+        is better than none, and the venues decide in the end."""
         if source not in _REPORTERS:
             return
         try:
             self.take(decode(payload))
         except UnknownEvent:
-            return  # of a version that had more of them
+            return  # of a version that had more types
         except NotAnEvent as error:
             self.broken.append(f"{error} in {payload[:300].decode(errors='replace')}")
 
@@ -107,18 +108,18 @@ class Holdings:
                 self.pairs[event.pair] = self.pairs[event.pair]._replace(best_e8=best_e8)
 
     def _best_e8(self, day: int) -> int:
-        """The best that all pairs together had realised on a day, as of now."""
+        """The highest result that all pairs together have had on a day."""
         parts = [pair for pair in self.pairs.values() if pair.result_day == day]
         return max(0, sum(pair.result_e8 for pair in parts), *(pair.best_e8 for pair in parts))
 
 
 def is_held(pair: CarriedPair) -> bool:
-    """Whether there is something to look after: a position, or an order whose end is not known."""
+    """Whether the pair has a position, or an order whose end is not known."""
     return pair.sizes_e8 != (0, 0) or bool(pair.orders)
 
 
 def holdings_of(directory: Path) -> Holdings:
-    """What the journal in ``directory`` says last. Reads back to the newest checkpoint.
+    """The holdings at the journal's end. Reads from the newest checkpoint on.
 
     Raises JournalError for a file that is no journal.
     """
@@ -136,7 +137,7 @@ def holdings_of(directory: Path) -> Holdings:
 
 
 def fold(reported: Iterable[Reported]) -> Holdings:
-    """What events in order amount to."""
+    """Fold events, oldest first."""
     holdings = Holdings()
     for one in reported:
         holdings.take(one)
@@ -213,11 +214,11 @@ def _with_order(pair: CarriedPair, event: OrderChanged, unix_ms: int) -> Carried
     if event.is_ended:
         pair = _with_account(pair, before, event, unix_ms)
     if before is None and event.is_ended:
-        return pair  # over since long; what its late word changes is told by ``holding``
-    if before is None:  # killed between its bytes and its intent's event, or alive after all
+        return pair  # ended long ago; a late change is reported by ``holding``
+    if before is None:  # killed between its bytes and its intent's event, or still open after all
         before = _order(event, event.size_e8, 0, unix_ms, reduce_only=event.purpose in _REDUCING)
         pair = pair._replace(orders=(*pair.orders, before))
-    after = _told(before, event)
+    after = _updated(before, event)
     others = tuple(order for order in pair.orders if order is not before)
     pair = pair._replace(orders=others if event.is_ended else (*others, after))
     filled_e8 = after.filled_e8 - before.filled_e8
@@ -232,7 +233,7 @@ def _with_order(pair: CarriedPair, event: OrderChanged, unix_ms: int) -> Carried
     return pair._replace(sizes_e8=_put(pair.sizes_e8, leg, size_e8), fees_e8=fees_e8)
 
 
-def _told(order: CarriedOrder, event: OrderChanged) -> CarriedOrder:
+def _updated(order: CarriedOrder, event: OrderChanged) -> CarriedOrder:
     return order._replace(
         state=event.order_state,
         venue_order_id=event.venue_order_id,
@@ -253,7 +254,7 @@ def _with_account(
     known = next((order for order in pair.unaccounted if order.client_order_id == client_order_id), before)
     if known is None:
         known = _order(event, event.size_e8, 0, unix_ms, reduce_only=event.purpose in _REDUCING)
-    return pair._replace(unaccounted=(*others, _told(known, event))[-_OWED_MAX:])
+    return pair._replace(unaccounted=(*others, _updated(known, event))[-_OWED_MAX:])
 
 
 def _with_fill(pair: CarriedPair, event: FillReported) -> CarriedPair:
@@ -277,9 +278,9 @@ def _with_fill(pair: CarriedPair, event: FillReported) -> CarriedPair:
 
 def _with_holding(pair: CarriedPair, event: HoldingChanged, reported: Reported) -> CarriedPair:
     first, second = event.legs
-    # Of an order that is over here, the end may never have been told: killed before its event.
+    # The end of an order that is over may never have been reported: killed before its event.
     live = event.live
-    age_ms = (reported.mono_ns - event.opened_mono_ns) // 1_000_000
+    age_ms = (reported.mono_ns - event.opened_mono_ns) // NS_PER_MS
     return pair._replace(
         legs=(f"{first.venue}:{first.symbol}", f"{second.venue}:{second.symbol}"),
         trade_id=event.trade_id,
@@ -300,7 +301,7 @@ def _with_result(pair: CarriedPair, event: TradeClosed, unix_ms: int) -> Carried
         trade_id=event.trade_id,
         direction=event.direction,
         closed_unix_ms=unix_ms,
-        # One that was closed before was begun again by an execution that became known late.
+        # A trade closed before was reopened by an execution that became known late.
         gross_e8=event.gross_e8 + (before.gross_e8 if before else 0),
         fees_e8=event.fees_e8 + (before.fees_e8 if before else 0),
         happened_outside=pair.is_estimated,
@@ -314,7 +315,7 @@ def _with_correction(pair: CarriedPair, event: TradeResult, unix_ms: int) -> Car
     """A closed trade's result as it is now; of one whose closing was not reported, the closing too."""
     before = _result_of(pair, event.trade_id)
     if before is None and pair.trade_id != event.trade_id:
-        return pair  # closed so long ago that it was let be
+        return pair  # closed so long ago that it was given up
     result = CarriedResult(
         trade_id=event.trade_id,
         direction=event.direction,

@@ -1,7 +1,7 @@
-"""What an event means for the tables: one event in, SQL statements out. Pure.
+"""Translates events into rows: one event in, SQL statements out. Pure.
 
 Statements run in the order of their events, each event once. Inserts do nothing where the row
-exists already (two runs may tell of one order); updates follow the order's life forward.
+exists already (two runs may report one order); updates only move an order forward.
 """
 
 from __future__ import annotations

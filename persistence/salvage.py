@@ -1,8 +1,8 @@
-"""Events a killed instance left in its memory: into the journal, before the memory goes.
+"""Journals the events that a killed instance left in its memory, before the memory is removed.
 
-Killed whole, an instance leaves in its queue rings what persistence had not taken yet, a few
-milliseconds of it, or all since the disk was full. Among them may be the intent of an order that did leave,
-so they are journalled as persistence would have done it: behind what the journal has of that run, no event
+An instance killed as a whole leaves in its queue rings what persistence had not read yet: a few milliseconds
+of events, or all since the disk was full. Among them may be the intent of an order that did leave, so they
+are journalled as persistence would have done it: behind what the journal has of that run, no event
 twice. While the disk does not take them the memory is kept beside that of the next run, whose persistence
 journals them first when there is room.
 """

@@ -1,12 +1,13 @@
-"""The embedded PostgreSQL: a real server from a pip wheel, under ``var/postgres``.
+"""Runs the embedded PostgreSQL: a real server from a pip wheel, under ``var/postgres``.
 
-Only the bot's user reaches it. It listens on a Unix socket in a folder that nobody else can enter, and asks
-the kernel who is calling (``peer``). Paths are never parts of a command line for a shell, nor of the server's
-own configuration: it is started *in* its folder and knows it as its working directory. That takes a path of
-any length and with any characters, and as root a folder below others that the server's account cannot enter.
+Only the bot's user reaches it. It listens on a Unix socket in a folder that no other user can enter, and
+checks the client's user with the kernel (``peer``). Paths are never part of a shell's command line or of
+the server's configuration: the server is started *in* its folder as its working directory. So a path may have
+any length and any characters, and as root the folder may lie below others that the server's account cannot
+enter.
 
-The server outlives a killed persistence process, whose successor finds it running; whoever stops last stops
-it (persistence, or the supervisor for it).
+The server outlives a killed persistence process, whose successor finds it running. Persistence stops it at
+the end, or the supervisor does.
 """
 
 from __future__ import annotations

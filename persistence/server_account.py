@@ -1,8 +1,8 @@
-"""As whom, and from where, the programs of the embedded PostgreSQL run.
+"""Chooses the account and the folder from which the embedded PostgreSQL's programs run.
 
-As the bot's user, from the wheel. PostgreSQL refuses to run as root: there it gets an account of its own,
-without a home or a shell. No folder's mode is changed for it; where it cannot reach the wheel (a checkout
-below ``/root``), the programs are copied once to a place outside of homes.
+They run as the bot's user, from the wheel. PostgreSQL refuses to run as root: there it gets an account of
+its own, without a home or a shell. No folder's mode is changed for it. Where the account cannot reach the
+wheel (a checkout below ``/root``), the programs are copied once to a place outside of homes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""PostgreSQL: migrations, and events into tables exactly once.
+"""Stores events in PostgreSQL exactly once, and migrates its tables.
 
-A batch of journalled events is one transaction: the events themselves, what they mean for the
-other tables, and so the place up to which the journal is stored. It begins by asking for that place
-under a lock, so a batch repeated after a lost answer changes nothing, even while the server is still
-busy with its first coming.
+A batch of journalled events is one transaction: the events themselves and the rows of other tables that
+follow from them. It begins by reading, under a lock, up to which number the journal is stored. So a batch
+repeated after a lost answer changes nothing, even while the server still works on the first one.
 
 Nothing outlives a transaction: no prepared statements, no session settings, no session locks. Any
 PostgreSQL will do, behind a pooler that keeps sessions or one that does not.
@@ -71,7 +70,7 @@ class Store:
 
     @property
     def role(self) -> str:
-        """Who the server knows us as."""
+        """The role the server knows us by."""
         return self._connection.info.user
 
     def migrate(self) -> list[str]:
@@ -135,7 +134,7 @@ class Store:
                 self._connection.execute(_EVENT, row)
 
     def holdings_elsewhere(self, bot_id: str, mode: str) -> Holdings | None:
-        """What the newest other journal of this bot in this mode says it holds; None when there is none."""
+        """Holdings by the newest other journal of this bot in this mode; None when there is none."""
         newest = self._connection.execute(
             "select journal_id, number from events where event = %s and body ->> 'bot_id' = %s "
             "and body ->> 'mode' = %s and journal_id <> %s order by at desc limit 1",
@@ -151,7 +150,7 @@ class Store:
         return fold(from_fields(line) for (line,) in lines)
 
     def disagreements(self, bot_id: str, mode: str, lasting_s: float) -> list[tuple[str, str, str, str]]:
-        """Legs of which an instance's executor and the venue have told different sizes for that long.
+        """Legs of which the executor and the venue have reported different sizes for ``lasting_s``.
 
         (venue, symbol, ours, the venue's), sizes in base currency.
         """
@@ -168,7 +167,7 @@ class Store:
         lease.release(self._connection, holder)
 
     def cut(self) -> None:
-        """End the connection from another thread: whoever waits for its answer gets an error."""
+        """End the connection from another thread: the thread that waits for an answer gets an error."""
         with self._closing:
             if not self._connection.closed:
                 with closing(socket.socket(fileno=os.dup(self._connection.fileno()))) as wire:
@@ -186,7 +185,7 @@ class Store:
         return self.stored_number()
 
     def _limit_statements(self) -> None:
-        """For this transaction alone: a pooler would hand a session's setting to somebody else."""
+        """For this transaction alone: a pooler would hand a session's setting to another client."""
         self._connection.execute(
             "select set_config('statement_timeout', %s, true)", (self._statement_timeout,)
         )
@@ -224,7 +223,7 @@ Line = Mapping[str, Any]
 
 
 class UnstorableEvent(ValueError):
-    """A line is not what its event name promises: our own mistake, told and not repeated."""
+    """A line does not match its event's type: our own mistake, reported and not repeated."""
 
 
 def _parsed(entry: JournalEntry) -> Line:

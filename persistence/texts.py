@@ -1,4 +1,4 @@
-"""Texts as a database can hold them: not every one was made for every character."""
+"""Fits texts to the database's encoding: not every database can hold every character."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEPTH_MAX: Final = 200  # orjson writes no more than 254
 
 
 def fitting(connection: psycopg.Connection) -> Callable[[str], str] | None:
-    """What makes a text one that this database can hold, ? for the rest; None where it can hold every one."""
+    """A function that replaces what this database cannot hold by ?; None where it can hold everything."""
     encoding = connection.info.parameter_status("server_encoding") or "UTF8"
     if encoding in _TAKES_ALL:
         return None
@@ -33,7 +33,7 @@ def fitting(connection: psycopg.Connection) -> Callable[[str], str] | None:
 
 
 def with_texts(value: Any, change: Callable[[str], str], depth: int = 0) -> Any:
-    """The same value with every text in it changed; what is nested beyond reason is left out."""
+    """The same value with every text in it changed; beyond a depth of 200 it is cut off."""
     match value:
         case str():
             return change(value)

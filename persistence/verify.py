@@ -1,4 +1,4 @@
-"""Whether a journal is whole: every checksum, every number, and how its files follow one another."""
+"""Checks that a journal is whole: every checksum, every number, and the order of its files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The journal into the database, for as long as it takes, in a thread of its own.
+"""Writes the journal into the database, in a thread of its own, retrying until it succeeds.
 
-While the database is away the journal grows and the thread tries again: one ``database_away`` says
-so, one ``database_back`` ends it. A database that accepts and then says nothing is given up after
-``database_timeout_s``; a batch it could not take in that time comes again in halves.
+While the database is away the journal grows and the thread tries again: one ``database_away`` is reported,
+then one ``database_back``. A database that does not answer is disconnected after ``database_timeout_s``; a
+batch that it could not store in that time is repeated in halves.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from runtime.epochs import Epochs
 from shm import counter_names
 
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
-_COMPARE_S = 10.0  # between looks for positions on which executor and venue differ …
-_LASTING_S = 30.0  # … for longer than a trade and its questions take
-_LOOK_S = 0.05  # between looks for new events
+_COMPARE_S = 10.0  # between comparisons of the executor's positions with the venue's
+_LASTING_S = 30.0  # a difference counts from here on: longer than a trade and its queries take
+_POLL_S = 0.05  # between polls for new events
 
 
 class DatabaseWriter(threading.Thread):
     """Follows the journal. The attributes are for the main thread to read.
 
-    ``is_first_life``: nothing trades yet; the first contact looks for what another host's journal
-    knows of this bot. ``may_refuse``: nor is anything open, so an operator's mistake may end the
-    start (``refusal``) instead of being an outage.
+    ``is_first_start``: nothing trades yet, so the first connection also reads what another host's journal
+    knows of this bot. ``may_refuse``: nothing is held either, so a wrong address may end the start
+    (``refusal``) instead of being an outage.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DatabaseWriter(threading.Thread):
         address: Address,
         var_dir: Path,
         *,
-        is_first_life: bool,
+        is_first_start: bool,
         may_refuse: bool,
     ) -> None:
         super().__init__(name="database-writer", daemon=True)
@@ -64,7 +64,7 @@ class DatabaseWriter(threading.Thread):
         self._journal = journal
         self._address = address
         self._var_dir = var_dir
-        self._is_first_life = is_first_life
+        self._is_first_start = is_first_start
         self._may_refuse = may_refuse
         self._timeout_s = launch.settings.persistence.database_timeout_s
         self._batch_max = self._batch = launch.settings.persistence.batch_events
@@ -80,7 +80,7 @@ class DatabaseWriter(threading.Thread):
         self._failures = 0
         self._store: Store | None = None
         self._role = "the role"  # that the database knows us by
-        self._asked_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
+        self._awaiting_since_mono_s = 0.0  # since when the database owes an answer; 0.0 when it owes none
         self._end_at_mono_s: float | None = None  # set once no more events will come
         self._wake = threading.Event()
 
@@ -95,21 +95,21 @@ class DatabaseWriter(threading.Thread):
         self._wake.set()
         while self.is_alive() and time.monotonic() < self._end_at_mono_s + 1:
             beat()
-            self.end_silence()
-            self.join(_LOOK_S)
+            self.cut_silent_connection()
+            self.join(_POLL_S)
         left = self._journal.count_after(self.stored_number)
         if left > 0:
             detail = "stopping without the database; the journal keeps these events for the next start"
             self._launch.reporter.report(DatabaseAway(waiting=left, detail=detail))
 
-    def end_silence(self) -> None:
+    def cut_silent_connection(self) -> None:
         """Cut a connection whose server owes an answer for too long; the thread goes on from there.
 
-        Called by the main thread: the writer's waits inside the client library and cannot look.
+        Called by the main thread: the writer's waits inside the client library.
         """
-        asked_mono_s, store = self._asked_mono_s, self._store
-        if asked_mono_s and store is not None and time.monotonic() - asked_mono_s > self._timeout_s:
-            self._asked_mono_s = 0.0
+        since_mono_s, store = self._awaiting_since_mono_s, self._store
+        if since_mono_s and store is not None and time.monotonic() - since_mono_s > self._timeout_s:
+            self._awaiting_since_mono_s = 0.0
             store.cut()
 
     def run(self) -> None:
@@ -125,7 +125,7 @@ class DatabaseWriter(threading.Thread):
                 self.refusal = str(error)
                 return
             except (psycopg.Error, ServerError) as error:
-                self._asked_mono_s = 0.0
+                self._awaiting_since_mono_s = 0.0
                 if refusal := self._refusal_by(error):
                     self.refusal = refusal
                     return
@@ -176,16 +176,16 @@ class DatabaseWriter(threading.Thread):
         store = self._store = Store(url, self._journal.journal_id, self._timeout_s)
         self._role = store.role
         try:
-            self._ask()
+            self._expect_answer()
             applied = store.migrate()
             self._keep_leases(store)
-            if self._is_first_life and self.state == counter_names.DATABASE_UNTRIED:
-                self._ask()
+            if self._is_first_start and self.state == counter_names.DATABASE_UNTRIED:
+                self._expect_answer()
                 settings = self._launch.settings
                 self.elsewhere = store.holdings_elsewhere(settings.bot_id, settings.mode)
-            self._ask()
+            self._expect_answer()
             self.stored_number = store.stored_number()
-            self._asked_mono_s = 0.0
+            self._awaiting_since_mono_s = 0.0
             waiting = self._journal.count_after(self.stored_number)
             tail = Tail(self._journal.directory, self.stored_number + 1)
             while not self._is_over():
@@ -199,23 +199,23 @@ class DatabaseWriter(threading.Thread):
                 if not entries:
                     self._compare_when_due(store)
                     if self._end_at_mono_s is not None:
-                        self._ask()
+                        self._expect_answer()
                         store.release_leases(self._holder)
                         return
-                    self._wake.wait(_LOOK_S)
+                    self._wake.wait(_POLL_S)
         finally:
             self._store = None
             store.close()
 
     def _compare_when_due(self, store: Store) -> None:
-        """Now and then, with nothing waiting: whether what is kept as ours is what the venues say."""
+        """Compare, when nothing else waits, the positions we keep with those the venues report."""
         if time.monotonic() < self._compare_mono_s:
             return
         self._compare_mono_s = time.monotonic() + _COMPARE_S
-        self._ask()
+        self._expect_answer()
         settings = self._launch.settings
         found = store.disagreements(settings.bot_id, settings.mode, _LASTING_S)
-        self._asked_mono_s = 0.0
+        self._awaiting_since_mono_s = 0.0
         if found and found != self._disagreements:
             detail = (
                 "venue, symbol, what the executor holds, what the venue says. If it does not end by "
@@ -233,11 +233,11 @@ class DatabaseWriter(threading.Thread):
         self._lease_due_mono_s = time.monotonic() + RENEW_S
         if not self._launch.accounts:
             return
-        self._ask()
+        self._expect_answer()
         try:
             newest = store.take_leases(self._launch.accounts, self._holder, self._newest_epoch())
         except LeaseHeld as error:
-            if self._is_first_life and self.state == counter_names.DATABASE_UNTRIED:
+            if self._is_first_start and self.state == counter_names.DATABASE_UNTRIED:
                 raise
             if not self.is_lease_lost:
                 self.is_lease_lost = True
@@ -248,7 +248,7 @@ class DatabaseWriter(threading.Thread):
             if self.is_lease_lost:
                 self.is_lease_lost = False
                 self._launch.reporter.report(LeaseRegained(accounts=self._launch.accounts))
-        self._asked_mono_s = 0.0
+        self._awaiting_since_mono_s = 0.0
 
     def _newest_epoch(self) -> int:
         """The newest number given to a process of this instance: they are on disk before they are used."""
@@ -261,9 +261,9 @@ class DatabaseWriter(threading.Thread):
         finally:
             epochs.close()
 
-    def _ask(self) -> None:
+    def _expect_answer(self) -> None:
         """From now on the database owes an answer."""
-        self._asked_mono_s = time.monotonic()
+        self._awaiting_since_mono_s = time.monotonic()
 
     def _write(self, store: Store, entries: list[JournalEntry]) -> None:
         try:
@@ -271,14 +271,14 @@ class DatabaseWriter(threading.Thread):
         except psycopg.OperationalError:
             self._batch = max(1, self._batch // 2)
             raise
-        self._asked_mono_s = 0.0
+        self._awaiting_since_mono_s = 0.0
         self._batch = min(self._batch_max, 2 * self._batch)
         self.stored_number = entries[-1].number
         self._launch.counters.add(self._launch.counters.index("stored_total"), len(entries))
 
     def _write_all_or_each(self, store: Store, entries: list[JournalEntry]) -> None:
         """Store a batch; an event the database refuses for what it says is named and left out."""
-        self._ask()
+        self._expect_answer()
         try:
             store.write(entries)
         except (

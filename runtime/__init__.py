@@ -1,1 +1,1 @@
-"""What every process needs from the host: start-up, clocks of life, files that outlive everything."""
+"""What processes share: start-up, clocks, epochs, and files that outlive them."""

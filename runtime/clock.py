@@ -1,11 +1,11 @@
-"""Time, handed in: whoever needs it gets a clock, so a replay runs the same code by a recorded one."""
+"""Clocks that are handed in: a replay runs the same code by a recorded one."""
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
 
-_MS = 1_000_000
+NS_PER_MS = 1_000_000
 
 
 class Clock(Protocol):
@@ -32,7 +32,12 @@ class SystemClock:
 
 def unix_ms(clock: Clock) -> int:
     """The wall clock in milliseconds, as venues count."""
-    return clock.unix_ns() // _MS
+    return clock.unix_ns() // NS_PER_MS
+
+
+def ms_to_ns(milliseconds: float) -> int:
+    """Milliseconds of a setting in nanoseconds, rounded to the nearest."""
+    return round(milliseconds * NS_PER_MS)
 
 
 def mono_s(clock: Clock) -> float:

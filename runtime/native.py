@@ -24,7 +24,7 @@ def extension_of(source: Path) -> Path:
 
 
 def build(source: Path, into: Path, with_compiler: str) -> None:
-    """Compile one source file. Raises CalledProcessError with the compiler's words."""
+    """Compile one source file. Raises CalledProcessError with the compiler's output."""
     # Beside the target and then renamed: a process that loads it meanwhile sees the old one or the new.
     unfinished = into.with_suffix(f".{os.getpid()}")
     command = [

@@ -1,7 +1,7 @@
-"""What is asked of the operating system for speed: a core, a priority, locked pages, cores that do not idle.
+"""Asks the operating system for speed: a core, a priority, locked pages, cores that do not idle.
 
-All of it is asked for and nothing relied on: what is refused is logged with what would allow it, and
-the process runs without. None of it changes what is traded, only how soon.
+Each request may be refused: that is logged with what would allow it, and the process runs without. None
+of it changes what is traded, only how soon.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A venue's clock, measured by what its answers say, against a clock of ours that nobody sets.
+"""Measures a venue's clock from its responses, against a clock of ours that is never set.
 
-An answer that says what time it was at the venue was made between our question and its coming. That bounds
-the venue's clock from both sides, however slow the network is; an event only bounds it from below,
-however old it is. Bounds of many answers together are narrow. They are kept against the time since this
-host was started, sleep included: a step of our wall clock or a suspended host moves none of them.
+A response with the venue's time was made between our request and its arrival. That bounds the venue's clock
+from both sides, however slow the network is; an event bounds it only from below, however old it is.
+Bounds of many responses together are narrow. They are kept against the time since this host was started,
+sleep included: a step of our wall clock or a suspended host moves none of them.
 
-An answer that contradicts what is known may be stale, or of a proxy whose clock is wrong: it is believed
+A response that contradicts what is known may be stale, or come from a proxy whose clock is wrong: it counts
 once a second one in a row agrees with it.
 """
 
@@ -23,7 +23,7 @@ _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 _UNBOUND_NS: Final = 1 << 62
 _KEPT: Final = 64
-_KEPT_NS: Final = 120 * _SECOND_NS  # older answers say too little of a clock that drifts
+_KEPT_NS: Final = 120 * _SECOND_NS  # older responses bound a drifting clock too loosely
 _SLACK_NS: Final = 50 * _MS_NS  # by which answers may contradict each other: clocks are slewed
 _AGREEING: Final = 2  # answers in a row that contradict what is known and not each other
 _ONE_MOMENT_NS: Final = 5 * _MS_NS
@@ -69,7 +69,7 @@ class _Bounds:
         self.high_ns = min(known.high_ns for known in self._samples)
 
     def raise_low(self, at_ns: int, low_ns: int) -> None:
-        """An event says that it is no earlier there; one that contradicts what answers say proves nothing."""
+        """An event bounds the clock from below; one that contradicts the responses is ignored."""
         if self.low_ns < low_ns <= self.high_ns:
             self._samples.append(_Sample(at_ns, low_ns, _UNBOUND_NS))
             self.low_ns = low_ns
@@ -107,7 +107,7 @@ class VenueClock:
         guess_ns = self._trusted_ns if self._trusted_ns is not None else (best.low_ns + best.high_ns) // 2
         return steady_ns + min(max(guess_ns, best.low_ns), best.high_ns)
 
-    # --- what is heard ---
+    # --- measurements ---
 
     def answered(self, headers: Mapping[str, str], sent_ns: int, recv_ns: int) -> None:
         """An HTTP answer to what left at ``sent_ns``, both steady. One without a usable date says nothing."""
@@ -118,7 +118,7 @@ class VenueClock:
         if date.tzinfo is not None:
             self._compare(self._dated, int(date.timestamp()) * _SECOND_NS, _SECOND_NS, sent_ns, recv_ns)
 
-    def told(self, unix_ns: int, sent_ns: int, recv_ns: int) -> None:
+    def observe(self, unix_ns: int, sent_ns: int, recv_ns: int) -> None:
         """The venue's own answer to the question what time it is, in milliseconds."""
         self._compare(self._own, unix_ns, _MS_NS, sent_ns, recv_ns)
 

@@ -1,6 +1,6 @@
-"""The duty cycle: one role, one thread, one loop, written once.
+"""Runs the duty cycle of every agent: one role, one thread, one loop.
 
-Time is read once per turn and handed down, which is also what lets a test drive an agent.
+Time is read once per iteration and handed down, which is also what lets a test drive an agent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Agent(Protocol):
         """Do what is due at this time; return how much that was, 0 when nothing waited."""
 
     def has_work(self) -> bool:
-        """A cheap look, taken once more before sleeping."""
+        """A cheap check, made once more before sleeping."""
 
     def on_idle(self, now_mono_ns: int) -> None:
         """Slow housekeeping: called when nothing was waiting."""
@@ -37,7 +37,7 @@ def spin(agent: Agent) -> None:
 
 
 def yield_core(agent: Agent) -> None:
-    """Let whoever waits for this core run first; with nobody waiting it spins like ``spin``."""
+    """Let a thread that waits for this core run first; without one it spins like ``spin``."""
     os.sched_yield()
 
 
@@ -70,7 +70,7 @@ def run_agent(
     beat: Callable[[int], None],
     is_stopping: Callable[[], bool],
 ) -> None:
-    """Drive the agent until told to stop; ``on_close`` runs however the loop ends."""
+    """Drive the agent until ``is_stopping``; ``on_close`` runs however the loop ends."""
     try:
         while not is_stopping():
             now_mono_ns = clock_mono_ns()

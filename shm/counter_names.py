@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from shm.entry_block import GATES
 
 FEED_COUNTERS = {
-    "heartbeat_mono_ns": "last turn of the loop; the supervisor replaces what stops beating",
+    "heartbeat_mono_ns": "last iteration of the loop; the supervisor replaces what stops beating",
     "connected": "1 while the venue is connected and its data is fresh; 0 flags every quote stale",
     "last_data_mono_ns": "when the last frame with data arrived",
     "frames_total": "frames received",
@@ -50,7 +50,7 @@ DETECTOR_HISTOGRAMS = {
 }
 
 EXECUTOR_COUNTERS = {
-    "heartbeat_mono_ns": "last turn of the housekeeping timer",
+    "heartbeat_mono_ns": "last run of the housekeeping timer",
     "settings_generation": "how often the settings it works by had been reloaded",
     "ready": "1 when both venues are logged in, reconciled and their streams stand",
     "venues_down": "venues without session or private stream: one bit for each, in the settings' order",
@@ -75,7 +75,7 @@ EXECUTOR_COUNTERS = {
     "breaker": "0 closed, 1 open, 2 half open: one entry may try",
     "result_today_e8": "realised since midnight UTC, quote currency times 10**8",
     "best_today_e8": "the best that has been since midnight UTC, at least 0",
-    "estimated_today": "trades in result_today_e8 of which a price or fee was not told yet",
+    "estimated_today": "trades in result_today_e8 of which a price or fee was not reported yet",
     "naked_today_us": "how long legs have stood alone since midnight UTC",
     "clock_offset_us": "a venue's clock less this host's, of the venue where they differ most",
     "clock_offset_venue": "which venue that is: its place in the settings' list of venues",
@@ -96,7 +96,7 @@ EXECUTOR_HISTOGRAMS = {
 
 DATABASE_UNTRIED, DATABASE_UP, DATABASE_AWAY = 0, 1, 2
 PERSISTENCE_COUNTERS = {
-    "heartbeat_mono_ns": "last turn of the loop",
+    "heartbeat_mono_ns": "last iteration of the loop",
     "events_total": "events read from the queues",
     "journal_bytes_total": "bytes appended to the journal",
     "stored_total": "events committed to the database",
@@ -105,22 +105,22 @@ PERSISTENCE_COUNTERS = {
     "journal_full": "1 while the journal or its disk takes no more than what must be: no new entries",
     "lease_lost": "1 while another instance has the lease of one of our accounts: no new entries",
     "disagreements": "positions on which executor and venue have differed for half a minute",
-    "lease_epoch": "newest process life that anybody trading on our accounts has had",
+    "lease_epoch": "newest epoch of any process that traded on our accounts",
     "database_state": "0 not tried yet, 1 the database answers, 2 it is away",
 }
-SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last turn of the loop"}
+SIMULATOR_COUNTERS = {"heartbeat_mono_ns": "last iteration of the loop"}
 ALERTS_COUNTERS = {
-    "heartbeat_mono_ns": "last turn of the loop",
+    "heartbeat_mono_ns": "last iteration of the loop",
     "raised_total": "alerts raised, those left out by alerts.on included",
     "sent_total": "messages a target has taken",
     "failed_total": "attempts a target has not taken; each is repeated",
     "dropped_total": "alerts that did not fit a target's queue",
     "waiting": "alerts that wait for a target now",
-    "settled_number": "newest event of the journal of which every target has taken what it is told",
+    "settled_number": "newest event of the journal whose alerts every target has taken",
     "events_refused_total": "events that did not fit the queue to persistence",
 }
 SUPERVISOR_COUNTERS = {
-    "heartbeat_mono_ns": "last turn of the loop",
+    "heartbeat_mono_ns": "last iteration of the loop",
     "started_mono_ns": "when the instance began",
     "stopping": "1 from the moment a stop was asked for: no new entries",
     "entries_paused": "1 while the operator has paused entries",

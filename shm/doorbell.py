@@ -1,6 +1,6 @@
 """Doorbell: wakes a process that sleeps on shared memory, and costs nothing while it is awake.
 
-The sleeper stores 1 in its word, looks once more for work, then blocks on an eventfd inherited
+The sleeper stores 1 in its word, checks once more for work, then blocks on an eventfd inherited
 from the supervisor. A ringer that sees the 1 clears it and writes the eventfd; it makes no system
 call otherwise. The sleeper's store may pass the ringer's load (x86-64 reorders a store with a
 later load): the wake-up would be lost, so a sleep is always bounded.

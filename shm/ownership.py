@@ -1,4 +1,4 @@
-"""Files of ours in folders of everybody: ours, or refused by name.
+"""Opens files of ours in shared folders: the file is ours, or it is refused by name.
 
 ``/dev/shm`` and ``/tmp`` are open to every user of the host, and our names there can be guessed. Whatever is
 found under one of them is opened without following links, and used only if nobody else has put it there

@@ -87,7 +87,7 @@ class Signal(NamedTuple):
     the direction is that of the open position, so the trades go the other way.
     """
 
-    signal_id: int  # grows by one per signal of this detector life; unique with writer_epoch
+    signal_id: int  # grows by one per signal of this detector's epoch; unique with writer_epoch
     writer_epoch: int
     pair_id: int
     kind: int  # SignalKind
@@ -110,7 +110,7 @@ assert SIGNAL.size == 8 * len(Signal._fields)
 
 
 class PairPhase(IntEnum):
-    """Where a pair stands, as the executor tells everyone."""
+    """A pair's state, as the executor publishes it."""
 
     UNKNOWN = 0  # the executor has not spoken yet: nothing may be opened
     FLAT = 1

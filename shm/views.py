@@ -1,7 +1,6 @@
-"""What the executor tells of its pairs: the latest in a slot, and everything in order in a ring.
+"""Publishes the executor's views of its pairs: the latest in a slot, and all in order in a ring.
 
-Who decides reads the slot; who keeps a record reads the ring, and misses nothing that was told between
-two of its looks.
+The detector decides by the slot; a recorder reads the ring and misses nothing between two of its polls.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from simulator.config import SimulatorConfig
 from simulator.fault_scripts import AnyScript, ScriptError
 from simulator.process import PortTaken, RunningSimulator, run
 from simulator.recorded import RecordingDamaged, RecordingTooShort
-from simulator.registry import venue_kits
+from simulator.registry import simulated_venues
 from venues.contract import parse_e8
 
 EXIT_UNUSABLE = 2
@@ -63,7 +63,7 @@ def _beat(directory: Path) -> Callable[[int], None]:
 def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
     defaults = SimulatorConfig()
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
-    venues = list(venue_kits())
+    venues = list(simulated_venues())
     for venue in venues:
         parser.add_argument(
             f"--{venue}-port", type=_port, default=0, help="on 127.0.0.1; 0: the system chooses"
@@ -120,7 +120,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[SimulatorConfig, Path | None]:
 
 
 class _ListFaults(argparse.Action):
-    """Prints every fault script with its parameters and what they are unless told otherwise."""
+    """Prints every fault script with its parameters and their defaults."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **options)
@@ -150,7 +150,7 @@ def _script(text: str) -> AnyScript:
 
 
 def _venues(text: str) -> tuple[str, ...]:
-    known = venue_kits()
+    known = simulated_venues()
     chosen = tuple(text.split(","))
     for venue in chosen:
         if venue not in known:

@@ -4,7 +4,7 @@ Accepting and executing are two steps. ``submit`` registers an order (NEW) or re
 door; ``execute`` takes it through risk and matching. The front in between decides what happens
 first, the acknowledgement or the execution, and how long either takes.
 
-Listeners hear of every change once it is complete, in the order it happened: a trade, its fills,
+Listeners are called for every change once it is complete, in the order it happened: a trade, its fills,
 then the orders they changed. Everything handed out is a snapshot that never changes.
 """
 
@@ -90,7 +90,7 @@ class Exchange:
         self._ledger.order_listeners.append(listener)
 
     def on_fill(self, listener: Callable[[SimFill, SimOrder], None]) -> None:
-        """Hear every fill with its order as that fill left it, before ``on_order`` hears it."""
+        """Called with every fill and its order as that fill left it, before ``on_order``."""
         self._ledger.fill_listeners.append(listener)
 
     def on_trade(self, listener: Callable[[SimTrade], None]) -> None:
@@ -307,7 +307,7 @@ class Exchange:
     def amend(self, order_id: str, to: Amendment) -> SimOrder:
         """Give an OPEN order a new size and price; return what became of it.
 
-        Raises Refused, by the door or by risk: the order then stands as it was and nobody hears of it.
+        Raises Refused, by the door or by risk: the order then stays as it was and no listener is called.
         """
         self.check_amendment(order_id, to)
         ledger = self._ledger

@@ -29,7 +29,7 @@ from simulator.faults import Fault
 from simulator.front import Front, Which
 from simulator.orders import Reason, SimPosition
 
-Tell = Callable[[FaultBegan | FaultEnded], object]
+Report = Callable[[FaultBegan | FaultEnded], object]
 
 
 class Simulator(Protocol):
@@ -66,9 +66,9 @@ class Run:
 class FaultRuns:
     """The scripts of one simulator."""
 
-    def __init__(self, simulator: Simulator, tell: Tell = lambda event: None) -> None:
+    def __init__(self, simulator: Simulator, report: Report = lambda event: None) -> None:
         self._simulator = simulator
-        self._tell = tell
+        self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -121,14 +121,14 @@ class FaultRuns:
     async def _live(self, run: Run, begun: asyncio.Event) -> None:
         script = run.script
         await asyncio.sleep(script.after_s)
-        self._tell(FaultBegan(fault=script.name, venue=run.venue, detail=script.description))
+        self._report(FaultBegan(fault=script.name, venue=run.venue, detail=script.description))
         async with self._effect(run):
             begun.set()
             if script.for_s is None:
                 await asyncio.Event().wait()
             else:
                 await asyncio.sleep(script.for_s)
-        self._tell(FaultEnded(fault=script.name, venue=run.venue, struck=run.struck))
+        self._report(FaultEnded(fault=script.name, venue=run.venue, struck=run.struck))
 
     def _effect(self, run: Run) -> AbstractAsyncContextManager[None]:
         front = self._simulator.fronts[run.venue]

@@ -22,7 +22,7 @@ import yaml
 from simulator.faults import Misread
 from simulator.front import Mode, Which
 from simulator.orders import Reason
-from simulator.registry import venue_kits
+from simulator.registry import simulated_venues
 
 SCRIPTS: Final = Path(__file__).with_name("scripts")
 ALL: Final = "all"
@@ -69,12 +69,12 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def chosen_venues(self) -> tuple[str, ...]:
         """The venues it is to happen at."""
-        possible = self.venues or tuple(venue_kits())
+        possible = self.venues or tuple(simulated_venues())
         return possible if self.venue == ALL else (self.venue,)
 
     def check(self) -> None:
         """Raise ScriptError for values that do not go together."""
-        known = tuple(venue_kits())
+        known = tuple(simulated_venues())
         for key, names in (("venues", self.venues), ("venue", () if self.venue == ALL else (self.venue,))):
             for name in names:
                 if name not in known:
@@ -118,7 +118,7 @@ class Strike(Script, frozen=True, kw_only=True, tag="strike"):
             known = ", ".join(_REASONS)
             raise ScriptError(self.name, "reason", f"{self.reason!r} is unknown; known are {known}")
         for key, texts in (("code", self.code), ("body", self.body)):
-            if isinstance(texts, dict) and set(texts) != set(self.venues or venue_kits()):
+            if isinstance(texts, dict) and set(texts) != set(self.venues or simulated_venues()):
                 raise ScriptError(self.name, key, "must be one text, or one for each venue it happens at")
 
     def of(self, texts: ByVenue, venue: str) -> str:
@@ -217,7 +217,7 @@ def parse(text: str) -> AnyScript:
 
 
 def parameters_of(name: str) -> dict[str, Any]:
-    """A script's parameters and what they are unless told otherwise. Raises ScriptError."""
+    """A script's parameters and their defaults. Raises ScriptError."""
     written = _written(name)
     kind = _KINDS[written["does"]]
     defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}

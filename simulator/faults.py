@@ -52,7 +52,9 @@ class Fault:
     drop_reply: bool = False
     duplicate: bool = False
     answers_last: bool = False
-    is_crossed: bool = False  # answered with an earlier create's answer, or a stranger's where there is none
+    is_crossed: bool = (
+        False  # answered with an earlier create's answer, or a foreign order's where there is none
+    )
     garble: bool = False  # the first half of the bytes, which is no JSON
     code: str = ""  # the venue's own error code, answered with its usual status and body
     status: int = 0  # HTTP status answered with ``body``

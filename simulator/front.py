@@ -1,4 +1,4 @@
-"""What every venue's front is to the process that runs it: a web application around one exchange."""
+"""Declares a simulated venue's front: a web application around one exchange."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from venues.contract import E8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontSettings:
-    """What every front can be told. A venue's own settings are a subclass in its folder."""
+    """Settings of every front. A venue's own are a subclass in its folder."""
 
     starting_collateral_e8: int = 100_000 * E8
     ack_latency_ms: float = 0.0  # from the request's arrival to the answer
@@ -55,16 +55,16 @@ class Front(Protocol):
         """Close the clients' sockets with this close code, as a venue that restarts does."""
 
     def mute(self, which: Which) -> int:
-        """Leave the clients' sockets open and say and hear nothing on them any more; return how many."""
+        """Leave the clients' sockets open but send and read nothing on them any more; return how many."""
 
     def set_mode(self, mode: Mode) -> None:
         """Restrict what orders are taken; "open" ends it."""
 
     def expire_sessions(self) -> None:
-        """Let every token die now: clients must log in again."""
+        """Expire every token now: clients must log in again."""
 
 
-class VenueKit(NamedTuple):
+class SimulatedVenue(NamedTuple):
     """What a venue's folder offers to the process that serves it."""
 
     listing: tuple[SimInstrument, ...]

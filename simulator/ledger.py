@@ -1,7 +1,7 @@
-"""What an exchange knows: listings, accounts, orders, fills, trades, and who wants to hear of them.
+"""Keeps an exchange's listings, accounts, orders, fills and trades, and calls the listeners.
 
 The ledger records and remembers; it decides nothing. News is gathered while something happens and
-told by ``publish`` once books and accounts agree again.
+reported by ``publish`` once books and accounts agree again.
 """
 
 from __future__ import annotations

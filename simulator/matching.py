@@ -22,7 +22,7 @@ def match_part(ledger: Ledger, order: SimOrder, size_e8: int) -> None:
     """Fill at most this much of an order that never was in the book; it keeps its status until full."""
     book = ledger.listings[order.symbol].book
     if _ending_before_match(order, book) is not None:
-        return  # whoever matches the whole of it ends it
+        return  # the caller that matches all of it ends it
     filled_e8 = order.filled_e8
     _take(ledger, order, book, size_e8)
     if order.filled_e8 == filled_e8:

@@ -2,7 +2,7 @@
 
 Units: prices and money in quote currency, sizes in base currency, all ``int`` scaled by 10**8
 (``_e8``). ``_unix_ns`` is the exchange's own clock. Sides are +1 (buy) and -1 (sell), the sign of
-the position they build. Venue words (statuses, codes, id formats) belong to the fronts.
+the position they build. A venue's own terms (statuses, codes, id formats) belong to its front.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All simulated venues in one process: ports, exchanges, fronts, market, faults.
 
-``serve`` starts them for whoever runs a loop already, tests above all; ``run`` is the program. A
-venue is made of its ``VenueKit``; this module binds its port, shows it the market and takes it down.
+``serve`` starts them within a running event loop, as tests do; ``run`` is the program. A
+venue is made of its ``SimulatedVenue``; this module binds its port, shows it the market and takes it down.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from aiohttp import web
 from simulator.clock import VenueClock
 from simulator.config import SimulatorConfig
 from simulator.exchange import Exchange
-from simulator.fault_runs import FaultRuns, Tell
-from simulator.front import Front, FrontSettings, VenueKit, Which
+from simulator.fault_runs import FaultRuns, Report
+from simulator.front import Front, FrontSettings, SimulatedVenue, Which
 from simulator.market import MarketSource, play
-from simulator.registry import venue_kits
+from simulator.registry import simulated_venues
 
 _BEAT_S = 0.25
 _CUT_S = 0.05  # for every socket's reader to notice that it was cut
@@ -31,7 +31,7 @@ _SHUTDOWN_S = 2.0  # how long open requests may linger once their front has stop
 
 
 class PortTaken(Exception):
-    """A port the simulator was told to use cannot be had."""
+    """A configured port is taken or may not be used."""
 
     def __init__(self, venue: str, host: str, port: int, why: str) -> None:
         super().__init__(venue, host, port, why)
@@ -135,7 +135,7 @@ class RunningSimulator:
         """Close a venue's port and cut every connection; serve again on the same port after ``down_s``.
 
         Orders, positions, accounts and tokens are kept, and what was accepted is executed; answers
-        under way are lost. Raises PortTaken if somebody else has the port by then.
+        under way are lost. Raises PortTaken if another program has the port by then.
         """
         served = self._served[venue]
         served.front.is_down = True
@@ -188,12 +188,12 @@ async def serve(
     running = RunningSimulator(config.host)
     async with AsyncExitStack() as until_all_answer:
         until_all_answer.push_async_callback(running.stop)
-        for venue, kit in venue_kits().items():
+        for venue, parts in simulated_venues().items():
             if not config.serves(venue):
                 continue
-            front_settings = config.front((settings or {}).get(venue, kit.settings))
+            front_settings = config.front((settings or {}).get(venue, parts.settings))
             clock = VenueClock(now_unix_ns)
-            front = kit.make_front(_exchange(venue, kit, config, clock.now_unix_ns), front_settings)
+            front = parts.make_front(_exchange(venue, parts, config, clock.now_unix_ns), front_settings)
             await running.add(front, config.ports.get(venue, 0), clock)
         until_all_answer.pop_all()
     await running.play(source or config.market(), config.speed)
@@ -209,21 +209,23 @@ def _dated_by(clock: VenueClock) -> Callable[[web.Request, web.StreamResponse], 
     return date
 
 
-def _exchange(venue: str, kit: VenueKit, config: SimulatorConfig, now_unix_ns: Callable[[], int]) -> Exchange:
-    instruments = [config.instrument(venue, listed) for listed in kit.listing]
-    return Exchange(instruments, now_unix_ns=now_unix_ns, make_id=kit.make_id)
+def _exchange(
+    venue: str, parts: SimulatedVenue, config: SimulatorConfig, now_unix_ns: Callable[[], int]
+) -> Exchange:
+    instruments = [config.instrument(venue, listed) for listed in parts.listing]
+    return Exchange(instruments, now_unix_ns=now_unix_ns, make_id=parts.make_id)
 
 
 async def run(
     config: SimulatorConfig,
     announce: Callable[[RunningSimulator], None],
     beat: Callable[[int], None],
-    tell: Tell,
+    report: Report,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     ``announce`` is called once all venues answer, ``beat`` with the monotonic time while they do. The
-    configured fault scripts begin then; ``tell`` takes an event at each beginning and end. Raises
+    configured fault scripts begin then; ``report`` takes an event at each beginning and end. Raises
     PortTaken, and ScriptError for a script that these venues cannot follow.
     """
     stop = asyncio.Event()
@@ -231,7 +233,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = await serve(config)
-    faults = FaultRuns(running, tell)
+    faults = FaultRuns(running, report)
     try:
         for script in config.faults:
             faults.check(script)

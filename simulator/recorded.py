@@ -80,7 +80,7 @@ class RecordingDamaged(ValueError):
 class RecordedMarket:
     """All tracks on one clock, their receive times, played forwards, then backwards, and so on.
 
-    Backwards, because a loop back to the beginning would jump: two venues would be told of the
+    Backwards, because a loop back to the beginning would jump: two venues would learn of the
     jump at different moments, and a gap would show that no market ever had.
     """
 

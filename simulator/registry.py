@@ -1,6 +1,6 @@
 """Finds the simulated venues: each is a folder here, and nothing else lists it.
 
-``simulator/<venue>/__init__.py`` offers ``KIT``, a ``VenueKit``.
+``simulator/<venue>/__init__.py`` offers ``VENUE``, a ``SimulatedVenue``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import pkgutil
 from importlib import import_module
 
 import simulator
-from simulator.front import VenueKit
+from simulator.front import SimulatedVenue
 
 
-def venue_kits() -> dict[str, VenueKit]:
+def simulated_venues() -> dict[str, SimulatedVenue]:
     """Every simulated venue's parts, by venue, in alphabetical order."""
     names = sorted(module.name for module in pkgutil.iter_modules(simulator.__path__) if module.ispkg)
-    return {name: import_module(f"simulator.{name}").KIT for name in names}
+    return {name: import_module(f"simulator.{name}").VENUE for name in names}

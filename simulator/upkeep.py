@@ -40,7 +40,7 @@ class Upkeep:
         self._rates_e12[symbol] = rate_e12
 
     def tick(self) -> None:
-        """Accrue the steps that have passed, then liquidate whoever no longer covers maintenance."""
+        """Accrue the steps that have passed, then liquidate accounts that no longer cover maintenance."""
         steps = self._steps_now() - self._steps_done
         if steps > 0:
             self._steps_done += steps

@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from math import lcm
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
 from events.instance import CostsAboveThresholds
-from executor.pair.config import taker_fee_bps
+from runtime.fees import taker_fee_bps
 from runtime.venue_hosts import venue_hosts
 from settings import E8, Leg, PairSettings, Problem, Settings, SettingsError, parse_settings
 from supervision.same_asset import asset_problems
-from venues.contract import Instrument, TransportError, VenueError, VenueHosts
+from venues.contract import Instrument, TransportError, VenueError, VenueHosts, common_lot_e8
 from venues.registry import venue
 from venues.rest_client import perform
 
@@ -283,7 +282,7 @@ def pair_problems(number: int, pair: PairSettings, first: Instrument, second: In
         for leg, instrument in zip(pair.legs, (first, second), strict=True)
         if not instrument.is_trading
     ]
-    lot_e8 = lcm(first.lot_e8, second.lot_e8)
+    lot_e8 = common_lot_e8(first, second)
     least_e8 = max(first.min_size_e8, second.min_size_e8, lot_e8)
     least_e8 = -(-least_e8 // lot_e8) * lot_e8
     layers = pair.strategy.layers

@@ -666,6 +666,11 @@ def price_step_e8(price_e8: int, tick_e8: int, significant_figures: int) -> int:
     return min(max(by_figures_e8, tick_e8), E8)
 
 
+def common_lot_e8(first: Instrument, second: Instrument) -> int:
+    """The smallest size step that both instruments take."""
+    return math.lcm(first.lot_e8, second.lot_e8)
+
+
 def check_grid(request: OrderRequest) -> None:
     """Raise OffGrid unless price, size, minimum and maximum fit the instrument.
 

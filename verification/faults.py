@@ -276,10 +276,14 @@ repair.is_naked = accounting.is_naked = lambda rules, state: False
         "a gateway's error says nothing about the order",
         """
 from executor.pair import machine
+from msgspec.structs import replace
 from venues.contract import Outcome
 real = machine.after_ack
-machine.after_ack = lambda order, outcome, **k: real(
-    order, Outcome.REFUSED if outcome is Outcome.IN_DOUBT else outcome, **k)
+def refused_for_good(order, outcome, **k):
+    # A refusal by an answer alone would be asked for, and so come out right in the end.
+    believed = Outcome.REFUSED if outcome is Outcome.IN_DOUBT else outcome
+    return replace(real(order, believed, **k), is_refused=False)
+machine.after_ack = refused_for_good
 """,
         Case(("gateway_timeout:venue=vest", "event_lost:venue=vest,count=none"), "entry"),
     ),

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from simulator.paradex import payloads, sbe
+from simulator.paradex import messages, sbe
 from venues.contract import E8, format_e8
 
 LEVELS: Final = 20  # a side, as in the captured Vest frame
@@ -112,8 +112,8 @@ class Market:
                 ask_size_e8=size_e8,
             )
         bid, ask = (self.paradex_bid_e8, size_e8), (ask_e8, size_e8)
-        body = payloads.bbo(symbol, seq_no=self.sequence, bid=bid, ask=ask, now_us=now_us)
-        return payloads.notification(f"bbo.{symbol}", body)
+        body = messages.bbo(symbol, seq_no=self.sequence, bid=bid, ask=ask, now_us=now_us)
+        return messages.notification(f"bbo.{symbol}", body)
 
     def paradex_book(self, channel: str, *, is_sbe: bool) -> bytes:
         """What a subscriber of a book channel is sent next.
@@ -145,5 +145,5 @@ class Market:
                 bids=bids,
                 asks=asks,
             )
-        body = payloads.book_snapshot(symbol, seq_no=sequence, bids=bids, asks=asks, now_us=now_us)
-        return payloads.notification(channel, body)
+        body = messages.book_snapshot(symbol, seq_no=sequence, bids=bids, asks=asks, now_us=now_us)
+        return messages.notification(channel, body)

@@ -34,7 +34,7 @@ import uvloop
 
 from benchmarks.wire.market import Market, paradex_symbol, vest_symbol
 from benchmarks.wire.servers import Client, Reply, Request, serve
-from simulator.paradex import payloads, sbe
+from simulator.paradex import messages, sbe
 from simulator.paradex.records import FillRecord, OrderRecord
 from venues.contract import format_e8, parse_e8
 
@@ -268,7 +268,7 @@ class Venues:
                 return Reply(dict.fromkeys(money, "100000"))
             case "GET", "orders" if "/by_client_id/" in path:
                 order_or_none = self.orders.get(("paradex", path.rpartition("/")[2]))
-                return Reply(payloads.order(_order_record(order_or_none)) if order_or_none else {})
+                return Reply(messages.order(_order_record(order_or_none)) if order_or_none else {})
             case _:
                 return Reply({"results": []})
 
@@ -315,20 +315,20 @@ class Venues:
         )
 
     def _paradex_created(self, order: _Order) -> dict[str, Any]:
-        return payloads.order(_order_record(order)._replace(status="NEW", remaining_e8=order.size_e8))
+        return messages.order(_order_record(order)._replace(status="NEW", remaining_e8=order.size_e8))
 
     def _paradex_settle(self, order: _Order) -> None:
         self._fill("paradex", order)
         now_us = _unix_ms() * 1_000
         fill, update = _fill_record(order), _order_record(order)
         encoded = {
-            "fills.ALL": (sbe.fill(fill, version=2, now_us=now_us), payloads.fill(fill)),
-            "orders.ALL": (sbe.order(update, version=2, now_us=now_us), payloads.order(update)),
+            "fills.ALL": (sbe.fill(fill, version=2, now_us=now_us), messages.fill(fill)),
+            "orders.ALL": (sbe.order(update, version=2, now_us=now_us), messages.order(update)),
         }
         for client in self.paradex_clients:
             for channel, (binary, body) in encoded.items():
                 if channel in client.channels:
-                    frame = binary if client.is_sbe else payloads.notification(channel, body)
+                    frame = binary if client.is_sbe else messages.notification(channel, body)
                     client.send(frame, is_binary=client.is_sbe)
 
     def _paradex_positions(self) -> list[dict[str, Any]]:
@@ -337,7 +337,7 @@ class Venues:
                 "market": symbol,
                 "status": "OPEN",
                 "side": "LONG" if size_e8 > 0 else "SHORT",
-                "size": payloads.decimal(size_e8),
+                "size": messages.decimal(size_e8),
                 "average_entry_price": "83440",
                 "liquidation_price": "10000" if size_e8 > 0 else "500000",
             }

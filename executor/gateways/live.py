@@ -217,7 +217,7 @@ class LiveGateway:
             except (TransportError, VenueError) as error:
                 self._lost("clock", str(error))
             else:
-                self.clock.told(server_time_ms * 1_000_000, sent_ns, self.clock.steady_ns())
+                self.clock.observe(server_time_ms * 1_000_000, sent_ns, self.clock.steady_ns())
             await asyncio.sleep(CLOCK_LOOK_S)
 
     async def _stream_for_ever(self) -> None:

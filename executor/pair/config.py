@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import lcm
-
 from executor.pair.rules import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
+from runtime.clock import ms_to_ns
+from runtime.fees import taker_fee_bps
 from settings import Settings
-from venues.contract import Instrument
+from venues.contract import Instrument, common_lot_e8
 
 CLOCK_SPARE_MS = 1_000  # their clock against ours
 # An order is signed within this of the instant it was decided, or it does not leave: its validity, which
@@ -24,7 +24,7 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         pair_id=pair_id,
         pair=pair.id,
         instruments=legs,
-        common_lot_e8=lcm(legs[0].lot_e8, legs[1].lot_e8),
+        common_lot_e8=common_lot_e8(legs[0], legs[1]),
         layers_max=pair.strategy.layers,
         price_band_bps=execution.price_band_bps,
         widen_bps=execution.widen_bps,
@@ -35,19 +35,19 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
             settings.risk.price_collar_bps,
         ),
         max_retries=execution.max_retries,
-        retry_delay_ns=_ns(execution.retry_delay_ms),
-        reply_timeout_ns=_ns(execution.reply_timeout_ms),
-        query_interval_ns=_ns(execution.query_interval_ms),
-        max_naked_ns=_ns(execution.max_naked_ms),
+        retry_delay_ns=ms_to_ns(execution.retry_delay_ms),
+        reply_timeout_ns=ms_to_ns(execution.reply_timeout_ms),
+        query_interval_ns=ms_to_ns(execution.query_interval_ms),
+        max_naked_ns=ms_to_ns(execution.max_naked_ms),
         on_single_leg=execution.on_single_leg,
         taker_fees_bps=fees_bps,
         later_exit_bps=sum(fees_bps) + pair.strategy.exit_bps,
-        reconcile_interval_ns=_ns(execution.reconcile_interval_s * 1_000),
+        reconcile_interval_ns=ms_to_ns(execution.reconcile_interval_s * 1_000),
         drift_lots_max=execution.drift_max_lots,
         drift_bps_max=execution.drift_max_bps,
-        appear_ns=_ns(_appear_ms(settings)),
+        appear_ns=ms_to_ns(_appear_ms(settings)),
         hedge_drift_bps_max=settings.risk.max_hedge_drift_bps or 0.0,
-        hedge_drift_ns_max=_ns(settings.risk.max_hedge_drift_s * 1_000),
+        hedge_drift_ns_max=ms_to_ns(settings.risk.max_hedge_drift_s * 1_000),
     )
 
 
@@ -78,13 +78,3 @@ def compare_naked_bound(settings: Settings) -> tuple[str, str]:
 def _appear_ms(settings: Settings) -> float:
     """How long after it was decided an order may still come into being."""
     return settings.execution.order_validity_ms + CLOCK_SPARE_MS + SIGNING_SPARE_MS
-
-
-def taker_fee_bps(settings: Settings, instrument: Instrument) -> float:
-    """What taking costs on an instrument: as configured, else what the venue publishes."""
-    configured = settings.venue(instrument.venue).taker_fee_bps
-    return instrument.taker_fee_bps if configured == "auto" else configured
-
-
-def _ns(milliseconds: float) -> int:
-    return int(milliseconds * 1e6)

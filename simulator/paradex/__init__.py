@@ -4,11 +4,11 @@ Written from the venue's documentation alone; it shares no protocol code with ``
 so a misreading on one side shows up as a refusal on the other.
 """
 
-from simulator.front import VenueKit
+from simulator.front import SimulatedVenue
 from simulator.paradex.front import ParadexFront, make_id
-from simulator.paradex.listing import LISTING
+from simulator.paradex.instruments import LISTING
 from simulator.paradex.settings import ParadexSettings
 
-__all__ = ["KIT", "LISTING", "ParadexFront", "ParadexSettings", "make_id"]
+__all__ = ["LISTING", "VENUE", "ParadexFront", "ParadexSettings", "make_id"]
 
-KIT = VenueKit(listing=LISTING, make_id=make_id, settings=ParadexSettings(), make_front=ParadexFront)
+VENUE = SimulatedVenue(listing=LISTING, make_id=make_id, settings=ParadexSettings(), make_front=ParadexFront)

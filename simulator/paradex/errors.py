@@ -57,7 +57,7 @@ DOOR_CODES: Final[Mapping[Reason, str]] = {
     Reason.SIZE_ALREADY_FILLED: "INVALID_ORDER_SIZE",
 }
 
-# Published where the venue publishes them; the rest are clearly our own words, as any non-empty
+# Published where the venue publishes them; the rest are our own texts, as any non-empty
 # reason means cancelled.
 CANCEL_REASONS: Final[Mapping[Reason, str]] = {
     Reason.USER_CANCELLED: "USER_CANCELED",
@@ -87,12 +87,12 @@ class ApiError(Exception):
 
 
 def from_refused(refused: Refused) -> ApiError:
-    """The engine's refusal at the door in the venue's words."""
+    """The engine's refusal of a request, as the venue words it."""
     return ApiError(DOOR_CODES.get(refused.reason, "VALIDATION_ERROR"), str(refused))
 
 
 def from_refused_modify(refused: Refused) -> ApiError:
-    """A refused modification, at the door or by risk, in the venue's words."""
+    """A refused modification, as the venue words it."""
     if refused.reason is Reason.ORDER_NOT_OPEN:
         return ApiError("ORDER_IS_NOT_OPEN", refused.text)
     if refused.reason is Reason.NOTHING_CHANGED:

@@ -12,21 +12,21 @@ from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
 from simulator.front import Mode, Which
 from simulator.orders import SimTrade
-from simulator.paradex import payloads, sbe
-from simulator.paradex.desk import OrderDesk
+from simulator.paradex import messages, sbe
 from simulator.paradex.errors import CODES, ApiError
 from simulator.paradex.hub import JSON, Hub
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.market_feed import MarketFeed
-from simulator.paradex.members import Members, account_id
-from simulator.paradex.private_feed import PrivateFeed
+from simulator.paradex.private_stream import PrivateFeed
 from simulator.paradex.rest import RestApi
 from simulator.paradex.rpc import RpcSession
+from simulator.paradex.session import Members, account_id
 from simulator.paradex.settings import FUNDING_PERIOD_S, ParadexSettings, SystemStatus
-from simulator.paradex.signatures import Verifier
+from simulator.paradex.signing import Verifier
 from simulator.paradex.sockets import Socket
 from simulator.paradex.summaries import Summaries
 from simulator.paradex.tokens import TokenMint
+from simulator.paradex.trading import OrderEntry
 from simulator.upkeep import Upkeep
 
 ID_BASE: Final = 201_709_277_900_000
@@ -64,7 +64,7 @@ class ParadexFront:
             symbol: MarketFeed(symbol, exchange, self._hub, self._settings) for symbol in exchange.symbols
         }
         self._private = PrivateFeed(exchange, self._hub, lambda symbol: self._feeds[symbol].seq_no)
-        self._desk = OrderDesk(
+        self._order_entry = OrderEntry(
             exchange=exchange,
             verifier=self._verifier,
             limiter=self._limiter,
@@ -96,7 +96,7 @@ class ParadexFront:
         app.router.add_get("/v1/", self._websocket)
         RestApi(
             exchange=self.exchange,
-            desk=self._desk,
+            order_entry=self._order_entry,
             members=self._members,
             mint=self._mint,
             limiter=self._limiter,
@@ -132,11 +132,11 @@ class ParadexFront:
     @property
     def system_status(self) -> SystemStatus:
         """What ``GET /system/state`` says; anything but "ok" restricts order entry."""
-        return self._desk.system_status
+        return self._order_entry.system_status
 
     @system_status.setter
     def system_status(self, status: SystemStatus) -> None:
-        self._desk.system_status = status
+        self._order_entry.system_status = status
 
     def set_mode(self, mode: Mode) -> None:
         self.system_status = _STATUS_OF_MODE[mode]
@@ -172,7 +172,7 @@ class ParadexFront:
         socket = Socket(response, request, encoding, self._settings, self.exchange.now_unix_ns)
         session = RpcSession(
             socket,
-            desk=self._desk,
+            order_entry=self._order_entry,
             hub=self._hub,
             mint=self._mint,
             feeds=self._feeds,
@@ -234,7 +234,7 @@ class ParadexFront:
 
         def render(channel: str) -> Callable[[int], bytes]:
             return lambda encoding: (
-                payloads.notification(channel, payloads.summary(record))
+                messages.notification(channel, messages.summary(record))
                 if encoding == JSON
                 else sbe.summary(record, version=encoding, now_us=now_us)
             )

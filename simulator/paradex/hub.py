@@ -1,4 +1,4 @@
-"""Who hears what: topics, the sockets subscribed to them, and one rendering per encoding.
+"""Routes messages: topics, the sockets subscribed to them, and one rendering per encoding.
 
 A topic is a channel's name, with the account appended where the channel is private. An encoding is
 0 for JSON text or the SBE version. What is published is rendered once per encoding in use and the

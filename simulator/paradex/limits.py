@@ -1,4 +1,4 @@
-"""Rate limits as token buckets that refill continuously, and the headers that tell about them.
+"""Limits rates by token buckets that refill continuously, and renders the headers about them.
 
 Source: Paradex documentation, "Rate limits": 600 per minute gives one call back every 100 ms.
 """

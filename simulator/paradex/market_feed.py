@@ -18,7 +18,7 @@ from typing import Final
 
 from simulator.exchange import Exchange
 from simulator.orders import Levels, SimTrade
-from simulator.paradex import payloads, sbe
+from simulator.paradex import messages, sbe
 from simulator.paradex.hub import JSON, Hub, Render, Subscriber
 from simulator.paradex.records import TradeRecord
 from simulator.paradex.settings import ParadexSettings
@@ -78,7 +78,7 @@ class MarketFeed:
 
         def render(channel: str, encoding: int) -> bytes:
             if encoding == JSON:
-                return payloads.notification(channel, payloads.trade(record))
+                return messages.notification(channel, messages.trade(record))
             return sbe.trade(record, version=encoding, now_us=now_us)
 
         self._publish_all(self._trade_channels, render)
@@ -112,7 +112,7 @@ class MarketFeed:
     def start_snapshots(self, channel: str, rate_ms: int, encoding: int, subscriber: Subscriber) -> None:
         """Subscribe to whole books at most every ``rate_ms``."""
         self._hub.add(channel, encoding, subscriber)
-        self._snapshots_sent.pop(channel, None)  # the newcomer gets one at the next turn
+        self._snapshots_sent.pop(channel, None)  # the newcomer gets one with the next push
         if channel not in self._snapshot_timers:
             self._publish_snapshot(channel, rate_ms)
 
@@ -145,8 +145,8 @@ class MarketFeed:
 
         def render(channel: str, encoding: int) -> bytes:
             if encoding == JSON:
-                data = payloads.bbo(self.symbol, seq_no=seq_no, bid=bid, ask=ask, now_us=now_us)
-                return payloads.notification(channel, data)
+                data = messages.bbo(self.symbol, seq_no=seq_no, bid=bid, ask=ask, now_us=now_us)
+                return messages.notification(channel, data)
             return sbe.bbo(
                 self.symbol,
                 version=encoding,
@@ -170,7 +170,7 @@ class MarketFeed:
 
         def render(channel: str, encoding: int) -> bytes:
             if encoding == JSON:
-                delta = payloads.book_delta(
+                delta = messages.book_delta(
                     self.symbol,
                     seq_no=seq_no,
                     inserts=_inserts("BUY", old_bids, new_bids) + _inserts("SELL", old_asks, new_asks),
@@ -178,7 +178,7 @@ class MarketFeed:
                     deletes=_deletes("BUY", old_bids, new_bids) + _deletes("SELL", old_asks, new_asks),
                     now_us=now_us,
                 )
-                return payloads.notification(channel, delta)
+                return messages.notification(channel, delta)
             return sbe.book(
                 self.symbol,
                 version=encoding,
@@ -210,10 +210,10 @@ class MarketFeed:
     def _render_snapshot(self, channel: str, bids: Levels, asks: Levels, encoding: int) -> bytes:
         now_us = self._now_us()
         if encoding == JSON:
-            book = payloads.book_snapshot(
+            book = messages.book_snapshot(
                 self.symbol, seq_no=self.seq_no, bids=bids, asks=asks, now_us=now_us
             )
-            return payloads.notification(channel, book)
+            return messages.notification(channel, book)
         return sbe.book(
             self.symbol,
             version=encoding,

@@ -19,14 +19,13 @@ from aiohttp import web
 from simulator.exchange import Exchange
 from simulator.faults import Fault, FaultPlan, shown_positions
 from simulator.orders import SimOrder
-from simulator.paradex import payloads, signatures
-from simulator.paradex.desk import Admitted, OrderDesk
+from simulator.paradex import messages, signing
 from simulator.paradex.errors import ApiError
 from simulator.paradex.limits import RateLimiter
 from simulator.paradex.market_feed import MarketFeed
-from simulator.paradex.members import Members, account_id, address_of
-from simulator.paradex.order_spec import order_market
-from simulator.paradex.private_feed import PrivateFeed
+from simulator.paradex.private_stream import PrivateFeed
+from simulator.paradex.requests import order_market
+from simulator.paradex.session import Members, account_id, address_of
 from simulator.paradex.settings import (
     ACCOUNT_CLASS_HASH,
     PROXY_CLASS_HASH,
@@ -35,6 +34,7 @@ from simulator.paradex.settings import (
 )
 from simulator.paradex.summaries import Summaries
 from simulator.paradex.tokens import Session, TokenMint
+from simulator.paradex.trading import Admitted, OrderEntry
 
 PAGE_SIZE_DEFAULT: Final = 100
 PAGE_SIZE_MAX: Final = 5_000
@@ -64,7 +64,7 @@ class RestApi:
         self,
         *,
         exchange: Exchange,
-        desk: OrderDesk,
+        order_entry: OrderEntry,
         members: Members,
         mint: TokenMint,
         limiter: RateLimiter,
@@ -75,7 +75,7 @@ class RestApi:
         settings: ParadexSettings,
     ) -> None:
         self._exchange = exchange
-        self._desk = desk
+        self._order_entry = order_entry
         self._members = members
         self._mint = mint
         self._limiter = limiter
@@ -186,7 +186,7 @@ class RestApi:
         request[SESSION] = session
         self._limiter.spend("private", address, budgets.private_rest)
         if group == "orders":
-            return self._desk.spend(session)
+            return self._order_entry.spend(session)
         return self._limiter.spend("private_get", account_id(session.account), budgets.private_get)
 
     def _authenticate(self, request: web.Request) -> Session:
@@ -201,7 +201,7 @@ class RestApi:
         return Answer({"server_time": str(self._exchange.now_unix_ns() // 1_000_000)})
 
     async def _system_state(self, request: web.Request) -> Answer:
-        return Answer({"status": self._desk.system_status})
+        return Answer({"status": self._order_entry.system_status})
 
     async def _system_config(self, request: web.Request) -> Answer:
         return Answer(system_config(self._settings.chain_id))
@@ -212,21 +212,21 @@ class RestApi:
     async def _markets(self, request: web.Request) -> Answer:
         wanted = request.query.get("market")
         symbols = [self._market(wanted).symbol] if wanted else self._exchange.symbols
-        return Answer({"results": [payloads.market(self._exchange.instrument(name)) for name in symbols]})
+        return Answer({"results": [messages.market(self._exchange.instrument(name)) for name in symbols]})
 
     async def _markets_summary(self, request: web.Request) -> Answer:
         wanted = request.query.get("market")
         if not wanted:
             raise ApiError("VALIDATION_ERROR", "market: a market or ALL is required")
         symbols = self._exchange.symbols if wanted == "ALL" else [self._market(wanted).symbol]
-        return Answer({"results": [payloads.summary(self._summaries.record(name)) for name in symbols]})
+        return Answer({"results": [messages.summary(self._summaries.record(name)) for name in symbols]})
 
     async def _bbo(self, request: web.Request) -> Answer:
         feed = self._market(request.match_info["market"])
         seq_no = feed.flushed_seq_no()
         bids, asks = self._exchange.depth(feed.symbol, 1)
         return Answer(
-            payloads.bbo(
+            messages.bbo(
                 feed.symbol,
                 seq_no=seq_no,
                 bid=bids[0] if bids else None,
@@ -241,7 +241,7 @@ class RestApi:
         seq_no = feed.flushed_seq_no()
         bids, asks = self._exchange.depth(feed.symbol, depth)
         return Answer(
-            payloads.orderbook(feed.symbol, seq_no=seq_no, bids=bids, asks=asks, now_us=self._now_us())
+            messages.orderbook(feed.symbol, seq_no=seq_no, bids=bids, asks=asks, now_us=self._now_us())
         )
 
     async def _trades(self, request: web.Request) -> Answer:
@@ -252,7 +252,7 @@ class RestApi:
         newest_first = self._exchange.recent_trades(feed.symbol, TRADES_PAGE_SIZE_MAX)
         page = _page(request, newest_first, lambda trade: trade.trade_id, lambda trade: trade.unix_ns)
         return Answer(
-            {**page.cursors, "results": [payloads.trade(feed.trade_record(t)) for t in page.entries]}
+            {**page.cursors, "results": [messages.trade(feed.trade_record(t)) for t in page.entries]}
         )
 
     def _market(self, name: str) -> MarketFeed:
@@ -265,8 +265,8 @@ class RestApi:
 
     async def _onboarding_get(self, request: web.Request) -> Answer:
         key_type = request.query.get("account_signer_type", "starknet")
-        public_key = signatures.parse_felt(request.query.get("public_key", ""))
-        if key_type != "starknet" or public_key is None or not signatures.is_curve_key(public_key):
+        public_key = signing.parse_felt(request.query.get("public_key", ""))
+        if key_type != "starknet" or public_key is None or not signing.is_curve_key(public_key):
             raise ApiError("PUBLIC_KEY_INVALID", "public_key is not a key of the STARK curve")
         address = address_of(public_key)
         return Answer(
@@ -285,14 +285,14 @@ class RestApi:
         body = await _body(request)
         text = body.get("public_key") if isinstance(body, dict) else None
         await self._members.onboard(
-            request.headers, signatures.parse_felt(text) if isinstance(text, str) else None
+            request.headers, signing.parse_felt(text) if isinstance(text, str) else None
         )
         return Answer()
 
     async def _auth(self, request: web.Request) -> Answer:
         path_key = None
         if "public_key" in request.match_info:
-            path_key = signatures.parse_felt(request.match_info["public_key"])
+            path_key = signing.parse_felt(request.match_info["public_key"])
             if path_key is None:
                 raise ApiError("PUBLIC_KEY_INVALID", "the path's public key is not a field element")
         account, public_key = await self._members.log_in(
@@ -306,13 +306,13 @@ class RestApi:
     async def _order_create(self, request: web.Request) -> Answer:
         body = await _body(request)
         acked: asyncio.Future[SimOrder] = asyncio.get_running_loop().create_future()
-        await self._desk.create(request[SESSION], body, request[RECEIVED_US], acked.set_result)
+        await self._order_entry.create(request[SESSION], body, request[RECEIVED_US], acked.set_result)
         return Answer(self._order_body(await acked), status=201)
 
     async def _order_create_batch(self, request: web.Request) -> Answer:
         body = await _body(request)
         acked: asyncio.Future[list[Admitted]] = asyncio.get_running_loop().create_future()
-        await self._desk.create_batch(request[SESSION], body, request[RECEIVED_US], acked.set_result)
+        await self._order_entry.create_batch(request[SESSION], body, request[RECEIVED_US], acked.set_result)
         admitted = await acked
         orders = [None if isinstance(entry, ApiError) else self._order_body(entry) for entry in admitted]
         errors = [
@@ -327,27 +327,29 @@ class RestApi:
         if isinstance(body, dict) and body.get("id", order_id) != order_id:
             raise ApiError("VALIDATION_ERROR", "id: the path and the body name different orders")
         acked: asyncio.Future[SimOrder] = asyncio.get_running_loop().create_future()
-        await self._desk.modify(request[SESSION], order_id, body, request[RECEIVED_US], acked.set_result)
+        await self._order_entry.modify(
+            request[SESSION], order_id, body, request[RECEIVED_US], acked.set_result
+        )
         return Answer(self._order_body(await acked))
 
     async def _order_cancel(self, request: web.Request) -> Answer:
-        order = self._desk.find(request[SESSION], request.match_info["id"])
+        order = self._order_entry.find(request[SESSION], request.match_info["id"])
         return await self._cancel(request, order)
 
     async def _order_cancel_by_client_id(self, request: web.Request) -> Answer:
-        order = self._desk.find_by_client_id(request[SESSION], request.match_info["client_id"])
+        order = self._order_entry.find_by_client_id(request[SESSION], request.match_info["client_id"])
         return await self._cancel(request, order)
 
     async def _cancel(self, request: web.Request, order: SimOrder) -> Answer:
         acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._desk.cancel(request[SESSION], order, lambda: acked.set_result(None))
+        self._order_entry.cancel(request[SESSION], order, lambda: acked.set_result(None))
         await acked
         return Answer(status=204)
 
     async def _order_cancel_all(self, request: web.Request) -> Answer:
         acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         market = request.query.get("market")
-        self._desk.cancel_all(request[SESSION], market, lambda: acked.set_result(None))
+        self._order_entry.cancel_all(request[SESSION], market, lambda: acked.set_result(None))
         await acked
         return Answer({})
 
@@ -356,7 +358,7 @@ class RestApi:
         if not isinstance(body, dict):
             raise ApiError("BINDING_ERROR", "a JSON object is required")
         acked: asyncio.Future[list[dict[str, str]]] = asyncio.get_running_loop().create_future()
-        self._desk.cancel_batch(
+        self._order_entry.cancel_batch(
             request[SESSION], body.get("order_ids"), body.get("client_order_ids"), acked.set_result
         )
         return Answer({"results": await acked})
@@ -366,13 +368,13 @@ class RestApi:
         return Answer({"results": [self._order_body(order) for order in orders]})
 
     async def _order_get(self, request: web.Request) -> Answer:
-        order = self._desk.find(request[SESSION], request.match_info["id"])
+        order = self._order_entry.find(request[SESSION], request.match_info["id"])
         if order.status.is_final:
             raise ApiError("ORDER_ID_NOT_FOUND", f"order {order.order_id} is not open")
         return Answer(self._order_body(order))
 
     async def _order_get_by_client_id(self, request: web.Request) -> Answer:
-        order = self._desk.find_by_client_id(request[SESSION], request.match_info["client_id"])
+        order = self._order_entry.find_by_client_id(request[SESSION], request.match_info["client_id"])
         if order.status.is_final:
             raise ApiError("CLIENT_ORDER_ID_NOT_FOUND", f"client_id {order.client_id} is not open")
         return Answer(self._order_body(order))
@@ -389,17 +391,17 @@ class RestApi:
         return Answer({**page.cursors, "results": page.entries})
 
     def _order_body(self, order: SimOrder) -> dict[str, Any]:
-        return payloads.order(self._private.order_record(order))
+        return messages.order(self._private.order_record(order))
 
     # --- account ---
 
     async def _account(self, request: web.Request) -> Answer:
-        return Answer(payloads.account(self._private.account_record(_account(request))))
+        return Answer(messages.account(self._private.account_record(_account(request))))
 
     async def _account_info(self, request: web.Request) -> Answer:
         session = request[SESSION]
         rates = {
-            symbol: payloads.market(self._exchange.instrument(symbol))["fee_config"]["api_fee"]
+            symbol: messages.market(self._exchange.instrument(symbol))["fee_config"]["api_fee"]
             for symbol in self._exchange.symbols
         }
         fees = next(iter(rates.values()))
@@ -413,18 +415,18 @@ class RestApi:
         return Answer({"results": [info]})
 
     async def _balance(self, request: web.Request) -> Answer:
-        return Answer({"results": [payloads.balance(self._private.account_record(_account(request)))]})
+        return Answer({"results": [messages.balance(self._private.account_record(_account(request)))]})
 
     async def _positions(self, request: web.Request) -> Answer:
         account = _account(request)
         shown = shown_positions(self._faults, self._exchange.positions(account))
         records = [self._private.position_record(account, position) for position in shown]
-        return Answer({"results": [payloads.position(record) for record in records]})
+        return Answer({"results": [messages.position(record) for record in records]})
 
     async def _fills(self, request: web.Request) -> Answer:
         fills = self._exchange.fills(_account(request), request.query.get("market"))
         page = _page(request, fills[::-1], lambda fill: fill.fill_id, lambda fill: fill.unix_ns)
-        bodies = [payloads.fill(self._private.fill_record(fill)) for fill in page.entries]
+        bodies = [messages.fill(self._private.fill_record(fill)) for fill in page.entries]
         return Answer({**page.cursors, "results": bodies})
 
     def _now_us(self) -> int:
@@ -456,7 +458,7 @@ def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:
 def _instead(fault: Fault) -> web.Response:
     """What a fault answers in place of the call's own answer."""
     if fault.is_crossed:
-        return _json(payloads.STRANGERS_CREATED["order"], 201, {})
+        return _json(messages.STRANGERS_CREATED["order"], 201, {})
     if fault.code:
         error = ApiError(fault.code, "refused by a fault script", headers=fault.headers)
         return _json(error.body, fault.status or error.status, error.headers)

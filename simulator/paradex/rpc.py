@@ -15,16 +15,16 @@ import orjson
 
 from simulator.faults import Fault, FaultPlan
 from simulator.orders import SimOrder
-from simulator.paradex import payloads
+from simulator.paradex import messages
 from simulator.paradex.channels import Channel, InvalidChannel, parse_channel
-from simulator.paradex.desk import Admitted, OrderDesk
 from simulator.paradex.errors import ApiError
 from simulator.paradex.hub import JSON, Hub, private_topic
 from simulator.paradex.market_feed import MarketFeed
-from simulator.paradex.order_spec import order_market
+from simulator.paradex.requests import order_market
 from simulator.paradex.settings import ParadexSettings
 from simulator.paradex.sockets import Socket
 from simulator.paradex.tokens import Session, TokenMint
+from simulator.paradex.trading import Admitted, OrderEntry
 
 PARSE_ERROR, INVALID_REQUEST, NO_SUCH_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
 INTERNAL_ERROR: Final = -32603
@@ -59,7 +59,7 @@ class RpcSession:
         self,
         socket: Socket,
         *,
-        desk: OrderDesk,
+        order_entry: OrderEntry,
         hub: Hub,
         mint: TokenMint,
         feeds: Mapping[str, MarketFeed],
@@ -68,7 +68,7 @@ class RpcSession:
     ) -> None:
         self.socket = socket
         self.session: Session | None = None
-        self._desk = desk
+        self._order_entry = order_entry
         self._hub = hub
         self._mint = mint
         self._feeds = feeds
@@ -76,7 +76,7 @@ class RpcSession:
         self._settings = settings
         self._subscriptions: dict[str, tuple[Channel, str, int]] = {}  # name -> channel, topic, encoding
         self._order_ids: set[str] = set()  # placed on this connection
-        self._created_before = payloads.STRANGERS_CREATED
+        self._created_before = messages.STRANGERS_CREATED
         self._cancels_on_disconnect = False
         self._has_cancelled = False
 
@@ -104,7 +104,7 @@ class RpcSession:
         self._subscriptions.clear()
         if self._cancels_on_disconnect and is_unexpected:
             self._has_cancelled = True
-            self._desk.cancel_now(sorted(self._order_ids))
+            self._order_entry.cancel_now(sorted(self._order_ids))
 
     @property
     def is_private(self) -> bool:
@@ -143,7 +143,7 @@ class RpcSession:
             await self._unheard(method, params, received_us)
 
     async def _unheard(self, method: Method, params: Any, received_us: int) -> None:
-        """Carry a request out whose answer nobody gets."""
+        """Carry out a request without sending its answer."""
         with suppress(ApiError, RpcError):
             await method(self, params, lambda result: None, received_us)
 
@@ -212,58 +212,58 @@ class RpcSession:
 
     async def _order_create(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
-        await self._desk.create(
+        self._order_entry.spend(session)
+        await self._order_entry.create(
             session, params, received_us, lambda order: reply(self._created(order, received_us))
         )
 
     async def _order_create_batch(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
+        self._order_entry.spend(session)
         # By the specification an object with "orders"; the venue's SDK sends the bare array.
         bodies = params.get("orders") if isinstance(params, dict) else params
 
         def acknowledge(admitted: list[Admitted]) -> None:
             reply({"results": [self._batch_entry(entry, received_us) for entry in admitted]})
 
-        await self._desk.create_batch(session, bodies, received_us, acknowledge)
+        await self._order_entry.create_batch(session, bodies, received_us, acknowledge)
 
     async def _order_modify(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
+        self._order_entry.spend(session)
         body = _mapping(params)
 
         def acknowledge(order: SimOrder) -> None:
             reply({"order": self._order_body(order)})
 
-        await self._desk.modify(session, body.get("id"), body, received_us, acknowledge)
+        await self._order_entry.modify(session, body.get("id"), body, received_us, acknowledge)
 
     async def _order_cancel(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
+        self._order_entry.spend(session)
         body = _mapping(params)
         if body.get("id"):
-            order = self._desk.find(session, body["id"])
+            order = self._order_entry.find(session, body["id"])
         else:
-            order = self._desk.find_by_client_id(session, body.get("client_id"))
+            order = self._order_entry.find_by_client_id(session, body.get("client_id"))
         result = {"order_id": order.order_id, "status": "QUEUED_FOR_CANCELLATION"}
-        self._desk.cancel(session, order, lambda: reply(result))
+        self._order_entry.cancel(session, order, lambda: reply(result))
 
     async def _order_cancel_batch(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
+        self._order_entry.spend(session)
         body = _mapping(params)
         if body.get("client_order_ids"):
             raise RpcError(INVALID_PARAMS, "Invalid params", "client_order_ids: not currently supported")
-        self._desk.cancel_batch(
+        self._order_entry.cancel_batch(
             session, body.get("order_ids"), [], lambda results: reply({"results": results})
         )
 
     async def _order_cancel_all(self, params: Any, reply: Reply, received_us: int) -> None:
         session = self._account()
-        self._desk.spend(session)
+        self._order_entry.spend(session)
         market = _mapping(params).get("market") or None
-        self._desk.cancel_all(session, market, lambda: reply({"status": "ok"}))
+        self._order_entry.cancel_all(session, market, lambda: reply({"status": "ok"}))
 
     async def _order_cancel_on_disconnect(self, params: Any, reply: Reply, received_us: int) -> None:
         self._account()
@@ -276,7 +276,7 @@ class RpcSession:
     def _created(self, order: SimOrder, received_us: int) -> dict[str, Any]:
         self._order_ids.add(order.order_id)
         if self._has_cancelled:  # the connection broke between the request and its acknowledgement
-            self._desk.cancel_now([order.order_id])
+            self._order_entry.cancel_now([order.order_id])
         return {
             "order": self._order_body(order),
             "created_at": order.created_unix_ns // 1_000_000,
@@ -289,7 +289,7 @@ class RpcSession:
         return self._created(entry, received_us)
 
     def _order_body(self, order: SimOrder) -> dict[str, Any]:
-        return payloads.order(self._desk.feed.order_record(order))
+        return messages.order(self._order_entry.feed.order_record(order))
 
     # --- replies ---
 
@@ -324,7 +324,7 @@ class RpcSession:
         self.socket.send(data if fault is None else fault.spoil(data), is_binary=False)
 
     def _now_us(self) -> int:
-        return self._desk.exchange.now_unix_ns() // 1000
+        return self._order_entry.exchange.now_unix_ns() // 1000
 
 
 METHODS: Final[Mapping[str, Method]] = {

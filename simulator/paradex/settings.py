@@ -1,4 +1,4 @@
-"""What the simulated Paradex can be told, and what it tells its clients about itself."""
+"""Settings of the simulated Paradex, and its ``GET /system/config``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from simulator.front import FrontSettings
-from simulator.paradex.signatures import Verification
+from simulator.paradex.signing import Verification
 
 SystemStatus = Literal["ok", "maintenance", "cancel_only", "post_only"]
 

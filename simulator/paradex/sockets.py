@@ -64,7 +64,7 @@ class Socket:
         self._has_mail.set()
 
     def mute(self) -> None:
-        """Say and hear nothing any more, without a farewell: the other side sees a connection that stands."""
+        """Send and read nothing any more, without closing: the client sees an open connection."""
         self._is_muted = True
         if self._transport is not None and not self._transport.is_closing():
             # Duck-typed: aiohttp declares the base class, the loop gives one that reads.
@@ -110,7 +110,7 @@ class Socket:
                 try:
                     await self._response.send_frame(data, kind)
                 except ClientConnectionResetError:
-                    return  # receive() tells the owner
+                    return  # receive() reports it to the owner
             self._has_mail.clear()
             await self._has_mail.wait()
 

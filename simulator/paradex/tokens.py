@@ -1,4 +1,4 @@
-"""Bearer tokens: ES256 JWTs with a short life, and the public key that proves them."""
+"""Issues and checks bearer tokens: short-lived ES256 JWTs."""
 
 from __future__ import annotations
 

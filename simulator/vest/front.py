@@ -13,13 +13,13 @@ from simulator.exchange import Exchange
 from simulator.faults import FaultPlan
 from simulator.front import Mode, Which
 from simulator.upkeep import Upkeep
-from simulator.vest.clients import Clients
-from simulator.vest.codes import Code
-from simulator.vest.gate import Gate
+from simulator.vest.errors import Code
 from simulator.vest.hub import Hub
-from simulator.vest.private_feed import PrivateFeed
+from simulator.vest.middleware import Gate
+from simulator.vest.private_stream import PrivateFeed
 from simulator.vest.public_feed import PublicFeed
 from simulator.vest.rest import RestApi
+from simulator.vest.session import Clients
 from simulator.vest.settings import VestSettings
 from simulator.vest.sockets import Sockets
 

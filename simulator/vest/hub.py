@@ -16,7 +16,7 @@ from aiohttp import web
 from simulator.faults import FaultPlan
 from simulator.front import Which
 from simulator.outbox import Later, Outbox
-from simulator.vest.clients import Client
+from simulator.vest.session import Client
 
 
 class Session(Outbox[str]):

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.exchange import Exchange, SimTrade
 from simulator.upkeep import Upkeep
-from simulator.vest import render
+from simulator.vest import messages
 from simulator.vest.hub import Hub, channel_frame
 from simulator.vest.settings import VestSettings
 
@@ -16,7 +16,7 @@ TICKERS = "tickers"
 
 
 class PublicFeed:
-    """What the market looks like, to whoever subscribed.
+    """Pushes the market to subscribers.
 
     Depth is a full snapshot per push, without a sequence number: at once when the book changes, but
     not within ``depth_interval_ms`` of the last push, and again after ``depth_refresh_ms`` of calm.
@@ -66,12 +66,12 @@ class PublicFeed:
         rows = []
         for symbol in symbols:
             price_decimals = self._exchange.instrument(symbol).price_decimals
-            mark = render.rounded(self._exchange.mark_e8(symbol), price_decimals)
+            mark = messages.rounded(self._exchange.mark_e8(symbol), price_decimals)
             rows.append(
                 {
                     "symbol": symbol,
-                    "oneHrFundingRate": render.e12(self._upkeep.rate_e12(symbol)),
-                    "cumFunding": render.e12(self._exchange.funding_index_e12(symbol)),
+                    "oneHrFundingRate": messages.e12(self._upkeep.rate_e12(symbol)),
+                    "cumFunding": messages.e12(self._exchange.funding_index_e12(symbol)),
                     "imbalance": "0.0000",
                     "indexPrice": mark,
                     "markPrice": mark,
@@ -84,7 +84,7 @@ class PublicFeed:
 
     def _depth(self, symbol: str) -> dict[str, Any]:
         bids, asks = self._exchange.depth(symbol, self._settings.depth_levels)
-        return render.book_sides(bids, asks, self._exchange.instrument(symbol))
+        return messages.book_sides(bids, asks, self._exchange.instrument(symbol))
 
     def _book_changed(self, symbol: str) -> None:
         due_s = self._pushed_s[symbol] + self._settings.depth_interval_ms / 1e3
@@ -98,7 +98,7 @@ class PublicFeed:
             self._arm(symbol, due_s)
 
     def _arm(self, symbol: str, due_s: float) -> None:
-        # A timer already due fires in the next turn of the loop, not in this one: a burst of changes
+        # A timer already due fires in the next iteration of the loop, not in this one: a burst of changes
         # becomes one frame with their sum.
         timer = asyncio.get_running_loop().call_at(due_s, self._push_depth, symbol)
         self._due[symbol] = (due_s, timer)
@@ -113,7 +113,7 @@ class PublicFeed:
 
     def _traded(self, trade: SimTrade) -> None:
         channel = f"{trade.symbol}@trades"
-        row = render.trade_row(trade, self._exchange.instrument(trade.symbol))
+        row = messages.trade_row(trade, self._exchange.instrument(trade.symbol))
         message, point = {"channel": channel, "data": row}, f"push.trades.{trade.symbol}"
         for session in self._hub.listeners(channel):
             self._hub.send(session, point, message, symbol=trade.symbol)

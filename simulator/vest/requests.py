@@ -15,8 +15,8 @@ from typing import Any, Literal
 import orjson
 
 from simulator.exchange import BUY, SELL, NewOrder, SimInstrument
-from simulator.vest.codes import Code, VestError
-from simulator.vest.signatures import ORDER, request_digest
+from simulator.vest.errors import Code, VestError
+from simulator.vest.signing import ORDER, request_digest
 from venues.contract import parse_e8
 
 _WINDOW_MS_MAX = 86_400_000  # no maximum is documented; a day is surely a mistake

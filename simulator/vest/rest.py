@@ -16,9 +16,8 @@ from aiohttp import web
 from simulator.exchange import Exchange, Refused, SimOrder
 from simulator.execution import execute_later
 from simulator.faults import FaultPlan, shown_positions
-from simulator.vest import render
-from simulator.vest.clients import Client, Clients
-from simulator.vest.codes import Code, VestError, from_refusal
+from simulator.vest import messages
+from simulator.vest.errors import Code, VestError, from_refusal
 from simulator.vest.public_feed import PublicFeed
 from simulator.vest.requests import (
     OrderFields,
@@ -29,8 +28,9 @@ from simulator.vest.requests import (
     parse_signed,
     to_new_order,
 )
+from simulator.vest.session import Client, Clients
 from simulator.vest.settings import VestSettings
-from simulator.vest.signatures import CANCEL, register_signer, request_digest, request_signer
+from simulator.vest.signing import CANCEL, register_signer, request_digest, request_signer
 from simulator.vest.sockets import group_number
 
 Handler = Callable[[web.Request], Awaitable[Any]]
@@ -103,7 +103,7 @@ class RestApi:
         client = self._client(request)
         account = self._exchange.account(client.primary)
         positions = shown_positions(self._faults, self._exchange.positions(client.primary))
-        return render.account_body(account, positions, self._exchange, self._now_unix_ms())
+        return messages.account_body(account, positions, self._exchange, self._now_unix_ms())
 
     async def nonce(self, request: web.Request) -> Any:
         return {"lastNonce": self._client(request).last_nonce}
@@ -175,7 +175,7 @@ class RestApi:
         limit = min(_query_integer(query.get("limit"), "limit", _ROWS_MAX), _ROWS_MAX)
         rows = []
         for order in self._candidates(client, query):
-            row = render.order_row(order, self._exchange.instrument(order.symbol))
+            row = messages.order_row(order, self._exchange.instrument(order.symbol))
             if (
                 (ids is None or row["id"] in ids)
                 and query.get("symbol", row["symbol"]) == row["symbol"]
@@ -193,7 +193,7 @@ class RestApi:
 
     async def exchange_info(self, request: web.Request) -> Any:
         rows = [
-            render.symbol_row(self._exchange.instrument(symbol), self._exchange.is_trading(symbol))
+            messages.symbol_row(self._exchange.instrument(symbol), self._exchange.is_trading(symbol))
             for symbol in self._query_symbols(request)
         ]
         return {
@@ -211,14 +211,16 @@ class RestApi:
         symbol = self._query_symbol(request)
         limit = min(_query_integer(request.query.get("limit"), "limit", 20), 100)
         bids, asks = self._exchange.depth(symbol, limit)
-        sides = render.book_sides(bids, asks, self._exchange.instrument(symbol))
+        sides = messages.book_sides(bids, asks, self._exchange.instrument(symbol))
         return {**sides, "ts_ms": self._now_unix_ms()}
 
     async def trades(self, request: web.Request) -> Any:
         symbol = self._query_symbol(request)
         limit = min(_query_integer(request.query.get("limit"), "limit", _ROWS_MAX), _ROWS_MAX)
         instrument = self._exchange.instrument(symbol)
-        return [render.trade_row(trade, instrument) for trade in self._exchange.recent_trades(symbol, limit)]
+        return [
+            messages.trade_row(trade, instrument) for trade in self._exchange.recent_trades(symbol, limit)
+        ]
 
     # --- helpers ---
 

@@ -1,4 +1,4 @@
-"""What the simulated Vest can be told."""
+"""Settings of the simulated Vest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class VestSettings(FrontSettings):
 
     verifying_contract: str = DEVELOPMENT_CONTRACT
     network_type: int = 0  # 0 on production; clients of the development host send 1
-    account_group: int = 0  # given to whoever registers
+    account_group: int = 0  # given to every account that registers
     account_groups: frozenset[int] = frozenset(range(10))  # the shards that exist
     strict_padding: bool = True  # size and price text exactly padded; the real tolerance is unknown
     detail_errors: bool = True  # {"detail": {"code", "msg"}}, as live clients parse; False: flat

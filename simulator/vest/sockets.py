@@ -13,11 +13,11 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from simulator.exchange import Exchange
-from simulator.vest.clients import Client, Clients
-from simulator.vest.codes import CloseCode, Code
+from simulator.vest.errors import CloseCode, Code
 from simulator.vest.hub import Hub, Session
-from simulator.vest.private_feed import PRIVATE
+from simulator.vest.private_stream import PRIVATE
 from simulator.vest.public_feed import PublicFeed
+from simulator.vest.session import Client, Clients
 from simulator.vest.settings import VestSettings
 
 _GROUP = re.compile(r"restserver(\d{1,3})")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.layers import Layer, SizeError, common_lot_e8, cut_layers, layer_sizes_e8, trigger_spreads_bps
+from detector.layers import Layer, SizeError, cut_layers, layer_sizes_e8, trigger_spreads_bps
 from tests.detector.builders import an_instrument, e8
+from venues.contract import common_lot_e8
 
 
 def test_triggers_are_evenly_spaced_and_hold_both_ends() -> None:

@@ -25,8 +25,8 @@ def connected() -> Liveness:
 
 
 def hear(liveness: Liveness, instrument_id: int, now: int, bid: int = 99) -> None:
-    liveness.hear_top(a_top(instrument_id, bid), now)
-    liveness.hear_depth(a_depth(instrument_id, bid), now)
+    liveness.take_top(a_top(instrument_id, bid), now)
+    liveness.take_depth(a_depth(instrument_id, bid), now)
 
 
 def test_one_silent_symbol_is_missed_at_the_limit_and_no_other() -> None:
@@ -77,7 +77,7 @@ def test_a_calm_market_is_asked_for_and_never_costs_the_connection() -> None:
         hear(liveness, BTC, now)
         for _, _, remedy in liveness.silent(now):
             told.append(remedy)
-            liveness.hear_depth(a_depth(ETH), now + 1)
+            liveness.take_depth(a_depth(ETH), now + 1)
     assert len(told) > 5
     assert set(told) == {Remedy.RENEW}
 
@@ -87,7 +87,7 @@ def test_a_top_that_does_not_move_is_confirmed_by_its_book() -> None:
     hear(liveness, BTC, 0)
     for second in range(60):
         hear(liveness, ETH, second * SECOND)
-        liveness.hear_depth(a_depth(BTC, size=second + 1), second * SECOND)
+        liveness.take_depth(a_depth(BTC, size=second + 1), second * SECOND)
         assert liveness.silent(second * SECOND) == []
 
 
@@ -101,9 +101,9 @@ def test_a_dead_channel_is_missed_though_the_other_one_lives() -> None:
             now = quarter * SECOND // 4
             hear(liveness, ETH, now)
             if hear_one == "top":
-                liveness.hear_top(a_top(BTC, 98 - quarter), now)
+                liveness.take_top(a_top(BTC, 98 - quarter), now)
             else:
-                liveness.hear_depth(a_depth(BTC, 98 - quarter), now)
+                liveness.take_depth(a_depth(BTC, 98 - quarter), now)
             if liveness.silent(now) and not found:
                 found = now
         assert STALE <= found <= STALE + SECOND
@@ -114,10 +114,10 @@ def test_a_new_price_that_one_channel_tells_a_moment_earlier_is_no_silence() -> 
     hear(liveness, BTC, 0)
     for second in range(10):
         hear(liveness, ETH, second * SECOND)
-        liveness.hear_depth(a_depth(BTC, size=second + 1), second * SECOND)
-    liveness.hear_depth(a_depth(BTC, 98), 9 * SECOND + 1)
+        liveness.take_depth(a_depth(BTC, size=second + 1), second * SECOND)
+    liveness.take_depth(a_depth(BTC, 98), 9 * SECOND + 1)
     assert liveness.silent(9 * SECOND + 2) == []
-    liveness.hear_top(a_top(BTC, 98), 9 * SECOND + 3)
+    liveness.take_top(a_top(BTC, 98), 9 * SECOND + 3)
     assert liveness.silent(11 * SECOND) == []
 
 
@@ -126,5 +126,5 @@ def test_unreadable_frames_are_no_silence() -> None:
     liveness = connected()
     for second in range(30):
         hear(liveness, BTC, second * SECOND)
-        liveness.hear_unreadable(ETH, second * SECOND)
+        liveness.take_unreadable(ETH, second * SECOND)
         assert liveness.silent(second * SECOND) == []

@@ -51,7 +51,7 @@ def a_time(host: Host, clock: VenueClock, *, there_ns: int = 20 * MS, back_ns: i
     host.true_ns += there_ns
     told_ns = host.venue_ns // MS * MS
     host.true_ns += back_ns
-    clock.told(told_ns, sent_ns, clock.steady_ns())
+    clock.observe(told_ns, sent_ns, clock.steady_ns())
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_one_stale_answer_among_good_ones_changes_nothing(host: Host, clock: Ven
     for _ in range(20):
         a_time(host, clock)
         now_ns = clock.steady_ns()
-        clock.told(host.venue_ns - 3_600 * S, now_ns - 10 * MS, now_ns)
+        clock.observe(host.venue_ns - 3_600 * S, now_ns - 10 * MS, now_ns)
     assert clock.off_by_ns() == 0
 
 

@@ -13,7 +13,7 @@ from simulator import fault_scripts
 from simulator.__main__ import main
 from simulator.fault_runs import FaultRuns, Simulator
 from simulator.fault_scripts import ScriptError
-from simulator.vest.codes import Code
+from simulator.vest.errors import Code
 from tests.simulator.vest_server import VestServer, a_vest
 from tests.waiting import DEADLINE_S
 

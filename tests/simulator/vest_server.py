@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from simulator.exchange import Exchange
 from simulator.process import RunningSimulator
-from simulator.vest import KIT, VestFront, VestSettings
+from simulator.vest import VENUE, VestFront, VestSettings
 from tests.simulator.vest_client import CONTRACT, STRANGER_KEY, VestClient
 from venues.contract import E8
 
@@ -49,7 +49,7 @@ class VestServer:
 async def a_vest(
     settings: VestSettings | None = None, now_unix_ns: Callable[[], int] = time.time_ns
 ) -> AsyncIterator[VestServer]:
-    exchange = Exchange(KIT.listing, now_unix_ns=now_unix_ns, make_id=KIT.make_id)
+    exchange = Exchange(VENUE.listing, now_unix_ns=now_unix_ns, make_id=VENUE.make_id)
     # The published vectors, and with them the client, are of the production contract.
     front = VestFront(exchange, replace(settings or VestSettings(), verifying_contract=CONTRACT))
     running = RunningSimulator("127.0.0.1")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from simulator.exchange import Exchange
 from simulator.faults import Fault
-from simulator.front import Front, VenueKit
+from simulator.front import Front, SimulatedVenue
 from venues.contract import (
     AccountOptions,
     FeedOptions,
@@ -97,7 +97,7 @@ class Kit:
     private_rubbish: Sequence[Frame]
 
     # --- against the simulated venue ---
-    simulator: VenueKit
+    simulator: SimulatedVenue
     front: Callable[[Exchange], Front]
     hosts: Callable[[int], VenueHosts]  # of the simulator's port
     strikes: Callable[[], Strikes]

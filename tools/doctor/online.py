@@ -7,21 +7,20 @@ import statistics
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from math import lcm
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 
-from executor.pair.config import taker_fee_bps
 from executor.risk.clock_watch import LIMIT_NS
+from runtime.fees import taker_fee_bps
 from runtime.venue_hosts import venue_hosts
 from settings import E8, Settings, SettingsError
 from supervision.preflight import pair_problems
 from tools.access import VenueAccess
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
-from venues.contract import Call, Instrument, TransportError, VenueError
+from venues.contract import Call, Instrument, TransportError, VenueError, common_lot_e8
 from venues.rest_client import InsecureUrl, perform
 
 TIMEOUT_S: Final = 10.0
@@ -204,7 +203,7 @@ async def look_at_venues(
             found = pair_problems(number, pair, legs[0], legs[1])
             findings += [problem("pairs", str(item), "correct it in config.yaml") for item in found]
             if not found:
-                lot = lcm(legs[0].lot_e8, legs[1].lot_e8) / E8
+                lot = common_lot_e8(legs[0], legs[1]) / E8
                 findings.append(ok("pairs", f"{pair.id}: size fits the common lot {lot:g}"))
     return findings, instruments
 

@@ -15,7 +15,7 @@ from fast_stark_crypto import get_public_key
 
 from simulator.config import SimulatorConfig
 from simulator.hyperliquid import HyperliquidSettings
-from simulator.paradex.members import address_of
+from simulator.paradex.session import address_of
 from simulator.paradex.settings import ParadexSettings
 from simulator.process import RunningSimulator, serve
 from venues.contract import E8

@@ -21,15 +21,15 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from simulator.exchange import Exchange
-from simulator.paradex import KIT as PARADEX_KIT
+from simulator.paradex import VENUE as PARADEX_PARTS
 from simulator.paradex import ParadexFront, ParadexSettings
 from simulator.paradex.hub import JSON
-from simulator.paradex.members import account_id
-from simulator.paradex.order_spec import parse_order
+from simulator.paradex.requests import parse_order
 from simulator.paradex.rpc import RpcSession
+from simulator.paradex.session import account_id
 from simulator.paradex.settings import RateLimits
-from simulator.paradex.signatures import Verification
-from simulator.vest import KIT as VEST_KIT
+from simulator.paradex.signing import Verification
+from simulator.vest import VENUE as VEST_PARTS
 from simulator.vest import VestFront
 from simulator.vest.hub import Session
 from simulator.vest.sockets import _Close
@@ -125,7 +125,7 @@ VEST_CALLS: Final = (
 
 
 def _vest() -> VestFront:
-    exchange = Exchange(VEST_KIT.listing, now_unix_ns=lambda: NOW_UNIX_NS, make_id=VEST_KIT.make_id)
+    exchange = Exchange(VEST_PARTS.listing, now_unix_ns=lambda: NOW_UNIX_NS, make_id=VEST_PARTS.make_id)
     exchange.apply_market("BTC-PERP", [(60_000 * E8, E8)], [(60_001 * E8, E8)])
     front = VestFront(exchange)
     exchange.open_account(VEST_CLIENT, 100_000 * E8)
@@ -240,7 +240,7 @@ PARADEX_HEADERS: Final = (
 
 
 def _paradex() -> ParadexFront:
-    exchange = Exchange(PARADEX_KIT.listing, now_unix_ns=lambda: NOW_UNIX_NS, make_id=PARADEX_KIT.make_id)
+    exchange = Exchange(PARADEX_PARTS.listing, now_unix_ns=lambda: NOW_UNIX_NS, make_id=PARADEX_PARTS.make_id)
     exchange.apply_market("BTC-USD-PERP", [(60_000 * E8, E8)], [(60_001 * E8, E8)])
     limits = RateLimits(**dict.fromkeys(RateLimits.__dataclass_fields__, UNLIMITED))
     # Orders are believed without their signature being checked: mutation cannot sign.
@@ -293,7 +293,7 @@ def paradex_frames(data: bytes) -> None:
         wire: Any = Wire()
         session = RpcSession(
             wire,
-            desk=front._desk,
+            order_entry=front._order_entry,
             hub=front._hub,
             mint=front._mint,
             feeds=front._feeds,

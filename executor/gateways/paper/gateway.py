@@ -19,10 +19,10 @@ from executor.gateways.paper.venue import OrderRefused, Terms, VirtualVenue, upd
 from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
-from executor.pair.config import taker_fee_bps
 from observability.logs import Reporter
 from runtime import bootstrap
 from runtime.clock import Clock, unix_ms
+from runtime.fees import taker_fee_bps
 from settings import PROJECT, PaperVenueSettings, Settings
 from venues import registry
 from venues.contract import (

@@ -16,6 +16,7 @@ from shm.records import PairPhase
 from simulator.faults import Fault
 from simulator.orders import NewOrder
 from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
+from tests.executor.invariants import broken_promises
 from venues.contract import E8
 
 
@@ -97,6 +98,27 @@ async def test_a_position_without_a_reason_is_reported_and_never_touched() -> No
 
         assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
         assert len(client_ids(world)) == 2
+
+
+async def test_what_an_order_did_that_was_called_refused_is_reported_after_a_reboot() -> None:
+    """The journal ends with an order's refusal, so a leg that it made after all is nobody's by then: the
+    operator gets the venue's figure, and nothing is traded on top of it."""
+    async with a_world() as world:
+        await world.start()
+        await reboot(world)
+        exchange = world.exchange("vest")
+        number = str((world.epoch << 32) + 2)
+        late = NewOrder(SYMBOLS["vest"], 1, SIZE_E8, 50_100 * E8, time_in_force="IOC", client_id=number)
+        exchange.execute(exchange.submit(exchange.account_ids[0], late).order_id)
+        await world.start(wait_ready=False)
+        halted = await world.until_told("halted", reason="unexplained")
+
+        assert halted["positions_e8"] == [0, 0]
+        assert halted["venue_positions_e8"][LEGS["vest"]] == SIZE_E8
+        assert broken_promises(world) == []
+        (difference,) = world.told("reconcile_diff")
+        assert (difference["venue"], difference["difference_e8"]) == ("vest", SIZE_E8)
+        assert world.positions_e8 == (SIZE_E8, 0)
 
 
 async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None:

@@ -15,7 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from simulator.exchange import Exchange
-from simulator.hyperliquid import KIT, HyperliquidFront, HyperliquidSettings
+from simulator.hyperliquid import VENUE, HyperliquidFront, HyperliquidSettings
 from simulator.hyperliquid.signing import action_digest, action_hash
 from simulator.orders import Reason
 from simulator.process import RunningSimulator
@@ -110,7 +110,7 @@ class Client:
 async def a_venue(**settings: Any) -> AsyncIterator[Client]:
     """BTC at 60000 / 60001, one unit a side; the master has an account."""
     clock = Clock()
-    exchange = Exchange(KIT.listing, now_unix_ns=clock.now_unix_ns, make_id=KIT.make_id)
+    exchange = Exchange(VENUE.listing, now_unix_ns=clock.now_unix_ns, make_id=VENUE.make_id)
     front = HyperliquidFront(exchange, HyperliquidSettings(**{"ack_latency_ms": 1.0, **settings}))
     running = RunningSimulator("127.0.0.1")
     await running.add(front, 0)

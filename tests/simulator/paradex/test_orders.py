@@ -10,7 +10,7 @@ import pytest
 
 from simulator.faults import Fault
 from simulator.paradex.settings import RateLimits
-from simulator.paradex.signatures import Verification
+from simulator.paradex.signing import Verification
 from tests.simulator.paradex.client import Client, Key
 from tests.simulator.paradex.conftest import BTC, StartVenue, Venue, price
 from tests.waiting import eventually

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.faults import Fault
-from simulator.hyperliquid import KIT as SIMULATOR
+from simulator.hyperliquid import VENUE as SIMULATOR
 from simulator.hyperliquid import HyperliquidFront, HyperliquidSettings
 from tests.venues.hyperliquid.builders import (
     BTC,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.faults import Fault
-from simulator.paradex import KIT as SIMULATOR
+from simulator.paradex import VENUE as SIMULATOR
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.venues.paradex.samples import (
     BTC,

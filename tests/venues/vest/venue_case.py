@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.faults import Fault
-from simulator.vest import KIT as SIMULATOR
+from simulator.vest import VENUE as SIMULATOR
 from simulator.vest import VestFront
 from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
 from tests.venues.vest.builders import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulator.exchange import Exchange, Reason, SimOrder, SimOrderStatus
-from simulator.vest import render
+from simulator.vest import messages
 from simulator.vest.hub import Hub
 
 PRIVATE = "account_private"
@@ -21,15 +21,15 @@ class PrivateFeed:
 
     def _order_changed(self, order: SimOrder) -> None:
         if order.status is SimOrderStatus.OPEN and not order.filled_e8:
-            return  # it rests as it was announced: still NEW in Vest's words
+            return  # it rests as it was announced: still NEW in Vest's terms
         if order.filled_e8 and order.reason in (Reason.NO_LIQUIDITY, Reason.SELF_TRADE):
             # It took a part and gave the rest back at once. CANCELLED carries no size, so what it
-            # filled is told first, as the life cycle has it.
+            # filled is reported first, as the documented order of events has it.
             self._tell(replace(order, status=SimOrderStatus.OPEN, reason=None))
         self._tell(order)
 
     def _tell(self, order: SimOrder) -> None:
-        args = render.order_event(
+        args = messages.order_event(
             order,
             self._exchange.instrument(order.symbol),
             self._exchange.funding_index_e12(order.symbol),

@@ -1,8 +1,8 @@
-"""The order desk: what REST and WebSocket have in common about creating and cancelling orders.
+"""Creates, modifies and cancels orders, for REST and WebSocket alike.
 
-A create is checked and signed off on arrival, registered as NEW, acknowledged after the venue's
-latency and executed after it; what became of it is told on the ``orders`` channel alone. A cancel
-and a modification are queued in the same way.
+A create and its signature are checked on arrival. It is registered as NEW, acknowledged after the venue's
+latency and executed after that; its outcome is reported on the ``orders`` channel alone. A cancel and a
+modification are queued in the same way.
 
 Source: Paradex documentation, "Orders", "Modify order", "Order lifecycle" and "Rate limits".
 """
@@ -21,12 +21,12 @@ from simulator.faults import FaultPlan
 from simulator.orders import Amendment, Reason, Refused, SimOrder, SimOrderStatus
 from simulator.paradex.errors import ApiError, from_refused, from_refused_modify
 from simulator.paradex.limits import RateLimiter
-from simulator.paradex.members import account_id
-from simulator.paradex.order_spec import RECV_WINDOW_MS_DEFAULT, OrderSpec, parse_order
-from simulator.paradex.private_feed import OrderDetails, PrivateFeed
+from simulator.paradex.private_stream import OrderDetails, PrivateFeed
 from simulator.paradex.records import RequestInfo
+from simulator.paradex.requests import RECV_WINDOW_MS_DEFAULT, OrderSpec, parse_order
+from simulator.paradex.session import account_id
 from simulator.paradex.settings import ParadexSettings, SystemStatus
-from simulator.paradex.signatures import Message, Verifier, modify_message
+from simulator.paradex.signing import Message, Verifier, modify_message
 from simulator.paradex.tokens import Session
 
 Admitted = SimOrder | ApiError
@@ -35,7 +35,7 @@ _TAKEN_MAX: Final = 50_000
 
 
 @dataclass(slots=True)
-class OrderDesk:
+class OrderEntry:
     """Belongs to the event loop's thread."""
 
     exchange: Exchange
@@ -58,7 +58,7 @@ class OrderDesk:
     async def create(
         self, session: Session, body: object, received_us: int, on_ack: Callable[[SimOrder], None]
     ) -> None:
-        """Admit one order; ``on_ack`` hears it when its acknowledgement is due. Raises ApiError."""
+        """Admit one order; ``on_ack`` is called when its acknowledgement is due. Raises ApiError."""
 
         def acknowledge(admitted: list[Admitted]) -> None:
             assert isinstance(admitted[0], SimOrder)
@@ -161,9 +161,9 @@ class OrderDesk:
         received_us: int,
         on_ack: Callable[[SimOrder], None],
     ) -> None:
-        """Queue a change of an open order; ``on_ack`` hears the order, its request PENDING.
+        """Queue a change of an open order; ``on_ack`` gets the order, its request PENDING.
 
-        What became of the request is told on the ``orders`` channel. Raises ApiError.
+        The request's outcome is reported on the ``orders`` channel. Raises ApiError.
         """
         spec = parse_order(body)
         order = self.find(session, order_id)
@@ -190,9 +190,9 @@ class OrderDesk:
         self._later(self._ack_delay_ms(session), arrive)
 
     def _modify_now(self, order: SimOrder, to: Amendment, spec: OrderSpec, request: RequestInfo) -> None:
-        """Amend the order in the engine; tell on ``orders`` whether that went well."""
+        """Amend the order in the engine; report the outcome on ``orders``."""
         before = self.feed.details(order)
-        # The engine tells of an amended order while it amends it, so its details come first.
+        # The engine reports an order while it amends it, so its details come first.
         self.feed.remember(
             order.order_id,
             before._replace(
@@ -246,7 +246,7 @@ class OrderDesk:
         client_ids: object,
         on_ack: Callable[[list[dict[str, str]]], None],
     ) -> None:
-        """Queue the cancellation of those that are open; ``on_ack`` hears what became of each."""
+        """Queue the cancellation of those that are open; ``on_ack`` gets each one's outcome."""
         wanted = [("id", order_id) for order_id in _list(order_ids)]
         wanted += [("client_id", client_id) for client_id in _list(client_ids)]
         results = []

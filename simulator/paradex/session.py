@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from simulator.exchange import Exchange
-from simulator.paradex import signatures
+from simulator.paradex import signing
 from simulator.paradex.errors import ApiError
 from simulator.paradex.settings import ACCOUNT_CLASS_HASH, PROXY_CLASS_HASH, ParadexSettings
-from simulator.paradex.signatures import Verifier
+from simulator.paradex.signing import Verifier
 
 WEEK_S = 7 * 24 * 3600
 DEFAULT_EXPIRY_S = 30 * 60
@@ -24,7 +24,7 @@ def account_id(address: int) -> str:
 
 
 def address_of(public_key: int) -> int:
-    return signatures.derive_address(
+    return signing.derive_address(
         public_key, proxy_class_hash=PROXY_CLASS_HASH, account_class_hash=ACCOUNT_CLASS_HASH
     )
 
@@ -50,12 +50,12 @@ class Members:
 
     async def onboard(self, headers: Mapping[str, str], public_key: int | None) -> None:
         """Open the account of a key that proves itself. Doing it again changes nothing."""
-        if public_key is None or not signatures.is_curve_key(public_key):
+        if public_key is None or not signing.is_curve_key(public_key):
             raise ApiError("PUBLIC_KEY_INVALID", "public_key is not a key of the STARK curve")
         address = _address_header(headers)
         if address != address_of(public_key):
             raise ApiError("INVALID_STARKNET_ADDRESS", "the account is not the one of this public key")
-        message = signatures.onboarding_message()
+        message = signing.onboarding_message()
         signature = headers.get("PARADEX-STARKNET-SIGNATURE", "")
         if not await self._verifier.check(public_key, address, message, signature):
             raise ApiError("STARKNET_SIGNATURE_VERIFICATION_FAILED", "the onboarding signature is not valid")
@@ -81,7 +81,7 @@ class Members:
             raise ApiError("INVALID_TIMESTAMP", f"timestamp {timestamp_s} is not near {now_s}")
         if not now_s < expiration_s <= timestamp_s + WEEK_S:
             raise ApiError("INVALID_TIMESTAMP", "the signature is expired or lives longer than a week")
-        message = signatures.auth_message(timestamp_s, expiration_s)
+        message = signing.auth_message(timestamp_s, expiration_s)
         signature = headers.get("PARADEX-STARKNET-SIGNATURE", "")
         if not await self._verifier.check(public_key, address, message, signature):
             raise ApiError("STARKNET_SIGNATURE_VERIFICATION_FAILED", "the login signature is not valid")
@@ -99,7 +99,7 @@ class Members:
 
 
 def _address_header(headers: Mapping[str, str]) -> int:
-    address = signatures.parse_felt(headers.get("PARADEX-STARKNET-ACCOUNT", ""))
+    address = signing.parse_felt(headers.get("PARADEX-STARKNET-ACCOUNT", ""))
     if address is None:
         raise ApiError("INVALID_STARKNET_ADDRESS", "PARADEX-STARKNET-ACCOUNT is not an address")
     return address

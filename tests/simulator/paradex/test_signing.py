@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from simulator.paradex import signatures
-from simulator.paradex.signatures import Message, Verification, Verifier
+from simulator.paradex import signing
+from simulator.paradex.signing import Message, Verification, Verifier
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "paradex_vectors.json").read_text())
 CASES = VECTORS["signing_cases"]
@@ -19,10 +19,10 @@ SEPOLIA = "PRIVATE_SN_POTC_SEPOLIA"
 def message_of(case: dict[str, Any]) -> Message:
     fields = case["message"]
     if case["primary_type"] == "Constant":
-        return signatures.onboarding_message()
+        return signing.onboarding_message()
     if case["primary_type"] == "Request":
-        return signatures.auth_message(fields["timestamp"], fields["expiration"])
-    order = signatures.order_message(
+        return signing.auth_message(fields["timestamp"], fields["expiration"])
+    order = signing.order_message(
         signed_unix_ms=int(fields["timestamp"]),
         market=fields["market"],
         side={"1": "BUY", "2": "SELL"}[fields["side"]],
@@ -30,7 +30,7 @@ def message_of(case: dict[str, Any]) -> Message:
         size_e8=int(fields["size"]),
         price_e8=int(fields["price"]),
     )
-    return signatures.modify_message(order, fields["id"]) if "id" in fields else order
+    return signing.modify_message(order, fields["id"]) if "id" in fields else order
 
 
 def public_key_of(case: dict[str, Any]) -> int:
@@ -67,7 +67,7 @@ async def test_every_negative_vector_is_refused(
 
     text = json.dumps([case["r"], case["s"]])
 
-    assert not await verifier.check(int(case["public_key"], 16), 1, signatures.onboarding_message(), text)
+    assert not await verifier.check(int(case["public_key"], 16), 1, signing.onboarding_message(), text)
     verifier.close()
 
 
@@ -82,36 +82,36 @@ async def test_every_negative_vector_is_refused(
         '["0","1"]',
         '["1","0"]',
         f'["{2**251}","1"]',
-        f'["1","{signatures.CURVE_ORDER}"]',
+        f'["1","{signing.CURVE_ORDER}"]',
         '["-1","1"]',
         '["1.5","1"]',
         "[Infinity,1]",
         "[" * 100_000,
         '["' + "9" * 5000 + '","1"]',
-        f'["1","{pow(signatures.CURVE_ORDER - 1, -1, signatures.CURVE_ORDER)}"]',
+        f'["1","{pow(signing.CURVE_ORDER - 1, -1, signing.CURVE_ORDER)}"]',
     ],
 )
 async def test_text_that_cannot_be_a_signature_is_refused_without_raising(text: str) -> None:
     """The library panics on numbers out of range; nothing a client sends may get that far."""
     verifier = Verifier(SEPOLIA, Verification.ALL)
 
-    assert not await verifier.check(public_key_of(CASES[0]), 1, signatures.onboarding_message(), text)
+    assert not await verifier.check(public_key_of(CASES[0]), 1, signing.onboarding_message(), text)
     verifier.close()
 
 
 def test_hex_signatures_are_read_like_decimal_ones() -> None:
-    assert signatures.parse_signature('["0x10", "0xff"]') == signatures.parse_signature('["16","255"]')
+    assert signing.parse_signature('["0x10", "0xff"]') == signing.parse_signature('["16","255"]')
 
 
-@pytest.mark.parametrize("key", [0, 5, signatures.FIELD_PRIME, 2**256])
+@pytest.mark.parametrize("key", [0, 5, signing.FIELD_PRIME, 2**256])
 def test_numbers_that_are_no_public_key_are_told_apart(key: int) -> None:
-    assert not signatures.is_curve_key(key)
-    assert signatures.is_curve_key(public_key_of(CASES[0]))
+    assert not signing.is_curve_key(key)
+    assert signing.is_curve_key(public_key_of(CASES[0]))
 
 
 @pytest.mark.parametrize("case", VECTORS["account_derivation"], ids=lambda case: str(case["name"]))
 def test_addresses_follow_from_the_public_key(case: dict[str, Any]) -> None:
-    address = signatures.derive_address(
+    address = signing.derive_address(
         int(case["l2_public_key"], 16),
         proxy_class_hash=int(case["paraclear_account_proxy_hash"], 16),
         account_class_hash=int(case["paraclear_account_hash"], 16),
@@ -128,7 +128,7 @@ async def test_the_verification_setting_says_how_many_orders_are_checked(
 ) -> None:
     verifier = Verifier(SEPOLIA, verification)
     wrong = '["1","2"]'
-    message = signatures.onboarding_message()
+    message = signing.onboarding_message()
 
     answers = [await verifier.check_order(public_key_of(CASES[0]), 1, message, wrong) for _ in range(32)]
 

@@ -1,4 +1,4 @@
-"""Who is registered: API keys, delegate signers, listen keys and their lives."""
+"""Keeps registered accounts: API keys, delegate signers, listen keys and when they expire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from simulator.vest.codes import Code, VestError
+from simulator.vest.errors import Code, VestError
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Clients:
             self.close_listen_key(client)
 
     def open_listen_key(self, client: Client, now_unix_ms: int) -> str:
-        """Return the client's listen key, made anew unless one is alive, with a whole life ahead."""
+        """Return the client's listen key with a full hour ahead, made anew where none is valid."""
         if client.listen_key_until_ms <= now_unix_ms:
             client.listen_key = secrets.token_hex(16)
             self._listen_keys[client.listen_key] = client
@@ -70,7 +70,7 @@ class Clients:
         return client.listen_key
 
     def extend_listen_key(self, client: Client, now_unix_ms: int) -> str:
-        """Give a live listen key another life. Raises VestError 1125 if it is dead or absent."""
+        """Extend a valid listen key. Raises VestError 1125 if it is expired or absent."""
         if client.listen_key_until_ms <= now_unix_ms:
             raise VestError(Code.INVALID_LISTEN_KEY, "expired or absent")
         client.listen_key_until_ms = now_unix_ms + self._listen_key_life_ms

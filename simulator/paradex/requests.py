@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from simulator.orders import BUY, SELL, NewOrder
 from simulator.paradex import sbe
 from simulator.paradex.errors import ApiError
-from simulator.paradex.signatures import Message, order_message
+from simulator.paradex.signing import Message, order_message
 from venues.contract import parse_e8
 
 INSTRUCTIONS: Final = frozenset({"GTC", "IOC", "POST_ONLY", "RPI"})

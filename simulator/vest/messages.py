@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator.exchange import BUY, Exchange, SimAccount, SimInstrument, SimOrder, SimOrderStatus, SimPosition
 from simulator.orders import Levels, SimTrade
-from simulator.vest.codes import REJECTED, Code
+from simulator.vest.errors import REJECTED, Code
 from venues.contract import E8, format_e8
 
 _MONEY_DECIMALS = 6  # USDC

@@ -1,4 +1,4 @@
-"""An account's own data: the engine's orders, fills, positions and margins as the venue tells them.
+"""Publishes an account's data: the engine's orders, fills, positions and margins as the venue reports them.
 
 Source: Paradex documentation, channels "orders", "fills", "positions" and "account". For one fill
 the order of events is fills, orders, positions, account.
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from simulator.exchange import Exchange
 from simulator.orders import SimFill, SimOrder, SimOrderStatus, SimPosition
-from simulator.paradex import payloads, sbe
+from simulator.paradex import messages, sbe
 from simulator.paradex.errors import cancel_reason
 from simulator.paradex.hub import JSON, Hub, private_topic
-from simulator.paradex.order_spec import OrderSpec
 from simulator.paradex.records import AccountRecord, FillRecord, OrderRecord, PositionRecord, RequestInfo
+from simulator.paradex.requests import OrderSpec
 from venues.contract import E8
 
 R = TypeVar("R")
@@ -40,7 +40,7 @@ assert set(STATUS) == set(SimOrderStatus)
 
 
 def _status(order: SimOrder) -> str:
-    """The venue's word. Its NEW is unfilled: an order that the engine fills in steps is OPEN meanwhile."""
+    """The venue's status. Its NEW is unfilled: an order that the engine fills in steps is OPEN meanwhile."""
     return "OPEN" if order.filled_e8 and not order.status.is_final else STATUS[order.status]
 
 
@@ -84,7 +84,7 @@ class PrivateFeed:
         self._hub = hub
         self._book_seq_no = book_seq_no  # market -> number of its book
         self._details: dict[str, OrderDetails] = {}
-        self._touched: set[tuple[str, str]] = set()  # (account, market) filled since last told
+        self._touched: set[tuple[str, str]] = set()  # (account, market) filled since last reported
         self._last_seq_no = 0
 
     def remember(self, order_id: str, details: OrderDetails) -> None:
@@ -102,7 +102,7 @@ class PrivateFeed:
     # --- from the engine ---
 
     def order_changed(self, order: SimOrder) -> None:
-        """Publish an order's new state and what it did to the account. NEW is the desk's to tell."""
+        """Publish an order's new state and what it did to the account. ``OrderEntry`` reports NEW."""
         if order.status is SimOrderStatus.NEW and not order.filled_e8:
             return
         self.publish_order(order)
@@ -118,7 +118,7 @@ class PrivateFeed:
             fill.account_id,
             fill.symbol,
             lambda: self.fill_record(fill),
-            payloads.fill,
+            messages.fill,
             sbe.fill,
         )
 
@@ -128,7 +128,7 @@ class PrivateFeed:
             order.account_id,
             order.symbol,
             lambda: self.order_record(order),
-            payloads.order,
+            messages.order,
             sbe.order,
         )
 
@@ -137,11 +137,11 @@ class PrivateFeed:
             positions = {position.symbol: position for position in self._exchange.positions(account)}
             return self.position_record(account, positions[symbol])
 
-        self._publish(("positions",), account, symbol, record, payloads.position, sbe.position)
+        self._publish(("positions",), account, symbol, record, messages.position, sbe.position)
 
     def _publish_account(self, account: str) -> None:
         self._publish(
-            ("account",), account, "", lambda: self.account_record(account), payloads.account, sbe.account
+            ("account",), account, "", lambda: self.account_record(account), messages.account, sbe.account
         )
 
     def _publish(
@@ -153,7 +153,7 @@ class PrivateFeed:
         to_json: Callable[[R], dict[str, Any]],
         to_sbe: _SbeEncoder[R],
     ) -> None:
-        """Publish one record on an account's channels; it is made only if somebody listens."""
+        """Publish one record on an account's channels; it is made only if a socket is subscribed."""
         address = int(account, 16)
         wanted = [name for name in channels if self._hub.is_wanted(private_topic(name, address))]
         if not wanted:
@@ -163,7 +163,7 @@ class PrivateFeed:
 
         def render(channel: str, encoding: int) -> bytes:
             if encoding == JSON:
-                return payloads.notification(channel, to_json(record))
+                return messages.notification(channel, to_json(record))
             return to_sbe(record, version=encoding, now_us=now_us)
 
         for channel in wanted:

@@ -1,4 +1,4 @@
-"""Around every REST call of Vest: faults, latency, error bodies."""
+"""Wraps every REST call of Vest: faults, latency, error bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from simulator.faults import Fault, FaultPlan
-from simulator.vest.codes import Code, VestError
+from simulator.vest.errors import Code, VestError
 from simulator.vest.rest import Handler
 from simulator.vest.settings import VestSettings
 
@@ -20,7 +20,7 @@ class Gate:
     def __init__(self, faults: FaultPlan, settings: VestSettings) -> None:
         self._faults = faults
         self._settings = settings
-        # The last create's answer, for one that is crossed with it; a stranger's at first.
+        # The last create's answer, for one that is crossed with it; a foreign order's at first.
         self._created = orjson.dumps({"id": "0x" + "5" * 64})
 
     def wrap(self, name: str, handler: Handler) -> Any:
@@ -47,7 +47,7 @@ class Gate:
             if delay_ms:
                 await asyncio.sleep(delay_ms / 1e3)
             if fault is not None and fault.drop_reply and request.transport is not None:
-                # The call was carried out; the client sees its connection die without a word.
+                # The call was carried out; the client sees its connection end without an answer.
                 request.transport.abort()
             return response
 
