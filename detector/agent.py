@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
+from detector.gap import Gap
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules, instruments_of, rules_for
@@ -80,6 +81,7 @@ class _Pair:
         self.pending: Pending | None = None
         self.last_refusal: Refusal | None = None
         name = rules.name
+        self.gap = Gap(counters, name)
         self.evaluations = counters.index(f"evaluations.{name}")
         self.signals = counters.index(f"signals.{name}")
         self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in GATES}
@@ -142,7 +144,7 @@ class Detector:
         self._keeps_warm = settings.runtime.keep_warm_ms > 0
         self._warm_next = 0
         self._signal_count = 0
-        self._unsaid: deque[tuple[_Pair, Signal]] = deque()
+        self._unsaid: deque[tuple[Rules, Signal]] = deque()  # with the rules that decided
         self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
         for feed in self._feeds.values():
             self._read_latest(feed)
@@ -216,7 +218,8 @@ class Detector:
         pair = self._pairs_by_instrument[quote.instrument_id]
         counters = self._counters
         if pair is not None:
-            outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
+            market = self._market(pair, seen_mono_ns)
+            outcomes = pair.strategy.on_quote(market)
             for outcome in outcomes:
                 if type(outcome) is Opportunity:  # first of all: everything else can wait
                     self._signal(pair, outcome, quote, seen_mono_ns)
@@ -225,6 +228,8 @@ class Detector:
                     counters.add(pair.gates[outcome.gate])
                     pair.last_refusal = outcome
             counters.add(pair.evaluations, len(outcomes))
+            if pair.strategy.is_market_trusted:
+                pair.gap.note(market.first, market.second, pair.rules.gain_bps_max)
         counters.add(self._quotes_total)
         self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
 
@@ -233,15 +238,15 @@ class Detector:
         self._refresh_view(pair)
         first_feed, second_feed = pair.first_feed, pair.second_feed
         return Market(
-            self._quotes[rules.first.instrument_id],
-            self._quotes[rules.second.instrument_id],
-            first_feed.status,
-            second_feed.status,
-            pair.view,
-            pair.pending,
-            max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
-            self._read_depth,
-            now_mono_ns,
+            first=self._quotes[rules.first.instrument_id],
+            second=self._quotes[rules.second.instrument_id],
+            first_feed=first_feed.status,
+            second_feed=second_feed.status,
+            view=pair.view,
+            pending=pair.pending,
+            maintenance_left_s=max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
+            read_depth=self._read_depth,
+            now_mono_ns=now_mono_ns,
         )
 
     def _refresh_view(self, pair: _Pair) -> None:
@@ -287,7 +292,7 @@ class Detector:
         self._signal_count = number
         pair.pending = Pending(signal.signal_id, signal.expires_mono_ns)
         self._seen_to_decided.record(decided_mono_ns - seen_mono_ns)
-        self._unsaid.append((pair, signal))
+        self._unsaid.append((pair.rules, signal))
 
     # --- off the hot path ---
 
@@ -299,8 +304,13 @@ class Detector:
         for pair in self._pairs:
             pair.strategy.funding_bps = expected_funding_bps(pair.rules, self._funding.read, now_mono_ns)
             pair.strategy.slippage_bps = expected_slippage_bps(pair.rules, self._learned.read, now_unix_s)
+            self._show_gap(pair, now_mono_ns)
         for feed in self._feeds.values():
             feed.maintenance_left_s = seconds_left(feed.spans, now_unix_s)
+
+    def _show_gap(self, pair: _Pair, now_mono_ns: int) -> None:
+        strategy = pair.strategy
+        pair.gap.show(pair.rules, strategy.slippage_bps, strategy.funding_bps, now_mono_ns)
 
     def _take_up_settings(self) -> None:
         """Decide by newer settings from the next quote on, where there are any. Between two quotes, so that
@@ -341,17 +351,22 @@ class Detector:
             if not evaluations:
                 continue
             gates = {gate.value: self._since_reported(pair, index) for gate, index in pair.gates.items()}
-            last = pair.last_refusal
+            last, rules = pair.last_refusal, pair.rules
+            self._show_gap(pair, self._clock_mono_ns())
             self._reporter.report(
                 Refusals(
-                    pair=pair.rules.name,
+                    pair=rules.name,
                     evaluations=evaluations,
                     signals=self._since_reported(pair, pair.signals),
                     expected_slippage_bps=round(pair.strategy.slippage_bps, 3),
                     expected_funding_bps=round(pair.strategy.funding_bps, 3),
                     gates={gate: count for gate, count in gates.items() if count},
                     last=last and LastRefusal(gate=last.gate.value, value=last.value, limit=last.limit),
-                    spreads_bps=self._spreads_bps(pair.rules),
+                    spreads_bps=self._spreads_bps(rules),
+                    best_spreads_bps=pair.gap.take_widest(),
+                    threshold_bps=rules.layers[0].trigger_bps,
+                    fees_bps=round(rules.fees_bps, 3),
+                    min_edge_bps=rules.edge_bps_min,
                 )
             )
 
@@ -379,13 +394,16 @@ class Detector:
                 self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unsaid))
                 feed.overtaken_unsaid = 0
 
-    def _say_signal(self, pair: _Pair, signal: Signal) -> None:
-        rules = pair.rules
+    def _say_signal(self, rules: Rules, signal: Signal) -> None:
+        is_entry = signal.kind == SignalKind.ENTER
+        # An exit's direction is that of the position: its orders go the other way.
+        buys_first = (signal.direction > 0) is is_entry
+        buy, sell = (rules.first, rules.second) if buys_first else (rules.second, rules.first)
         self._reporter.report(
             SignalDecided(
                 pair=rules.name,
                 signal_id=signal.signal_id,
-                kind="enter" if signal.kind == SignalKind.ENTER else "exit",
+                kind="enter" if is_entry else "exit",
                 direction=signal.direction,
                 layer=signal.layer,
                 size_base=signal.size_e8 / E8,
@@ -393,6 +411,9 @@ class Detector:
                 second_price=signal.second_price_e8 / E8,
                 spread_bps=round(signal.spread_bps, 3),
                 edge_bps=round(signal.edge_bps, 3),
+                buy_venue=buy.venue,
+                sell_venue=sell.venue,
+                threshold_bps=rules.layers[signal.layer].trigger_bps if is_entry else rules.exit_bps,
                 recv_to_decided_us=(signal.decided_mono_ns - signal.recv_mono_ns) / 1_000,
                 seen_to_decided_us=(signal.decided_mono_ns - signal.seen_mono_ns) / 1_000,
             )

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from monitoring.obstacles import obstacles_of
 from monitoring.snapshot import Finder, InForce, Snapshot
 from settings import E8, Settings, load_raw, parse_settings
-from shm.counter_names import PROCESS_STATES
+from shm.counter_names import GAP_WAYS, PROCESS_STATES
 from shm.entry_block import TRADING_STATE
 from shm.layout import Memory
 from shm.records import PairPhase
@@ -141,6 +141,8 @@ def _market(now: Snapshot) -> Iterable[Metric]:
 
 def _pairs(now: Snapshot) -> Iterable[Metric]:
     spreads = GaugeMetricFamily("tandem_spread_bps", "What opening captures", labels=["pair", "direction"])
+    needed = GaugeMetricFamily("tandem_needed_gap_bps", "What opening needs", labels=["pair", "direction"])
+    best = GaugeMetricFamily("tandem_best_gap_bps", "Widest since the start", labels=["pair", "direction"])
     phases = GaugeMetricFamily("tandem_pair_phase", "1 for the phase of each pair", labels=["pair", "phase"])
     held = GaugeMetricFamily("tandem_hedged_base", "Hedged size, signed by direction", labels=["pair"])
     naked = GaugeMetricFamily("tandem_net_delta_base", "First leg plus second leg", labels=["pair"])
@@ -152,6 +154,11 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
         for direction, spread_bps in (("forward", pair.forward_bps), ("backward", pair.backward_bps)):
             if spread_bps is not None:
                 spreads.add_metric([name, direction], spread_bps)
+        if pair.gap is not None:
+            for place, direction in enumerate(GAP_WAYS):
+                needed.add_metric([name, direction], pair.gap.needed_bps[place])
+                if (best_bps := pair.gap.best_bps[place]) is not None:
+                    best.add_metric([name, direction], best_bps)
         for phase in PairPhase:
             phases.add_metric([name, phase.name.lower()], float(pair.phase is phase))
         if view is not None:
@@ -161,7 +168,7 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
         evaluations.add_metric([name], pair.evaluations)
         for gate, count in pair.gates.items():
             refused.add_metric([name, gate], count)
-    yield from (spreads, phases, held, naked, signals, evaluations, refused)
+    yield from (spreads, needed, best, phases, held, naked, signals, evaluations, refused)
 
 
 def _trading(now: Snapshot) -> Iterable[Metric]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.spreads import entry_spread_bps, exit_spread_bps
+from monitoring.gap import GapShown, of_detector
 from monitoring.instance import LatencyRow, instance_directory, latency_rows
 from runtime.bootstrap import launch_file, read_launch
 from runtime.kill_switch import kill_file
@@ -67,6 +68,7 @@ class PairShown:
     evaluations: int
     signals: int
     gates: Mapping[str, int]
+    gap: GapShown | None  # what an entry needs, and the widest since the start; None before a first look
 
     @property
     def phase(self) -> PairPhase:
@@ -235,6 +237,7 @@ class Watcher:
             evaluations=detector[f"evaluations.{pair.id}"],
             signals=detector[f"signals.{pair.id}"],
             gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in GATES},
+            gap=of_detector(detector, pair.id),
         )
 
     def _leg(self, instrument_id: int, leg: Leg) -> LegShown:

@@ -72,10 +72,10 @@ class VenueAccess:
 
     async def positions_e8(self) -> dict[int, int]:
         """Signed size of every configured leg that is not flat, by instrument_id."""
-        told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+        positions = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
         return {
             item.instrument_id: item.size_e8
-            for item in told
+            for item in positions
             if item.size_e8 and item.instrument_id in self.instruments
         }
 

@@ -4,7 +4,7 @@ Every table's first column orders it. ``position`` counts within the source and 
 
     quotes.<venue>  every quote in the ring's order; position is the ring's number, 0 what stood at the start
     depth           depth books as they changed; body as in shared memory (``shm.records.unpack_depth``)
-    views           everything the executor said of its pairs; position is the ring's number
+    views           everything the executor published of its pairs; position is the ring's number
     slippage        learned slippage as it changed; ``place`` is its slot
     funding         funding rates as they changed; ``place`` is the instrument
     feeds           what a feed says of itself, as it changed

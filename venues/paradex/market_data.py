@@ -166,7 +166,7 @@ class ParadexMarketData:
     # --- frames ---
 
     def _receive_binary(self, frame: bytes, recv_mono_ns: int) -> None:
-        # The hot path: two comparisons and one look-up tell that this is a plain bbo of ours, and
+        # The hot path: two comparisons and one look-up show that this is a plain bbo of ours, and
         # that it is as long as it should be; one unpack reads it.
         if frame.startswith(sbe.BBO_HEADER_START):
             market = self._by_tail.get(frame[sbe.BBO_TAIL :])

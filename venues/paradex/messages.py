@@ -42,7 +42,7 @@ def exact_e8(text: str) -> int:
 
 
 def reported_e8(text: str | None) -> int:
-    """Return an average, fee or balance: digits past the eighth are cut, nothing said is 0.
+    """Return an average, fee or balance: digits past the eighth are cut, absent is 0.
 
     The venue settles at eight decimals but computes averages and results with more.
     """
