@@ -1,4 +1,4 @@
-"""What a decision costs: the executor's gates before the wire, and the detector's evaluation of a quote.
+"""Measures a decision: the executor's risk checks before the wire, and the detector's evaluation of a quote.
 
 Real shared memory, settings and rules; no process, no socket. Warm caches: a process that slept before
 pays more, which ``wire_to_wire`` measures.
