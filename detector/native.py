@@ -221,7 +221,7 @@ class NativeDetector(Detector):
 
     def _take_signal(self, signal: Signal) -> None:
         """A signal that C has pushed waits to be reported."""
-        self._unsaid.append((self._pairs[signal.pair_id].rules, signal))
+        self._unreported.append((self._pairs[signal.pair_id].rules, signal))
 
     def _decide_in_python(self, quote: Quote, seen_mono_ns: int) -> None:
         core = self._core
@@ -279,11 +279,11 @@ class NativeDetector(Detector):
                 pair.last_refusal = refusal
         super()._report()
 
-    def _say_what_happened(self) -> None:
+    def _report_events(self) -> None:
         for feed, venue in zip(self._feeds.values(), self._venues_c, strict=True):
-            feed.overtaken_unsaid += venue.overtaken_seen - feed.overtaken_seen
+            feed.overtaken_unreported += venue.overtaken_seen - feed.overtaken_seen
             feed.overtaken_seen = venue.overtaken_seen
-        super()._say_what_happened()
+        super()._report_events()
 
 
 def _no_gap() -> ctypes.Array[ctypes.c_double]:

@@ -265,7 +265,7 @@ def give_up(transition):
             order_refused = replace(order, is_told=True)
             gone = orders.moved(order_refused, orders.OrderState.REJECTED, transition.now_mono_ns)
             transition.put(order, gone)
-machine._ask_the_silent = give_up
+machine.ask_about_silent_orders = give_up
 """,
         Case(_SILENT, "entry"),
     ),
@@ -277,7 +277,7 @@ machine._ask_the_silent = give_up
     Mutant(
         "a part that filled counts",
         """
-from executor.pair import machine, order as orders
+from executor.pair import machine, order_updates as orders
 orders.amount_told = lambda order, told: 0
 machine.after_fill = lambda order, fill, **_: order
 """,
@@ -285,7 +285,7 @@ machine.after_fill = lambda order, fill, **_: order
     ),
     Mutant(
         "an execution told twice counts once",
-        "from executor.pair import order; order.is_known_fill = lambda order, fill: False",
+        "from executor.pair import order_updates; order_updates.is_known_fill = lambda order, fill: False",
         Case(("filled_in_part:venue=paradex", "event_duplicated:venue=paradex"), "entry"),
     ),
     Mutant(
