@@ -38,7 +38,7 @@ class Margins:
         self.by_venue[gateway.venue] = margin_of(account, positions, asked_mono_ns)
 
     def oldest_s(self, now_mono_ns: int) -> float:
-        """How old the oldest of them is; -1 until every venue has told its own."""
+        """How old the oldest of them is; -1 until every venue has reported its own."""
         asked = [margin.asked_mono_ns for margin in self.by_venue.values()]
         return (now_mono_ns - min(asked)) / 1e9 if all(asked) else -1.0
 
@@ -53,7 +53,7 @@ def margin_of(account: Account, positions: Iterable[Position], asked_mono_ns: in
 def _distance_ppb(account: Account, held: list[Position], position: Position) -> int:
     """How far the price may move against a position before it is liquidated, part of the price.
 
-    Where the venue names no liquidation price there may be none, or it is not told: then it is how
+    Where the venue names no liquidation price there may be none, or it is not reported: then it is how
     far all positions together may move against the account before it falls to its maintenance margin.
     """
     mark_e8 = _mark_e8(position)

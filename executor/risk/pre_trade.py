@@ -92,12 +92,12 @@ def limits_of(
 
 
 class Margin(NamedTuple):
-    """A venue's margin account as it was last told."""
+    """A venue's margin account as it was last reported."""
 
     value_e8: int
     free_e8: int
     liquidation_distance_ppb: int  # of the nearest position; one billion when none is held
-    asked_mono_ns: int  # 0: never told
+    asked_mono_ns: int  # 0: never reported
 
 
 NO_MARGIN = Margin(0, 0, 0, 0)

@@ -29,7 +29,7 @@ class Conditions(NamedTuple):
     venue_closed: str = ""  # "<venue>: <its own word>"
     is_clock_off: bool = False
     naked_s_today: float = 0.0
-    margin_age_s: float = -1.0  # of the oldest one; below 0 until every venue has told its margin
+    margin_age_s: float = -1.0  # of the oldest one; below 0 until every venue has reported its margin
     is_exposure_known: bool = True
 
 
@@ -84,7 +84,7 @@ class TradingState:
 
     @property
     def are_margins_known(self) -> bool:
-        """Whether every venue had told its margin lately at the last look."""
+        """Whether every venue had reported its margin lately at the last look."""
         return 0 <= self._conditions.margin_age_s <= self._margin_age_s_max
 
     def look(self, conditions: Conditions, now_mono_ns: int) -> list[Refused]:
