@@ -1,4 +1,4 @@
-"""What a decision costs: the executor's gates before the wire, and the detector's evaluation of a quote.
+"""Measures a decision: the executor's risk checks before the wire, and the detector's evaluation of a quote.
 
 Real shared memory, settings and rules; no process, no socket. Warm caches: a process that slept before
 pays more, which ``wire_to_wire`` measures.
@@ -272,7 +272,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         """A gap that pays, and nothing under way: the quote that becomes a signal."""
         for pair in detector._pairs:
             pair.pending = None
-        detector._unsaid.clear()
+        detector._unreported.clear()
         while signals.poll() is not None:
             signals.commit()
         publish(first, BID_E8 - 100 * E8, ASK_E8 - 100 * E8)

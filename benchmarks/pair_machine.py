@@ -1,4 +1,4 @@
-"""What one step of the pair machine costs: until the orders are known, and until everything is told.
+"""Measures one step of the pair machine: until the orders are known, and until everything is reported.
 
     python -m benchmarks.pair_machine [--rounds 5000]
 

@@ -1,8 +1,7 @@
 """The detector's role: take quotes from the rings, decide, push signals, wake the executor.
 
 It opens no socket, writes to no descriptor but the executor's doorbell, and opens no file but the
-settings when they were reloaded. What it has to say is said when nothing is waiting: a log line costs
-more than a decision.
+settings when they were reloaded. It reports events when no quote is waiting: one costs more than a decision.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
+from detector.gap import Gap
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules, instruments_of, rules_for
@@ -34,13 +34,13 @@ REPORT_INTERVAL_NS = 10_000_000_000
 _CLOCK_INTERVAL_NS = 1_000_000_000  # maintenance windows are given in minutes
 _COLLECT_INTERVAL_NS = 60_000_000_000
 # Quotes taken from one ring before the others get their turn: a burst on one venue must not hide
-# what the other venue says.
+# what comes from the other venue.
 _QUOTES_PER_TURN = 64
-_SIGNAL_ID_BITS = 32  # signals of one life; the life stands above them
+_SIGNAL_ID_BITS = 32  # signals of one epoch; the epoch stands above them
 
 
 class _Feed:
-    """One venue as the detector sees it: its ring, what its process says of itself, its books."""
+    """One venue as the detector sees it: its ring, its process's status, its books."""
 
     def __init__(self, memory: Memory, venue: str, spans: tuple[WeeklySpan, ...]) -> None:
         self.venue = venue
@@ -51,16 +51,18 @@ class _Feed:
         self.status = FeedStatus(is_connected=False, beat_mono_ns=0)
         self.maintenance_left_s = 0
         self.overtaken_seen = 0
-        self.overtaken_unsaid = 0
+        self.overtaken_unreported = 0
         self._counters = memory.counters(f"feed-{venue}")
         self._connected = self._counters.index("connected")
         self._beat = self._counters.index("heartbeat_mono_ns")
 
     def read_status(self) -> None:
+        """Read the status from the feed's counters."""
         counters = self._counters
         self.status = FeedStatus(counters.get(self._connected) == 1, counters.get(self._beat))
 
     def close(self) -> None:
+        """Let go of the venue's memory."""
         self.ring.close()
         self.tops.close()
         self.depth.close()
@@ -80,12 +82,14 @@ class _Pair:
         self.pending: Pending | None = None
         self.last_refusal: Refusal | None = None
         name = rules.name
+        self.gap = Gap(counters, name)
         self.evaluations = counters.index(f"evaluations.{name}")
         self.signals = counters.index(f"signals.{name}")
         self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in GATES}
         self.reported: dict[int, int] = {}
 
     def take_up(self, rules: Rules) -> None:
+        """Decide by other rules from the next quote on."""
         self.rules = self.strategy.rules = rules
         self.strategy.start_over()
         self.shadow = PairStrategy(rules)
@@ -142,7 +146,7 @@ class Detector:
         self._keeps_warm = settings.runtime.keep_warm_ms > 0
         self._warm_next = 0
         self._signal_count = 0
-        self._unsaid: deque[tuple[_Pair, Signal]] = deque()
+        self._unreported: deque[tuple[Rules, Signal]] = deque()  # with the rules that decided
         self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
         for feed in self._feeds.values():
             self._read_latest(feed)
@@ -160,10 +164,12 @@ class Detector:
         return done
 
     def has_work(self) -> bool:
+        """Whether a quote is waiting."""
         return any(feed.ring.has_more() for feed in self._feeds.values())
 
     def on_idle(self, now_mono_ns: int) -> None:
-        self._say_what_happened()
+        """Do what can wait for the end of a burst: reports, settings, garbage."""
+        self._report_events()
         self._take_up_settings()
         if self._keeps_warm:
             self.keep_warm(now_mono_ns)
@@ -184,7 +190,8 @@ class Detector:
         pair.shadow.on_quote(self._market(pair, now_mono_ns))
 
     def on_close(self) -> None:
-        self._say_what_happened()
+        """Report what is left and let go of the memory."""
+        self._report_events()
         self._report()
         for feed in self._feeds.values():
             feed.close()
@@ -216,7 +223,8 @@ class Detector:
         pair = self._pairs_by_instrument[quote.instrument_id]
         counters = self._counters
         if pair is not None:
-            outcomes = pair.strategy.on_quote(self._market(pair, seen_mono_ns))
+            market = self._market(pair, seen_mono_ns)
+            outcomes = pair.strategy.on_quote(market)
             for outcome in outcomes:
                 if type(outcome) is Opportunity:  # first of all: everything else can wait
                     self._signal(pair, outcome, quote, seen_mono_ns)
@@ -225,6 +233,8 @@ class Detector:
                     counters.add(pair.gates[outcome.gate])
                     pair.last_refusal = outcome
             counters.add(pair.evaluations, len(outcomes))
+            if pair.strategy.is_market_trusted:
+                pair.gap.note(market.first, market.second, pair.rules.gain_bps_max)
         counters.add(self._quotes_total)
         self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
 
@@ -233,19 +243,19 @@ class Detector:
         self._refresh_view(pair)
         first_feed, second_feed = pair.first_feed, pair.second_feed
         return Market(
-            self._quotes[rules.first.instrument_id],
-            self._quotes[rules.second.instrument_id],
-            first_feed.status,
-            second_feed.status,
-            pair.view,
-            pair.pending,
-            max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
-            self._read_depth,
-            now_mono_ns,
+            first=self._quotes[rules.first.instrument_id],
+            second=self._quotes[rules.second.instrument_id],
+            first_feed=first_feed.status,
+            second_feed=second_feed.status,
+            view=pair.view,
+            pending=pair.pending,
+            maintenance_left_s=max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
+            read_depth=self._read_depth,
+            now_mono_ns=now_mono_ns,
         )
 
     def _refresh_view(self, pair: _Pair) -> None:
-        # The slot's sequence tells for a tenth of the price of reading it whether it changed.
+        # The slot's sequence shows whether it changed, for a tenth of the price of reading it.
         pair_id = pair.rules.pair_id
         sequence = self._views.table.sequence(pair_id)
         if sequence != pair.view_sequence:
@@ -287,7 +297,7 @@ class Detector:
         self._signal_count = number
         pair.pending = Pending(signal.signal_id, signal.expires_mono_ns)
         self._seen_to_decided.record(decided_mono_ns - seen_mono_ns)
-        self._unsaid.append((pair, signal))
+        self._unreported.append((pair.rules, signal))
 
     # --- off the hot path ---
 
@@ -299,8 +309,13 @@ class Detector:
         for pair in self._pairs:
             pair.strategy.funding_bps = expected_funding_bps(pair.rules, self._funding.read, now_mono_ns)
             pair.strategy.slippage_bps = expected_slippage_bps(pair.rules, self._learned.read, now_unix_s)
+            self._show_gap(pair, now_mono_ns)
         for feed in self._feeds.values():
             feed.maintenance_left_s = seconds_left(feed.spans, now_unix_s)
+
+    def _show_gap(self, pair: _Pair, now_mono_ns: int) -> None:
+        strategy = pair.strategy
+        pair.gap.show(pair.rules, strategy.slippage_bps, strategy.funding_bps, now_mono_ns)
 
     def _take_up_settings(self) -> None:
         """Decide by newer settings from the next quote on, where there are any. Between two quotes, so that
@@ -330,7 +345,7 @@ class Detector:
     def _catch_up(self, feed: _Feed) -> None:
         missed = feed.ring.overtaken - feed.overtaken_seen
         feed.overtaken_seen = feed.ring.overtaken
-        feed.overtaken_unsaid += missed
+        feed.overtaken_unreported += missed
         self._counters.add(self._overtaken_total, missed)
         self._read_latest(feed)
 
@@ -341,17 +356,22 @@ class Detector:
             if not evaluations:
                 continue
             gates = {gate.value: self._since_reported(pair, index) for gate, index in pair.gates.items()}
-            last = pair.last_refusal
+            last, rules = pair.last_refusal, pair.rules
+            self._show_gap(pair, self._clock_mono_ns())
             self._reporter.report(
                 Refusals(
-                    pair=pair.rules.name,
+                    pair=rules.name,
                     evaluations=evaluations,
                     signals=self._since_reported(pair, pair.signals),
                     expected_slippage_bps=round(pair.strategy.slippage_bps, 3),
                     expected_funding_bps=round(pair.strategy.funding_bps, 3),
                     gates={gate: count for gate, count in gates.items() if count},
                     last=last and LastRefusal(gate=last.gate.value, value=last.value, limit=last.limit),
-                    spreads_bps=self._spreads_bps(pair.rules),
+                    spreads_bps=self._spreads_bps(rules),
+                    best_spreads_bps=pair.gap.take_widest(),
+                    threshold_bps=rules.layers[0].trigger_bps,
+                    fees_bps=round(rules.fees_bps, 3),
+                    min_edge_bps=rules.edge_bps_min,
                 )
             )
 
@@ -371,21 +391,24 @@ class Detector:
         pair.reported[index] = total
         return since
 
-    def _say_what_happened(self) -> None:
-        while self._unsaid:
-            self._say_signal(*self._unsaid.popleft())
+    def _report_events(self) -> None:
+        while self._unreported:
+            self._report_signal(*self._unreported.popleft())
         for feed in self._feeds.values():
-            if feed.overtaken_unsaid:
-                self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unsaid))
-                feed.overtaken_unsaid = 0
+            if feed.overtaken_unreported:
+                self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unreported))
+                feed.overtaken_unreported = 0
 
-    def _say_signal(self, pair: _Pair, signal: Signal) -> None:
-        rules = pair.rules
+    def _report_signal(self, rules: Rules, signal: Signal) -> None:
+        is_entry = signal.kind == SignalKind.ENTER
+        # An exit's direction is that of the position: its orders go the other way.
+        buys_first = (signal.direction > 0) is is_entry
+        buy, sell = (rules.first, rules.second) if buys_first else (rules.second, rules.first)
         self._reporter.report(
             SignalDecided(
                 pair=rules.name,
                 signal_id=signal.signal_id,
-                kind="enter" if signal.kind == SignalKind.ENTER else "exit",
+                kind="enter" if is_entry else "exit",
                 direction=signal.direction,
                 layer=signal.layer,
                 size_base=signal.size_e8 / E8,
@@ -393,6 +416,9 @@ class Detector:
                 second_price=signal.second_price_e8 / E8,
                 spread_bps=round(signal.spread_bps, 3),
                 edge_bps=round(signal.edge_bps, 3),
+                buy_venue=buy.venue,
+                sell_venue=sell.venue,
+                threshold_bps=rules.layers[signal.layer].trigger_bps if is_entry else rules.exit_bps,
                 recv_to_decided_us=(signal.decided_mono_ns - signal.recv_mono_ns) / 1_000,
                 seen_to_decided_us=(signal.decided_mono_ns - signal.seen_mono_ns) / 1_000,
             )

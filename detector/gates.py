@@ -3,7 +3,7 @@
 A gate returns None when it has no objection and otherwise a ``Refusal`` with the two numbers it
 compared. Gates are pure: no clock, no memory, no logging; the same arguments, the same answer.
 
-The first four ask whether the market can be believed and speak for both directions at once. They
+The first four ask whether the market can be believed and answer for both directions at once. They
 hold for exits too: an order priced from quotes nobody vouches for is not a way out. So does the
 fifth, on the side that is too good to be true. Of the rest, exits are asked for threshold,
 confirmation, size and whether the pair is busy, never for what only protects entries: layers,
@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
 
 
 class FeedStatus(NamedTuple):
-    """What a feed says of itself."""
+    """Whether a feed is connected, and when it beat last."""
 
     is_connected: bool
     beat_mono_ns: int
@@ -88,18 +88,21 @@ def absurd(gain_bps: float, gain_bps_max: float) -> Refusal | None:
     return Refusal(EntryBlock.ABSURD, gain_bps, gain_bps_max) if gain_bps > gain_bps_max else None
 
 
-def entry_edge(spread_bps: float, trigger_bps: float, edge_bps: float, edge_bps_min: float) -> Refusal | None:
-    """The spread must reach the layer's trigger and pay for fees and slippage."""
-    if spread_bps < trigger_bps:
-        return Refusal(EntryBlock.EDGE, spread_bps, trigger_bps)
+def entry_threshold(spread_bps: float, trigger_bps: float) -> Refusal | None:
+    """The gap must reach the layer's trigger."""
+    return Refusal(EntryBlock.THRESHOLD, spread_bps, trigger_bps) if spread_bps < trigger_bps else None
+
+
+def net_edge(edge_bps: float, edge_bps_min: float) -> Refusal | None:
+    """What fees, slippage and funding leave of the gap must be enough."""
     return Refusal(EntryBlock.EDGE, edge_bps, edge_bps_min) if edge_bps < edge_bps_min else None
 
 
-def exit_edge(spread_bps: float, exit_bps: float, held_ns: int, hold_ns_max: int) -> Refusal | None:
+def exit_threshold(spread_bps: float, exit_bps: float, held_ns: int, hold_ns_max: int) -> Refusal | None:
     """The gap has closed far enough, or the pair was held too long: then any spread will do."""
     if held_ns > hold_ns_max:
         return None
-    return Refusal(EntryBlock.EDGE, spread_bps, exit_bps) if spread_bps > exit_bps else None
+    return Refusal(EntryBlock.THRESHOLD, spread_bps, exit_bps) if spread_bps > exit_bps else None
 
 
 def confirmation(ticks: int, ticks_min: int) -> Refusal | None:

@@ -34,7 +34,7 @@ class Market(NamedTuple):
     second: Quote
     first_feed: FeedStatus
     second_feed: FeedStatus
-    view: PairView | None  # None until the executor has spoken
+    view: PairView | None  # None until the executor has published one
     pending: Pending | None
     maintenance_left_s: int  # of the venue that takes longer
     read_depth: ReadDepth  # asked only when a touch is too thin
@@ -42,7 +42,7 @@ class Market(NamedTuple):
 
 
 class Opportunity(NamedTuple):
-    """Yes: what ``shm.records.Signal`` says, before it gets a number and times."""
+    """Yes: the content of a ``shm.records.Signal``, before it gets a number and times."""
 
     kind: SignalKind
     direction: int  # of the position: for an EXIT the trades go the other way
@@ -64,6 +64,7 @@ ENDS_STREAK: Final = frozenset(
         EntryBlock.QUOTE_AGE,
         EntryBlock.LEG_SKEW,
         EntryBlock.ABSURD,
+        EntryBlock.THRESHOLD,
         EntryBlock.EDGE,
     )
 )
@@ -89,11 +90,13 @@ class PairStrategy:
         self.rules = rules
         self.slippage_bps = rules.slippage_bps  # expected over the whole trade; may be learned meanwhile
         self.funding_bps = 0.0  # expected cost of direction +1 until its exit; -1 costs the negative
+        self.is_market_trusted = False  # whether the newest quotes passed the gates of both directions
         self._forward, self._backward = _Streak(), _Streak()
 
     def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
         """Outcomes for direction +1 and -1, in this order."""
         distrust = distrust_market(self.rules, market)
+        self.is_market_trusted = distrust is None
         if distrust is not None:
             self.start_over()
             return distrust, distrust
@@ -147,7 +150,7 @@ def aim(rules: Rules, view: PairView | None, direction: int) -> int:
 
 
 def distrust_market(rules: Rules, market: Market) -> Refusal | None:
-    """The gates that speak for both directions: can these two quotes be believed now?"""
+    """The gates that answer for both directions: can these two quotes be believed now?"""
     first, second, first_feed, second_feed, _, _, _, _, now_mono_ns = market
     # Nearly always yes, and then one expression takes a tenth of the time of asking gate by gate.
     first_ns, second_ns = first.recv_mono_ns, second.recv_mono_ns
@@ -185,7 +188,7 @@ def evaluate(
 ) -> Outcome:
     """Decide one direction, given that ``distrust_market`` had no objection.
 
-    ``target`` is what ``aim`` says. ``ticks`` counts the consecutive quotes that would have passed
+    ``target`` is what ``aim`` returns. ``ticks`` counts the consecutive quotes that would have passed
     the edge if this one does, this one included. ``slippage_bps`` is what the whole trade is
     expected to lose to slippage: the configured figure, or one learned from trades. ``funding_bps``
     is what holding in this direction is expected to cost until the exit, negative where it earns.
@@ -198,13 +201,14 @@ def evaluate(
     trigger_bps = rules.layers[target].trigger_bps
     # Most quotes end here: what the later gates need is worked out only for the others.
     if spread_bps < trigger_bps and spread_bps <= rules.gain_bps_max:
-        return Refusal(EntryBlock.EDGE, spread_bps, trigger_bps)
+        return Refusal(EntryBlock.THRESHOLD, spread_bps, trigger_bps)
     edge_bps = net_edge_bps(spread_bps, rules.fees_bps, slippage_bps, funding_bps)
     if ticks >= rules.confirm_ticks and edge_bps >= rules.edge_bps_min and spread_bps <= rules.gain_bps_max:
         return _place_entry(rules, market, direction, target, spread_bps, edge_bps)
     return (
         gates.absurd(spread_bps, rules.gain_bps_max)
-        or gates.entry_edge(spread_bps, trigger_bps, edge_bps, rules.edge_bps_min)
+        or gates.entry_threshold(spread_bps, trigger_bps)
+        or gates.net_edge(edge_bps, rules.edge_bps_min)
         or Refusal(EntryBlock.CONFIRMATION, ticks, rules.confirm_ticks)
     )
 
@@ -252,7 +256,14 @@ def _place_entry(
         if refusal is not None:
             return refusal
     return Opportunity(
-        SignalKind.ENTER, direction, layer, size_e8, first_price_e8, second_price_e8, spread_bps, edge_bps
+        kind=SignalKind.ENTER,
+        direction=direction,
+        layer=layer,
+        size_e8=size_e8,
+        first_price_e8=first_price_e8,
+        second_price_e8=second_price_e8,
+        spread_bps=spread_bps,
+        edge_bps=edge_bps,
     )
 
 
@@ -270,20 +281,20 @@ def _evaluate_exit(rules: Rules, market: Market, direction: int, ticks: int) -> 
     size_e8 = view.size_e8
     return (
         gates.absurd(-spread_bps, rules.gain_bps_max)
-        or gates.exit_edge(spread_bps, rules.exit_bps, held_ns, rules.hold_ns_max)
+        or gates.exit_threshold(spread_bps, rules.exit_bps, held_ns, rules.hold_ns_max)
         or gates.confirmation(ticks, rules.exit_confirm_ticks)
         # Closing may use the whole price band on both legs: waiting for a better price is a bet.
         or gates.size(_reach(rules, market, direction, size_e8, size_e8, 2 * rules.reach_bps)[0], size_e8)
         or gates.not_pending(market.pending, view, market.now_mono_ns)
         or Opportunity(
-            SignalKind.EXIT,
-            view.direction,
-            view.layers_open,
-            size_e8,
-            first_price_e8,
-            second_price_e8,
-            spread_bps,
-            0.0,
+            kind=SignalKind.EXIT,
+            direction=view.direction,
+            layer=view.layers_open,
+            size_e8=size_e8,
+            first_price_e8=first_price_e8,
+            second_price_e8=second_price_e8,
+            spread_bps=spread_bps,
+            edge_bps=0.0,
         )
     )
 

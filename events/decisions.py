@@ -26,6 +26,9 @@ class SignalDecided(Event, frozen=True, kw_only=True, tag="signal"):
     edge_bps: float
     recv_to_decided_us: float
     seen_to_decided_us: float
+    buy_venue: str = ""  # of the orders it asks for
+    sell_venue: str = ""
+    threshold_bps: float | None = None  # that the spread has reached: an entry's at least, an exit's at most
 
 
 class SignalRefused(Event, frozen=True, kw_only=True):
@@ -75,6 +78,10 @@ class Refusals(Event, frozen=True, kw_only=True):
     gates: Mapping[str, int]
     last: LastRefusal | None
     spreads_bps: tuple[float, float] | None
+    best_spreads_bps: tuple[float, float] | None = None  # the widest since the last such line
+    threshold_bps: float | None = None  # of the first layer
+    fees_bps: float | None = None  # in and out, both legs
+    min_edge_bps: float | None = None
 
 
 class QuotesOvertaken(Event, frozen=True, kw_only=True):

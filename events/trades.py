@@ -41,6 +41,9 @@ class TradeOpened(Event, frozen=True, kw_only=True):
     naked_ms: float
     retries: int
     is_estimated: bool = False
+    long_venue: str = ""
+    short_venue: str = ""
+    latency_us: float | None = None  # from the frame that decided it to both legs' bytes written
 
 
 class TradeClosed(Event, frozen=True, kw_only=True):
@@ -66,6 +69,7 @@ class TradeClosed(Event, frozen=True, kw_only=True):
     naked_notional_max_e8: int
     retries: int
     is_estimated: bool
+    why: Text = ""  # ``reason`` in a sentence, with the figures that decided
 
 
 class TradeResult(Event, frozen=True, kw_only=True):

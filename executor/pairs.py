@@ -21,6 +21,7 @@ from executor.pair.state import PairState
 from executor.risk.daily_pnl import PairResult
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import CarriedFunding
+from settings import StrategySettings
 from shm.records import PairView, SignalKind
 
 Report = Callable[[Event], object]  # journals and logs an event
@@ -34,7 +35,7 @@ class PairRuntime:
     state: PairState
     presigned: PresignedOrders
     max_age_ns: int  # of a price that orders may go by
-    max_hold_ns: int  # how long a position is held before it is closed
+    strategy: StrategySettings
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
     limits: Limits
     was_restored: bool = False  # taken over from an earlier epoch

@@ -1,7 +1,7 @@
 """``python -m tools metrics``: the running instance for Prometheus, on loopback.
 
 A process of its own, attached read-only: a scrape costs the instance nothing, and an instance that
-hangs can still be scraped. While no instance runs the endpoint says so (``tandem_up 0``) and waits.
+hangs can still be scraped. While no instance runs the endpoint shows that (``tandem_up 0``) and waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from monitoring.obstacles import obstacles_of
 from monitoring.snapshot import Finder, InForce, Snapshot
 from settings import E8, Settings, load_raw, parse_settings
-from shm.counter_names import PROCESS_STATES
+from shm.counter_names import GAP_WAYS, PROCESS_STATES
 from shm.entry_block import TRADING_STATE
 from shm.layout import Memory
 from shm.records import PairPhase
@@ -31,6 +31,7 @@ _BOUNDS_NS: Final = tuple(1 << bits for bits in range(12, 34, 2))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     parser.add_argument(
         "--bind",
         type=_address,
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     registry.register(InstanceCollector(settings))
     host, port = arguments.bind
-    # Blocked before the server's thread begins, so that it is this thread that is told.
+    # Blocked before the server's thread begins, so that this thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         server, thread = start_http_server(port, host, registry)
@@ -68,6 +69,7 @@ class InstanceCollector(Collector):
         self._finder = Finder(settings)
 
     def collect(self) -> Iterator[Metric]:
+        """Every metric, as of now."""
         watcher = self._finder.find()
         yield _gauge("tandem_up", "1 while an instance runs", float(watcher is not None))
         if watcher is not None:
@@ -108,7 +110,11 @@ def _instance(now: Snapshot) -> Iterable[Metric]:
     yield _gauge("tandem_journal_bytes", "Journal the database has not taken", now.persistence["spool_bytes"])
     yield _gauge("tandem_journal_full", "1 while nothing is opened for it", now.persistence["journal_full"])
     yield _gauge("tandem_lease_lost", "1 while another has our account", now.persistence["lease_lost"])
-    yield _gauge("tandem_disagreements", "Positions told otherwise", now.persistence["disagreements"])
+    yield _gauge(
+        "tandem_disagreements",
+        "Positions in dispute",
+        now.persistence["disagreements"],
+    )
 
 
 def _market(now: Snapshot) -> Iterable[Metric]:
@@ -141,6 +147,8 @@ def _market(now: Snapshot) -> Iterable[Metric]:
 
 def _pairs(now: Snapshot) -> Iterable[Metric]:
     spreads = GaugeMetricFamily("tandem_spread_bps", "What opening captures", labels=["pair", "direction"])
+    needed = GaugeMetricFamily("tandem_needed_gap_bps", "What opening needs", labels=["pair", "direction"])
+    best = GaugeMetricFamily("tandem_best_gap_bps", "Widest since the start", labels=["pair", "direction"])
     phases = GaugeMetricFamily("tandem_pair_phase", "1 for the phase of each pair", labels=["pair", "phase"])
     held = GaugeMetricFamily("tandem_hedged_base", "Hedged size, signed by direction", labels=["pair"])
     naked = GaugeMetricFamily("tandem_net_delta_base", "First leg plus second leg", labels=["pair"])
@@ -152,6 +160,11 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
         for direction, spread_bps in (("forward", pair.forward_bps), ("backward", pair.backward_bps)):
             if spread_bps is not None:
                 spreads.add_metric([name, direction], spread_bps)
+        if pair.gap is not None:
+            for place, direction in enumerate(GAP_WAYS):
+                needed.add_metric([name, direction], pair.gap.needed_bps[place])
+                if (best_bps := pair.gap.best_bps[place]) is not None:
+                    best.add_metric([name, direction], best_bps)
         for phase in PairPhase:
             phases.add_metric([name, phase.name.lower()], float(pair.phase is phase))
         if view is not None:
@@ -161,7 +174,7 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
         evaluations.add_metric([name], pair.evaluations)
         for gate, count in pair.gates.items():
             refused.add_metric([name, gate], count)
-    yield from (spreads, phases, held, naked, signals, evaluations, refused)
+    yield from (spreads, needed, best, phases, held, naked, signals, evaluations, refused)
 
 
 def _trading(now: Snapshot) -> Iterable[Metric]:
@@ -201,13 +214,13 @@ def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
 
 def _alerts(now: Snapshot) -> Iterable[Metric]:
     """Only where the supervisor has an alerter."""
-    told = now.alerts
-    if told:
-        yield _gauge("tandem_alerts_waiting", "Alerts no target has taken yet", told["waiting"])
-        yield _counter("tandem_alerts_raised", "Alerts raised", told["raised_total"])
-        yield _counter("tandem_alerts_sent", "Messages a target has taken", told["sent_total"])
-        yield _counter("tandem_alerts_failed", "Attempts a target has not taken", told["failed_total"])
-        yield _counter("tandem_alerts_dropped", "Alerts that did not fit a queue", told["dropped_total"])
+    alerts = now.alerts
+    if alerts:
+        yield _gauge("tandem_alerts_waiting", "Alerts no target has taken yet", alerts["waiting"])
+        yield _counter("tandem_alerts_raised", "Alerts raised", alerts["raised_total"])
+        yield _counter("tandem_alerts_sent", "Messages a target has taken", alerts["sent_total"])
+        yield _counter("tandem_alerts_failed", "Attempts a target has not taken", alerts["failed_total"])
+        yield _counter("tandem_alerts_dropped", "Alerts that did not fit a queue", alerts["dropped_total"])
 
 
 def _stages(directory: Path, now: Snapshot) -> Iterable[Metric]:

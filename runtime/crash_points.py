@@ -1,4 +1,4 @@
-"""Where a process can be made to die or to stop: every journal write, send, receive, publish and commit.
+"""Places where a test makes a process die or stop: every journal write, send, receive, publish and commit.
 
 For the crash matrix (``make crash``) alone. A process started with ``TANDEM_CRASH_AT=FILE`` in its
 environment has the functions below wrapped before it uses any of them; without it this module is not

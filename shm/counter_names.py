@@ -23,6 +23,14 @@ FEED_COUNTERS = {
 FEED_HISTOGRAMS = {"recv_to_publish": "frame received to quote published"}
 
 
+# What an entry's gap must be, by pair, in parts per billion of the price bought at: the first layer's
+# threshold, and what must be paid for; funding is that of direction +1, -1 pays the negative. Beside them
+# ``level_mono_ns.<pair>``, when they were written last.
+GAP_LEVEL = ("threshold", "fees", "slippage", "funding", "edge_min")
+# Directions of the widest gap since the instance began, and when that was seen: +1 and -1.
+GAP_WAYS = ("forward", "backward")
+
+
 def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
     """Names of the detector's counters."""
     return (
@@ -38,6 +46,9 @@ def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
             for name in (
                 f"evaluations.{pair}",
                 f"signals.{pair}",
+                f"level_mono_ns.{pair}",
+                *(f"{what}_ppb.{pair}" for what in GAP_LEVEL),
+                *(f"best_{way}_{what}.{pair}" for way in GAP_WAYS for what in ("ppb", "mono_ns")),
                 *(f"gate.{pair}.{gate}" for gate in GATES),
             )
         ),

@@ -29,7 +29,8 @@ class EntryBlock(StrEnum):
     QUOTE_AGE = "quote_age"  # a leg's quote is older than max_quote_age_ms
     LEG_SKEW = "leg_skew"  # the legs' quotes are further apart than max_leg_skew_ms
     ABSURD = "absurd"  # the gap is too good to be true
-    EDGE = "edge"  # below the threshold, or does not pay for fees and slippage
+    THRESHOLD = "threshold"  # the gap is below what opens the next layer, or above what closes
+    EDGE = "edge"  # what fees, slippage and funding leave of the gap is below min_net_edge_bps
     CONFIRMATION = "confirmation"  # not yet enough consecutive quotes
     SIZE = "size"  # too little at the touch and behind it, or more than a venue takes in one order
     SLIPPAGE = "slippage"  # the books cost more for the actual size than max_slippage_bps
@@ -53,8 +54,8 @@ class EntryBlock(StrEnum):
     DAILY_LOSS = "daily_loss"  # today's realised loss
     DRAWDOWN = "drawdown"  # today's result below today's best
     NAKED_BUDGET = "naked_budget"  # legs stood alone for too long today
-    MARGIN_UNKNOWN = "margin_known", "margin unknown"  # a venue has not told its margin lately
-    EXPOSURE_UNKNOWN = "exposure_unknown"  # something is held whose price nobody has told
+    MARGIN_UNKNOWN = "margin_known", "margin unknown"  # a venue has not reported its margin lately
+    EXPOSURE_UNKNOWN = "exposure_unknown"  # something is held that has no price yet
 
     # What stops one pair.
     FORCED_EXIT = "forced_exit"  # the operator keeps it closed
@@ -100,6 +101,7 @@ GATES: Final = (
     EntryBlock.QUOTE_AGE,
     EntryBlock.LEG_SKEW,
     EntryBlock.ABSURD,
+    EntryBlock.THRESHOLD,
     EntryBlock.EDGE,
     EntryBlock.CONFIRMATION,
     EntryBlock.SIZE,

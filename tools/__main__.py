@@ -21,7 +21,7 @@ from settings import PROJECT, SettingsError
 from shm.segment import SegmentError
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "alerts": "tell a person by Telegram, Discord, webhook or mail when the instance needs one",
+    "alerts": "alert a person by Telegram, Discord, webhook or mail when the instance needs one",
     "doctor": "whether this machine, these settings and these venues will do; changes nothing",
     "journal": "what happened, as JSON lines: by trade, event, time; --held, --verify",
     "costs": "learned slippage and funding of each contract",

@@ -19,7 +19,9 @@ from settings import PROJECT, Problem, Settings, SettingsError
 from venues import registry
 from venues.contract import (
     Account,
+    AccountDetails,
     Call,
+    DescribesAccount,
     HttpRequest,
     Instrument,
     OrderAck,
@@ -70,12 +72,18 @@ class VenueAccess:
     async def account(self) -> Account:
         return await self._perform(self._trading.query_account(unix_ms(self._clock)))
 
+    async def details(self) -> AccountDetails | None:
+        """What the venue says of the account beside its money; None where it has nothing to say."""
+        if not isinstance(self._trading, DescribesAccount):
+            return None
+        return await self._perform(self._trading.describe_account(unix_ms(self._clock)))
+
     async def positions_e8(self) -> dict[int, int]:
         """Signed size of every configured leg that is not flat, by instrument_id."""
-        told = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
+        positions = await self._perform(self._trading.query_positions(unix_ms(self._clock)))
         return {
             item.instrument_id: item.size_e8
-            for item in told
+            for item in positions
             if item.size_e8 and item.instrument_id in self.instruments
         }
 

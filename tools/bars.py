@@ -1,4 +1,4 @@
-"""Progress bars of replays, where somebody is looking."""
+"""Shows progress bars of replays, on a terminal alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from observability.standard_streams import for_drawing
 
 @contextmanager
 def replay_bars(quotes: int) -> Iterator[Callable[[str], Callable[[int], None]]]:
-    """``bar(label)`` begins a bar over that many quotes and returns what tells it how many are done."""
+    """``bar(label)`` begins a bar over that many quotes and returns the function that advances it."""
     console = Console(file=for_drawing(sys.stderr))
     columns = (
         TextColumn("{task.description:24}"),

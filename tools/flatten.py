@@ -29,7 +29,7 @@ _SAFE_AFTER_S: Final = (ORDER_VALIDITY_MS_MAX + CLOCK_SPARE_MS) / 1e3
 
 @dataclass(slots=True)
 class Flattening:
-    """What was done at one venue and what it said; becomes part of the receipt."""
+    """What was done at one venue and what it answered; part of the receipt."""
 
     venue: str
     cancelled: list[dict[str, Any]] = field(default_factory=list)
@@ -51,43 +51,43 @@ class Flattening:
 
 async def flatten(
     access: VenueAccess,
-    told: Flattening,
+    progress: Flattening,
     *,
     began_mono_s: float,
     deadline_mono_s: float,
     next_client_order_id: Callable[[Instrument], int],
 ) -> None:
-    """Work on one venue until it is proven flat or the deadline. ``told`` says how far it came."""
+    """Work on one venue until it is proven flat or the deadline. ``progress`` is updated as it goes."""
     tries, agreeing, is_logged_in = 0, 0, False
     while time.monotonic() < deadline_mono_s:
         try:
             if not is_logged_in:
                 await access.login()
                 is_logged_in = True
-            if await _read(access, told) and time.monotonic() >= began_mono_s + _SAFE_AFTER_S * agreeing:
+            if await _read(access, progress) and time.monotonic() >= began_mono_s + _SAFE_AFTER_S * agreeing:
                 agreeing += 1
                 if agreeing >= READS_AGREEING:
-                    told.is_flat = True
+                    progress.is_flat = True
                     return
                 await asyncio.sleep(_READ_PAUSE_S)
                 continue
-            if told.reads[-1]["positions_e8"] or told.reads[-1]["open_orders"]:
+            if progress.reads[-1]["positions_e8"] or progress.reads[-1]["open_orders"]:
                 agreeing = 0
-                await _cancel_all(access, told)
+                await _cancel_all(access, progress)
                 await _close_all(
-                    access, told, BANDS_BPS[min(tries, len(BANDS_BPS) - 1)], next_client_order_id
+                    access, progress, BANDS_BPS[min(tries, len(BANDS_BPS) - 1)], next_client_order_id
                 )
                 tries += 1
         except (TransportError, VenueError) as error:
             agreeing = 0
-            told.note(error)
+            progress.note(error)
         await asyncio.sleep(_TRY_PAUSE_S)
 
 
-async def _read(access: VenueAccess, told: Flattening) -> bool:
+async def _read(access: VenueAccess, progress: Flattening) -> bool:
     """One look at orders and positions; whether there is none of either."""
     orders, positions_e8 = await access.open_orders(), await access.positions_e8()
-    told.reads.append(
+    progress.reads.append(
         {
             "unix_ms": time.time_ns() // 1_000_000,
             "positions_e8": {
@@ -99,13 +99,13 @@ async def _read(access: VenueAccess, told: Flattening) -> bool:
     return not orders and not positions_e8
 
 
-async def _cancel_all(access: VenueAccess, told: Flattening) -> None:
+async def _cancel_all(access: VenueAccess, progress: Flattening) -> None:
     for order in await access.open_orders():
         line: dict[str, Any] = {
             "venue_order_id": order.venue_order_id,
             "client_order_id": order.client_order_id,
         }
-        told.cancelled.append(line)
+        progress.cancelled.append(line)
         try:
             ack = await access.cancel(order)
             line |= {"outcome": ack.outcome.name, "code": ack.code, "text": ack.text}
@@ -115,7 +115,7 @@ async def _cancel_all(access: VenueAccess, told: Flattening) -> None:
 
 async def _close_all(
     access: VenueAccess,
-    told: Flattening,
+    progress: Flattening,
     band_bps: float,
     next_client_order_id: Callable[[Instrument], int],
 ) -> None:
@@ -125,7 +125,7 @@ async def _close_all(
         side = Side.SELL if size_e8 > 0 else Side.BUY
         touch_e8 = touch.bid_e8 if side is Side.SELL else touch.ask_e8
         if not touch_e8:
-            told.note(f"{instrument.symbol}: nobody is there to {side.opposite.name} at any price")
+            progress.note(f"{instrument.symbol}: nobody is there to {side.opposite.name} at any price")
             continue
         whole_e8 = abs(size_e8) // instrument.lot_e8 * instrument.lot_e8
         request = OrderRequest(
@@ -146,7 +146,7 @@ async def _close_all(
             "touch_e8": touch_e8,
             "band_bps": band_bps,
         }
-        told.closes.append(line)
+        progress.closes.append(line)
         try:
             ack = await access.send(request)
             line |= {"outcome": ack.outcome.name, "code": ack.code, "text": ack.text}

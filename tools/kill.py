@@ -1,4 +1,4 @@
-"""Close everything now, from outside: latch → cancel → reduce-only close → two flat reads → receipt.
+"""Closes everything now, from outside: latch → cancel → reduce-only close → two flat reads → receipt.
 
 It needs neither supervisor nor executor nor database, only the keys and the venues: its own process,
 its own connections. The receipt says flat only where both venues have shown it twice.
@@ -58,19 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.mode == "paper":
         print(f"latch: {receipt['latch']}\nmode paper: no venue holds anything of ours")
         return 0
-    told, unusable = asyncio.run(_flatten_all(settings, arguments.env_file, arguments.timeout_s))
-    if len(unusable) == len(told):
+    flattenings, unusable = asyncio.run(_flatten_all(settings, arguments.env_file, arguments.timeout_s))
+    if len(unusable) == len(flattenings):
         print(f"latch: {receipt['latch']}\nNOTHING IS CLOSED: no venue could be asked")
         raise unusable[0]
     receipt |= {
         "ended": datetime.now(UTC).isoformat(),
-        "is_flat": all(item.is_flat for item in told),
+        "is_flat": all(item.is_flat for item in flattenings),
         "reads_that_agreed": READS_AGREEING,
         "instruments": [f"{leg.venue}:{leg.symbol}" for leg in settings.legs],
-        "venues": {item.venue: _told(item) for item in told},
+        "venues": {item.venue: _receipt_of(item) for item in flattenings},
     }
     receipt["receipt"] = _keep(settings, receipt)
-    print(json.dumps(receipt, indent=1) if arguments.json else _summary(receipt, told))
+    print(json.dumps(receipt, indent=1) if arguments.json else _summary(receipt, flattenings))
     return 0 if receipt["is_flat"] else 1
 
 
@@ -104,9 +104,9 @@ async def _flatten_all(
         return compose(epoch, pair_id, next(sequence), leg)
 
     async with aiohttp.ClientSession() as session:
-        told = [Flattening(venue) for venue in settings.venue_names]
+        flattenings = [Flattening(venue) for venue in settings.venue_names]
         work = []
-        for item in told:
+        for item in flattenings:
             try:
                 access = VenueAccess(settings, env_file, item.venue, session)
             except SettingsError as error:  # what is wrong with one venue's keys must not spare the other
@@ -123,11 +123,11 @@ async def _flatten_all(
                 )
             )
         await asyncio.gather(*work)
-    return told, unusable
+    return flattenings, unusable
 
 
 def _epoch(settings: Settings) -> int:
-    """A number for our client order ids that no process life has, even where the disk takes none."""
+    """A number for our client order ids that no process has, even where the disk takes none."""
     path = var_path(settings) / f"epoch-{settings.bot_id}"
     try:
         epochs = Epochs(path)
@@ -138,7 +138,7 @@ def _epoch(settings: Settings) -> int:
     return number
 
 
-def _told(item: Flattening) -> dict[str, Any]:
+def _receipt_of(item: Flattening) -> dict[str, Any]:
     return {
         "is_flat": item.is_flat,
         "cancelled": item.cancelled,
@@ -160,9 +160,9 @@ def _keep(settings: Settings, receipt: dict[str, Any]) -> str:
     return str(path)
 
 
-def _summary(receipt: dict[str, Any], told: list[Flattening]) -> str:
+def _summary(receipt: dict[str, Any], flattenings: list[Flattening]) -> str:
     lines = [f"latch {receipt['latch']}"]
-    for item in told:
+    for item in flattenings:
         lines.append(
             f"{item.venue}: {len(item.cancelled)} orders cancelled, {len(item.closes)} closing orders sent, "
             + (f"flat by {READS_AGREEING} reads" if item.is_flat else f"NOT PROVEN FLAT: {_shown(item)}")
@@ -175,6 +175,6 @@ def _summary(receipt: dict[str, Any], told: list[Flattening]) -> str:
 
 def _shown(item: Flattening) -> str:
     if item.exposure is None:
-        return "the venue has not told what is held"
+        return "the venue has not reported what is held"
     read = item.exposure
     return f"it last showed positions {read['positions_e8']} (times 10**8), open orders {read['open_orders']}"

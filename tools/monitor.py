@@ -1,7 +1,7 @@
 """``python -m tools monitor``: the running instance on one screen, as it moves.
 
 It attaches read-only to the instance's memory and reads the end of its journal; the instance does
-not know that it is watched. ``q`` or Ctrl-C leaves. Everything is said in words and figures, so
+not know that it is watched. ``q`` or Ctrl-C leaves. Everything is shown as text and figures, so
 that NO_COLOR, a phone or a grey terminal lose nothing.
 """
 
@@ -33,6 +33,7 @@ _EVENTS_KEPT = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     parser.add_argument(
         "--memory", type=path_argument, help="memory directory, instead of the configuration's"
     )

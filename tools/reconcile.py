@@ -1,9 +1,9 @@
-"""What the executor knows, what the database keeps and what the venues hold, side by side.
+"""Shows side by side what the executor knows, the database has and the venues hold.
 
 Without a switch it only looks: exit code 0 when all agree, 1 when they do not (asked three times, a
 second apart: a trade may be under way). ``--adopt`` and ``--flatten`` are the operator's decision about
 what the executor cannot explain (a HALTED pair, open orders of others, what was held by a pair that is
-configured no more): it is told to take it for ours, or to close it, and its answer is waited for.
+configured no more): it gets a request to adopt or to close it, and its answer is awaited.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Told = tuple[dict[int, int] | None, dict[int, int]]
 
 
 class Row(NamedTuple):
-    """One leg; sizes in base currency, signed, "?" where nobody could be asked."""
+    """One leg; sizes in base currency, signed, "?" where the venue did not answer."""
 
     venue: str
     symbol: str
@@ -95,10 +95,10 @@ def _decide(directory: Path, action: str, timeout_s: float) -> None:
 def _compare(settings: Settings, env_file: Path) -> list[Row]:
     known = _known_e8(settings)
     stored = _stored(settings, env_file)
-    told = asyncio.run(_told(settings, env_file))
+    reported = asyncio.run(_ask_venues(settings, env_file))
     rows = []
     for number, leg in enumerate(settings.legs):
-        positions_e8, orders = told[leg.venue]
+        positions_e8, orders = reported[leg.venue]
         sizes = {
             "executor": None if known is None else _base(known[number]),
             "database": None if stored is None else stored.get((leg.venue, leg.symbol), Decimal(0)),
@@ -140,7 +140,7 @@ def _stored(settings: Settings, env_file: Path) -> dict[tuple[str, str], Decimal
     return {(venue, symbol): size for venue, symbol, size in rows}
 
 
-async def _told(
+async def _ask_venues(
     settings: Settings, env_file: Path
 ) -> dict[str, tuple[dict[int, int] | None, dict[int, int]]]:
     async with aiohttp.ClientSession() as session:

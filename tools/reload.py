@@ -2,7 +2,7 @@
 
 The whole file is validated first; with anything wrong, nothing changes. Each key says when it changes:
 ``hot`` at once, ``when flat`` once the pair holds nothing, ``restart`` not before one. Exit code 1 when
-nothing was changed, or not everybody has taken it up in time.
+nothing was changed, or not every process has applied it in time.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import argparse
 import json
 from typing import Any
 
-from tools.asking import configure_asking, put, show
+from tools.control_client import add_request_arguments, print_answer, send
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would change, and when")
-    configure_asking(parser, 30.0)
+    add_request_arguments(parser, 30.0)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    answer = put(arguments, "reload", dry_run=arguments.dry_run)
-    code = show(arguments, answer)
+    answer = send(arguments, "reload", dry_run=arguments.dry_run)
+    code = print_answer(arguments, answer)
     if not arguments.json:
         print(_report(answer), end="")
     return code

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 
-from tools.asking import configure_asking, put, show
+from tools.control_client import add_request_arguments, print_answer, send
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pair", nargs="?", default="", help="lift this pair's forced exit alone")
-    configure_asking(parser, 10.0)
+    add_request_arguments(parser, 10.0)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return show(arguments, put(arguments, "resume", pair=arguments.pair))
+    return print_answer(arguments, send(arguments, "resume", pair=arguments.pair))

@@ -33,7 +33,7 @@ _ALERTING: Final = (PairPhase.REPAIRING, PairPhase.HALTED)
 _SIDE_COLUMNS: Final = 62
 _OBSTACLES_MAX: Final = 4  # lines for what stops entries, so that pairs stay in sight
 # Fields of an event that say most, in this order; the rest is in the log.
-_TELLING: Final = (
+_SHOWN_FIELDS: Final = (
     *("pair", "kind", "venue", "process", "state", "side", "purpose", "filled_e8", "price_e8", "phase"),
     *("gate", "value", "limit", "spread_bps", "entry_spread_bps", "exit_spread_bps", "net_e8", "naked_ms"),
     *("net_notional_e8", "reason", "detail"),
@@ -63,11 +63,11 @@ def draw(now: Snapshot, before: Snapshot, events: Sequence[bytes], width: int, h
         lines = _fitted(pairs, [*_result(now), *_refusals(now, before), *_processes(now)], room)
         used = len(lines)
         body = [*_cut(lines, width)]
-    told = _told(events, max(0, height - len(head) - used - 1))
-    return Group(*_cut(head, width), *body, *_cut(_section("events", told), width))
+    shown = _event_lines(events, max(0, height - len(head) - used - 1))
+    return Group(*_cut(head, width), *body, *_cut(_section("events", shown), width))
 
 
-def _told(events: Sequence[bytes], count: int) -> Lines:
+def _event_lines(events: Sequence[bytes], count: int) -> Lines:
     """The last events worth a line, oldest first."""
     lines: Lines = []
     for payload in reversed(events):
@@ -158,14 +158,21 @@ def _pair(pair: PairShown, now: Snapshot) -> Lines:
             f"in {view.entry_spread_bps:+.2f} out {_bps(pair.exit_bps)} at {strategy.exit_bps:+.2f}"
         )
     else:
-        line.append(
-            f"gap {_bps(pair.forward_bps)} / {_bps(pair.backward_bps)} bps  in at {strategy.entry_bps:+.2f}"
-        )
+        line.append(f"gap {_bps(pair.forward_bps)} / {_bps(pair.backward_bps)} bps  ")
+        line.append(_level(pair))
     if view is not None and view.naked_e8:
         line.append(f"  NAKED {view.naked_e8 / E8:+g} {pair.settings.base}", style="bold red")
     if view is not None and not view.entries_allowed and pair.phase is PairPhase.FLAT:
         line.append("  no entries", style="yellow")
     return [line, *(_leg(leg) for leg in pair.legs)]
+
+
+def _level(pair: PairShown) -> str:
+    """The gap at which it would enter, whatever makes it so, and the widest one since the start."""
+    if pair.gap is None:
+        return f"in at {pair.settings.strategy.entry_bps:+.2f}"
+    direction = pair.gap.nearest
+    return f"in at {pair.gap.needed_bps[direction]:+.2f} best {_bps(pair.gap.best_bps[direction])}"
 
 
 def _leg(shown: LegShown) -> Text:
@@ -267,8 +274,8 @@ def _latency(now: Snapshot) -> Lines:
 def _event(line: Mapping[str, Any]) -> Text:
     """A line of the log. Journals of before may hold a venue's text as it came: it is made plain here."""
     style = {"warning": "yellow", "error": "bold red"}.get(line["level"], "")
-    told = " ".join(_field(key, line[key]) for key in _TELLING if line.get(key) not in (None, ""))
-    return Text(plain(f"  {line['ts'][11:23]} {line['event']:<14} {told}"), style=style)
+    shown = " ".join(_field(key, line[key]) for key in _SHOWN_FIELDS if line.get(key) not in (None, ""))
+    return Text(plain(f"  {line['ts'][11:23]} {line['event']:<14} {shown}"), style=style)
 
 
 def _field(key: str, value: object) -> str:

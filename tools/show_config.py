@@ -7,18 +7,18 @@ from __future__ import annotations
 import argparse
 import json
 
-from tools.asking import configure_asking, put, show
+from tools.control_client import add_request_arguments, print_answer, send
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("filter", nargs="?", default="", help="only keys that contain this")
-    configure_asking(parser, 10.0)
+    add_request_arguments(parser, 10.0)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    answer = put(arguments, "show-config")
+    answer = send(arguments, "show-config")
     answer["keys"] = [item for item in answer.get("keys", ()) if arguments.filter in item["key"]]
-    code = show(arguments, answer)
+    code = print_answer(arguments, answer)
     if not arguments.json and answer["ok"]:
         width = max((len(item["key"]) for item in answer["keys"]), default=0)
         for item in answer["keys"]:

@@ -4,9 +4,9 @@
     python -m tools why --since 2h          a period, from the journal
     python -m tools why --recording DIR     a recording: exact misses, and what one setting would have done
 
-The funnel counts every evaluation once: the first gate that said no, or a signal. The nearest miss is
-exact for a recording, where each setting that was short is tried alone, relaxed to just what was
-missing. Otherwise it is an estimate from what the detector says every ten seconds.
+The funnel counts every evaluation once: the first gate that refused, or a signal. One sentence for each pair
+says what the gap needs to be and the widest that there was: since the instance began, or in the period. Of a
+recording, each setting that was short is tried alone, relaxed to just what was missing.
 Exit code 1: the counts do not add up.
 """
 
@@ -17,13 +17,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from configuration.arguments import path_argument
 from detector.layers import SizeError
 from events.codec import NotAnEvent, decode
 from events.decisions import Refusals
 from monitoring.funnel import Funnel, of_counters, of_events, rows_of
+from monitoring.gap import GapShown, of_detector, of_period
 from monitoring.instance import attach_arguments, attached_directory
 from persistence.journal import journal_directory
 from persistence.verify import read_all
@@ -54,17 +55,15 @@ class Remedy(NamedTuple):
     versus: str  # result against the unchanged replay
 
 
-class Estimate(NamedTuple):
-    """The widest gap that was said, against the first layer's threshold."""
+class Level(NamedTuple):
+    """What a pair's gap needs to be, and how wide it has been."""
 
     pair: str
-    widest_bps: float
-    entry_bps: float
-    short_bps: float  # 0 or less: wide enough, something else refused
-    at: str
+    gap: GapShown | None  # None: nothing is known of it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     attach_arguments(parser)
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -76,18 +75,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Print funnels and levels; the exit code."""
     if arguments.recording is not None:
         return _of_recording(Recording(arguments.recording), arguments.json)
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
+    pairs = [pair.id for pair in settings.pairs]
     if arguments.since is not None:
-        events = [reported for reported in _refusals(settings) if reported.ts >= arguments.since]
-        funnels = of_events(one.refusals for one in events)
-    else:
-        directory = attached_directory(arguments)
-        funnels = of_counters(Memory(directory).counters("detector"), [pair.id for pair in settings.pairs])
-        run_id = json.loads((directory / "launch.json").read_text())["run_id"]
-        events = [reported for reported in _refusals(settings) if reported.run_id == run_id]
-    return _tell(funnels, _estimates(settings, events), arguments.json)
+        reports = [refusals for refusals, ts in _refusals(settings) if ts >= arguments.since]
+        levels = [Level(pair, of_period([item for item in reports if item.pair == pair])) for pair in pairs]
+        return _show(of_events(reports), levels, [], arguments.json)
+    table = Memory(attached_directory(arguments)).counters(DETECTOR)
+    funnels, counted = of_counters(table, pairs), table.snapshot()
+    return _show(funnels, [Level(pair, of_detector(counted, pair)) for pair in pairs], [], arguments.json)
 
 
 def _of_recording(recording: Recording, as_json: bool) -> int:
@@ -114,35 +113,41 @@ def _of_recording(recording: Recording, as_json: bool) -> int:
     if not as_json:
         sys.stdout.write(f"{len(unchanged.trades)} round trips unchanged, before the wire: ")
         sys.stdout.write(f"{dict(unchanged.refused) or 'nothing refused'}\n\n")
-    return _tell(funnels, remedies, as_json)
+    levels = [Level(pair, of_detector(unchanged.counted, pair)) for pair in pairs]
+    return _show(funnels, levels, remedies, as_json)
 
 
-def _tell(funnels: Sequence[Funnel], nearest: Sequence[Remedy] | Sequence[Estimate], as_json: bool) -> int:
+def _show(
+    funnels: Sequence[Funnel], levels: Sequence[Level], remedies: Sequence[Remedy], as_json: bool
+) -> int:
     is_exact = all(funnel.is_exact for funnel in funnels)
     if as_json:
-        told = {
+        plain = {
             "funnels": [{**funnel._asdict(), "is_exact": funnel.is_exact} for funnel in funnels],
-            "nearest": [item._asdict() for item in nearest],
+            "levels": [_as_plain(level) for level in levels],
+            "nearest": [item._asdict() for item in remedies],
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(plain) + "\n")
     else:
+        for level in levels:
+            sys.stdout.write(f"{level.pair}: {level.gap.sentence() if level.gap else 'no figures yet'}\n")
         for funnel in funnels:
-            sys.stdout.write(f"{funnel.pair}: {funnel.evaluations:,} evaluations\n")
-            sys.stdout.write(as_table(list(rows_of(funnel)), left=2) + "\n")
-        if nearest:
-            is_tried = isinstance(nearest[0], Remedy)
-            sys.stdout.write("one setting alone, tried\n" if is_tried else "widest gaps, estimated\n")
-            sys.stdout.write(as_table(list(nearest), left=3 if is_tried else 1))
+            sys.stdout.write(f"\n{funnel.pair}: {funnel.evaluations:,} evaluations\n")
+            sys.stdout.write(as_table(list(rows_of(funnel)), left=2))
+        if remedies:
+            sys.stdout.write("\none setting alone, tried\n")
+            sys.stdout.write(as_table(list(remedies), left=3))
     return 0 if is_exact else 1
 
 
-class _Refused(NamedTuple):
-    refusals: Refusals
-    ts: str
-    run_id: str
+def _as_plain(level: Level) -> dict[str, Any]:
+    if level.gap is None:
+        return {"pair": level.pair}
+    return {"pair": level.pair, **level.gap._asdict(), "sentence": level.gap.sentence()}
 
 
-def _refusals(settings: Settings) -> Iterator[_Refused]:
+def _refusals(settings: Settings) -> Iterator[tuple[Refusals, str]]:
+    """The detector's reports in the journal, oldest first, each with its time."""
     directory = journal_directory(settings)
     if not directory.is_dir():
         return
@@ -154,22 +159,7 @@ def _refusals(settings: Settings) -> Iterator[_Refused]:
         except NotAnEvent:
             continue
         if isinstance(reported.event, Refusals):
-            yield _Refused(reported.event, reported.ts, reported.run_id)
-
-
-def _estimates(settings: Settings, events: Sequence[_Refused]) -> list[Estimate]:
-    estimates = []
-    for pair in settings.pairs:
-        said = [
-            (max(refusals.spreads_bps), ts)
-            for refusals, ts, _ in events
-            if refusals.pair == pair.id and refusals.spreads_bps
-        ]
-        if said:
-            widest_bps, at = max(said)
-            entry_bps = pair.strategy.entry_bps
-            estimates.append(Estimate(pair.id, widest_bps, entry_bps, entry_bps - widest_bps, at))
-    return estimates
+            yield reported.event, reported.ts
 
 
 def _instant(recording: Recording, miss: Miss) -> str:

@@ -1,4 +1,4 @@
-"""What every venue offers, and the only words the rest of Tandem knows a venue by.
+"""Declares what every venue offers: the only types by which the rest of Tandem knows a venue.
 
 Two protocol objects per venue, both sans-I/O: bytes and times go in, values and bytes come out.
 ``MarketData`` belongs to a feed process and holds no keys. ``Trading`` belongs to the executor
@@ -72,7 +72,7 @@ class OrderStatus(Enum):
 class Outcome(Enum):
     """What the answer to a request means for the order it was about."""
 
-    ACCEPTED = "accepted"  # the venue has it; what became of it is told by an OrderUpdate
+    ACCEPTED = "accepted"  # the venue has it; an OrderUpdate reports its outcome
     REFUSED = "refused"  # the venue said no: it does not exist and never will
     IN_DOUBT = "in_doubt"  # no answer, or one that settles nothing: ask by client order id
 
@@ -97,6 +97,7 @@ class Instrument(NamedTuple):
     # the price, and ``tick_e8`` is the finest there is. 0 where one step serves every price.
     significant_figures: int = 0
     quote: str = "USD"  # what its prices are in
+    is_delisted: bool = False  # not trading, and never again
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""
@@ -143,7 +144,7 @@ class FaultKind(Enum):
     EMPTY_SIDE = "empty_side"
     REFUSED = "refused"  # the venue refused a subscription
     UNREADABLE = "unreadable"  # a frame that names its instrument, and is not as documented
-    UNKNOWN = "unknown"  # a frame or message kind nobody documented
+    UNKNOWN = "unknown"  # a frame or message kind that is not documented
 
 
 class FeedFault(NamedTuple):
@@ -153,9 +154,9 @@ class FeedFault(NamedTuple):
 
 
 class OrderRequest(NamedTuple):
-    """An order as the pair machine wants it. Always a limit: an unbounded order cannot be said."""
+    """An order as the pair machine wants it. Always a limit: an unbounded order cannot be expressed."""
 
-    client_order_id: int  # < 2**53, unique for ever, fixed before sending, the key for asking
+    client_order_id: int  # < 2**53, unique for ever, fixed before sending, the key for queries
     instrument: Instrument
     side: Side
     size_e8: int
@@ -165,7 +166,7 @@ class OrderRequest(NamedTuple):
 
 
 class OrderRef(NamedTuple):
-    """Enough to ask a venue about an order: ours always, theirs once the ack has told it."""
+    """The ids for a query: ours always, the venue's once the ack has brought it."""
 
     client_order_id: int
     instrument: Instrument
@@ -250,7 +251,7 @@ class FundingRate(NamedTuple):
 
 
 class StreamReady(NamedTuple):
-    """The private stream is authenticated and subscribed: from now on it tells everything."""
+    """The private stream is authenticated and subscribed: from now on it reports everything."""
 
     recv_mono_ns: int
 
@@ -443,7 +444,7 @@ class Trading(Protocol):
     def query_fills(self, ref: OrderRef, since_unix_ms: int, now_unix_ms: int) -> Call[list[Fill] | None]:
         """Every execution of an order that was sent after ``since_unix_ms``. The list may lag behind them.
 
-        None where the venue lists none: price and fee are told with the order, ``query_order``.
+        None where the venue lists none: ``query_order`` has price and fee.
         """
 
     def query_open_orders(self, now_unix_ms: int) -> Call[list[OrderUpdate]]:
@@ -499,6 +500,29 @@ class Trading(Protocol):
 
     def stream_take_events(self) -> list[PrivateEvent]:
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
+
+
+class AccountFact(NamedTuple):
+    """Something the venue says of an account that its owner should know before it trades."""
+
+    what: str
+    found: str
+    remedy: str = ""  # empty: nothing is wrong
+    stops_entries: bool = False  # nothing can be opened before it is mended
+
+
+class AccountDetails(NamedTuple):
+    """What the venue says of an account beside its money. Holds no key."""
+
+    facts: tuple[AccountFact, ...]
+    taker_fee_bps: float | None  # what this account pays; None where the venue does not say
+
+
+@runtime_checkable
+class DescribesAccount(Protocol):
+    """What a ``Trading`` may offer besides, once it is logged in: its account, for ``tools doctor``."""
+
+    def describe_account(self, now_unix_ms: int) -> Call[AccountDetails]: ...
 
 
 @runtime_checkable
@@ -562,7 +586,7 @@ class Venue(Generic[Keys]):
     market_data: Callable[[VenueHosts, Mapping[str, int], FeedOptions], MarketData]
     trading: Callable[[VenueHosts, Keys, AccountOptions], Trading]
     taker_time_in_force: TimeInForce
-    quote: str  # what its prices are in; an instrument that the venue tells otherwise of has the last word
+    quote: str  # what its prices are in, unless the venue publishes another for an instrument
     fetch_instruments: Callable[[Mapping[str, int]], Call[list[Instrument]]]
     fetch_touch: Callable[[str], Call[Touch]]
     fetch_funding: Callable[[Mapping[str, int]], Call[list[FundingRate]]]

@@ -79,7 +79,7 @@ class AnswerClock(Protocol):
 
 
 class _Ours:
-    """Our own clock, compared with nobody's: for conversations in which no time is signed."""
+    """Our own clock, not compared with any venue's: for conversations in which no time is signed."""
 
     def unix_ns(self) -> int:
         return time.time_ns()

@@ -1,4 +1,4 @@
-"""What choosing between completing and unwinding earns, against always doing the one or the other.
+"""Compares choosing between completing and unwinding with always doing the one or the other.
 
     python -m verification.unwind_choice [--trades 1000]
 

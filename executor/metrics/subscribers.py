@@ -24,6 +24,7 @@ from events.trades import (
     TradeOpened,
 )
 from executor.metrics.counters import ExecutorCounters
+from executor.metrics.exit_reason import why_closed
 from executor.metrics.latency import LatencyRecorder
 from executor.metrics.slippage_model import SlippageModel
 from executor.pairs import PairRuntime, Report
@@ -101,7 +102,7 @@ class Subscribers:
                 breaker.undecided()
 
     def _timed(self, pair: PairRuntime, event: Event) -> Event:
-        """The event with how long the venue took, where it is the first to report it."""
+        """The event with what its signal adds: how long it took, and why a trade was closed."""
         latency = self._latency
         match event:
             case LegAcked():
@@ -111,6 +112,12 @@ class Subscribers:
                 for execution in pair.executions.values():
                     execution.stages.reached(execution.stages.filled, event.client_order_id, now_mono_ns)
                 return replace(event, fill_us=latency.filled(event.client_order_id, now_mono_ns))
+            case TradeOpened() if opening := pair.executions.get(SignalKind.ENTER):
+                return replace(event, latency_us=opening.stages.fields_us()["recv_to_both_us"])
+            case TradeClosed():
+                closing = pair.executions.get(SignalKind.EXIT)
+                why = why_closed(event, closing.stages.signal if closing else None, pair.strategy)
+                return replace(event, why=why)
         return event
 
     def _learn(self, pair: PairRuntime, event: Event) -> None:

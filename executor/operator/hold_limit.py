@@ -69,7 +69,7 @@ class HoldLimit:
             return False
         if state.plan is not Plan.NONE or state.flatten or state.halt is not Halt.NONE:
             return False
-        if self._held_ns(pair) < pair.max_hold_ns + SPARE_NS:
+        if self._held_ns(pair) < _limit_ns(pair) + SPARE_NS:
             return False
         # Of a venue that is away nothing can be closed; what is due stays due until it is back.
         if not all(self._gateways[item.venue].can_send for item in pair.rules.instruments):
@@ -86,7 +86,7 @@ class HoldLimit:
             HoldExceeded(
                 pair=pair.rules.pair,
                 held_s=round(self._held_ns(pair) / 1e9, 3),
-                limit_s=pair.max_hold_ns / 1e9,
+                limit_s=_limit_ns(pair) / 1e9,
                 priced_by={
                     f"{item.venue}:{item.symbol}": source
                     for item, (_, source) in zip(pair.rules.instruments, (first, second), strict=True)
@@ -120,3 +120,7 @@ class HoldLimit:
     def _held_ns(self, pair: PairRuntime) -> int:
         assert pair.view is not None
         return self._clock.mono_ns() - pair.view.opened_mono_ns
+
+
+def _limit_ns(pair: PairRuntime) -> int:
+    return int(pair.strategy.max_hold_s * 1e9)

@@ -10,7 +10,7 @@ from executor.pair.config import rules_of
 from executor.pair.rules import PairRules
 from executor.pairs import PairRuntime, Pairs
 from executor.risk.pre_trade import Limits, limits_of
-from settings import Settings
+from settings import Settings, StrategySettings
 from venues.contract import Instrument
 
 
@@ -20,7 +20,7 @@ class ResolvedPair(NamedTuple):
     rules: PairRules
     presigned: PresignedOrders
     max_age_ns: int
-    max_hold_ns: int
+    strategy: StrategySettings
     layer_sizes_e8: dict[int, int]
     limits: Limits
 
@@ -36,7 +36,7 @@ def resolve_pair(settings: Settings, instruments: Sequence[Instrument], number: 
         rules=rules,
         presigned=PresignedOrders(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps),
         max_age_ns=int(configured.strategy.max_quote_age_ms * 1e6),
-        max_hold_ns=int(configured.strategy.max_hold_s * 1e9),
+        strategy=configured.strategy,
         # With several layers the detector's first signals say their sizes.
         layer_sizes_e8={0: whole_e8} if configured.strategy.layers == 1 else {},
         limits=limits_of(
@@ -83,7 +83,7 @@ class Configuration:
     def _resolve(self, pair: PairRuntime) -> None:
         resolved = resolve_pair(self.settings, self.instruments, pair.rules.pair_id)
         pair.rules, pair.limits = resolved.rules, resolved.limits
-        pair.max_age_ns, pair.max_hold_ns = resolved.max_age_ns, resolved.max_hold_ns
+        pair.max_age_ns, pair.strategy = resolved.max_age_ns, resolved.strategy
         pair.layer_sizes_e8 = resolved.layer_sizes_e8
         pair.presigned = resolved.presigned
         pair.predictions.clear()

@@ -34,6 +34,7 @@ from executor.pair.trade_result import (
 )
 from executor.pair.transition import Transition, exposure, have_confirmed, leg_is_ready, log_halted
 from shm.records import PairPhase, PairView
+from venues.contract import Instrument
 
 _PHASE_OF_PLAN = {
     Plan.NONE: PairPhase.REPAIRING,  # an order that was written off and lives again
@@ -205,9 +206,12 @@ def _report_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None
         layers=max(trade.layers, trade.layer + 1),
         opened_mono_ns=trade.opened_mono_ns or transition.now_mono_ns,
     )
+    long, short = _long_and_short(transition.rules, trade.direction)
     transition.report(
         TradeOpened,
         direction=trade.direction,
+        long_venue=long.venue,
+        short_venue=short.venue,
         layer=trade.layer,
         signal_id=trade.signal_id,
         size_e8=hedged_e8,
@@ -259,3 +263,8 @@ def _publish(transition: Transition) -> None:
     if state.view is None or view._replace(updated_mono_ns=state.view.updated_mono_ns) != state.view:
         transition.change(view=view)
         transition.others.append(Publish(view))
+
+
+def _long_and_short(rules: PairRules, direction: int) -> tuple[Instrument, Instrument]:
+    first, second = rules.instruments
+    return (first, second) if direction > 0 else (second, first)

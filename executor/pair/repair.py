@@ -22,6 +22,7 @@ from executor.pair.pricing import (
 )
 from executor.pair.rules import PairRules
 from executor.pair.state import (
+    HEDGE_DRIFT,
     Halt,
     Leg,
     PairState,
@@ -113,7 +114,7 @@ def _close_what_drifted(transition: Transition) -> None:
     )
     transition.change(drift_mono_ns=transition.now_mono_ns)  # should it not close, it is tried again then
     trade_to_close(transition)
-    transition.change_trade(exit_reason="hedge_drift")
+    transition.change_trade(exit_reason=HEDGE_DRIFT)
     adopt_plan(transition, Plan.EXIT)
 
 

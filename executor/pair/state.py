@@ -50,6 +50,7 @@ PHASE_STEPS: Final[Mapping[PairPhase, Set[PairPhase]]] = {
 assert set(PHASE_STEPS) == set(PairPhase)
 
 
+HEDGE_DRIFT: Final = "hedge_drift"  # the reason to close legs that differed for too long
 SHUTDOWN: Final = "shutdown"  # the reason to flatten of a process that is to end flat
 
 

@@ -38,7 +38,7 @@ class Margins:
         self.by_venue[gateway.venue] = margin_of(account, positions, asked_mono_ns)
 
     def oldest_s(self, now_mono_ns: int) -> float:
-        """How old the oldest of them is; -1 until every venue has reported its own."""
+        """How old the oldest of them is; -1 until every venue has reported one."""
         asked = [margin.asked_mono_ns for margin in self.by_venue.values()]
         return (now_mono_ns - min(asked)) / 1e9 if all(asked) else -1.0
 

@@ -20,12 +20,12 @@ _PPB_PER_BPS = 100_000
 
 
 class Refused(NamedTuple):
-    """No, and why: amounts in quote currency, ages in ms unless said otherwise, prices in bps."""
+    """No, and why: amounts in quote currency, ages in ms unless another unit is named, prices in bps."""
 
     block: EntryBlock
     value: float
     limit: float
-    detail: str = ""  # a venue's own word, where it has one
+    detail: str = ""  # a venue's own status, where it has one
 
     @property
     def text(self) -> str:

@@ -84,27 +84,25 @@ def test_too_good_to_be_true_is_refused_and_a_loss_is_not(gain_bps: float, expec
 
 
 @pytest.mark.parametrize(
-    ("spread_bps", "edge_bps", "expected"),
-    [
-        (10.0, 2.0, None),
-        (9.9, 9.0, Refusal(EntryBlock.EDGE, 9.9, 10.0)),
-        (10.0, 1.9, Refusal(EntryBlock.EDGE, 1.9, 2.0)),
-    ],
+    ("spread_bps", "expected"), [(10.0, None), (9.9, Refusal(EntryBlock.THRESHOLD, 9.9, 10.0))]
 )
-def test_an_entry_needs_its_trigger_and_its_costs(
-    spread_bps: float, edge_bps: float, expected: Refusal | None
-) -> None:
-    """Either can be missing without the other: fees may exceed a spread that is wide enough."""
-    assert gates.entry_edge(spread_bps, 10.0, edge_bps, 2.0) == expected
+def test_an_entry_needs_its_trigger(spread_bps: float, expected: Refusal | None) -> None:
+    assert gates.entry_threshold(spread_bps, 10.0) == expected
+
+
+@pytest.mark.parametrize(("edge_bps", "expected"), [(2.0, None), (1.9, Refusal(EntryBlock.EDGE, 1.9, 2.0))])
+def test_an_entry_must_pay_for_itself(edge_bps: float, expected: Refusal | None) -> None:
+    """A question of its own: fees may exceed a spread that is wide enough."""
+    assert gates.net_edge(edge_bps, 2.0) == expected
 
 
 @pytest.mark.parametrize(
     ("spread_bps", "held_ms", "expected"),
     [
         (1.0, 0, None),
-        (1.1, 0, Refusal(EntryBlock.EDGE, 1.1, 1.0)),
+        (1.1, 0, Refusal(EntryBlock.THRESHOLD, 1.1, 1.0)),
         (-20.0, 0, None),
-        (400.0, 1_000, Refusal(EntryBlock.EDGE, 400.0, 1.0)),
+        (400.0, 1_000, Refusal(EntryBlock.THRESHOLD, 400.0, 1.0)),
         (400.0, 1_001, None),
     ],
 )
@@ -112,7 +110,7 @@ def test_an_exit_needs_a_closed_gap_or_a_pair_held_too_long(
     spread_bps: float, held_ms: int, expected: Refusal | None
 ) -> None:
     """After max_hold_s any spread will do; until then one at or below exit_bps, past parity too."""
-    assert gates.exit_edge(spread_bps, 1.0, held_ms * MS, 1_000 * MS) == expected
+    assert gates.exit_threshold(spread_bps, 1.0, held_ms * MS, 1_000 * MS) == expected
 
 
 def test_confirmation_counts_the_quote_at_hand() -> None:

@@ -85,7 +85,7 @@ def test_every_evaluation_is_accounted_for(instance: Instance) -> None:
 
     assert sum(outcomes.values()) == 200
     assert outcomes["signals"] == 1
-    assert {"quote_valid", "edge", "pair_state"} <= outcomes.keys()
+    assert {"quote_valid", "threshold", "pair_state"} <= outcomes.keys()
 
 
 def test_without_its_feeds_nothing_is_traded(instance: Instance) -> None:

@@ -121,7 +121,8 @@ def test_an_entry_is_let_through_exactly_when_no_gate_objects(
     spread_bps = 10_000 * (dear.bid_e8 - cheap.ask_e8) / cheap.ask_e8
     objection = (
         gates.absurd(spread_bps, 20.5)
-        or gates.entry_edge(spread_bps, 10.0, spread_bps - 2.0, 8.0)
+        or gates.entry_threshold(spread_bps, 10.0)
+        or gates.net_edge(spread_bps - 2.0, 8.0)
         or gates.confirmation(ticks, 2)
         or gates.size(e8(1), -(-e8(min_notional) * E8 // cheap.ask_e8))
         or gates.size(min(e8(1.5), e8(min(sizes))), e8(1.5))

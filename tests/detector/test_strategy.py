@@ -42,7 +42,7 @@ def test_a_wide_gap_is_an_entry_in_its_direction_and_a_refusal_in_the_other() ->
     forward, backward = PairStrategy(some_rules()).on_quote(a_wide_market(20))
 
     assert forward == Opportunity(SignalKind.ENTER, 1, 0, e8(1), e8(100), e8(100.2), near(20.0), near(20.0))
-    assert gate_of(backward) == EntryBlock.EDGE
+    assert gate_of(backward) == EntryBlock.THRESHOLD
 
 
 def test_the_mirror_gap_is_an_entry_the_other_way() -> None:
@@ -51,7 +51,7 @@ def test_the_mirror_gap_is_an_entry_the_other_way() -> None:
 
     forward, backward = PairStrategy(some_rules()).on_quote(market)
 
-    assert gate_of(forward) == EntryBlock.EDGE
+    assert gate_of(forward) == EntryBlock.THRESHOLD
     assert isinstance(backward, Opportunity)
     assert (backward.direction, backward.first_price_e8, backward.second_price_e8) == (
         -1,
@@ -80,6 +80,7 @@ OBJECTIONS: list[tuple[EntryBlock, dict[str, Any], dict[str, Any]]] = [
     (EntryBlock.QUOTE_AGE, {"quote_age_ns_max": -1}, {}),
     (EntryBlock.LEG_SKEW, {"leg_skew_ns_max": -1}, {}),
     (EntryBlock.ABSURD, {"gain_bps_max": 5.0}, {}),
+    (EntryBlock.THRESHOLD, {"layers": (Layer(500.0, e8(1)),)}, {}),
     (EntryBlock.EDGE, {"edge_bps_min": 500.0}, {}),
     (EntryBlock.CONFIRMATION, {"confirm_ticks": 2}, {}),
     (EntryBlock.SIZE, {"layers": (Layer(10.0, e8(1_000)),)}, {}),
@@ -134,7 +135,7 @@ def test_a_hedged_pair_is_closed_by_trading_the_other_way() -> None:
 
     forward, backward = PairStrategy(some_rules()).on_quote(market)
 
-    assert gate_of(forward) == EntryBlock.EDGE
+    assert gate_of(forward) == EntryBlock.THRESHOLD
     assert backward == Opportunity(SignalKind.EXIT, 1, 1, e8(2), e8(100), e8(100), 0.0, 0.0)
 
 
@@ -152,7 +153,7 @@ def test_the_mirror_position_is_closed_by_trading_forward() -> None:
 def test_an_open_gap_keeps_the_position() -> None:
     """Closing would give 20 bps back."""
     _, backward = PairStrategy(some_rules()).on_quote(a_wide_market(20, view=a_hedged_view(1)))
-    assert backward == Refusal(EntryBlock.EDGE, near(20.0), 0.0)
+    assert backward == Refusal(EntryBlock.THRESHOLD, near(20.0), 0.0)
 
 
 ENTRY_ONLY: list[tuple[EntryBlock, dict[str, Any], dict[str, Any]]] = [
@@ -243,7 +244,7 @@ def test_the_next_layer_waits_for_its_own_trigger() -> None:
     at_20, _ = PairStrategy(rules).on_quote(a_wide_market(20, view=view))
     at_31, _ = PairStrategy(rules).on_quote(a_wide_market(31, view=view))
 
-    assert at_20 == Refusal(EntryBlock.EDGE, near(20.0), 30.0)
+    assert at_20 == Refusal(EntryBlock.THRESHOLD, near(20.0), 30.0)
     assert isinstance(at_31, Opportunity)
     assert (at_31.layer, at_31.size_e8) == (1, e8(4))
 
@@ -270,7 +271,7 @@ def test_confirmation_wants_consecutive_quotes() -> None:
     assert outcomes(PairStrategy(some_rules(confirm_ticks=3)), wide, wide, narrow, wide, wide, wide) == [
         EntryBlock.CONFIRMATION,
         EntryBlock.CONFIRMATION,
-        EntryBlock.EDGE,
+        EntryBlock.THRESHOLD,
         EntryBlock.CONFIRMATION,
         EntryBlock.CONFIRMATION,
         SignalKind.ENTER,

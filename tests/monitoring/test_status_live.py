@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runtime import kill_switch
 from settings import load_raw, parse_settings
@@ -78,3 +79,35 @@ def test_the_kill_switch_is_shown_through_a_dead_executor_and_a_new_instance(
         assert status(config, capfd)[0] == 0
     finally:
         assert later.stop() == 0
+
+
+def test_why_and_status_say_the_level_and_the_events_what_decided(
+    config: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From real trades: no figure here was made by a test."""
+    raw = yaml.safe_load(config.read_text())
+    raw["simulator"]["start_s"] = 26.0  # where the recording's gaps come thick
+    config.write_text(yaml.safe_dump(raw))
+    instance = Instance(config)
+    try:
+        opened = instance.wait_for("trade_opened", timeout_s=DEADLINE_S)
+        closed = instance.wait_for("trade_closed", timeout_s=DEADLINE_S)
+        pair, venues = opened["pair"], {leg["venue"] for leg in opened["legs"]}
+        (entry, *_) = [line for line in instance.events("signal") if line["signal_id"] == opened["signal_id"]]
+        assert (entry["buy_venue"], entry["sell_venue"]) == (opened["long_venue"], opened["short_venue"])
+        assert {entry["buy_venue"], entry["sell_venue"]} == venues
+        assert entry["spread_bps"] >= entry["threshold_bps"]
+        assert opened["latency_us"] > 0
+        assert closed["why"]
+
+        _, found = status(config, capfd)
+        (gap,) = [item["gap"] for item in found["pairs"] if item["pair"] == pair]
+        assert main(["why", "--json", "--config", str(config)]) == 0
+        told = json.loads(capfd.readouterr().out)
+        assert all(funnel["is_exact"] for funnel in told["funnels"])
+        (level,) = [item for item in told["levels"] if item["pair"] == pair]
+        assert level["needed_bps"] == gap["needed_bps"]
+        assert level["sentence"].startswith("needs ")
+        assert level["best_bps"][0 if opened["direction"] > 0 else 1] >= round(entry["spread_bps"], 3) - 0.001
+    finally:
+        instance.stop()

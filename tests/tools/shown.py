@@ -13,6 +13,7 @@ from typing import Any
 
 from settings import PROJECT, Settings, load_raw
 from shm.counter_names import PROCESS_STATES
+from shm.counters import CounterTable
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
 from supervision.memory_plan import memory_plan, process_counters
@@ -38,6 +39,10 @@ class Shown:
         for name in self._tables:
             if name != "supervisor":
                 self.count("supervisor", **{f"state.{name}": PROCESS_STATES.index("running")})
+
+    def table(self, process: str) -> CounterTable:
+        """The counters of a process, for writing."""
+        return self._tables[process]
 
     def count(self, process: str, **values: int) -> None:
         table = self._tables[process]

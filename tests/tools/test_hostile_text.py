@@ -17,7 +17,7 @@ from monitoring.alerts.targets import Alert
 from observability.plain_text import plain_lines
 from observability.standard_streams import ToolOutput, for_drawing
 from tests.observability.test_plain_text import HOSTILE, is_harmless
-from tools.asking import show
+from tools.control_client import print_answer
 from tools.doctor.command import _print
 from tools.doctor.finding import problem
 from tools.flatten import Flattening
@@ -40,7 +40,7 @@ def a_doctor() -> None:
 
 def an_answer() -> None:
     answer = {"ok": True, "summary": HOSTILE, "pairs": []}
-    show(argparse.Namespace(json=False), answer)
+    print_answer(argparse.Namespace(json=False), answer)
 
 
 class Row(NamedTuple):

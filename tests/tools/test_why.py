@@ -87,7 +87,7 @@ def test_the_setting_that_is_named_would_have_traded(
 
 
 def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whether an instance runs or not; only lines of the period, and the widest gap that was said."""
+    """Whether an instance runs or not; only lines of the period, and the widest gap in it."""
     raw = load_raw(Path("config.yaml"))
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({**raw, "persistence": {"var_dir": str(tmp_path)}}))
@@ -105,7 +105,11 @@ def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.Captur
             "evaluations": 7,
             "signals": 1,
             "gates": {"edge": 6},
-            "spreads_bps": spreads_bps,
+            "spreads_bps": [0.0, 0.0],
+            "best_spreads_bps": spreads_bps,
+            "expected_slippage_bps": 0.4,
+            "threshold_bps": 8.0,
+            "fees_bps": 11.0,
         }
         journal.append("detector", 0, orjson.dumps(line))
     journal.sync()
@@ -115,7 +119,10 @@ def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.Captur
     assert [(item["pair"], item["evaluations"], item["signals"]) for item in told["funnels"]] == [
         ("btc", 14, 2)
     ]
-    (estimate,) = told["nearest"]
-    assert (estimate["widest_bps"], estimate["at"]) == (1.25, "2026-01-02T11:00:00.000000Z")
+    level = told["levels"][0]
+    assert level["best_bps"] == [0.5, 1.25]
+    assert level["sentence"] == "needs 11.0 fees + 0.4 slippage = 11.4; best 1.2"
     assert main(["why", "-c", str(config), "--since", "2026-01-02T09:00:00Z"]) == 0
-    assert "estimated" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "btc: needs 11.0 fees + 0.4 slippage = 11.4; best 1.2" in shown
+    assert "eth: no figures yet" in shown

@@ -7,8 +7,9 @@ from importlib import import_module
 from runtime.crash_points import POINTS
 from tests.crash.stage import a_stage
 from tests.waiting import DEADLINE_S
+from verification.crash.__main__ import unreached_scenes
 from verification.crash.kill_all import Everything
-from verification.crash.matrix import Cell, Matrix, all_cells
+from verification.crash.matrix import Cell, Matrix, Outcome, all_cells
 from verification.crash.stopped import Stopped
 
 SAMPLE = (
@@ -17,6 +18,7 @@ SAMPLE = (
     Cell("detector", "signal_push", "after", 1, "entry"),
     Cell("executor", "machine_write", "after", 1, "exit"),
     Cell("persistence", "database_commit", "after", 1, "entry"),
+    Cell("executor", "order_send", "after", 1, "retry"),
 )
 
 
@@ -63,3 +65,12 @@ def test_every_point_is_a_function_that_is_there_and_in_the_matrix() -> None:
         for point in points:
             assert callable(getattr(getattr(import_module(point.module), point.owner), point.function))
             assert (process, point.name) in cells
+
+
+def test_a_scene_that_no_cell_brought_about_is_named() -> None:
+    """Every cell of the retries was "not passed", which is good for one cell, and nobody saw it."""
+    entry, retry = SAMPLE[0], SAMPLE[-1]
+    outcomes = [Outcome(entry, "FLAT"), Outcome(entry, "not passed"), Outcome(retry, "not passed")]
+
+    assert unreached_scenes(outcomes) == ["retry"]
+    assert unreached_scenes([*outcomes, Outcome(retry, "HALTED")]) == []

@@ -94,8 +94,8 @@ def _online(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespa
         with _simulator(settings) as own_ports:
             simulated = {**(raw.get("simulator") or {}), "ports": own_ports}
             own, _ = resolve({**raw, "simulator": simulated}, "the doctor's own simulator")
-            said = ok("simulator", "none runs: one was started for these questions and is stopped again")
-            return [said, *_ask(own, arguments)]
+            finding = ok("simulator", "none runs: one was started for these checks and is stopped again")
+            return [finding, *_ask(own, arguments)]
     except OSError as error:
         return [problem("simulator", f"does not start: {error}", "python -m simulator says why")]
 

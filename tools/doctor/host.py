@@ -1,6 +1,6 @@
 """The machine against the configuration: cores, isolation, governor, permissions, clock.
 
-Nothing here needs root. What a machine does not show (a virtual one has no governor) is said and no
+Nothing here needs root. What a machine does not show (a virtual one has no governor) is reported and is no
 more. Sources: Linux kernel documentation, "kernel-parameters" (isolcpus, nohz_full), "cpufreq",
 "PM Quality of Service"; adjtimex(2).
 """
@@ -66,7 +66,7 @@ def _cores(settings: Settings) -> list[Finding]:
             findings.append(warning("cores", text, "pin it to a core of its own, or let it park"))
     spinning = sum(settings.idle_strategy(name) == "spin" for name in _processes(settings))
     if spinning >= len(allowed):
-        text = f"{spinning} processes spin on {len(allowed)} cores: nobody else gets one"
+        text = f"{spinning} processes spin on {len(allowed)} cores: other programs get none"
         findings.append(problem("cores", text, "let them park (runtime.idle)"))
     if findings:
         return findings
@@ -82,7 +82,7 @@ def _isolation(settings: Settings, root: Path) -> Finding:
     if disturbed:
         cores = ",".join(map(str, disturbed))
         remedy = f"boot with isolcpus={cores} nohz_full={cores} rcu_nocbs={cores} for steadier latencies"
-        return warning("isolation", f"pinned cores {cores} are shared with everybody ({found})", remedy)
+        return warning("isolation", f"pinned cores {cores} are shared with all programs ({found})", remedy)
     return ok("isolation", found)
 
 
@@ -146,10 +146,10 @@ class _Timex(ctypes.Structure):
 
 def _kernel_clock() -> tuple[bool, float]:
     """Whether the clock is kept synchronous, and by how much it may be off in seconds. Only reads."""
-    told = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(told))
-    is_synchronised = state not in (-1, _TIME_ERROR) and not told.status & _STA_UNSYNC
-    return is_synchronised, told.maxerror / 1e6
+    clock = _Timex()
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(clock))
+    is_synchronised = state not in (-1, _TIME_ERROR) and not clock.status & _STA_UNSYNC
+    return is_synchronised, clock.maxerror / 1e6
 
 
 def _core_list(path: Path) -> frozenset[int]:

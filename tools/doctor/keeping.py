@@ -1,4 +1,4 @@
-"""Where things are kept: shared memory, disk, database, keys; and what stands in a start's way there."""
+"""Checks shared memory, disk, database and keys for what would prevent a start."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _env_file(settings: Settings, env_file: Path) -> list[Finding]:
     """Whether others can read it. Raises SettingsError where we cannot."""
     read_secrets((), env_file)
     if exposure := exposure_of(env_file):
-        told = problem if settings.mode == "live" else warning
-        return [told("credentials", f"{env_file} {exposure}", f"chmod 600 {env_file}")]
+        finding = problem if settings.mode == "live" else warning
+        return [finding("credentials", f"{env_file} {exposure}", f"chmod 600 {env_file}")]
     if env_file.exists() and env_file.stat().st_mode & 0o077:
         text = f"{env_file} can be read by others as soon as its directory lets them in"
         return [warning("credentials", text, f"chmod 600 {env_file}")]
@@ -81,7 +81,7 @@ def _credentials(settings: Settings, env_file: Path) -> list[Finding]:
 def _alerts(settings: Settings, env_file: Path) -> Finding:
     if not settings.alerts.has_target:
         remedy = "name one under alerts in config.yaml"
-        text = "no target: nobody is told when something needs them"
+        text = "no target: no person is alerted when the instance needs one"
         return warning("alerts", text, remedy) if settings.mode == "live" else ok("alerts", text)
     try:
         targets = make_targets(settings.alerts, env_file)
@@ -157,7 +157,7 @@ def _database(settings: Settings, env_file: Path) -> Finding:
             "database", f"{address.kind} answers (PostgreSQL {version}); the first start makes its tables"
         )
     except psycopg.Error as error:
-        remedy = "correct DATABASE_URL or the server; a start waits for nobody who refuses"
+        remedy = "correct DATABASE_URL or the server; a start does not wait for a server that refuses"
         return problem("database", f"does not answer: {address.explain(error)}", remedy)
     ours = {path.stem for path in MIGRATIONS.glob("*.sql")}
     if unknown := sorted(applied - ours):

@@ -20,14 +20,21 @@ from supervision.preflight import pair_problems
 from tools.access import VenueAccess
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
-from venues.contract import Call, Instrument, TransportError, VenueError, common_lot_e8
+from venues.contract import (
+    AccountDetails,
+    Call,
+    Instrument,
+    TransportError,
+    VenueError,
+    common_lot_e8,
+)
 from venues.rest_client import InsecureUrl, perform
 
 TIMEOUT_S: Final = 10.0
 _OFFSET_WARNING_MS: Final = 250.0
 _SLOW_MS: Final = 250.0
 _APART_S: Final = 0.13
-_DATE_MS: Final = 1_000.0  # a Date header tells whole seconds
+_DATE_MS: Final = 1_000.0  # a Date header has whole seconds
 _FEE_BPS: Final = 0.001
 T = TypeVar("T")
 
@@ -50,7 +57,7 @@ class Offset(NamedTuple):
 class _Sample(NamedTuple):
     round_trip_ms: float
     sent_unix_ms: float  # ours, when the request left
-    told_unix_ms: float  # the venue's; 0 when it told none
+    venue_unix_ms: float  # the venue's; 0 when it sent none
 
 
 class VenueLook:
@@ -78,7 +85,7 @@ class VenueLook:
         return findings
 
     async def _samples(self, calls: int) -> list[_Sample]:
-        """The first one connects. They are spread over a second, so that whole seconds tell more."""
+        """The first one connects. They are spread over a second, so that whole seconds bound it better."""
         samples = []
         for _ in range(calls + 1):
             samples.append(await self._sample(_ask_date(self.venue)))
@@ -87,8 +94,8 @@ class VenueLook:
 
     async def _sample(self, call: Call[float]) -> _Sample:
         sent_unix_ms, began_s = time.time() * 1e3, time.perf_counter()
-        told_unix_ms = await self._perform(call)
-        return _Sample((time.perf_counter() - began_s) * 1e3, sent_unix_ms, told_unix_ms)
+        venue_unix_ms = await self._perform(call)
+        return _Sample((time.perf_counter() - began_s) * 1e3, sent_unix_ms, venue_unix_ms)
 
     def _reach(self, samples: Sequence[_Sample]) -> Finding:
         first, *others = [sample.round_trip_ms for sample in samples]
@@ -106,13 +113,13 @@ class VenueLook:
             if fetch is not None:
                 offset = offset_of([await self._sample(fetch())], 1.0)
             else:
-                offset = offset_of([sample for sample in samples if sample.told_unix_ms], _DATE_MS)
+                offset = offset_of([sample for sample in samples if sample.venue_unix_ms], _DATE_MS)
         except (TransportError, VenueError) as error:
-            return warning(check, f"its time is not told: {error}", "compare by hand: chronyc tracking")
+            return warning(check, f"its time is unknown: {error}", "compare by hand: chronyc tracking")
         if offset is None:
             return warning(check, "its answers carry no usable time", "compare by hand: chronyc tracking")
         found = f"{offset.middle_ms:+.0f} ms against ours, give or take {offset.doubt_ms:.0f}"
-        # Beyond this the executor opens nothing; an order's validity is told in the venue's time.
+        # Beyond this the executor opens nothing; an order's validity is counted in the venue's time.
         limit_ms = min(LIMIT_NS / 1e6, self._settings.execution.order_validity_ms / 2)
         if max(-offset.most_ms, offset.least_ms) > limit_ms:
             return problem(
@@ -123,7 +130,7 @@ class VenueLook:
         return ok(check, found)
 
     async def _state(self) -> list[Finding]:
-        """Only where the venue tells a state of the whole; of single markets ``_grids`` knows."""
+        """Only where the venue publishes one state for all markets; ``_grids`` has each market's."""
         fetch = registry.venue(self.venue).fetch_system_state
         if fetch is None:
             return []
@@ -131,7 +138,7 @@ class VenueLook:
         try:
             state = await self._perform(fetch())
         except (TransportError, VenueError) as error:
-            return [warning(check, f"is not told: {error}", "look at the venue's status page")]
+            return [warning(check, f"is unknown: {error}", "look at the venue's status page")]
         if state != "ok":
             return [warning(check, state, "wait: nothing is opened until it is ok")]
         return [ok(check, state)]
@@ -167,18 +174,47 @@ class VenueLook:
             await access.login()
             account = await access.account()
             positions, orders = await access.positions_e8(), await access.open_orders()
+            details = await access.details()
         except SettingsError as error:
             return from_settings_error(check, error)
         except (TransportError, VenueError) as error:
             return [problem(check, f"does not take our keys: {error}", "look at keys, account and venue")]
-        value = account.value_e8 / E8
         held = ", ".join(
             f"{self.instruments[number].symbol} {size_e8 / E8:+g}" for number, size_e8 in positions.items()
         )
-        found = f"takes our keys; value {value:.2f}; {held or 'flat'}; {len(orders)} open orders"
+        value, free, needed = (
+            amount / E8 for amount in (account.value_e8, account.free_e8, account.maintenance_margin_e8)
+        )
+        found = (
+            f"takes our keys; value {value:.2f}, free {free:.2f}, maintenance margin {needed:.2f};"
+            f" {held or 'flat'}; {len(orders)} open orders"
+        )
         if account.value_e8 <= 0:
-            return [problem(check, found, "deposit: there is nothing to trade with")]
-        return [ok(check, found)]
+            findings = [problem(check, found, "deposit: there is nothing to trade with")]
+        else:
+            findings = [ok(check, found)]
+        return findings + (self._details(details) if details is not None else [])
+
+    def _details(self, details: AccountDetails) -> list[Finding]:
+        """The venue's own points, and what the account pays against what is reckoned with."""
+        findings = []
+        for fact in details.facts:
+            check = f"{self.venue} {fact.what}"
+            if not fact.remedy:
+                findings.append(ok(check, fact.found))
+            else:
+                findings.append((problem if fact.stops_entries else warning)(check, fact.found, fact.remedy))
+        if details.taker_fee_bps is not None:
+            findings += [self._own_fee(item, details.taker_fee_bps) for item in self.instruments.values()]
+        return findings
+
+    def _own_fee(self, item: Instrument, own_bps: float) -> Finding:
+        check = f"{self.venue} own fee"
+        configured_bps = taker_fee_bps(self._settings, item)
+        found = f"{item.symbol}: this account pays {own_bps:g} bps, {configured_bps:g} configured"
+        if abs(own_bps - configured_bps) > _FEE_BPS:
+            return warning(check, found, f"venues.{self.venue}.taker_fee_bps: {own_bps:g}")
+        return ok(check, found)
 
     async def _perform(self, call: Call[T]) -> T:
         return await perform(self._session, self._rest_url, call, timeout_s=TIMEOUT_S)
@@ -194,8 +230,10 @@ async def look_at_venues(
     """
     async with aiohttp.ClientSession() as session:
         looks = [VenueLook(settings, venue, session) for venue in settings.venue_names]
-        told = await asyncio.gather(*(look.look(calls, env_file, may_log_in=may_log_in) for look in looks))
-    findings = [finding for venue in told for finding in venue]
+        by_venue = await asyncio.gather(
+            *(look.look(calls, env_file, may_log_in=may_log_in) for look in looks)
+        )
+    findings = [finding for venue in by_venue for finding in venue]
     instruments = {number: item for look in looks for number, item in look.instruments.items()}
     for number, pair in enumerate(settings.pairs):
         legs = instruments.get(2 * number), instruments.get(2 * number + 1)
@@ -209,15 +247,15 @@ async def look_at_venues(
 
 
 def offset_of(samples: Sequence[_Sample], grain_ms: float) -> Offset | None:
-    """What all samples together allow. ``grain_ms``: a time told is of the beginning of so long a span.
+    """What all samples together allow. ``grain_ms``: a venue's time is the beginning of so long a span.
 
     The venue read its clock while a request was under way, we do not know when: half the round trip is the
-    likeliest, all of it the doubt. None where nothing was told, or where the samples contradict each other.
+    likeliest, all of it the doubt. None without samples, or where the samples contradict each other.
     """
     if not samples:
         return None
-    least_ms = max(item.told_unix_ms - item.sent_unix_ms - item.round_trip_ms for item in samples)
-    most_ms = min(item.told_unix_ms + grain_ms - item.sent_unix_ms for item in samples)
+    least_ms = max(item.venue_unix_ms - item.sent_unix_ms - item.round_trip_ms for item in samples)
+    most_ms = min(item.venue_unix_ms + grain_ms - item.sent_unix_ms for item in samples)
     return Offset(least_ms, most_ms) if least_ms <= most_ms else None
 
 

@@ -25,7 +25,7 @@ from monitoring.instance import attach_arguments, attached_directory
 from observability.standard_streams import for_drawing
 from tools.record.recorder import Limits, Recorder
 
-_POLITE = 10  # nice: whoever trades goes first
+_POLITE = 10  # nice: the trading processes go first
 _SAY_S = 1.0
 
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             now_s = time.monotonic()
             if now_s - said_s >= _SAY_S:
                 said_s = now_s
-                status.update(f"recording to {recorder.directory}: {_told(recorder, now_s - began_s)}")
+                status.update(f"recording to {recorder.directory}: {_progress(recorder, now_s - began_s)}")
             if arguments.seconds and now_s - began_s >= arguments.seconds:
                 break
         recorder.close()
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if recorder.overtaken else 0
 
 
-def _told(recorder: Recorder, seconds: float) -> str:
+def _progress(recorder: Recorder, seconds: float) -> str:
     quotes = sum(count for name, count in recorder.taken.items() if name.startswith("quotes."))
     return f"{seconds:,.0f} s, {quotes:,} quotes written, {recorder.overtaken:,} lost"
 

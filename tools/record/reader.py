@@ -35,7 +35,7 @@ _DEPTH_RECV: Final = slice(16, 24)  # recv_mono_ns within a packed depth book, s
 class Kind(IntEnum):
     """What a row is. At one instant they come in this order.
 
-    A quote is decided on what stood before it; a view told in the same instant came of it.
+    A quote is decided on what stood before it; a view published in the same instant came of it.
     """
 
     FEED = 0  # venue, is_connected, beat_mono_ns
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """What a recording holds. ``lost_quotes`` were overtaken, or passed while nobody recorded."""
+    """What a recording holds. ``lost_quotes`` were overtaken, or passed while no recorder ran."""
 
     begin_mono_ns: int
     end_mono_ns: int
@@ -83,7 +83,7 @@ class Recording:
             self.venues: tuple[str, ...] = tuple(manifest["venues"])
         except (KeyError, TypeError, AttributeError) as error:
             raise unreadable(directory / MANIFEST, f"{type(error).__name__}: {error}") from error
-        # What was recorded and is not there, one sentence each: to be told beside the figures.
+        # What was recorded and is not there, one sentence each, printed beside the figures.
         self.missing = what_is_missing(directory, manifest, self.venues, tables(self.venues))
         self._seen_mono_ns: Mapping[tuple[int, int], int] | None = None
 
@@ -114,7 +114,7 @@ class Recording:
         return Coverage(begin, end, count, lost, sum(1 for _ in self.signals()), size)
 
     def rows(self, *, with_views: bool) -> Iterator[Row]:
-        """Everything that was seen, in order. ``with_views``: what the recorded executor said, too.
+        """Everything that was seen, in order. ``with_views``: what the recorded executor published, too.
 
         A quote's time is when the detector saw it: that is known where a signal came of it, and
         otherwise taken to be the usual time after it was published.

@@ -240,13 +240,13 @@ class Recorder:
         self._funding.changed(lambda place, _, body: funding.add(_TWO.pack(now_mono_ns, place) + body))
         self._slippage.changed(lambda place, _, body: slippage.add(_TWO.pack(now_mono_ns, place) + body))
         for number, (venue, counters) in enumerate(self._feeds.items()):
-            said = (
+            state = (
                 counters.get(counters.index("connected")),
                 counters.get(counters.index("heartbeat_mono_ns")),
             )
-            if self._feeds_seen.get(venue) != said:
-                self._feeds_seen[venue] = said
-                feeds.add(_FOUR.pack(now_mono_ns, number, *said))
+            if self._feeds_seen.get(venue) != state:
+                self._feeds_seen[venue] = state
+                feeds.add(_FOUR.pack(now_mono_ns, number, *state))
         if now_mono_ns >= self._next_journal_ns:
             self._next_journal_ns = now_mono_ns + _JOURNAL_NS
             self._poll_journal()

@@ -1,10 +1,10 @@
-"""What a recording consists of: tables, their columns, and how rows in memory become Arrow batches.
+"""Declares a recording's tables and columns, and turns rows in memory into Arrow batches.
 
 Every table's first column orders it. ``position`` counts within the source and shows what is missing.
 
     quotes.<venue>  every quote in the ring's order; position is the ring's number, 0 what stood at the start
     depth           depth books as they changed; body as in shared memory (``shm.records.unpack_depth``)
-    views           everything the executor said of its pairs; position is the ring's number
+    views           everything the executor published of its pairs; position is the ring's number
     slippage        learned slippage as it changed; ``place`` is its slot
     funding         funding rates as they changed; ``place`` is the instrument
     feeds           what a feed says of itself, as it changed

@@ -5,7 +5,7 @@
     python -m tools replay DIR --set eth.exit_bps=0 --set paper.venues.vest.latency_ms=5
     python -m tools replay DIR --sweep entry_bps=2:6:0.5     a table and a picture over many values
 
-Two things are done. First the detector sees what it saw, with what the executor said then, and its
+Two things are done. First the detector sees what it saw, with what the executor published then, and its
 signals are compared with the recorded ones. Then detector and executor trade the recorded market anew
 on virtual venues, as mode paper does (README); its fills are a model, and the same every time. The hash
 at the end of a line is that of every decision before it: equal hashes, equal histories.

@@ -89,7 +89,7 @@ def _set_at(made: dict[str, Any], path: str, value: object) -> None:
 
 
 def _as_text(value: object) -> object:
-    """Quantities are quoted in the file; nobody quotes twice for the shell."""
+    """Quantities are quoted in the file, but need not be quoted once more for the shell."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return format(Decimal(str(value)), "f") if is_number else value
 

@@ -76,7 +76,8 @@ class Course:
     evaluations: Mapping[str, int] = field(default_factory=dict)  # by pair
     signals: Mapping[str, int] = field(default_factory=dict)
     gates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # refusals by pair and gate
-    refused: Counter[str] = field(default_factory=Counter)  # by the gates before the wire
+    counted: Mapping[str, int] = field(default_factory=dict)  # the detector's counters at the end
+    refused: Counter[str] = field(default_factory=Counter)  # by the risk checks
     quotes: int = 0
     equity_change_e8: int = 0  # of both accounts, what is still open at its middle price
     open_pairs: int = 0
@@ -204,6 +205,7 @@ class _Replay:
             pair: {gate.value: count for gate in GATES if (count := counted[f"gate.{pair}.{gate}"])}
             for pair in pairs
         }
+        course.counted = counted
         course.head, course.links = self._chain.head, self._chain.links
         course.nearest = sorted(self._watch.nearest.values())
         self._progress(course.quotes)

@@ -1,7 +1,7 @@
 """The recorded signals against those that the same detector gives when it sees the recording.
 
 The detector is shown what it was shown: quotes, depth, feeds, learned slippage, and what the executor
-said of each pair then. When it saw a quote is known where a signal came of it, and otherwise taken
+published of each pair then. When it saw a quote is known where a signal came of it, and otherwise taken
 to be the usual time after it was published. A detector that wakes late empties one venue's ring before
 the other's; that order is not known either, nor is depth that was replaced between two looks of the
 recorder. So a signal can differ only where that mattered; on a host with a core to spare it seldom does.
@@ -30,7 +30,7 @@ _OF_THE_LIFE: Final = dict.fromkeys(
 
 
 class Verification(NamedTuple):
-    """``same`` signals agree in every field but number and times of the life that gave them."""
+    """``same`` signals agree in every field but the number and times of the epoch that gave them."""
 
     recorded: int
     same: int

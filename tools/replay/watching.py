@@ -15,13 +15,18 @@ from shm.entry_block import GATES, EntryBlock
 _HEAD_BYTES: Final = 16
 _EVALUATED: Final = Struct("<4q")
 _REFUSED: Final = Struct("<q2d")
-_NUMBER_OF: Final = {gate: number for number, gate in enumerate(GATES)}
+# Threshold and net edge were one gate once: their number stays one, so that histories can be compared.
+_NUMBERED: Final = tuple(gate for gate in GATES if gate is not EntryBlock.THRESHOLD)
+_NUMBER_OF: Final = {
+    gate: _NUMBERED.index(EntryBlock.EDGE if gate is EntryBlock.THRESHOLD else gate) for gate in GATES
+}
 
 # Which setting would have let it pass; other gates are no matter of settings.
 _SETTING_OF: Final = {
     EntryBlock.QUOTE_AGE: "max_quote_age_ms",
     EntryBlock.LEG_SKEW: "max_leg_skew_ms",
     EntryBlock.ABSURD: "max_edge_bps",
+    EntryBlock.EDGE: "min_net_edge_bps",
     EntryBlock.CONFIRMATION: "confirm_ticks",
     EntryBlock.SIZE: "size_base",
     EntryBlock.SLIPPAGE: "max_slippage_bps",
@@ -135,12 +140,10 @@ def _shortfall(refusal: Refusal) -> float:
 
 def _setting(rules: Rules, target: int, refusal: Refusal) -> str:
     """The setting of the pair's strategy that this refusal hangs on; "" for none."""
-    if refusal.gate is not EntryBlock.EDGE:
-        setting = _SETTING_OF.get(refusal.gate, "")
-        return "exit_confirm_ticks" if target < 0 and setting == "confirm_ticks" else setting
-    if target < 0:
-        return "exit_bps"
-    return "entry_bps" if refusal.limit == rules.layers[target].trigger_bps else "min_net_edge_bps"
+    if refusal.gate is EntryBlock.THRESHOLD:
+        return "exit_bps" if target < 0 else "entry_bps"
+    setting = _SETTING_OF.get(refusal.gate, "")
+    return "exit_confirm_ticks" if target < 0 and setting == "confirm_ticks" else setting
 
 
 class _Watched(PairStrategy):

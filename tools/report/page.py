@@ -76,8 +76,8 @@ def _runs(facts: Facts) -> str:
     estimated = sum(trade.is_estimated for trade in facts.trades)
     if estimated:
         warning += (
-            f" {estimated:,} of these trades are estimates (marked ≈): a price, fee or amount was not told "
-            "by its venue, or not yet."
+            f" {estimated:,} of these trades are estimates (marked ≈): a price, fee or amount was not "
+            "reported by its venue, or not yet."
         )
     count = f"{len(facts.runs)} run{'s' * (len(facts.runs) != 1)}"
     return f'<p class="note">{count} of bot {escape(facts.whose.bot_id)}, mode {escape(mode)}.{warning}</p>'

@@ -1,4 +1,4 @@
-"""What the report shows, read from the database as plain rows. Amounts are Decimal, times UTC."""
+"""Reads the report's rows from the database. Amounts are Decimal, times UTC."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ select recv_to_publish_us, publish_to_seen_us, seen_to_decided_us, decided_to_ex
        executor_to_first_us, executor_to_both_us, recv_to_both_us, first_leg_bps, second_leg_bps
 from slippage where bot_id = %(bot_id)s and mode = %(mode)s and at >= %(begin)s and at < %(end)s
 """
-# Of events, whose they are is told by their run.
+# Events belong to the bot and mode of their run.
 _OUR_EVENTS: Final = """
     run_id in (select run_id from runs where coalesce(bot_id, '') = %(bot_id)s and mode = %(mode)s)
     and at >= %(begin)s and at < %(end)s

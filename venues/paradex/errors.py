@@ -1,10 +1,10 @@
-"""What the venue's errors mean for the request they answer. ``RULINGS`` is the one list of what is believed
+"""Rules what the venue's errors mean for their request. ``RULINGS`` is the one list of what is believed
 as a refusal.
 
 The venue documents that an HTTP 4xx or a JSON-RPC error means "never accepted: no order event follows".
 It is believed in the venue's own form alone: over HTTP its error object, with a status of
 ``ERROR_STATUSES`` and a code that is listed for that request; over WebSocket a JSON-RPC 2.0 error with a
-listed number. A page of the edge, an empty 429, somebody else's JSON and a code nobody documented may have
+listed number. A page of the edge, an empty 429, foreign JSON and an undocumented code may have
 come in place of the answer to a request that was carried out: they are doubt. So are three of its own:
 - a failure inside the venue (``INTERNAL_ERROR``, -32603, 5xx): its REST gateway gives up with 503
   after 30 s on a request that may still be executed;
@@ -181,7 +181,7 @@ class NotItsOwn(TransportError):
 
 
 def error_of(response: HttpResponse) -> VenueError | NotItsOwn:
-    """Return the error of an HTTP answer outside 2xx: the venue's, with its code and text, or nobody's.
+    """Return the error of an HTTP answer outside 2xx: the venue's, with code and text, or an unknown one.
 
     ``retry_after_ms`` is the venue's where it gives one. Asking again after a failure inside the
     venue is allowed here: what may not be repeated, a create, is never asked through this.

@@ -1,4 +1,4 @@
-"""What is inside a venue's message, read strictly: typed JSON, decimals in e8, bounded times.
+"""Reads the venue's messages strictly: typed JSON, decimals in e8, bounded times.
 
 Everything here raises PayloadError and nothing else; the protocol objects turn it into FrameError
 with the frame it came from, the REST conversations into TransportError.
@@ -42,7 +42,7 @@ def exact_e8(text: str) -> int:
 
 
 def reported_e8(text: str | None) -> int:
-    """Return an average, fee or balance: digits past the eighth are cut, nothing said is 0.
+    """Return an average, fee or balance: digits past the eighth are cut, absent is 0.
 
     The venue settles at eight decimals but computes averages and results with more.
     """

@@ -1,11 +1,11 @@
-"""What the venue says about our orders, fills, positions and account, in the contract's words.
+"""Reads the venue's messages about our orders, fills, positions and account into the contract's types.
 
 The same objects come from REST and from the private channels as JSON, and from the private channels
 as SBE on connections that ask for it; the documentation and the schema disagree about which, so all
 are taken everywhere.
 
-An order is never FILLED or CANCELLED in the venue's words: it is ``CLOSED``, and ``cancel_reason``
-with ``remaining_size`` tell what happened. The published reasons are not all there are, so any reason
+An order is never FILLED or CANCELLED in the venue's terms: it is ``CLOSED``, and ``cancel_reason``
+with ``remaining_size`` show what happened. The published reasons are not all there are, so any reason
 but "none" ends as cancelled unless it is one of the risk check's own.
 
 Source: Paradex documentation, "WebSocket channels" and OpenAPI schemas, read in October 2026.
@@ -51,7 +51,7 @@ class PrivateReader:
         return f"{self._client_id_start}{client_order_id}"
 
     def client_order_id(self, client_id: str | None) -> int:
-        """Return our id from the venue's text; 0 for an order that somebody else has named."""
+        """Return our id from the venue's text; 0 for an order that another program has named."""
         digits = (client_id or "").removeprefix(self._client_id_start)
         is_ours = digits != client_id and digits.isascii() and digits.isdigit() and len(digits) <= 16
         number = int(digits) if is_ours else 0
@@ -229,7 +229,7 @@ class PrivateReader:
             size_e8=size_e8,
             filled_e8=filled_e8,
             average_price_e8=_price(average_price_e8) or None,
-            fee_e8=None,  # told by the fills alone
+            fee_e8=None,  # reported by the fills alone
             reason="" if reason in _NO_REASON else redact(reason),
             venue_unix_ns=_unix_ns(unix_us),
             side=side,
@@ -260,7 +260,7 @@ def _positive(value_e8: int) -> int:
 
 
 def _name(fill_id: str) -> str:
-    """A fill's own name. Without one the next such fill would pass for the same told twice."""
+    """A fill's own name. Without one the next such fill would pass for the same one repeated."""
     if not fill_id:
         raise PayloadError("a fill without an id")
     return fill_id

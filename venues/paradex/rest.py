@@ -28,7 +28,7 @@ def read_answer(read: Callable[[bytes], T], response: HttpResponse, *, status: i
     """Return what ``read`` makes of a 2xx body, or of one with that very status where one is given.
 
     Raises VenueError for the venue's own error, TransportError for any other answer outside 2xx and where
-    ``read`` raises PayloadError: an answer that is not the venue's, or cannot be read, tells nothing.
+    ``read`` raises PayloadError: an answer that is not the venue's, or cannot be read, settles nothing.
     """
     if not 200 <= response.status < 300:
         raise error_of(response)
@@ -69,9 +69,9 @@ def fetch_instruments(wanted: Mapping[str, int]) -> Call[list[Instrument]]:
 def fetch_touch(symbol: str) -> Call[Touch]:
     """Best bid and ask now, for who has no feed. Source: Paradex OpenAPI file, ``GET /bbo/{market}``."""
     response = yield HttpRequest("GET", f"/bbo/{quote(symbol, safe='')}")
-    told = read_answer(_READ_BBO, response)
+    bbo = read_answer(_READ_BBO, response)
     try:
-        return Touch(exact_e8(told.bid or "0"), exact_e8(told.ask or "0"))
+        return Touch(exact_e8(bbo.bid or "0"), exact_e8(bbo.ask or "0"))
     except PayloadError as error:
         raise TransportError(f"{NAME}: /bbo/{symbol}: {error}") from None
 
@@ -125,7 +125,7 @@ class _MarketsJson(msgspec.Struct, frozen=True):
 
 
 class _BboJson(msgspec.Struct, frozen=True):
-    bid: str = ""  # empty where nobody bids
+    bid: str = ""  # empty without a bid
     ask: str = ""
 
 

@@ -2,7 +2,7 @@
 
 Orders go out over the private WebSocket (``order.create``), which saves a request's round of HTTP; a
 REST create is the fallback (``create_transport="http"``). An answer to either means *queued for risk
-checks*; what became of the order is told on ``orders``, in any order relative to the answer.
+checks*; the order's outcome is reported on ``orders``, in any order relative to the answer.
 
 The private socket is a sequence, run anew on every connection because the venue remembers nothing of
 the last: authenticate, wait for the reply, arm cancel-on-disconnect, subscribe, and only when the
@@ -77,8 +77,8 @@ class ParadexTrading:
 
     client_id_prefix: how the client ids of this instance begin; orders named otherwise, by a person
     or another program, are reported with ``client_order_id`` 0. recv_window_ms: how long after
-    signing the venue may still take an order; it also bounds how long one stays armed. The venue's
-    default of five minutes would let an order lost in a network act on a price long gone.
+    signing the venue may still take an order, which also bounds how long a presigned one is used. The
+    venue's default of five minutes would let an order lost in a network act on a price long gone.
     """
 
     venue = NAME
@@ -290,7 +290,7 @@ class ParadexTrading:
     def stream_receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
         """Take one private frame. Raises FrameError; never anything else.
 
-        A refused session request is one too: without it the stream would not tell everything.
+        A refused session request is one too: without it the stream would not report everything.
         """
         try:
             if is_binary:

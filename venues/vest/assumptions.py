@@ -1,4 +1,4 @@
-"""Everything about Vest v2 that its documentation leaves open, each doubt named beside our choice.
+"""Our assumptions about Vest v2: each point that its documentation leaves open, beside our choice.
 
 Nothing here is proven against the live venue. When a doubt is settled, this is the file to change.
 "Protocol notes" are the notes on Vest's wire protocol this package was written from.
@@ -30,7 +30,7 @@ LISTEN_KEY_RENEW_MS: Final = 30 * 60_000
 PING_INTERVAL_NS: Final = 15 * 1_000_000_000
 
 # Doubt: IOC is not a documented time in force (only GTC and FOK are), and a client that sent it on
-# LIMIT orders could not tell whether it was honoured. A MARKET order with a limit price, the worst
+# LIMIT orders would not show whether it was honoured. A MARKET order with a limit price, the worst
 # acceptable one, takes what is there within the limit and cancels the rest: the same promise, and
 # live-proven. timeInForce is then left out: it is documented for LIMIT alone. Section 5.1.
 IOC_ORDER_TYPE: Final = "MARKET"
@@ -69,13 +69,13 @@ ORDERS_PAGE_ROWS: Final = 1_000
 # available for new orders that GET /account reports, and is what ``Account.free_e8`` holds. Section 6.1.
 
 # Doubt: FILLED is taken to mean the whole size, for MARKET orders too; a MARKET order that ends
-# part-filled is expected as CANCELLED, which tells no filled size. Sections 5.3 and 9.
+# part-filled is expected as CANCELLED, which has no filled size. Sections 5.3 and 9.
 
 # Doubt: whether PARTIALLY_FILLED is sent at all, and with which members, is not documented; it is
 # read like FILLED. Its "lastFilledSize" is one execution, so the sum so far stays untold. Section 9.
 
 # Doubt: executions have no id of their own. Ours is made of the order, the time, the amounts and the
-# fees so far, so that the same execution told twice is known again. Section 9.
+# fees so far, so that a repeated report of one execution is recognised. Section 9.
 
 # Doubt: the depth of a v2 snapshot is unmeasured, v3 sends 20 to 40 levels. Best first is
 # documented for REST and seen on v3; a snapshot in another order is refused, not sorted. Section 8.

@@ -69,7 +69,7 @@ class OrderRow(msgspec.Struct, kw_only=True, rename="camel"):
     last_filled_time: UnixMs | None = None
     avg_filled_price: str | None = None
     fees: str | None = None
-    settled_funding: str | None = None  # rows only: events do not tell it
+    settled_funding: str | None = None  # rows only: events lack it
     post_time: UnixMs | None = None
 
 
@@ -151,7 +151,7 @@ def client_order_id(row: OrderRow) -> int:
 def order_update(row: OrderRow, instrument_id: int) -> OrderUpdate:
     """Return what a row or event says an order has become.
 
-    Raises ValueError for a status nobody documented and for figures that are not decimals.
+    Raises ValueError for an undocumented status and for figures that are not decimals.
     """
     status = STATUSES.get(row.status)
     if status is None:
@@ -195,7 +195,7 @@ def _size_e8(text: str) -> int:
 
 
 class Executed(NamedTuple):
-    """What the events of one order have told of its executions so far."""
+    """The executions of one order that its events have reported so far."""
 
     size_e8: int = 0
     quote_e8: int = 0
@@ -206,8 +206,8 @@ class Executed(NamedTuple):
 def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill | None, Executed]:
     """Return the execution an order event reports beyond ``before``, and what is known after it.
 
-    An event names the *last* execution only, and nobody promises one event for each. FILLED settles
-    what is missing: the whole size at the average price. Vest tells fees in sum.
+    An event names the *last* execution only, and one event for each is not promised. FILLED settles
+    what is missing: the whole size at the average price. Vest reports the sum of fees.
     """
     if (
         row.status not in ("FILLED", "PARTIALLY_FILLED")
@@ -217,8 +217,8 @@ def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill 
         or row.is_buy is None
     ):
         return None, before
-    told = (row.status, row.last_filled_time, row.last_filled_size, row.last_filled_price, row.fees)
-    if told == before.last:
+    reported = (row.status, row.last_filled_time, row.last_filled_size, row.last_filled_price, row.fees)
+    if reported == before.last:
         return None, before  # an event may come twice
     size_e8, price_e8 = _size_e8(row.last_filled_size), unsigned_e8(row.last_filled_price) or 0
     average_e8 = unsigned_e8(row.avg_filled_price)
@@ -231,7 +231,7 @@ def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill 
             size_e8 = rest_e8
             price_e8 = (average_e8 * whole_e8 - before.quote_e8 * E8) // rest_e8
     if size_e8 <= 0 or not 0 < price_e8 < 2**63:
-        # Also where the average does not go with what was told before.
+        # Also where the average does not go with what was reported before.
         raise ValueError(f"order {row.id[:80]}: a fill of {size_e8} e8 at {price_e8} e8")
     fees_e8 = report_e8(row.fees) or 0
     fill = Fill(
@@ -246,4 +246,4 @@ def new_fill(row: OrderRow, instrument_id: int, before: Executed) -> tuple[Fill 
         venue_unix_ns=row.last_filled_time * _NS_PER_MS,
     )
     quote_e8 = before.quote_e8 + size_e8 * price_e8 // E8
-    return fill, Executed(before.size_e8 + size_e8, quote_e8, fees_e8, told)
+    return fill, Executed(before.size_e8 + size_e8, quote_e8, fees_e8, reported)

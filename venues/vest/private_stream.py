@@ -1,6 +1,6 @@
 """Vest's private stream: one channel, ORDER events, no sequence numbers.
 
-Positions and balances are not told here: they are read by ``GET /account``. CANCELLED and REJECTED
+Positions and balances are not reported here: they are read by ``GET /account``. CANCELLED and REJECTED
 events name neither symbol nor filled size. An event may overtake the answer to the create it is
 about, and is then known by its nonce, which is our client order id.
 

@@ -2,7 +2,7 @@
 
 A refusal is the venue's own in three things at once: its shape, ``{"code", "msg"}`` or ``{"detail": {"code",
 "msg"}}`` without an ``id``; a status that errors come with; and a code that ``codes`` lists for the request.
-Anything else (a page of the edge, an empty 429, a 4xx with somebody else's JSON, an answer cut short) may
+Anything else (a page of the edge, an empty 429, a 4xx with foreign JSON, an answer cut short) may
 have come in place of the venue's answer to a request that was carried out. Source: Vest API v2
 documentation, "Errors", and protocol notes, section 10.
 """

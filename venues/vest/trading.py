@@ -1,7 +1,7 @@
 """One Vest v2 account: REST conversations, order rendering, private stream.
 
 The client order id travels as the order's ``nonce``; ``time`` is the moment of signing. Source:
-Vest API v2 documentation; what it leaves open is in ``doubts``.
+Vest API v2 documentation; what it leaves open is in ``assumptions``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class VestTrading:
 
     venue: str = NAME
     create_transport: Literal["http", "ws"] = "http"
-    # Documented, and all or nothing: Vest's CANCELLED events do not tell how much was filled.
+    # Documented, and all or nothing: Vest's CANCELLED events have no filled size.
     taker_time_in_force = TimeInForce.FOK
     order_limits = ORDER_LIMITS
 

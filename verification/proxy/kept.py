@@ -44,7 +44,7 @@ class Kept:
         """
         deadline_s = time.monotonic() + _KEPT_S
         while True:
-            wrong = list(self._disagreements(gained_e8)) if self._has_all() else ["not all of it is stored"]
+            wrong = await self._disagreements(gained_e8) if self._has_all() else ["not all of it is stored"]
             if not wrong or time.monotonic() > deadline_s:
                 return wrong
             await asyncio.sleep(0.2)
@@ -55,13 +55,19 @@ class Kept:
     def _has_all(self) -> bool:
         return self.is_up() and not self._queue.used and not self._counter("backlog")
 
-    def _disagreements(self, gained_e8: int | None) -> Iterator[str]:
+    async def _disagreements(self, gained_e8: int | None) -> list[str]:
         world = self._world
         held_e8 = {venue: world.position_e8(venue) for venue in world.legs}
         orders = {venue: world.orders(venue) for venue in world.legs}
-        yield from differences(self._journal, self._url, world.settings.pairs[0].id, held_e8, orders)
-        if gained_e8 is None:
-            return
+        pair = world.settings.pairs[0].id
+
+        def compared() -> list[str]:
+            wrong = list(differences(self._journal, self._url, pair, held_e8, orders))
+            return wrong if gained_e8 is None else [*wrong, *self._wrong_result(gained_e8)]
+
+        return await asyncio.to_thread(compared)  # the venues go on meanwhile
+
+    def _wrong_result(self, gained_e8: int) -> Iterator[str]:
         earned = "select coalesce(sum(net_quote), 0), coalesce(bool_or(is_estimated), false) from trades"
         with psycopg.connect(self._url) as connection:
             row = connection.execute(earned).fetchone()
@@ -77,8 +83,7 @@ async def kept(world: World, server_url: str, name: str) -> AsyncIterator[Kept]:
 
     name: of a database that is made for it and dropped.
     """
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'create database "{name}"'.encode())
+    await asyncio.to_thread(_execute, server_url, f'create database "{name}"')
     url = server_url.replace("/postgres?", f"/{name}?")
     world.events.close()  # persistence is the reader
     process = await asyncio.create_subprocess_exec(
@@ -94,5 +99,9 @@ async def kept(world: World, server_url: str, name: str) -> AsyncIterator[Kept]:
     finally:
         process.terminate()
         await process.wait()
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(f'drop database "{name}" with (force)'.encode())
+        await asyncio.to_thread(_execute, server_url, f'drop database "{name}" with (force)')
+
+
+def _execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())

@@ -72,7 +72,8 @@ async def play(fault: Fault, moment: str, server_url: str, database: str) -> Out
                 await _rest(world, outcome)
             await _judge(world, books, outcome, _collateral_e8(world) - began_e8)
         except AssertionError as error:
-            outcome.broken.append(str(error)[:2_000])
+            text = str(error)
+            outcome.broken.append(f"{text.partition(chr(10))[0]}: … {text[-2_000:]}")  # the newest lines
         finally:
             if world.process is not None and world.process.returncode is None:
                 await world.kill()  # before the relays: it would call them anew
@@ -102,6 +103,9 @@ async def _rest(world: World, outcome: Outcome) -> None:
 
 async def _judge(world: World, books: Kept, outcome: Outcome, gained_e8: int) -> None:
     """Compare what we say, and keep, with the venues' books and with what their accounts have gained."""
+    has_traded = any(order.filled_e8 for venue in world.legs for order in world.orders(venue))
+    if world.phase is PairPhase.FLAT and has_traded:  # its books wait a little for a fee that is missing
+        await world.until_told("trade_closed")
     closed = world.told("trade_closed")
     outcome.is_estimated = any(line.get("is_estimated") for line in closed)
     is_flat = world.phase is PairPhase.FLAT

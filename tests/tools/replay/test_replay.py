@@ -123,7 +123,7 @@ def test_what_if_is_answered_in_trades_and_money(directory: Path, capsys: pytest
     assert never["trades"] == 0
     assert unchanged["trades"] > 3
     assert float(never["versus"]) == -float(unchanged["result"])
-    assert told["replays"][1]["gates"]["btc"]["edge"] > told["replays"][0]["gates"]["btc"]["edge"]
+    assert told["replays"][1]["gates"]["btc"]["threshold"] > told["replays"][0]["gates"]["btc"]["threshold"]
 
 
 def test_a_sweep_is_a_table_and_a_picture(

@@ -1,8 +1,8 @@
-"""A request to the running instance through its control socket, and its answer shown.
+"""Sends a command to the running instance through its control socket and prints the answer.
 
 The instance is found by ``bot_id`` and ``runtime.memory_dir`` alone: a configuration that is being edited,
-or is wrong elsewhere, must not keep anybody from pausing. Exit codes: 0 done, 1 not done or not yet (the
-answer says which), 2 nobody to ask.
+or is wrong elsewhere, must not keep an operator from pausing. Exit codes: 0 done, 1 not done or not yet (the
+answer says which), 2 no instance answers.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from supervision.control.socket import ask
 _SPARE_S: Final = 5.0  # beyond what the supervisor itself waits
 
 
-def configure_asking(parser: argparse.ArgumentParser, timeout_s: float) -> None:
-    """The arguments of every command that asks."""
+def add_request_arguments(parser: argparse.ArgumentParser, timeout_s: float) -> None:
+    """Add the arguments that all commands to the control socket share."""
     parser.add_argument(
         "--memory", type=path_argument, help="the instance's memory, instead of the configuration's"
     )
@@ -29,8 +29,8 @@ def configure_asking(parser: argparse.ArgumentParser, timeout_s: float) -> None:
     parser.add_argument("--json", action="store_true", help="print the whole answer")
 
 
-def put(arguments: argparse.Namespace, command: str, **fields: Any) -> dict[str, Any]:
-    """Ask; the answer. Raises SegmentError where nobody runs or answers, saying what to do."""
+def send(arguments: argparse.Namespace, command: str, **fields: Any) -> dict[str, Any]:
+    """Send a command; return the answer. Raises SegmentError, with the remedy, where no instance answers."""
     request = {"command": command, "timeout_s": arguments.timeout_s, **fields}
     return ask(find_instance(arguments), request, arguments.timeout_s + _SPARE_S)
 
@@ -61,8 +61,8 @@ def _text_in(raw: dict[str, Any], section: str, key: str, default: str) -> str:
     return value if isinstance(value, str) else default
 
 
-def show(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:
-    """Print the answer; the exit code."""
+def print_answer(arguments: argparse.Namespace, answer: dict[str, Any]) -> int:
+    """Print the answer; return the exit code."""
     if arguments.json:
         print(json.dumps(answer))
     else:
