@@ -134,9 +134,9 @@ def _watch_scenes(watch: _Watch) -> None:
     engine = sys.modules["executor.engine"].Engine
     begin = engine.__init__
 
-    def began(self: Any, desk: Any, *args: Any) -> None:
-        watch.scene = functools.partial(_scene, desk.pairs[0])
-        begin(self, desk, *args)
+    def began(self: Any, pairs: Any, *args: Any, **kwargs: Any) -> None:
+        watch.scene = functools.partial(_scene, pairs[0])
+        begin(self, pairs, *args, **kwargs)
 
     engine.__init__ = began
 
@@ -145,7 +145,7 @@ def _scene(pair: Any) -> str:
     plan, flatten = pair.state.plan.name, pair.state.flatten
     if pair.state.entries_stopped == EntryBlock.STOPPING.text or flatten == "shutdown":
         return "shutdown"
-    if pair.fresh is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
+    if pair.in_flight is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
         return "entry" if pair.state.trade is None else "exit"
     scenes = {"ENTRY": "entry", "COMPLETE": "retry", "UNWIND": "unwind", "EXIT": "exit"}
     return scenes.get(plan, "hold" if pair.state.trade is not None else "idle")

@@ -276,8 +276,10 @@ def pair_problems(number: int, pair: PairSettings, first: Instrument, second: In
         Problem(
             f"pairs[{number}].legs.{leg.venue}",
             leg.symbol,
-            f"is not open for trading on {leg.venue} now; wait or take the pair out",
-            may_pass=True,
+            f"is listed no more on {leg.venue}; take the pair out"
+            if instrument.is_delisted
+            else f"is not open for trading on {leg.venue} now; wait or take the pair out",
+            may_pass=not instrument.is_delisted,
         )
         for leg, instrument in zip(pair.legs, (first, second), strict=True)
         if not instrument.is_trading

@@ -62,6 +62,13 @@ class Members:
         self._main_keys[address] = public_key
         self._exchange.open_account(account_id(address), self._settings.starting_collateral_e8)
 
+    def sign_up(self, public_key: int, *, subkey: int) -> None:
+        """Onboard an account as its owner does on the web site, and register a subkey of it."""
+        address = address_of(public_key)
+        self._main_keys[address] = public_key
+        self._settings.subkeys[subkey] = address
+        self._exchange.open_account(account_id(address), self._settings.starting_collateral_e8)
+
     async def log_in(
         self, headers: Mapping[str, str], path_key: int | None, now_unix_ns: Callable[[], int]
     ) -> tuple[int, int]:

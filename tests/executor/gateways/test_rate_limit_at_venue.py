@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from executor.gateways.rate_limit import RateBudget, Urgency
+from executor.gateways.contract import Urgency
+from executor.gateways.rate_limit import RateBudget
 from simulator.paradex import ParadexFront, ParadexSettings
 from simulator.paradex.settings import RateLimits
 from tests.venues.account import a_venue_harness, is_ack, only

@@ -16,6 +16,7 @@ from tests.venues.hyperliquid.builders import (
     MASTER,
     MASTER_KEY,
     META,
+    USER,
     an_answer,
     an_order,
 )
@@ -126,7 +127,7 @@ VENUE_CASE = VenueCase(
     order=ORDER,
     secrets=(MASTER_KEY[2:],),
     environment={"HYPERLIQUID_PRIVATE_KEY": MASTER_KEY},
-    login=(an_answer("default"), an_answer(BUDGET)),
+    login=(an_answer("default"), an_answer(USER), an_answer(BUDGET)),
     renewal=(an_answer(BUDGET), an_answer(META)),
     listing=(an_answer(META), an_answer(FEES)),
     # The one refusal with a status of its own, its text the venue's: any other 4xx may be the edge's.
