@@ -37,9 +37,10 @@ owned:
 	    exit 2; \
 	fi
 
+CONFIG ?= config.yaml
 run: owned $(BUILT)
-	@echo "tandem: starting python supervisor.py (mode of config.yaml; Ctrl-C stops in order)" >&2
-	@exec $(PY) supervisor.py
+	@echo "tandem: starting python supervisor.py --config $(CONFIG) (Ctrl-C stops in order)" >&2
+	@exec $(PY) supervisor.py --config $(CONFIG)
 
 check: owned $(BUILT)
 	@$(PY) supervisor.py --check

@@ -1,4 +1,4 @@
-"""What a decision costs: the executor's gates before the wire, and the detector's evaluation of a quote.
+"""Measures a decision: the executor's risk checks before the wire, and the detector's evaluation of a quote.
 
 Real shared memory, settings and rules; no process, no socket. Warm caches: a process that slept before
 pays more, which ``wire_to_wire`` measures.
@@ -19,20 +19,19 @@ from typing import Any, cast
 from benchmarks.measure import Timing, percentiles, print_table, time_calls, write_results
 from detector.agent import Detector
 from detector.rules import rules_for
-from executor.desk import Desk, Pair
-from executor.engine import Engine
 from executor.gateways.contract import OrderGateway
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
-from executor.metrics.latency import LatencyRecorder
-from executor.metrics.reports import Reports
-from executor.metrics.slippage_model import SlippageModel
-from executor.orders.presigned import PresignedOrders
-from executor.pair.config import rules_of
+from executor.operator.resolve import resolve_pair
 from executor.pair.state import new_state
+from executor.pairs import PairRuntime, Pairs
+from executor.risk.book import Risk
 from executor.risk.circuit_breaker import Breaker
+from executor.risk.daily_pnl import Results
+from executor.risk.exposure import Exposure
 from executor.risk.margin import Margins, margin_of
-from executor.risk.pre_trade import Approved, check, limits_of
+from executor.risk.order_rate import OrderRate
+from executor.risk.pre_trade import Approved, check
 from executor.risk.trading_state import Conditions, TradingState
 from executor.signals import Signals
 from observability.logs import Reporter
@@ -50,7 +49,6 @@ from shm.counter_names import (
     detector_counters,
 )
 from shm.layout import Memory, MemoryPlan
-from shm.queue import QueueReader
 from shm.records import (
     QUOTE,
     DepthBook,
@@ -158,7 +156,15 @@ def _quote_all(memory: Memory, settings: Settings, venue: str) -> None:
 
 def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
     """From a signal in hand to the answer of the last gate before the wire."""
-    desk = _a_desk(settings, instruments, memory)
+    resolved = [resolve_pair(settings, instruments, number) for number in range(len(settings.pairs))]
+    # The quotes stand as long as the measurement takes.
+    pairs = Pairs(
+        [
+            PairRuntime(**item._replace(max_age_ns=FOR_EVER_NS)._asdict(), state=new_state(item.rules, 1))
+            for item in resolved
+        ]
+    )
+    risk = _risk(settings, pairs)
     latch = KillSwitch(PROJECT / "no-such-file", memory.latch())
     supervisor, persistence = memory.counters("supervisor"), memory.counters("persistence")
     trading_state = TradingState(
@@ -167,28 +173,41 @@ def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memo
         latch=latch,
         orders=StandingOrders(settings),
         stop=Stop(),
-        breaker=desk.breaker,
-        results=desk.results,
+        breaker=risk.breaker,
+        results=risk.results,
         risk=settings.risk,
     )
     trading_state.look(Conditions(margin_age_s=0.0), time.monotonic_ns())
-    nobody = cast(Any, None)
-    signals = Signals(desk, cast(Engine, nobody), trading_state, cast(QueueReader, nobody))
-    pair, now = desk.pairs[0], time.monotonic_ns()
+    clock, nobody = SystemClock(), cast(Any, None)
+    prices = Prices(memory, instruments, clock)
+    ready = cast(OrderGateway, SimpleNamespace(can_send=True, budget=RateBudget([])))
+    signals = Signals(
+        pairs=pairs,
+        engine=nobody,
+        risk=risk,
+        trading_state=trading_state,
+        prices=prices,
+        gateways=dict.fromkeys(settings.venue_names, ready),
+        queue=nobody,
+        counters=nobody,
+        report=nobody,
+        clock=clock,
+    )
+    pair, now = pairs[0], time.monotonic_ns()
     times = now, now, now, now, now + FOR_EVER_NS
     signal = Signal(1, 1, 0, SignalKind.ENTER, 1, 0, E8 // 100, ASK_E8, BID_E8, 2.0, 1.0, *times)
-    at = desk.at(pair, with_depth=False)
+    at = prices.at(pair, with_depth=False)
     entry = signals._entry(pair, signal, at)
     assert isinstance(check(entry, pair.limits, trading_state), Approved), (
         "the ordinary case is the one that passes"
     )
 
     def all_of_it() -> None:
-        now_at = desk.at(pair, with_depth=False)
+        now_at = prices.at(pair, with_depth=False)
         check(signals._entry(pair, signal, now_at), pair.limits, trading_state)
 
     steps: list[tuple[str, Callable[[], object]]] = [
-        ("both touches from memory", lambda: desk.at(pair, with_depth=False)),
+        ("both touches from memory", lambda: prices.at(pair, with_depth=False)),
         ("what the gates look at, gathered", lambda: signals._entry(pair, signal, at)),
         ("all gates asked", lambda: check(entry, pair.limits, trading_state)),
         ("entry: touches, gathering, gates", all_of_it),
@@ -196,40 +215,19 @@ def _gates(settings: Settings, instruments: tuple[Instrument, ...], memory: Memo
     return [percentiles(name, time_calls(step, ROUNDS)) for name, step in steps]
 
 
-def _a_desk(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> Desk:
-    execution = settings.execution
-    pairs = []
-    for number, configured in enumerate(settings.pairs):
-        rules = rules_of(settings, instruments, number)
-        limits = limits_of(
-            settings.risk,
-            size_e8_max=configured.size_base_e8,
-            price_band_bps=execution.price_band_bps,
-            max_slippage_bps=configured.strategy.max_slippage_bps,
-            min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
-        )
-        presigned = PresignedOrders(band_bps=execution.price_band_bps, rearm_bps=execution.rearm_bps)
-        pairs.append(Pair(rules, new_state(rules, 1), presigned, FOR_EVER_NS, {}, limits))
-    nobody = cast(Any, None)
-    ready = cast(OrderGateway, SimpleNamespace(can_send=True, budget=RateBudget([])))
-    desk = Desk(
-        settings=settings,
-        clock=SystemClock(),
-        pairs=tuple(pairs),
-        instruments=tuple(instruments),
-        prices=Prices(memory, instruments),
-        reports=cast(Reports, nobody),
-        ledger=cast(LatencyRecorder, nobody),
-        breaker=Breaker(settings.risk),
-        learned=SlippageModel(
-            memory.slippage(writer=True), instruments, PROJECT / "no-such-file", SystemClock()
-        ),
-        gateways=dict.fromkeys(settings.venue_names, ready),
-    )
-    desk.margins = Margins(settings.venue_names, cast(Reports, nobody), SystemClock())
+def _risk(settings: Settings, pairs: Pairs) -> Risk:
+    """Of pairs that hold nothing, on accounts that are rich."""
+    clock = SystemClock()
+    margins = Margins(settings.venue_names, cast(Any, None), clock)
     rich = margin_of(Account(10**6 * E8, 10**6 * E8, 0), [], time.monotonic_ns() + FOR_EVER_NS)
-    desk.margins.by_venue = dict.fromkeys(settings.venue_names, rich)
-    return desk
+    margins.by_venue = dict.fromkeys(settings.venue_names, rich)
+    return Risk(
+        breaker=Breaker(settings.risk),
+        exposure=Exposure([(pair.rules, pair.state) for pair in pairs]),
+        results=Results([pair.result for pair in pairs], clock),
+        margins=margins,
+        rate=OrderRate(),
+    )
 
 
 def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory: Memory) -> list[Timing]:
@@ -274,7 +272,7 @@ def _evaluations(settings: Settings, instruments: tuple[Instrument, ...], memory
         """A gap that pays, and nothing under way: the quote that becomes a signal."""
         for pair in detector._pairs:
             pair.pending = None
-        detector._unsaid.clear()
+        detector._unreported.clear()
         while signals.poll() is not None:
             signals.commit()
         publish(first, BID_E8 - 100 * E8, ASK_E8 - 100 * E8)

@@ -1,4 +1,4 @@
-"""What one step of the pair machine costs: until the orders are known, and until everything is told.
+"""Measures one step of the pair machine: until the orders are known, and until everything is reported.
 
     python -m benchmarks.pair_machine [--rounds 5000]
 
@@ -14,19 +14,10 @@ from typing import Final
 
 from benchmarks.measure import percentiles, print_table, time_calls, write_results
 from executor.pair.machine import decide, due_mono_ns, step
-from executor.pair.messages import (
-    Acked,
-    At,
-    Enter,
-    Event,
-    Exit,
-    LegMarket,
-    OrderTold,
-    PositionRead,
-    StreamBack,
-    Tick,
-)
-from executor.pair.state import PairRules, PairState, dump, new_state
+from executor.pair.messages import Acked, At, Enter, Event, Exit, OrderTold, PositionRead, StreamBack, Tick
+from executor.pair.pricing import LegMarket
+from executor.pair.rules import PairRules
+from executor.pair.state import PairState, dump, new_state
 from venues.contract import E8, Instrument, OrderStatus, Outcome
 
 SIZE_E8: Final = E8 // 50

@@ -1,4 +1,4 @@
-"""What keeping everything costs: on the executor's path, and how much persistence can take.
+"""Measures persistence: on the executor's path, and how much persistence can take.
 
     python -m benchmarks.persistence [--events 38000] [--rounds 5000]
 

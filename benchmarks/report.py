@@ -1,4 +1,4 @@
-"""How long a report of many trades takes: ``python -m benchmarks.report [TRADES]``.
+"""Measures a report of many trades: ``python -m benchmarks.report [TRADES]``.
 
 The rows are written by SQL into a PostgreSQL of its own; queries, pictures, page and CSV are the
 product's.

@@ -1,4 +1,4 @@
-"""What Tandem does as quotes come faster and pairs become more: nothing newest lost, nothing grows.
+"""Raises the quote rate and the number of pairs: the newest quote is never lost, and nothing grows.
 
     python -m benchmarks.scale [--pairs 1 10 50] [--rates 100 1000 5000 10000]
     python -m benchmarks.scale --pairs 1 --rates 10000 --total 10000000      (make endurance)

@@ -1,4 +1,4 @@
-"""What shared memory costs: each operation in one process, and waking another one.
+"""Measures shared memory: each operation in one process, and waking another one.
 
     python -m benchmarks.shm_operations [--rounds 20000] [--wakes 2000]
 

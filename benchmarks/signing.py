@@ -1,4 +1,4 @@
-"""What signing one order costs on each venue, and what the others' ways of doing it would cost.
+"""Measures signing one order for each venue, beside other libraries' ways of doing it.
 
     python -m benchmarks.signing [--rounds 2000] [--starknet-python .venv-differential/bin/python]
 

@@ -1,4 +1,4 @@
-"""How many orders and quotes a second the simulated venues manage, so that we know their limits.
+"""Measures how many orders and quotes a second the simulated venues manage.
 
     python -m benchmarks.simulator_throughput [--seconds 3] [--speed 5]
 

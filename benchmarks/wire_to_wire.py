@@ -1,4 +1,4 @@
-"""From the frame that should trade to both orders' bytes at the venues.
+"""Measures the time from a frame that should trade to both orders' bytes at the venues.
 
     python -m benchmarks.wire_to_wire [--trades 300] [--runs 3] [--only "tandem park"] [--referee]
 

@@ -1,8 +1,7 @@
 """The detector's role: take quotes from the rings, decide, push signals, wake the executor.
 
 It opens no socket, writes to no descriptor but the executor's doorbell, and opens no file but the
-settings when they were reloaded. What it has to say is said when nothing is waiting: a log line costs
-more than a decision.
+settings when they were reloaded. It reports events when no quote is waiting: one costs more than a decision.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ REPORT_INTERVAL_NS = 10_000_000_000
 _CLOCK_INTERVAL_NS = 1_000_000_000  # maintenance windows are given in minutes
 _COLLECT_INTERVAL_NS = 60_000_000_000
 # Quotes taken from one ring before the others get their turn: a burst on one venue must not hide
-# what the other venue says.
+# what comes from the other venue.
 _QUOTES_PER_TURN = 64
-_SIGNAL_ID_BITS = 32  # signals of one life; the life stands above them
+_SIGNAL_ID_BITS = 32  # signals of one epoch; the epoch stands above them
 
 
 class _Feed:
-    """One venue as the detector sees it: its ring, what its process says of itself, its books."""
+    """One venue as the detector sees it: its ring, its process's status, its books."""
 
     def __init__(self, memory: Memory, venue: str, spans: tuple[WeeklySpan, ...]) -> None:
         self.venue = venue
@@ -52,16 +51,18 @@ class _Feed:
         self.status = FeedStatus(is_connected=False, beat_mono_ns=0)
         self.maintenance_left_s = 0
         self.overtaken_seen = 0
-        self.overtaken_unsaid = 0
+        self.overtaken_unreported = 0
         self._counters = memory.counters(f"feed-{venue}")
         self._connected = self._counters.index("connected")
         self._beat = self._counters.index("heartbeat_mono_ns")
 
     def read_status(self) -> None:
+        """Read the status from the feed's counters."""
         counters = self._counters
         self.status = FeedStatus(counters.get(self._connected) == 1, counters.get(self._beat))
 
     def close(self) -> None:
+        """Let go of the venue's memory."""
         self.ring.close()
         self.tops.close()
         self.depth.close()
@@ -88,6 +89,7 @@ class _Pair:
         self.reported: dict[int, int] = {}
 
     def take_up(self, rules: Rules) -> None:
+        """Decide by other rules from the next quote on."""
         self.rules = self.strategy.rules = rules
         self.strategy.start_over()
         self.shadow = PairStrategy(rules)
@@ -144,7 +146,7 @@ class Detector:
         self._keeps_warm = settings.runtime.keep_warm_ms > 0
         self._warm_next = 0
         self._signal_count = 0
-        self._unsaid: deque[tuple[Rules, Signal]] = deque()  # with the rules that decided
+        self._unreported: deque[tuple[Rules, Signal]] = deque()  # with the rules that decided
         self._next_clock_ns = self._next_report_ns = self._next_collect_ns = 0
         for feed in self._feeds.values():
             self._read_latest(feed)
@@ -162,10 +164,12 @@ class Detector:
         return done
 
     def has_work(self) -> bool:
+        """Whether a quote is waiting."""
         return any(feed.ring.has_more() for feed in self._feeds.values())
 
     def on_idle(self, now_mono_ns: int) -> None:
-        self._say_what_happened()
+        """Do what can wait for the end of a burst: reports, settings, garbage."""
+        self._report_events()
         self._take_up_settings()
         if self._keeps_warm:
             self.keep_warm(now_mono_ns)
@@ -186,7 +190,8 @@ class Detector:
         pair.shadow.on_quote(self._market(pair, now_mono_ns))
 
     def on_close(self) -> None:
-        self._say_what_happened()
+        """Report what is left and let go of the memory."""
+        self._report_events()
         self._report()
         for feed in self._feeds.values():
             feed.close()
@@ -250,7 +255,7 @@ class Detector:
         )
 
     def _refresh_view(self, pair: _Pair) -> None:
-        # The slot's sequence tells for a tenth of the price of reading it whether it changed.
+        # The slot's sequence shows whether it changed, for a tenth of the price of reading it.
         pair_id = pair.rules.pair_id
         sequence = self._views.table.sequence(pair_id)
         if sequence != pair.view_sequence:
@@ -292,7 +297,7 @@ class Detector:
         self._signal_count = number
         pair.pending = Pending(signal.signal_id, signal.expires_mono_ns)
         self._seen_to_decided.record(decided_mono_ns - seen_mono_ns)
-        self._unsaid.append((pair.rules, signal))
+        self._unreported.append((pair.rules, signal))
 
     # --- off the hot path ---
 
@@ -340,7 +345,7 @@ class Detector:
     def _catch_up(self, feed: _Feed) -> None:
         missed = feed.ring.overtaken - feed.overtaken_seen
         feed.overtaken_seen = feed.ring.overtaken
-        feed.overtaken_unsaid += missed
+        feed.overtaken_unreported += missed
         self._counters.add(self._overtaken_total, missed)
         self._read_latest(feed)
 
@@ -386,15 +391,15 @@ class Detector:
         pair.reported[index] = total
         return since
 
-    def _say_what_happened(self) -> None:
-        while self._unsaid:
-            self._say_signal(*self._unsaid.popleft())
+    def _report_events(self) -> None:
+        while self._unreported:
+            self._report_signal(*self._unreported.popleft())
         for feed in self._feeds.values():
-            if feed.overtaken_unsaid:
-                self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unsaid))
-                feed.overtaken_unsaid = 0
+            if feed.overtaken_unreported:
+                self._reporter.report(QuotesOvertaken(venue=feed.venue, quotes=feed.overtaken_unreported))
+                feed.overtaken_unreported = 0
 
-    def _say_signal(self, rules: Rules, signal: Signal) -> None:
+    def _report_signal(self, rules: Rules, signal: Signal) -> None:
         is_entry = signal.kind == SignalKind.ENTER
         # An exit's direction is that of the position: its orders go the other way.
         buys_first = (signal.direction > 0) is is_entry

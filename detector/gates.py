@@ -3,7 +3,7 @@
 A gate returns None when it has no objection and otherwise a ``Refusal`` with the two numbers it
 compared. Gates are pure: no clock, no memory, no logging; the same arguments, the same answer.
 
-The first four ask whether the market can be believed and speak for both directions at once. They
+The first four ask whether the market can be believed and answer for both directions at once. They
 hold for exits too: an order priced from quotes nobody vouches for is not a way out. So does the
 fifth, on the side that is too good to be true. Of the rest, exits are asked for threshold,
 confirmation, size and whether the pair is busy, never for what only protects entries: layers,
@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
 
 
 class FeedStatus(NamedTuple):
-    """What a feed says of itself."""
+    """Whether a feed is connected, and when it beat last."""
 
     is_connected: bool
     beat_mono_ns: int

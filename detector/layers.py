@@ -12,12 +12,14 @@ from venues.contract import E8, Instrument, common_lot_e8
 
 
 class Layer(NamedTuple):
+    """One step into a position."""
+
     trigger_bps: float  # entry spread that opens it
     size_e8: int  # on the pair's common lot
 
 
 class SizeError(ValueError):
-    """A pair's size cannot be cut into orders that both venues accept; the text says the remedy."""
+    """A pair's size cannot be cut into orders that both venues accept; the text has the remedy."""
 
 
 def trigger_spreads_bps(entry_bps: float, entry_max_bps: float, count: int) -> tuple[float, ...]:

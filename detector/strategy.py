@@ -34,7 +34,7 @@ class Market(NamedTuple):
     second: Quote
     first_feed: FeedStatus
     second_feed: FeedStatus
-    view: PairView | None  # None until the executor has spoken
+    view: PairView | None  # None until the executor has published one
     pending: Pending | None
     maintenance_left_s: int  # of the venue that takes longer
     read_depth: ReadDepth  # asked only when a touch is too thin
@@ -42,7 +42,7 @@ class Market(NamedTuple):
 
 
 class Opportunity(NamedTuple):
-    """Yes: what ``shm.records.Signal`` says, before it gets a number and times."""
+    """Yes: the content of a ``shm.records.Signal``, before it gets a number and times."""
 
     kind: SignalKind
     direction: int  # of the position: for an EXIT the trades go the other way
@@ -150,7 +150,7 @@ def aim(rules: Rules, view: PairView | None, direction: int) -> int:
 
 
 def distrust_market(rules: Rules, market: Market) -> Refusal | None:
-    """The gates that speak for both directions: can these two quotes be believed now?"""
+    """The gates that answer for both directions: can these two quotes be believed now?"""
     first, second, first_feed, second_feed, _, _, _, _, now_mono_ns = market
     # Nearly always yes, and then one expression takes a tenth of the time of asking gate by gate.
     first_ns, second_ns = first.recv_mono_ns, second.recv_mono_ns
@@ -188,7 +188,7 @@ def evaluate(
 ) -> Outcome:
     """Decide one direction, given that ``distrust_market`` had no objection.
 
-    ``target`` is what ``aim`` says. ``ticks`` counts the consecutive quotes that would have passed
+    ``target`` is what ``aim`` returns. ``ticks`` counts the consecutive quotes that would have passed
     the edge if this one does, this one included. ``slippage_bps`` is what the whole trade is
     expected to lose to slippage: the configured figure, or one learned from trades. ``funding_bps``
     is what holding in this direction is expected to cost until the exit, negative where it earns.

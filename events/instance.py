@@ -81,6 +81,7 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     is_trading: bool
     significant_figures: int | UnsetType = UNSET
     quote: str | UnsetType = UNSET
+    is_delisted: bool | UnsetType = UNSET
 
 
 class InstrumentChanged(Event, frozen=True, kw_only=True):

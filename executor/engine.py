@@ -1,28 +1,28 @@
-"""Feeds the pair machines what is heard and carries out what they decide.
+"""Feeds the pair machines their events and carries out what they decide.
 
-One step is: what the machine has decided into the journal, every ``Send`` of its batch onto the wire,
-then everything that can wait: its conclusions, events, questions, the view for others. A signal
-that was rehearsed goes a shorter way (``lane``): its event into the journal, its orders onto the
-wire, then its step.
+One step is: what the machine has decided into the state store, every ``Send`` of its batch onto the wire,
+then everything that can wait: its conclusions, events, queries, the view for others. A signal that was
+predicted takes the fast path (``pair.fast_path``): its event into the store, its orders onto the wire, then
+its step.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from dataclasses import astuple
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import astuple, replace
+from typing import Any, NamedTuple, Protocol
 
 from events.decisions import SignalStages
 from events.event import Event
 from events.orders import IntentWritten
-from executor.desk import Desk, Pair
-from executor.metrics.latency import SignalTimestamps
+from executor.gateways.contract import OrderGateway
+from executor.market import Prices
+from executor.metrics.latency import LatencyRecorder, SignalTimestamps
 from executor.metrics.subscribers import Subscribers
 from executor.metrics.tca import ExecutionReport
-from executor.operator.grids import Grids
-from executor.orders.sender import Wire
+from executor.orders.sender import Sender
 from executor.pair import fast_path, machine
 from executor.pair.messages import (
     Cancel,
@@ -37,12 +37,47 @@ from executor.pair.messages import (
     SendFailed,
     Tick,
 )
-from executor.pair.messages import Event as Input
+from executor.pair.messages import Event as MachineEvent
 from executor.pair.state import dump
+from executor.pairs import Feed, PairRuntime, Pairs, Report
 from executor.recovery.state_store import StateStore, StoredPair
-from executor.venue_events import Asking
+from executor.risk.book import Risk
+from runtime.background import BackgroundTasks
+from runtime.clock import Clock
 from shm.records import Signal, SignalKind
 from shm.views import ViewWriter
+
+_SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the sockets
+
+
+class Queries(Protocol):
+    """Who asks the venues for the machines. An answer is fed to the machine; a failure is not."""
+
+    def connect(self, feed: Feed) -> None:
+        """Have answers fed there."""
+
+    def query_order(
+        self, pair: PairRuntime, leg: int, client_order_id: int, venue_order_id: str
+    ) -> Coroutine[Any, Any, None]:
+        """What became of an order."""
+
+    def cancel_order(
+        self, pair: PairRuntime, leg: int, client_order_id: int, venue_order_id: str
+    ) -> Coroutine[Any, Any, None]:
+        """Cancel an order."""
+
+    def query_positions(self, pair: PairRuntime, venue: str) -> Coroutine[Any, Any, None]:
+        """What a venue holds of a pair."""
+
+    def query_grids(self, venue: str) -> Coroutine[Any, Any, None]:
+        """What prices and sizes a venue's contracts take."""
+
+
+class SignalStore(Protocol):
+    """Where a signal and its orders are kept before they leave."""
+
+    def write_event(self, pair_id: int, event: bytes) -> None:
+        """Keep them; the next write of the pair's state settles them."""
 
 
 class _Ahead(NamedTuple):
@@ -52,24 +87,49 @@ class _Ahead(NamedTuple):
     failed: list[SendFailed]
 
 
-_SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the sockets
-
-
 class Engine:
     """Steps the machines, one event at a time, in the order they came."""
 
-    def __init__(self, desk: Desk, journal: StateStore, views: ViewWriter) -> None:
-        self._desk = desk
-        self._journal = journal
+    def __init__(
+        self,
+        pairs: Pairs,
+        sender: Sender,
+        queries: Queries,
+        risk: Risk,
+        subscribers: Subscribers,
+        clock: Clock,
+        *,
+        null_sender: Sender,
+        null_store: SignalStore,
+        prices: Prices,
+        gateways: Mapping[str, OrderGateway],
+        latency: LatencyRecorder,
+        store: StateStore,
+        views: ViewWriter,
+        tasks: BackgroundTasks,
+        report: Report,
+    ) -> None:
+        self._pairs = pairs
+        self._sender = sender
+        self._queries = queries
+        self._risk = risk
+        self._subscribers = subscribers
+        self._clock = clock
+        self._prices = prices
+        self._gateways = gateways
+        self._latency = latency
+        self._store = store
         self._views = views
-        self._wire = Wire(desk, self.feed)
-        self._asking = Asking(desk, self.feed)
-        self._subscribers = Subscribers(desk)
-        self.grids = Grids(desk, self.feed)
-        self._waiting: deque[tuple[Pair, Input]] = deque()
+        self._tasks = tasks
+        self._report = report
+        self._null_sender = null_sender
+        self._null_store = null_store
+        self._waiting: deque[tuple[PairRuntime, MachineEvent]] = deque()
         self._is_stepping = False
+        sender.connect(self.feed)
+        queries.connect(self.feed)
 
-    def feed(self, pair: Pair, event: Input) -> None:
+    def feed(self, pair: PairRuntime, event: MachineEvent) -> None:
         """Give the machine an event and carry out what it commands, and what follows from that."""
         self._waiting.append((pair, event))
         if self._is_stepping:
@@ -77,24 +137,28 @@ class Engine:
         self._is_stepping = True
         self._step_on()
 
-    def obey(self, pair: Pair, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
+    def submit(self, pair: PairRuntime, event: Enter | Exit, signal: Signal, seen_mono_ns: int) -> bool:
         """Feed what a signal asks for, and measure what comes of it. Returns whether an order left."""
-        stages = pair.fresh = SignalTimestamps(signal, seen_mono_ns, self._desk.clock.mono_ns())
+        assert pair.in_flight is None, "one signal at a time"
+        stages = pair.in_flight = SignalTimestamps(signal, seen_mono_ns, self._clock.mono_ns())
         sends = None
         if not self._waiting and not self._is_stepping:
-            rehearsal = pair.predictions.get(event.direction if type(event) is Enter else 0)
-            sends = fast_path.predicted_sends(pair.rules, pair.state, event, rehearsal)
+            sends = self._predicted_sends(pair, event)
         if sends is None:
             self.feed(pair, event)
         else:
-            self._go_ahead(pair, event, sends)
-        pair.fresh = None
-        self._desk.ledger.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
-        self._desk.ledger.record("seen_to_checked", stages.checked - seen_mono_ns)
+            self._is_stepping = True
+            assert pair.stored is pair.state, "a signal is stored beside the state that it meets"
+            failed = self._send_ahead(pair, event, sends, self._sender, self._store)
+            self._step(pair, event, _Ahead(sends, failed))
+            self._step_on()
+        pair.in_flight = None
+        self._latency.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
+        self._latency.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
-            pair.batches[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
+            pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
             first_id, second_id = stages.client_order_ids
-            self._desk.reports.report(
+            self._report(
                 SignalStages(
                     pair=pair.rules.pair,
                     signal_id=signal.signal_id,
@@ -104,21 +168,21 @@ class Engine:
             )
         return any(stages.sent)
 
-    def keep_warm(self, pair: Pair, event: Enter | Exit) -> None:
-        """Go the short way of an event as far as nothing comes of it."""
-        rehearsal = pair.predictions.get(event.direction if type(event) is Enter else 0)
-        sends = fast_path.predicted_sends(pair.rules, pair.state, event, rehearsal)
+    def warm(self, pair: PairRuntime, event: Enter | Exit) -> None:
+        """Take the fast path of a signal with a sender and a store that do nothing."""
+        sends = self._predicted_sends(pair, event)
         if sends is not None:
-            fast_path.dump_taken(event, sends)
-            self._wire.keep_warm(pair, sends, event.at)
+            rehearsal = replace(pair, presigned=pair.presigned.copy())
+            self._send_ahead(rehearsal, event, sends, self._null_sender, self._null_store)
 
-    def tick(self, pair: Pair) -> None:
-        self.feed(pair, Tick(self._desk.at(pair)))
+    def tick(self, pair: PairRuntime) -> None:
+        """Let time pass for a machine."""
+        self.feed(pair, Tick(self._prices.at(pair)))
 
-    def publish(self, pair: Pair) -> None:
+    def publish(self, pair: PairRuntime) -> None:
         """Show the pair to the others, with the process's own reasons not to enter."""
         if pair.view is not None:
-            now_mono_ns = self._desk.clock.mono_ns()
+            now_mono_ns = self._clock.mono_ns()
             is_held = bool(pair.entries_stopped) or now_mono_ns < pair.refused_until_mono_ns
             view = pair.view._replace(
                 entries_allowed=int(pair.view.entries_allowed and not is_held),
@@ -128,20 +192,23 @@ class Engine:
             self._views.write(pair.rules.pair_id, view)
 
     def close(self) -> None:
+        """Let go of the memory, and of the timers."""
+        self._pairs.close()
         self._views.close()
-        self._journal.close()
+        self._store.close()
 
     # --- one step ---
 
     def _step_on(self) -> None:
         """Take in what waits. An error of our own ends the stepping for good: orders may have left that
-        the machine does not know of, and nothing that is heard until the process has ended may take the
-        place of what its successor needs to know in the journal."""
+        the machine does not know of, and nothing that comes in until the process has ended may take the
+        place of what its successor needs to know in the store."""
+        assert self._is_stepping, "one step at a time"
         while self._waiting:
             self._step(*self._waiting.popleft())
         self._is_stepping = False
 
-    def _step(self, pair: Pair, event: Input, ahead: _Ahead | None = None) -> None:
+    def _step(self, pair: PairRuntime, event: MachineEvent, ahead: _Ahead | None = None) -> None:
         """Take an event in; ``ahead`` is what has left for it already."""
         transition = machine.decide(pair.rules, pair.state, event)
         sends, failed = transition.sends, []
@@ -149,50 +216,62 @@ class Engine:
             assert tuple(sends) == ahead.sends, f"{ahead.sends} left for {event}, the machine wants {sends}"
             failed = ahead.failed
         elif sends:
-            orders = [self._wire.render(pair, send, event.at) for send in sends]
+            orders = [self._sender.render(pair, send, event.at) for send in sends]
             pair.state = transition.state
-            self._write_journal(pair)
-            failed = self._wire.write(pair, sends, orders)
+            self._store_state(pair)
+            assert pair.stored is pair.state, "no order leaves before the state that knows it is stored"
+            failed = self._sender.write(pair, sends, orders)
         pair.state, commands = machine.conclude(transition)
         self._add_results(pair, commands)
-        self._write_journal(pair)
+        self._store_state(pair)
         if sends:
             for command in commands:
                 if type(command) is IntentWritten:
-                    self._desk.reports.report(command)
-            self._wire.tell_sent(pair, sends, failed)
+                    self._report(command)
+            self._sender.report_sent(pair, sends, failed)
             self._waiting.extendleft((pair, item) for item in reversed(failed))
-        self._desk.exposure.update(pair.rules, pair.state)
+        self._risk.exposure.update(pair.rules, pair.state)
         for command in commands:
             self._carry_out(pair, command)
         self._set_timer(pair)
 
-    def _go_ahead(self, pair: Pair, event: Enter | Exit, sends: tuple[Send, ...]) -> None:
-        """The short way: journal the event, write its orders, then take its step. See ``lane``."""
-        self._is_stepping = True
-        orders = [self._wire.render(pair, send, event.at) for send in sends]
-        self._journal.write_event(pair.rules.pair_id, fast_path.dump_taken(event, sends))
-        failed = self._wire.write(pair, sends, orders)
-        self._step(pair, event, _Ahead(sends, failed))
-        self._step_on()
+    def _predicted_sends(self, pair: PairRuntime, event: Enter | Exit) -> tuple[Send, ...] | None:
+        """The orders of a signal, if they are certain before its step is taken."""
+        prediction = pair.predictions.get(event.direction if type(event) is Enter else 0)
+        return fast_path.predicted_sends(pair.rules, pair.state, event, prediction)
 
-    def settle(self, pair: Pair) -> None:
-        """Take the step of an event whose orders an earlier life may have written before it."""
+    def _send_ahead(
+        self,
+        pair: PairRuntime,
+        event: Enter | Exit,
+        sends: tuple[Send, ...],
+        sender: Sender,
+        store: SignalStore,
+    ) -> list[SendFailed]:
+        """The fast path: store the event, write its orders. Its step comes next, see ``pair.fast_path``."""
+        orders = [sender.render(pair, send, event.at) for send in sends]
+        store.write_event(pair.rules.pair_id, fast_path.dump_taken(event, sends))
+        return sender.write(pair, sends, orders)
+
+    def settle(self, pair: PairRuntime) -> None:
+        """Take the step of a signal whose orders an earlier process may have written before it."""
         if pair.unsettled is not None:
-            pair.state, commands = fast_path.take_up(pair.rules, pair.state, pair.unsettled)
+            pair.state, commands = machine.take_pending(pair.rules, pair.state, pair.unsettled)
             pair.unsettled = None
+            assert not self._waiting, "what was begun is ended before anything else"
             self._add_results(pair, commands)
-            self._write_journal(pair)
+            self._store_state(pair)
             for command in commands:
                 if isinstance(command, Event):
-                    self._desk.reports.report(command)
+                    self._report(command)
 
-    def _write_journal(self, pair: Pair) -> None:
+    def _store_state(self, pair: PairRuntime) -> None:
         entry = StoredPair(dump(pair.state), *astuple(pair.result))
-        self._journal.write(pair.rules.pair_id, entry)
+        self._store.write(pair.rules.pair_id, entry)
+        pair.stored = pair.state
 
-    def _set_timer(self, pair: Pair) -> None:
-        due_s = (machine.due_mono_ns(pair.rules, pair.state) - self._desk.clock.mono_ns()) / 1e9
+    def _set_timer(self, pair: PairRuntime) -> None:
+        due_s = (machine.due_mono_ns(pair.rules, pair.state) - self._clock.mono_ns()) / 1e9
         if pair.timer is not None:
             pair.timer.cancel()
         loop = asyncio.get_running_loop()
@@ -200,40 +279,40 @@ class Engine:
 
     # --- commands that can wait ---
 
-    def _carry_out(self, pair: Pair, command: Command) -> None:
+    def _carry_out(self, pair: PairRuntime, command: Command) -> None:
         match command:
             case IntentWritten() | Send():
                 return  # done before everything else
             case Event():
-                self._subscribers.hand(pair, command)
+                self._subscribers.publish(pair, command)
             case Publish():
                 pair.view = command.view
                 self.publish(pair)
             case Query():
                 venue = pair.rules.instruments[command.leg].venue
-                self._ask(venue, self._asking.about_order(pair, command.leg, *_names(command)))
+                self._query(venue, self._queries.query_order(pair, command.leg, *_names(command)))
             case Cancel():
                 venue = pair.rules.instruments[command.leg].venue
-                self._ask(venue, self._asking.to_cancel(pair, command.leg, *_names(command)))
+                self._query(venue, self._queries.cancel_order(pair, command.leg, *_names(command)))
             case ReadGrid():
                 venue = pair.rules.instruments[command.leg].venue
-                self._ask(venue, self.grids.read(venue))
+                self._query(venue, self._queries.query_grids(venue))
             case ReadPositions():
                 for venue in dict.fromkeys(item.venue for item in pair.rules.instruments):
-                    self._ask(venue, self._asking.about_positions(pair, venue))
+                    self._query(venue, self._queries.query_positions(pair, venue))
 
-    def _ask(self, venue: str, question: Coroutine[Any, Any, None]) -> None:
-        """Put a question once the venue can be asked; until then the machine repeats it by itself."""
-        if self._desk.gateways[venue].can_ask:
-            self._desk.start(question)
+    def _query(self, venue: str, query: Coroutine[Any, Any, None]) -> None:
+        """Start a query once the venue can be asked; until then the machine repeats it by itself."""
+        if self._gateways[venue].can_ask:
+            self._tasks.start(query)
         else:
-            question.close()
+            query.close()
 
-    def _add_results(self, pair: Pair, commands: Sequence[Command]) -> None:
-        """What a step adds to the day, before its state is journalled. See ``Results.follow``."""
+    def _add_results(self, pair: PairRuntime, commands: Sequence[Command]) -> None:
+        """What a step adds to the day, before its state is stored. See ``Results.follow``."""
         for command in commands:
             if isinstance(command, Event):
-                self._desk.results.follow(pair.result, command)
+                self._risk.results.follow(pair.result, command)
 
 
 def _names(command: Query | Cancel) -> tuple[int, str]:

@@ -1,8 +1,11 @@
-"""What the feeds published, as the machine and the gates want it."""
+"""What the feeds published, as the machine and the gates want it, and when it was read."""
 
 from __future__ import annotations
 
-from executor.pair.messages import NO_MARKET, LegMarket
+from executor.pair.messages import At
+from executor.pair.pricing import NO_MARKET, LegMarket
+from executor.pairs import PairRuntime
+from runtime.clock import Clock
 from shm.layout import Memory
 from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, unpack_depth
 from shm.slot import SlotTable
@@ -16,7 +19,8 @@ _USABLE = int(QuoteFlags.VALID)
 class Prices:
     """Latest tops and depths of every instrument."""
 
-    def __init__(self, memory: Memory, instruments: tuple[Instrument, ...]) -> None:
+    def __init__(self, memory: Memory, instruments: tuple[Instrument, ...], clock: Clock) -> None:
+        self._clock = clock
         venues = {item.venue for item in instruments}
         tops = {venue: memory.tops(venue) for venue in venues}
         depths = {venue: memory.depth(venue) for venue in venues}
@@ -53,6 +57,19 @@ class Prices:
         if depth is None or not depth.is_valid or now_mono_ns - depth.recv_mono_ns > max_age_ns:
             return touch
         return touch._replace(bids=tuple(depth.bids), asks=tuple(depth.asks))
+
+    def at(self, pair: PairRuntime, *, with_depth: bool = True) -> At:
+        """Now, and what both legs could be traded at."""
+        now_mono_ns = self._clock.mono_ns()
+        read = self.market if with_depth else self.touch
+        first, second = pair.rules.instruments
+        return At(
+            now_mono_ns,
+            (
+                read(first.instrument_id, now_mono_ns, pair.max_age_ns),
+                read(second.instrument_id, now_mono_ns, pair.max_age_ns),
+            ),
+        )
 
     def close(self) -> None:
         for table in self._tables:

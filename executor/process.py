@@ -19,37 +19,49 @@ from events.instance import ProcessStarted, ProcessStopped
 from events.positions import ReconcileDiff
 from events.trades import SlippageNotKept
 from executor import accounts
-from executor.desk import Desk, Pair
 from executor.engine import Engine
-from executor.funding import Funding
-from executor.gateways.contract import LoginRefused
+from executor.gateways.contract import LoginRefused, OrderGateway
+from executor.gateways.funding import Funding
 from executor.gateways.paper import gateway as paper
 from executor.housekeeping import Housekeeping
 from executor.market import Prices
+from executor.metrics.counters import ExecutorCounters
 from executor.metrics.latency import LatencyRecorder
-from executor.metrics.reports import Reports
 from executor.metrics.slippage_model import SlippageModel, learned_file
+from executor.metrics.subscribers import Subscribers
+from executor.operator.grids import adopt_grids
 from executor.operator.hold_limit import HoldLimit
 from executor.operator.reconcile import Decisions
 from executor.operator.reload import Reloading
-from executor.operator.resolve import resolve_pair
+from executor.operator.resolve import Configuration, resolve_pair
 from executor.operator.standing_orders import Operator
 from executor.orders.fill_queries import FillQueries
 from executor.orders.open_orders import OpenOrders
-from executor.orders.presigner import Presigner, predict_one
+from executor.orders.presigner import Presigner, likely_signals, predict_one
+from executor.orders.sender import Sender
+from executor.orders.stagger import Stagger
+from executor.orders.warming import NullStore, null_sender
 from executor.pair.accounting import holding, retold
 from executor.pair.fast_path import load_taken
 from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
-from executor.recovery.restore import find_held, state_of, strangers
+from executor.pairs import PairRuntime, Pairs, Report
+from executor.recovery.restore import find_held, orphaned_positions, state_of
 from executor.recovery.state_store import StateStore
+from executor.risk.book import Risk
 from executor.risk.circuit_breaker import Breaker
-from executor.risk.daily_pnl import PairResult
+from executor.risk.clock_watch import ClockWatch
+from executor.risk.daily_pnl import PairResult, Results
+from executor.risk.exposure import Exposure
+from executor.risk.margin import Margins
+from executor.risk.order_rate import OrderRate
 from executor.risk.trading_state import TradingState
-from executor.shutdown import shut_down
+from executor.shutdown import Shutdown
 from executor.signals import Signals
-from executor.venue_events import Asking, VenueEvents
+from executor.venue_events import VenueEvents
+from executor.venue_queries import VenueQueries
 from runtime import bootstrap
+from runtime.background import BackgroundTasks
 from runtime.carried_positions import CarriedFunding, CarriedPair, read_carried
 from runtime.clock import unix_ms
 from runtime.kill_switch import KillSwitch, kill_file
@@ -60,7 +72,7 @@ from shm.agent import quiet_garbage_collector
 from venues.contract import VenueHosts
 
 PARK_S = 0.01  # bounds a lost wake-up
-ARM_PAUSE_S = 0.002  # between looks for a template to renew; one is made per look
+PRESIGN_PAUSE_S = 0.002  # between searches for a template to renew; one is made per search
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,25 +102,78 @@ class Executor:
     def __init__(
         self, process: bootstrap.Launch, *, funding: FundingRates | None = None, is_driven: bool = False
     ) -> None:
-        settings, memory = process.settings, process.memory
+        settings, memory, clock = process.settings, process.memory, process.clock
+        report: Report = process.reporter.report
         self._process = process
+        self._report = report
+        self._clock = clock
         self._bell = memory.doorbell("executor")
-        journal = StateStore(memory.machines(writer=True), memory.taken(writer=True))
+        store = StateStore(memory.machines(writer=True), memory.taken(writer=True))
         held = read_carried(memory.directory)
-        pairs = tuple(_make_pair(process, journal, held, number) for number in range(len(settings.pairs)))
-        self._desk = Desk(
-            settings=settings,
-            clock=process.clock,
-            pairs=pairs,
-            strangers=strangers([pair.rules for pair in pairs], held),
-            instruments=process.instruments,
-            prices=Prices(memory, process.instruments),
-            reports=Reports(process),
-            ledger=LatencyRecorder(process.counters),
+        pairs = Pairs([_make_pair(process, store, held, number) for number in range(len(settings.pairs))])
+        self._pairs = pairs
+        self._orphaned = orphaned_positions([pair.rules for pair in pairs], held)
+        self._configuration = Configuration(settings, process.instruments, pairs)
+        self._gateways: dict[str, OrderGateway] = {}
+        self._prices = prices = Prices(memory, process.instruments, clock)
+        self._counters = counters = ExecutorCounters(process.counters)
+        self._latency = latency = LatencyRecorder(process.counters)
+        self._tasks = tasks = BackgroundTasks()
+        self._slippage = SlippageModel(
+            memory.slippage(writer=True), process.instruments, learned_file(settings), clock
+        )
+        risk = Risk(
             breaker=Breaker(settings.risk),
-            learned=SlippageModel(
-                memory.slippage(writer=True), process.instruments, learned_file(settings), process.clock
-            ),
+            exposure=Exposure([(pair.rules, pair.state) for pair in pairs]),
+            results=Results([pair.result for pair in pairs], clock),
+            margins=Margins(settings.venue_names, report, clock),
+            rate=OrderRate(),
+        )
+        execution = settings.execution
+        self._stagger = Stagger(is_on=execution.stagger, hold_ns_max=int(execution.stagger_max_ms * 1e6))
+        self._queries = VenueQueries(
+            pairs=pairs,
+            gateways=self._gateways,
+            prices=prices,
+            tasks=tasks,
+            adopt_grids=lambda found: adopt_grids(found, self._configuration, report),
+            report=report,
+            clock=clock,
+        )
+        sender = Sender(
+            gateways=self._gateways,
+            prices=prices,
+            rate=risk.rate,
+            stagger=self._stagger,
+            latency=latency,
+            counters=counters,
+            report=report,
+            clock=clock,
+        )
+        subscribers = Subscribers(
+            breaker=risk.breaker,
+            latency=latency,
+            slippage=self._slippage,
+            counters=counters,
+            report=report,
+            clock=clock,
+        )
+        self._engine = Engine(
+            pairs,
+            sender,
+            self._queries,
+            risk,
+            subscribers,
+            clock,
+            null_sender=null_sender(self._gateways, prices, clock),
+            null_store=NullStore(),
+            prices=prices,
+            gateways=self._gateways,
+            latency=latency,
+            store=store,
+            views=memory.views_writer(),
+            tasks=tasks,
+            report=report,
         )
         self._trading_state = TradingState(
             supervisor=memory.counters("supervisor"),
@@ -116,38 +181,104 @@ class Executor:
             latch=KillSwitch(kill_file(settings), memory.latch()),
             orders=StandingOrders(settings),
             stop=process.stop,
-            breaker=self._desk.breaker,
-            results=self._desk.results,
+            breaker=risk.breaker,
+            results=risk.results,
             risk=settings.risk,
         )
-        self._engine = Engine(self._desk, journal, memory.views_writer())
-        self._signals = Signals(self._desk, self._engine, self._trading_state, memory.signals_reader())
-        self._open_orders = OpenOrders(self._desk, process.instruments, process.epoch)
-        decisions = Decisions(self._desk, self._engine, self._open_orders, memory.directory)
-        operator = Operator(self._desk, self._engine, self._trading_state, memory.directory)
+        self._signals = Signals(
+            pairs=pairs,
+            engine=self._engine,
+            risk=risk,
+            trading_state=self._trading_state,
+            prices=prices,
+            gateways=self._gateways,
+            queue=memory.signals_reader(),
+            counters=counters,
+            report=report,
+            clock=clock,
+        )
         self._settings = bootstrap.SettingsWatch(process)
-        reloading = Reloading(self._desk, self._engine, self._trading_state, self._settings)
-        self._housekeeping = Housekeeping(
-            self._desk,
-            self._engine,
-            self._trading_state,
-            self._open_orders,
-            decisions,
-            operator,
-            reloading,
-            FillQueries(self._desk, Asking(self._desk, self._engine.feed)),
-            HoldLimit(self._desk, self._engine),
+        self._open_orders = OpenOrders(
+            pairs=pairs,
+            gateways=self._gateways,
+            instruments=process.instruments,
+            epoch=process.epoch,
+            report=report,
         )
-        self._funding = funding or Funding(
-            settings, memory.funding(writer=True), self._desk.reports, process.clock
-        )
+        self._housekeeping = self._make_housekeeping(risk)
+        self._funding = funding or Funding(settings, memory.funding(writer=True), report, clock)
         self._is_driven = is_driven
-        self._signer = Presigner(self._desk)
-        self._armed_next = 0
+        self._presigner = Presigner(self._gateways, prices, clock)
+        self._presigned_next = 0
         self._is_closing = False
-        self._desk.reports.set("ready", 0)  # what an earlier life left says nothing about this one
+        counters.set("ready", 0)  # what an earlier process left says nothing about this one
 
-    # --- life ---
+    def _make_housekeeping(self, risk: Risk) -> Housekeeping:
+        """What is polled, with the parts that it polls."""
+        pairs, engine, prices, tasks = self._pairs, self._engine, self._prices, self._tasks
+        gateways, report, clock = self._gateways, self._report, self._clock
+        directory = self._process.memory.directory
+        return Housekeeping(
+            pairs=pairs,
+            orphaned=self._orphaned,
+            runner=engine,
+            risk=risk,
+            trading_state=self._trading_state,
+            configuration=self._configuration,
+            prices=prices,
+            gateways=gateways,
+            open_orders=self._open_orders,
+            decisions=Decisions(
+                pairs=pairs,
+                orphaned=self._orphaned,
+                runner=engine,
+                prices=prices,
+                open_orders=self._open_orders,
+                tasks=tasks,
+                report=report,
+                directory=directory,
+            ),
+            operator=Operator(
+                pairs=pairs,
+                runner=engine,
+                prices=prices,
+                trading_state=self._trading_state,
+                report=report,
+                directory=directory,
+            ),
+            reloading=Reloading(
+                configuration=self._configuration,
+                pairs=pairs,
+                runner=engine,
+                trading_state=self._trading_state,
+                stagger=self._stagger,
+                watch=self._settings,
+            ),
+            fill_queries=FillQueries(
+                pairs=pairs, gateways=gateways, query_fills=self._queries.query_fills, tasks=tasks
+            ),
+            hold_limit=HoldLimit(
+                pairs=pairs,
+                runner=engine,
+                prices=prices,
+                gateways=gateways,
+                tasks=tasks,
+                report=report,
+                clock=clock,
+            ),
+            clock_watch=ClockWatch(
+                gateways, self._configuration.settings.venue_names, report, self._counters
+            ),
+            query_grids=self._queries.query_grids,
+            is_queue_crowded=self._process.is_queue_crowded,
+            latency=self._latency,
+            tasks=tasks,
+            counters=self._counters,
+            report=report,
+            clock=clock,
+        )
+
+    # --- start and end ---
 
     async def run(self) -> None:
         """Trade until SIGTERM, then end in order. Raises LoginRefused."""
@@ -163,7 +294,7 @@ class Executor:
         self._connect()
         self._begin()
         tasks = [
-            *(asyncio.create_task(gateway.run()) for gateway in self._desk.gateways.values()),
+            *(asyncio.create_task(gateway.run()) for gateway in self._gateways.values()),
             asyncio.create_task(self._housekeeping.run()),
             asyncio.create_task(self._funding.run(self._hosts())),
             asyncio.create_task(self._until_stopped()),
@@ -178,72 +309,83 @@ class Executor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._housekeeping.tell_latency()
+            self._housekeeping.report_latency()
             self._close()
         self._process.reporter.report(ProcessStopped())
 
     def _connect(self) -> None:
-        hearing = VenueEvents(self._desk, self._engine.feed)
-        is_first_life = not any(pair.was_restored for pair in self._desk.pairs)
-        for venue in self._desk.settings.venue_names:
-            self._desk.gateways[venue] = (
-                paper.connect(self._process, venue, hearing, self._desk.prices)
-                if self._desk.settings.mode == "paper"
-                else accounts.connect(self._process, venue, hearing, may_give_up=is_first_life)
+        events = VenueEvents(
+            pairs=self._pairs,
+            prices=self._prices,
+            queries=self._queries,
+            latency=self._latency,
+            stagger=self._stagger,
+            tasks=self._tasks,
+            feed=self._engine.feed,
+            report=self._report,
+        )
+        is_first_start = not any(pair.was_restored for pair in self._pairs)
+        settings = self._configuration.settings
+        for venue in settings.venue_names:
+            self._gateways[venue] = (
+                paper.connect(self._process, venue, events, self._prices)
+                if settings.mode == "paper"
+                else accounts.connect(self._process, venue, events, may_give_up=is_first_start)
             )
 
     def _hosts(self) -> dict[str, VenueHosts]:
-        settings = self._desk.settings
+        settings = self._configuration.settings
         return {venue: venue_hosts(settings, venue) for venue in settings.venue_names}
 
     def _begin(self) -> None:
-        desk, waiting = self._desk, self._desk.settings.idle_strategy("executor")
-        for pair in desk.pairs:
+        settings = self._configuration.settings
+        waiting = settings.idle_strategy("executor")
+        for pair in self._pairs:
             self._engine.settle(pair)
             if pair.state.epoch != self._process.epoch:
-                self._engine.feed(pair, Restarted(desk.at(pair), self._process.epoch))
+                self._engine.feed(pair, Restarted(self._prices.at(pair), self._process.epoch))
             else:
                 self._engine.tick(pair)
             if pair.was_restored:
-                # The last life may have been killed between a change and its event.
-                now_mono_ns = desk.clock.mono_ns()
-                for told in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
-                    desk.reports.report(told)
-        for stranger in desk.strangers:
-            unlooked = ReconcileDiff(
+                # The last process may have been killed between a change and its event.
+                now_mono_ns = self._clock.mono_ns()
+                for event in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
+                    self._report(event)
+        for orphan in self._orphaned:
+            difference = ReconcileDiff(
                 kind="pair",
-                pair=stranger.pair,
-                legs=stranger.legs,
-                sizes_e8=stranger.sizes_e8,
-                orders=tuple(order.client_order_id for order in stranger.orders),
+                pair=orphan.pair,
+                legs=orphan.legs,
+                sizes_e8=orphan.sizes_e8,
+                orders=tuple(order.client_order_id for order in orphan.orders),
                 explained_by=None,
                 detail="an earlier run held this for a pair that is not configured so any more and is not "
                 "looked after: configure it again, or close it at the venues and run: "
                 "python -m tools reconcile --adopt",
             )
-            desk.reports.report(unlooked)
+            self._report(difference)
         started = ProcessStarted(
             idle=waiting,
-            pairs=tuple(pair.rules.pair for pair in desk.pairs),
-            restored=tuple(pair.rules.pair for pair in desk.pairs if pair.was_restored),
-            http_connections=desk.settings.execution.http_connections,
+            pairs=tuple(pair.rules.pair for pair in self._pairs),
+            restored=tuple(pair.rules.pair for pair in self._pairs if pair.was_restored),
+            http_connections=settings.execution.http_connections,
             kill_file=str(self._trading_state.latch.path),
             pause_file=str(self._trading_state.orders.pause_path),
         )
-        desk.reports.report(started)
+        self._report(started)
         try:
-            desk.learned.load()
+            self._slippage.load()
         except (OSError, ValueError) as error:
-            detail = f"{learned_file(desk.settings)}: {error}; begun anew"
-            desk.reports.report(SlippageNotKept(detail=detail))
+            detail = f"{learned_file(settings)}: {error}; begun anew"
+            self._report(SlippageNotKept(detail=detail))
         self._settings.done()
         quiet_garbage_collector()
         if self._is_driven:
             return
         self._listen(waiting)
-        self._keep_armed()
-        if desk.settings.runtime.keep_warm_ms:
-            self._keep_warm(desk.settings.runtime.keep_warm_ms / 1_000)
+        self._keep_presigned()
+        if settings.runtime.keep_warm_ms:
+            self._keep_warm(settings.runtime.keep_warm_ms / 1_000)
 
     # --- for whoever drives it ---
 
@@ -254,23 +396,33 @@ class Executor:
     @property
     def open_pairs(self) -> int:
         """Pairs with a trade that has not ended."""
-        return sum(pair.state.trade is not None for pair in self._desk.pairs)
+        return sum(pair.state.trade is not None for pair in self._pairs)
 
     async def equity_e8(self) -> int:
         """What the accounts at all venues are worth together."""
-        accounts = [await gateway.query_margin() for gateway in self._desk.gateways.values()]
+        accounts = [await gateway.query_margin() for gateway in self._gateways.values()]
         return sum(account.value_e8 for account, _ in accounts)
 
     async def _until_stopped(self) -> None:
-        await self._housekeeping.was_told_to_stop.wait()
-        runtime, stop = self._desk.settings.runtime, self._process.stop
-        left = await shut_down(self._desk, self._engine, self._open_orders, runtime, stop)
+        await self._housekeeping.is_to_stop.wait()
+        shutdown = Shutdown(
+            pairs=self._pairs,
+            runner=self._engine,
+            prices=self._prices,
+            gateways=self._gateways,
+            open_orders=self._open_orders,
+            report=self._report,
+            clock=self._clock,
+        )
+        left = await shutdown.run(self._configuration.settings.runtime, self._process.stop)
         write_unconfirmed(self._process.memory.directory, left)
 
     def _close(self) -> None:
-        self._signer.close()
-        self._desk.close()
+        self._presigner.close()
+        self._tasks.close()
         self._engine.close()
+        self._prices.close()
+        self._slippage.close()
         self._funding.close()
         self._signals.close()
         self._trading_state.close()
@@ -316,40 +468,42 @@ class Executor:
             os.sched_yield()
         asyncio.get_running_loop().call_soon(lambda: self._poll(yields=yields))
 
-    # --- arming ---
+    # --- presigning ---
 
-    def _keep_armed(self) -> None:
-        """Renew at most one template per look, and none while a signal waits."""
+    def _keep_presigned(self) -> None:
+        """Renew at most one template per turn, and none while a signal waits."""
         if self._is_closing:
             return
-        pairs = self._desk.pairs
         if not self._signals.has_more():
-            self._armed_next = (self._armed_next + 1) % len(pairs)
-            if not predict_one(self._desk, pairs[self._armed_next]):
-                signing = self._signer.arm_one(pairs[self._armed_next])
+            self._presigned_next = (self._presigned_next + 1) % len(self._pairs)
+            pair = self._pairs[self._presigned_next]
+            if not predict_one(self._prices, pair):
+                signing = self._presigner.presign_one(pair)
                 if signing is not None:
-                    signing.add_done_callback(lambda _: self._keep_armed_later())
+                    signing.add_done_callback(lambda _: self._keep_presigned_later())
                     return
-        self._keep_armed_later()
+        self._keep_presigned_later()
 
-    def _keep_armed_later(self) -> None:
-        asyncio.get_running_loop().call_later(ARM_PAUSE_S, self._keep_armed)
+    def _keep_presigned_later(self) -> None:
+        asyncio.get_running_loop().call_later(PRESIGN_PAUSE_S, self._keep_presigned)
 
     def _keep_warm(self, every_s: float) -> None:
         if not self._is_closing:
-            self._signals.keep_warm(self._desk.pairs[self._armed_next])
+            pair = self._pairs[self._presigned_next]
+            for _, event in likely_signals(self._prices, pair):
+                self._signals.warm(pair, event)
             asyncio.get_running_loop().call_later(every_s, self._keep_warm, every_s)
 
 
 def _make_pair(
-    process: bootstrap.Launch, journal: StateStore, held: Sequence[CarriedPair], number: int
-) -> Pair:
-    """A pair as its last life left it, as the journal of an earlier run tells it, or a new one."""
+    process: bootstrap.Launch, store: StateStore, held: Sequence[CarriedPair], number: int
+) -> PairRuntime:
+    """A pair as its last process left it, as the journal of an earlier run tells it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules
-    entry, told = journal.read(number), find_held(rules, held)
+    entry, told = store.read(number), find_held(rules, held)
     known = _load(process, rules.pair, entry.state) if entry else None
-    event = journal.read_event(number) if known else None
+    event = store.read_event(number) if known else None
     if entry is not None and known is not None:
         state, result = known, PairResult(*entry[1:])
     elif told is not None:
@@ -357,7 +511,7 @@ def _make_pair(
         result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
     else:
         state, result = new_state(rules, process.epoch), PairResult()
-    return Pair(
+    return PairRuntime(
         **resolved._asdict(),
         state=state,
         was_restored=known is not None or told is not None,

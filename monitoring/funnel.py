@@ -23,10 +23,13 @@ class Funnel(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
+        """Whether every evaluation is accounted for."""
         return self.evaluations == sum(self.gates.values()) + self.signals
 
 
 class FunnelRow(NamedTuple):
+    """One gate of a pair's funnel."""
+
     pair: str
     gate: str
     refused: int
@@ -34,7 +37,7 @@ class FunnelRow(NamedTuple):
 
 
 def rows_of(funnel: Funnel) -> Iterator[FunnelRow]:
-    """Every gate, also those that never said no; the last row are the signals."""
+    """Every gate, also those that refused nothing; the last row is the signals."""
     left = funnel.evaluations
     for gate in GATES:
         refused = funnel.gates.get(gate.value, 0)

@@ -76,11 +76,11 @@ def of_detector(counted: Mapping[str, int], pair: str) -> GapShown | None:
 def of_period(events: list[Refusals]) -> GapShown | None:
     """The same of a pair's reports, oldest first: the newest level, the widest gap of all. None where all are
     of a version that did not report it."""
-    told = [event for event in events if event.fees_bps is not None]
-    if not told:
+    reported = [event for event in events if event.fees_bps is not None]
+    if not reported:
         return None
-    widest = [event.best_spreads_bps for event in told if event.best_spreads_bps is not None]
-    newest = told[-1]
+    widest = [event.best_spreads_bps for event in reported if event.best_spreads_bps is not None]
+    newest = reported[-1]
     assert newest.fees_bps is not None
     assert newest.threshold_bps is not None
     return _shown(

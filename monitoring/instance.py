@@ -15,6 +15,8 @@ from shm.segment import SegmentError
 
 
 class LatencyRow(NamedTuple):
+    """Percentiles of one stage in one process."""
+
     process: str
     stage: str
     samples: int
@@ -25,6 +27,8 @@ class LatencyRow(NamedTuple):
 
 
 class CounterRow(NamedTuple):
+    """One counter of one process."""
+
     process: str
     counter: str
     value: int
@@ -81,6 +85,7 @@ def latency_rows(directory: Path) -> Sequence[LatencyRow]:
 
 
 def counter_rows(directory: Path) -> Sequence[CounterRow]:
+    """Every counter of every process."""
     return [
         CounterRow(process, name, value)
         for process, table in _tables(directory)

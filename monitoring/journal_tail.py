@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-from persistence.journal import Entry, files, first_number, read_entries, read_file_head, record_after
+from persistence.journal import JournalEntry, files, first_number, read_entries, read_file_head, record_after
 
 _REACH = 1 << 18  # bytes looked back into; several hundred events
 
@@ -28,7 +28,7 @@ class JournalTail:
 
     def __init__(self, directory: Path, keep: int | None) -> None:
         self._directory = directory
-        self.entries: deque[Entry] = deque(maxlen=keep)
+        self.entries: deque[JournalEntry] = deque(maxlen=keep)
         self._path: Path | None = None
         self._has_begun = False
         self._place: _Place | None = None  # None: at the beginning of the file

@@ -1,7 +1,7 @@
 """``python -m tools metrics``: the running instance for Prometheus, on loopback.
 
 A process of its own, attached read-only: a scrape costs the instance nothing, and an instance that
-hangs can still be scraped. While no instance runs the endpoint says so (``tandem_up 0``) and waits.
+hangs can still be scraped. While no instance runs the endpoint shows that (``tandem_up 0``) and waits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _BOUNDS_NS: Final = tuple(1 << bits for bits in range(12, 34, 2))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     parser.add_argument(
         "--bind",
         type=_address,
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     registry.register(InstanceCollector(settings))
     host, port = arguments.bind
-    # Blocked before the server's thread begins, so that it is this thread that is told.
+    # Blocked before the server's thread begins, so that this thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         server, thread = start_http_server(port, host, registry)
@@ -68,6 +69,7 @@ class InstanceCollector(Collector):
         self._finder = Finder(settings)
 
     def collect(self) -> Iterator[Metric]:
+        """Every metric, as of now."""
         watcher = self._finder.find()
         yield _gauge("tandem_up", "1 while an instance runs", float(watcher is not None))
         if watcher is not None:
@@ -108,7 +110,11 @@ def _instance(now: Snapshot) -> Iterable[Metric]:
     yield _gauge("tandem_journal_bytes", "Journal the database has not taken", now.persistence["spool_bytes"])
     yield _gauge("tandem_journal_full", "1 while nothing is opened for it", now.persistence["journal_full"])
     yield _gauge("tandem_lease_lost", "1 while another has our account", now.persistence["lease_lost"])
-    yield _gauge("tandem_disagreements", "Positions told otherwise", now.persistence["disagreements"])
+    yield _gauge(
+        "tandem_disagreements",
+        "Positions in dispute",
+        now.persistence["disagreements"],
+    )
 
 
 def _market(now: Snapshot) -> Iterable[Metric]:
@@ -208,13 +214,13 @@ def _limits(now: Snapshot, settings: Settings) -> Iterable[Metric]:
 
 def _alerts(now: Snapshot) -> Iterable[Metric]:
     """Only where the supervisor has an alerter."""
-    told = now.alerts
-    if told:
-        yield _gauge("tandem_alerts_waiting", "Alerts no target has taken yet", told["waiting"])
-        yield _counter("tandem_alerts_raised", "Alerts raised", told["raised_total"])
-        yield _counter("tandem_alerts_sent", "Messages a target has taken", told["sent_total"])
-        yield _counter("tandem_alerts_failed", "Attempts a target has not taken", told["failed_total"])
-        yield _counter("tandem_alerts_dropped", "Alerts that did not fit a queue", told["dropped_total"])
+    alerts = now.alerts
+    if alerts:
+        yield _gauge("tandem_alerts_waiting", "Alerts no target has taken yet", alerts["waiting"])
+        yield _counter("tandem_alerts_raised", "Alerts raised", alerts["raised_total"])
+        yield _counter("tandem_alerts_sent", "Messages a target has taken", alerts["sent_total"])
+        yield _counter("tandem_alerts_failed", "Attempts a target has not taken", alerts["failed_total"])
+        yield _counter("tandem_alerts_dropped", "Alerts that did not fit a queue", alerts["dropped_total"])
 
 
 def _stages(directory: Path, now: Snapshot) -> Iterable[Metric]:

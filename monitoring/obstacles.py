@@ -16,7 +16,7 @@ from shm.records import PairPhase
 
 
 class Obstacle(NamedTuple):
-    """One reason. ``short`` is the word for the header, ``text`` says what it is and how it ends."""
+    """One reason. ``short`` names it in the header, ``text`` is what it is and how it ends."""
 
     block: EntryBlock
     short: str
@@ -25,10 +25,10 @@ class Obstacle(NamedTuple):
 
 
 def _venue_closed(now: Snapshot) -> str:
-    """The venue's own word, where the executor has passed it on."""
+    """The venue's own status, where the executor has passed it on."""
     venues = tuple(f"{feed.venue}: " for feed in now.feeds)
-    words = (text for text in now.operator.entries_stopped.values() if text.startswith(venues))
-    return next(words, "a venue takes no orders that open")
+    texts = (text for text in now.operator.entries_stopped.values() if text.startswith(venues))
+    return next(texts, "a venue takes no orders that open")
 
 
 def _clock_off(now: Snapshot) -> str:
@@ -116,8 +116,8 @@ def _of_trading_state(now: Snapshot) -> Iterator[Obstacle]:
     for block in TRADING_STATE:
         if seen.get(block) or block in now.trading_state:
             text, waits = _ENDS[block]
-            said = text if isinstance(text, str) else text(now)
-            yield Obstacle(block, _SHORT.get(block, block.text), said, waits)
+            ends = text if isinstance(text, str) else text(now)
+            yield Obstacle(block, _SHORT.get(block, block.text), ends, waits)
 
 
 def _of_processes(now: Snapshot) -> Iterator[Obstacle]:

@@ -1,4 +1,4 @@
-"""One look at a running instance: everything its memory says, as plain values.
+"""One look at a running instance: everything in its memory, as plain values.
 
 Attached read-only, so that looking takes nothing from the instance but memory bandwidth. The
 monitor draws it, ``status`` prints it, the metrics export it.
@@ -49,6 +49,7 @@ class LegShown:
 
     @property
     def is_usable(self) -> bool:
+        """Whether there is a top of book that one could trade at."""
         return self.quote is not None and self.quote.flags & 0b1111 in (
             QuoteFlags.VALID,
             QuoteFlags.VALID | QuoteFlags.SNAPSHOT,
@@ -72,11 +73,14 @@ class PairShown:
 
     @property
     def phase(self) -> PairPhase:
+        """As the executor has published it; UNKNOWN before it has."""
         return PairPhase(self.view.phase) if self.view else PairPhase.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessShown:
+    """One process as its supervisor sees it."""
+
     name: str
     state: str
     pid: int
@@ -86,6 +90,8 @@ class ProcessShown:
 
 @dataclass(frozen=True, slots=True)
 class FeedShown:
+    """One venue: its market data, its session, its maintenance."""
+
     venue: str
     is_connected: bool
     data_age_ms: float | None
@@ -154,6 +160,7 @@ class Watcher:
         self._tables: dict[str, CounterTable] = {name: memory.counters(name) for name in processes}
 
     def read(self) -> Snapshot:
+        """The instance as it is now."""
         now_mono_ns = time.monotonic_ns()
         counters = {name: table.snapshot() for name, table in self._tables.items()}
         own, executor = counters["supervisor"], counters["executor"]
@@ -293,7 +300,7 @@ class InForce:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether an operator's file is there; a disk that does not say so stops entries, too."""
+    """Whether an operator's file is there; a disk that gives no answer counts as yes, as for the executor."""
     try:
         return path.exists()
     except OSError:

@@ -1,1 +1,1 @@
-"""What happened, kept: queues → journal file → PostgreSQL. Nobody waits for it."""
+"""Keeps every event: queues → journal file → PostgreSQL. No other process waits for it."""

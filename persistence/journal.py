@@ -57,7 +57,7 @@ class JournalError(Exception):
     """The journal cannot be used; the text names the file and the remedy."""
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One journalled event. ``end`` is the file offset behind it."""
 
     number: int
@@ -315,7 +315,7 @@ def _other_version(path: Path, magic: bytes) -> str:
     return f"{path} is a journal of version {int(version[1])}, read no more: move it out of {path.parent}"
 
 
-def read_entries(file: IO[bytes], next_number: int, previous_checksum: int) -> Iterator[Entry]:
+def read_entries(file: IO[bytes], next_number: int, previous_checksum: int) -> Iterator[JournalEntry]:
     """Whole records from the file's position on; stops in front of a torn or unfinished one.
 
     The first must be number ``next_number`` and follow a record with the previous checksum.
@@ -334,11 +334,11 @@ def read_entries(file: IO[bytes], next_number: int, previous_checksum: int) -> I
             source = name.rstrip(b"\0").decode()
         except UnicodeDecodeError:
             return  # no record of ours, however its checksum came to fit
-        yield Entry(number, source, cursor, payload, file.tell(), checksum)
+        yield JournalEntry(number, source, cursor, payload, file.tell(), checksum)
         next_number, previous_checksum = number + 1, checksum
 
 
-def record_after(file: IO[bytes]) -> Entry | None:
+def record_after(file: IO[bytes]) -> JournalEntry | None:
     """If the file stands in front of a record that another follows, the second; else None.
 
     For readers who begin in the middle: what looks like a record proves to be one by its follower.
@@ -352,7 +352,7 @@ def record_after(file: IO[bytes]) -> Entry | None:
     return next(read_entries(file, number + 1, checksum), None)
 
 
-def read_file(path: Path) -> Iterator[Entry]:
+def read_file(path: Path) -> Iterator[JournalEntry]:
     """The whole records of one file. Raises JournalError if it is no journal."""
     with path.open("rb") as file:
         head = read_file_head(path, file)
@@ -390,9 +390,9 @@ class Tail:
         self._number = 0
         self._checksum = 0
 
-    def read(self, up_to: int, limit: int) -> list[Entry]:
+    def read(self, up_to: int, limit: int) -> list[JournalEntry]:
         """The next events, none beyond number ``up_to`` (what ``sync`` has covered)."""
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         while self.next_number <= up_to and len(found) < limit and self._find_file(up_to):
             assert self._path is not None
             before = len(found)

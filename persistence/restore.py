@@ -22,7 +22,7 @@ from events.orders import IntentWritten, OrderChanged, OrderEvent
 from events.persistence import CheckpointPair, JournalCheckpoint
 from events.positions import HoldingChanged
 from events.trades import TradeClosed, TradeCorrected, TradeResult, TradeRetold
-from persistence.journal import Entry, files, read_file
+from persistence.journal import JournalEntry, files, read_file
 from runtime.carried_positions import (
     CarriedFunding,
     CarriedOrder,
@@ -73,7 +73,7 @@ class Holdings:
         pairs = convert([plain(pair) for pair in self.held()], tuple[CheckpointPair, ...])
         return JournalCheckpoint(bot_id=bot_id, mode=mode, told_unix_ms=self.told_unix_ms, pairs=pairs)
 
-    def take_entry(self, entry: Entry) -> None:
+    def take_entry(self, entry: JournalEntry) -> None:
         """Fold in a journalled event; those of processes that hold nothing are not parsed."""
         self.take_line(entry.source, entry.payload)
 
@@ -144,7 +144,7 @@ def fold(reported: Iterable[Reported]) -> Holdings:
     return holdings
 
 
-def _is_checkpoint(entry: Entry) -> bool:
+def _is_checkpoint(entry: JournalEntry) -> bool:
     if entry.source != SOURCE or JournalCheckpoint.name().encode() not in entry.payload:
         return False
     try:

@@ -25,7 +25,7 @@ from events.codec import NotAnEvent, UnknownEvent, decode, from_fields
 from events.persistence import EventUnstorable, JournalCheckpoint
 from persistence import lease
 from persistence.address import connect
-from persistence.journal import Entry
+from persistence.journal import JournalEntry
 from persistence.lease import Holder
 from persistence.restore import EXECUTOR, Holdings, fold
 from persistence.rows import Statement, statements
@@ -98,7 +98,7 @@ class Store:
         assert row is not None
         return int(row[0])
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[JournalEntry]) -> None:
         """Store a batch in one transaction; events that are stored already are left alone.
 
         Raises UnstorableEvent, or psycopg's DataError, IntegrityError or ProgrammingError, for an
@@ -116,7 +116,7 @@ class Store:
                     for sql, values in meant[number]:
                         cursor.execute(sql, values)
 
-    def write_line_alone(self, entry: Entry) -> None:
+    def write_line_alone(self, entry: JournalEntry) -> None:
         """Store the line of an event whose meaning for the other tables could not be stored.
 
         A line that is not even one, or that the database does not take as one, is kept as text.
@@ -128,7 +128,7 @@ class Store:
             kept = {"proc": entry.source, "event": EventUnstorable.name(), "raw": raw}
             self._write_row(entry, self._event_row(entry.number, kept))
 
-    def _write_row(self, entry: Entry, row: Sequence[object]) -> None:
+    def _write_row(self, entry: JournalEntry, row: Sequence[object]) -> None:
         with self._connection.transaction():
             if self._begin_batch() < entry.number:
                 self._connection.execute(_EVENT, row)
@@ -205,14 +205,14 @@ class Store:
             _json(number, event),
         )
 
-    def _parsed(self, entry: Entry) -> Line:
+    def _parsed(self, entry: JournalEntry) -> Line:
         """The line as this database can hold it; journal and log have every character."""
         line: Line = _parsed(entry)
         if self._fit is not None and not entry.payload.isascii():
             line = with_texts(line, self._fit)
         return line
 
-    def _statements(self, entry: Entry) -> list[Statement]:
+    def _statements(self, entry: JournalEntry) -> list[Statement]:
         found = _statements(entry)
         if self._fit is not None and not entry.payload.isascii():
             return [(sql, with_texts(values, self._fit)) for sql, values in found]
@@ -226,7 +226,7 @@ class UnstorableEvent(ValueError):
     """A line does not match its event's type: our own mistake, reported and not repeated."""
 
 
-def _parsed(entry: Entry) -> Line:
+def _parsed(entry: JournalEntry) -> Line:
     try:
         event: Line = orjson.loads(entry.payload)
         missing = {"run_id", "ts", "mono_ns", "proc", "level", "event"} - set(event)
@@ -248,7 +248,7 @@ def _json(number: int, event: Line) -> str:
         raise UnstorableEvent(f"event {number} is no JSON: {error}") from error
 
 
-def _statements(entry: Entry) -> list[Statement]:
+def _statements(entry: JournalEntry) -> list[Statement]:
     try:
         return statements(decode(entry.payload))
     except UnknownEvent:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persistence.journal import (
-    Entry,
+    JournalEntry,
     JournalError,
     files,
     first_number,
@@ -77,7 +77,7 @@ def verify(directory: Path) -> Findings:
     )
 
 
-def read_all(directory: Path) -> Iterator[Entry]:
+def read_all(directory: Path) -> Iterator[JournalEntry]:
     """Every whole record, oldest first; what lies behind damage within a file is left out."""
     for path in files(directory):
         try:

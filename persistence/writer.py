@@ -25,7 +25,7 @@ from events.persistence import (
     PositionsDisagree,
 )
 from persistence.address import Address
-from persistence.journal import Entry, Journal, Tail
+from persistence.journal import Journal, JournalEntry, Tail
 from persistence.lease import RENEW_S, LeaseHeld, this_holder
 from persistence.remedies import lasting_remedy
 from persistence.restore import Holdings
@@ -265,7 +265,7 @@ class DatabaseWriter(threading.Thread):
         """From now on the database owes an answer."""
         self._awaiting_since_mono_s = time.monotonic()
 
-    def _write(self, store: Store, entries: list[Entry]) -> None:
+    def _write(self, store: Store, entries: list[JournalEntry]) -> None:
         try:
             self._write_all_or_each(store, entries)
         except psycopg.OperationalError:
@@ -276,7 +276,7 @@ class DatabaseWriter(threading.Thread):
         self.stored_number = entries[-1].number
         self._launch.counters.add(self._launch.counters.index("stored_total"), len(entries))
 
-    def _write_all_or_each(self, store: Store, entries: list[Entry]) -> None:
+    def _write_all_or_each(self, store: Store, entries: list[JournalEntry]) -> None:
         """Store a batch; an event the database refuses for what it says is named and left out."""
         self._expect_answer()
         try:

@@ -72,6 +72,10 @@ class Launch:
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=SystemClock)
 
+    def is_queue_crowded(self) -> bool:
+        """Whether persistence has fallen so far behind that what happens next might not fit its queue."""
+        return self.events is not None and self.events.used > self.events.capacity // 2
+
 
 def write_launch(
     directory: Path,

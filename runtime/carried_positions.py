@@ -1,4 +1,4 @@
-"""What the journal says we hold and why: from persistence to the first executor of a run.
+"""Carries what the journal says we hold, and why, from persistence to the first executor of a run.
 
 Shared memory outlives a killed process but not a reboot; the journal does. Before anything that
 trades is started, persistence reads the journal (or the database, where that knows something newer)

@@ -1,4 +1,4 @@
-"""Where a process can be made to die or to stop: every journal write, send, receive, publish and commit.
+"""Places where a test makes a process die or stop: every journal write, send, receive, publish and commit.
 
 For the crash matrix (``make crash``) alone. A process started with ``TANDEM_CRASH_AT=FILE`` in its
 environment has the functions below wrapped before it uses any of them; without it this module is not
@@ -134,9 +134,9 @@ def _watch_scenes(watch: _Watch) -> None:
     engine = sys.modules["executor.engine"].Engine
     begin = engine.__init__
 
-    def began(self: Any, desk: Any, *args: Any) -> None:
-        watch.scene = functools.partial(_scene, desk.pairs[0])
-        begin(self, desk, *args)
+    def began(self: Any, pairs: Any, *args: Any, **kwargs: Any) -> None:
+        watch.scene = functools.partial(_scene, pairs[0])
+        begin(self, pairs, *args, **kwargs)
 
     engine.__init__ = began
 
@@ -145,7 +145,7 @@ def _scene(pair: Any) -> str:
     plan, flatten = pair.state.plan.name, pair.state.flatten
     if pair.state.entries_stopped == EntryBlock.STOPPING.text or flatten == "shutdown":
         return "shutdown"
-    if pair.fresh is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
+    if pair.in_flight is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
         return "entry" if pair.state.trade is None else "exit"
     scenes = {"ENTRY": "entry", "COMPLETE": "retry", "UNWIND": "unwind", "EXIT": "exit"}
     return scenes.get(plan, "hold" if pair.state.trade is not None else "idle")

@@ -1,4 +1,4 @@
-"""Where each venue is reached under an instance's settings."""
+"""Chooses each venue's hosts by an instance's settings."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class EntryBlock(StrEnum):
     DAILY_LOSS = "daily_loss"  # today's realised loss
     DRAWDOWN = "drawdown"  # today's result below today's best
     NAKED_BUDGET = "naked_budget"  # legs stood alone for too long today
-    MARGIN_UNKNOWN = "margin_known", "margin unknown"  # a venue has not told its margin lately
-    EXPOSURE_UNKNOWN = "exposure_unknown"  # something is held whose price nobody has told
+    MARGIN_UNKNOWN = "margin_known", "margin unknown"  # a venue has not reported its margin lately
+    EXPOSURE_UNKNOWN = "exposure_unknown"  # something is held that has no price yet
 
     # What stops one pair.
     FORCED_EXIT = "forced_exit"  # the operator keeps it closed

@@ -1,4 +1,4 @@
-"""Where everything lies in one running instance's memory directory.
+"""Lays out a running instance's memory directory.
 
 Created and removed by the supervisor alone (directory 0700, files 0600); every other process is
 given the directory and attaches to what it needs. ``plan.json`` says what was created.

@@ -1,4 +1,4 @@
-"""What one run of the simulator is asked to do."""
+"""Configuration of one run of the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From acceptance to the engine: when an accepted order is executed, and what a fault makes of it."""
+"""Hands accepted orders to the engine after their latency, with what a fault makes of them."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from simulator.fault_scripts import (
     ALL,
     AnyScript,
     CloseOut,
+    Delist,
     ExpireSessions,
     Mute,
     Relist,
@@ -147,6 +148,8 @@ class FaultRuns:
                 return _beside(_restart(run, self._simulator, run.script))
             case Relist():
                 return _once(run, partial(_relist, front.exchange, run.script))
+            case Delist():
+                return _delist(run, front.exchange, run.script)
             case CloseOut():
                 return _beside(_close_first_position(run, front.exchange, run.script))
 
@@ -273,6 +276,19 @@ def _relist(exchange: Exchange, script: Relist) -> None:
     for symbol in exchange.symbols:
         if fnmatchcase(symbol, script.symbol):
             exchange.relist(symbol, tick_factor=script.tick_factor, lot_factor=script.lot_factor)
+
+
+@asynccontextmanager
+async def _delist(run: Run, exchange: Exchange, script: Delist) -> AsyncIterator[None]:
+    chosen = [symbol for symbol in exchange.symbols if fnmatchcase(symbol, script.symbol)]
+    for symbol in chosen:
+        exchange.set_trading(symbol, False)
+    run.did()
+    try:
+        yield
+    finally:
+        for symbol in chosen:
+            exchange.set_trading(symbol, True)
 
 
 def _open_position(exchange: Exchange, pattern: str) -> tuple[str, SimPosition] | None:

@@ -174,10 +174,18 @@ class Relist(Script, frozen=True, kw_only=True, tag="relist"):
     lot_factor: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
 
 
-AnyScript = Strike | SkewClock | Restrict | ExpireSessions | Mute | Restart | CloseOut | Relist
+class Delist(Script, frozen=True, kw_only=True, tag="delist"):
+    """Lets contracts take no orders, as long as it runs; the venue's listing says so."""
+
+    COMMON = (*Script.COMMON, "symbol")
+
+    symbol: str = "*"
+
+
+AnyScript = Strike | SkewClock | Restrict | ExpireSessions | Mute | Restart | CloseOut | Relist | Delist
 _KINDS: Final[dict[str, type[AnyScript]]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Strike, SkewClock, Restrict, ExpireSessions, Mute, Restart, CloseOut, Relist)
+    for kind in (Strike, SkewClock, Restrict, ExpireSessions, Mute, Restart, CloseOut, Relist, Delist)
 }
 # What makes a script what it is: not for the caller to change.
 _FIXED: Final = frozenset({"name", "description", "does", "venues", "at", "body", "is_carried_out"}) | {

@@ -1,4 +1,4 @@
-"""Where the markets come from: endless streams of tops of book, recorded or synthetic.
+"""Feeds markets to the exchanges: endless streams of tops of book, recorded or synthetic.
 
 A source only says what the best prices are and when; ``Ladder`` puts a depth behind them and
 ``play`` walks a source against the wall clock into the exchanges. Times are nanoseconds of market

@@ -1,4 +1,4 @@
-"""What goes into the matching engine and what comes out: contracts, orders, fills, reasons.
+"""The matching engine's inputs and outputs: contracts, orders, fills, reasons.
 
 Units: prices and money in quote currency, sizes in base currency, all ``int`` scaled by 10**8
 (``_e8``). ``_unix_ns`` is the exchange's own clock. Sides are +1 (buy) and -1 (sell), the sign of

@@ -1,4 +1,4 @@
-"""What waits to be written to one client's socket, and what is to be sent later.
+"""Queues frames for one client's socket, some of them for later.
 
 Frames that must arrive leave in order, every one of them; of market data a slow client gets the newest.
 """

@@ -1,4 +1,4 @@
-"""All simulated venues in one process: ports, exchanges, fronts, market, faults.
+"""Runs all simulated venues in one process: ports, exchanges, fronts, market, faults.
 
 ``serve`` starts them within a running event loop, as tests do; ``run`` is the program. A
 venue is made of its ``SimulatedVenue``; this module binds its port, shows it the market and takes it down.

@@ -1,4 +1,4 @@
-"""What the exchange refuses: at the door, before an order exists; and by risk, before it matches.
+"""Checks orders twice: before they exist, and by risk before they match.
 
 An order that is to be amended passes both again, as it is to become and in its own place.
 """

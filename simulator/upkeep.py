@@ -1,4 +1,4 @@
-"""What a venue does by the clock: move the funding index, liquidate who fell below maintenance."""
+"""Does what a venue does by the clock: move the funding index, liquidate accounts below maintenance."""
 
 from __future__ import annotations
 

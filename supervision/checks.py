@@ -1,4 +1,4 @@
-"""What must hold before anything is started: mode, keys, faults, alerts; and the settings in print."""
+"""Checks mode, keys, faults and alerts before anything is started, and prints the settings."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def fault_problems(faults: Sequence[str]) -> list[Problem]:
 
 
 def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
-    """Secrets that ``alerts`` names and that are not there, or that belong to somebody else."""
+    """Secrets that ``alerts`` names and that are missing, or that have another use."""
     wanted = settings.alerts.secret_names
     present = read_secrets(wanted, env_file)
     taken = all_secret_names()
@@ -93,7 +93,7 @@ def alert_problems(settings: Settings, env_file: Path) -> list[Problem]:
 
 
 def database_problems(settings: Settings, env_file: Path) -> list[Problem]:
-    """Why DATABASE_URL is not used. None while something is held: then it is as if the database were away."""
+    """Why DATABASE_URL cannot be used. Empty while something is held: then the start goes on without it."""
     url = read_secrets(("DATABASE_URL",), env_file).get("DATABASE_URL", "")
     try:
         address = Address.parse(url)

@@ -1,4 +1,4 @@
-"""How much shared memory an instance of given settings needs, and the counters of each process."""
+"""Plans an instance's shared memory: its size, and the counters of each process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether this user may keep things where the configuration says, asked before anything is made there.
+"""Checks that this user may write where the configuration says, before anything is made there.
 
-Files of two owners under one directory lock each other out: what root has made the next start of the user
-cannot write, in the middle of it.
+Files of two owners under one directory block each other: what a start as root has made, a later start as
+the user cannot write.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _KEY = "persistence.var_dir"
 
 
 def ownership_problems(settings: Settings) -> list[Problem]:
-    """What of another user's stands where an instance of these settings keeps its files."""
+    """Files of another user where an instance of these settings keeps its own."""
     var_dir = PROJECT / settings.persistence.var_dir
     there = next(path for path in (var_dir, *var_dir.parents) if path.exists())
     me, owner = _user(os.geteuid()), _user(there.stat().st_uid)

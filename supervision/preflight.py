@@ -1,4 +1,4 @@
-"""What must hold before anything is started: symbols, grids and sizes, asked of the venues.
+"""Checks symbols, grids and sizes with the venues before anything is started.
 
 Public REST only, no keys. Every problem found is reported at once, by configuration key.
 """
@@ -68,11 +68,11 @@ class Loaded(NamedTuple):
 def load_instruments(
     settings: Settings, source: str, *, is_any_held: Callable[[], bool], remembered: Sequence[Instrument] = ()
 ) -> Loaded:
-    """Ask the venues. Raises SettingsError naming all that does not fit.
+    """Fetch the instruments from the venues. Raises SettingsError naming all that does not fit.
 
-    Not where a pair may hold something, for a position without its process is worse than a pair that cannot
-    be opened: then whatever does not fit is suspended, and the start goes on. What a venue does not list any
-    more is taken as ``remembered`` from an earlier start.
+    Where a position may be open it does not raise, for a position without its executor is worse than a pair
+    that cannot be opened: then pairs that do not fit are suspended, and the start goes on. What a venue does
+    not list any more is taken from ``remembered``, of an earlier start.
     """
     found, problems = asyncio.run(_fetch_all(settings))
     missing = set(range(len(settings.legs))) - found.keys()
@@ -102,7 +102,7 @@ def load_instruments(
 
 
 def _unknown(leg: Leg, base: str) -> Instrument:
-    """A contract that nobody describes: its positions can be read by its name, and no order of it fits."""
+    """A contract without description: its positions can be read by its name, and no order of it fits."""
     return Instrument(
         instrument_id=0,
         venue=leg.venue,
@@ -123,7 +123,7 @@ def _unknown(leg: Leg, base: str) -> Instrument:
 async def _fetch_bids(settings: Settings, instruments: Iterable[Instrument]) -> dict[int, int]:
     """Best bids of the instruments whose venue has a least notional, by instrument_id.
 
-    Where nobody bids or answers there is none: then the first order tells.
+    An instrument without a bid or an answer has none: then the first order will show.
     """
     bids_e8: dict[int, int] = {}
     async with aiohttp.ClientSession() as session:
@@ -171,7 +171,7 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
 async def _fetch_singly(
     session: aiohttp.ClientSession, rest_url: str, name: str, wanted: Mapping[str, int]
 ) -> tuple[dict[int, Instrument], list[Problem]]:
-    """Which symbols of a venue it knows, one by one: it has refused them together. Raises TransportError."""
+    """Which symbols a venue knows, one by one, after it refused them together. Raises TransportError."""
     found: dict[int, Instrument] = {}
     problems: list[Problem] = []
     for symbol, number in wanted.items():
@@ -192,7 +192,7 @@ def _leg_key(settings: Settings, venue: str) -> str:
 
 
 def quote_problems(settings: Settings, number: int, quotes: tuple[str, str]) -> list[Problem]:
-    """What is wrong with comparing a pair's legs: two currencies, and nobody said how they compare."""
+    """A problem where a pair's legs have two quote currencies without a configured rate."""
     if settings.compares(*quotes):
         return []
     pair = settings.pairs[number]
@@ -227,7 +227,7 @@ def _parts(layers: int) -> int:
 
 
 def unpaid_costs(settings: Settings, instruments: Sequence[Instrument]) -> list[CostsAboveThresholds]:
-    """What there is to say of pairs whose thresholds earn less than a round trip costs."""
+    """One event for each pair whose thresholds earn less than a round trip costs."""
     found = []
     for number, pair in enumerate(settings.pairs):
         strategy = pair.strategy
@@ -270,14 +270,16 @@ def unpaid(pair: PairSettings, costs_bps: float) -> str:
 
 
 def pair_problems(number: int, pair: PairSettings, first: Instrument, second: Instrument) -> list[Problem]:
-    """What of the venues' contracts and grids this pair's configuration offends."""
+    """Where this pair's configuration does not fit the venues' contracts and grids."""
     problems = asset_problems(number, pair, first, second)
     problems += [
         Problem(
             f"pairs[{number}].legs.{leg.venue}",
             leg.symbol,
-            f"is not open for trading on {leg.venue} now; wait or take the pair out",
-            may_pass=True,
+            f"is listed no more on {leg.venue}; take the pair out"
+            if instrument.is_delisted
+            else f"is not open for trading on {leg.venue} now; wait or take the pair out",
+            may_pass=not instrument.is_delisted,
         )
         for leg, instrument in zip(pair.legs, (first, second), strict=True)
         if not instrument.is_trading

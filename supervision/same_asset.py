@@ -1,9 +1,8 @@
-"""Whether two legs are one asset, in one unit: what a hedge rests on.
+"""Checks that two legs are one asset in one unit: a hedge depends on it.
 
-The venues say which asset a contract is of. Where they call it by other names than the configuration,
-only the operator can say that they mean the same (``leg_bases``); where a name says that one contract is
-of a thousand (1000PEPE, kPEPE) and the other's is not, the sizes would differ by that much, and nobody's
-word helps.
+The venues name the asset of a contract. Where their names differ from the configuration's, only the
+operator can confirm that they mean the same (``leg_bases``). Where a name says that one contract is of a
+thousand (1000PEPE, kPEPE) and the other's does not, the sizes would differ by that factor: refused always.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ def unit_of(base: str) -> Unit:
 
 
 def asset_problems(number: int, pair: PairSettings, first: Instrument, second: Instrument) -> list[Problem]:
-    """What speaks against these two being one asset in one unit."""
-    told = f"{first.venue} {first.symbol} is {first.base}, {second.venue} {second.symbol} is {second.base}"
+    """Why these two are not one asset in one unit; empty when they are."""
+    names = f"{first.venue} {first.symbol} is {first.base}, {second.venue} {second.symbol} is {second.base}"
     units = unit_of(first.base), unit_of(second.base)
     if units[0].amount != units[1].amount:
         return [
             Problem(
                 f"pairs[{number}].legs",
-                told,
+                names,
                 f"one contract is of {units[0].amount:,} and the other of {units[1].amount:,}: the same size "
                 "on both would be no hedge, and sizes that differ are not supported; take another pair",
             )
@@ -51,19 +50,19 @@ def asset_problems(number: int, pair: PairSettings, first: Instrument, second: I
     if pair.leg_bases is not None:
         if pair.leg_bases == (first.base, second.base):
             return []
-        words = ", ".join(pair.leg_bases)
+        bases = ", ".join(pair.leg_bases)
         return [
             Problem(
                 f"pairs[{number}].leg_bases",
-                f"[{words}]",
-                f"must be what the venues say, in the order of the legs: {told}",
+                f"[{bases}]",
+                f"must be what the venues say, in the order of the legs: {names}",
             )
         ]
     if first.base != second.base:
         return [
             Problem(
                 f"pairs[{number}].legs",
-                told,
+                names,
                 "these are not the same asset by their names; correct the legs or, if you know that both "
                 f"are the same in the same unit, say so with leg_bases: [{first.base}, {second.base}]",
             )
@@ -73,7 +72,7 @@ def asset_problems(number: int, pair: PairSettings, first: Instrument, second: I
             Problem(
                 f"pairs[{number}].base",
                 pair.base,
-                f"is not what the venues say ({told}); correct base or the legs",
+                f"is not what the venues say ({names}); correct base or the legs",
             )
         ]
     return []

@@ -82,14 +82,20 @@ def memory_dir(config: Path) -> Path:
 class Instance:
     """``python supervisor.py`` with its log lines as they come."""
 
-    def __init__(self, config: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        project: Path = PROJECT,
+    ) -> None:
         self.config = config
         self.lines: list[Line] = []
         self._has_ended = False
         self._is_deaf = False
         self._incoming: queue.Queue[Line | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "supervisor.py"), "--config", str(config), *arguments],
+            [sys.executable, str(project / "supervisor.py"), "--config", str(config), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},

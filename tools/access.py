@@ -19,7 +19,9 @@ from settings import PROJECT, Problem, Settings, SettingsError
 from venues import registry
 from venues.contract import (
     Account,
+    AccountDetails,
     Call,
+    DescribesAccount,
     HttpRequest,
     Instrument,
     OrderAck,
@@ -69,6 +71,12 @@ class VenueAccess:
 
     async def account(self) -> Account:
         return await self._perform(self._trading.query_account(unix_ms(self._clock)))
+
+    async def details(self) -> AccountDetails | None:
+        """What the venue says of the account beside its money; None where it has nothing to say."""
+        if not isinstance(self._trading, DescribesAccount):
+            return None
+        return await self._perform(self._trading.describe_account(unix_ms(self._clock)))
 
     async def positions_e8(self) -> dict[int, int]:
         """Signed size of every configured leg that is not flat, by instrument_id."""

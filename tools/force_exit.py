@@ -1,4 +1,4 @@
-"""Close one pair or all now, reduce-only, and keep them closed until ``resume``.
+"""Closes one pair or all now, reduce-only, and keep them closed until ``resume``.
 
 The running executor closes, with its own retries and protective prices; ``kill`` is for when there is
 none to trust. Exit code 0 once flat; 1 when not flat in time (it goes on). In mode live it asks first.

@@ -24,7 +24,7 @@ import orjson
 from configuration.arguments import path_argument
 from events.persistence import EventUnstorable
 from observability.logs import render
-from persistence.journal import Entry, JournalError, journal_directory
+from persistence.journal import JournalEntry, JournalError, journal_directory
 from persistence.restore import holdings_of, is_held
 from persistence.verify import read_all, verify
 from runtime.carried_positions import plain
@@ -84,7 +84,7 @@ def _lines(directory: Path, is_wanted: Callable[[Mapping[str, Any]], bool]) -> I
             yield render(orjson.dumps({"number": entry.number, **line})).decode()
 
 
-def _parsed(entry: Entry) -> Mapping[str, Any]:
+def _parsed(entry: JournalEntry) -> Mapping[str, Any]:
     """The line, or what is there in its place."""
     try:
         line = orjson.loads(entry.payload)

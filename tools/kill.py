@@ -1,4 +1,4 @@
-"""Close everything now, from outside: latch → cancel → reduce-only close → two flat reads → receipt.
+"""Closes everything now, from outside: latch → cancel → reduce-only close → two flat reads → receipt.
 
 It needs neither supervisor nor executor nor database, only the keys and the venues: its own process,
 its own connections. The receipt says flat only where both venues have shown it twice.

@@ -33,6 +33,7 @@ _EVENTS_KEPT = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     parser.add_argument(
         "--memory", type=path_argument, help="memory directory, instead of the configuration's"
     )

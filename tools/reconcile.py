@@ -1,4 +1,4 @@
-"""What the executor knows, what the database keeps and what the venues hold, side by side.
+"""Shows side by side what the executor knows, the database has and the venues hold.
 
 Without a switch it only looks: exit code 0 when all agree, 1 when they do not (asked three times, a
 second apart: a trade may be under way). ``--adopt`` and ``--flatten`` are the operator's decision about

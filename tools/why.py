@@ -4,7 +4,7 @@
     python -m tools why --since 2h          a period, from the journal
     python -m tools why --recording DIR     a recording: exact misses, and what one setting would have done
 
-The funnel counts every evaluation once: the first gate that said no, or a signal. One sentence for each pair
+The funnel counts every evaluation once: the first gate that refused, or a signal. One sentence for each pair
 says what the gap needs to be and the widest that there was: since the instance began, or in the period. Of a
 recording, each setting that was short is tried alone, relaxed to just what was missing.
 Exit code 1: the counts do not add up.
@@ -59,7 +59,7 @@ class Level(NamedTuple):
     """What a pair's gap needs to be, and how wide it has been."""
 
     pair: str
-    gap: GapShown | None  # None: nothing has been said of it
+    gap: GapShown | None  # None: nothing is known of it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,12 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
     pairs = [pair.id for pair in settings.pairs]
     if arguments.since is not None:
-        told = [refusals for refusals, ts in _refusals(settings) if ts >= arguments.since]
-        levels = [Level(pair, of_period([item for item in told if item.pair == pair])) for pair in pairs]
-        return _tell(of_events(told), levels, [], arguments.json)
+        reports = [refusals for refusals, ts in _refusals(settings) if ts >= arguments.since]
+        levels = [Level(pair, of_period([item for item in reports if item.pair == pair])) for pair in pairs]
+        return _show(of_events(reports), levels, [], arguments.json)
     table = Memory(attached_directory(arguments)).counters(DETECTOR)
     funnels, counted = of_counters(table, pairs), table.snapshot()
-    return _tell(funnels, [Level(pair, of_detector(counted, pair)) for pair in pairs], [], arguments.json)
+    return _show(funnels, [Level(pair, of_detector(counted, pair)) for pair in pairs], [], arguments.json)
 
 
 def _of_recording(recording: Recording, as_json: bool) -> int:
@@ -114,20 +114,20 @@ def _of_recording(recording: Recording, as_json: bool) -> int:
         sys.stdout.write(f"{len(unchanged.trades)} round trips unchanged, before the wire: ")
         sys.stdout.write(f"{dict(unchanged.refused) or 'nothing refused'}\n\n")
     levels = [Level(pair, of_detector(unchanged.counted, pair)) for pair in pairs]
-    return _tell(funnels, levels, remedies, as_json)
+    return _show(funnels, levels, remedies, as_json)
 
 
-def _tell(
+def _show(
     funnels: Sequence[Funnel], levels: Sequence[Level], remedies: Sequence[Remedy], as_json: bool
 ) -> int:
     is_exact = all(funnel.is_exact for funnel in funnels)
     if as_json:
-        told = {
+        plain = {
             "funnels": [{**funnel._asdict(), "is_exact": funnel.is_exact} for funnel in funnels],
             "levels": [_as_plain(level) for level in levels],
             "nearest": [item._asdict() for item in remedies],
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(plain) + "\n")
     else:
         for level in levels:
             sys.stdout.write(f"{level.pair}: {level.gap.sentence() if level.gap else 'no figures yet'}\n")

@@ -1,4 +1,4 @@
-"""What every venue offers, and the only words the rest of Tandem knows a venue by.
+"""Declares what every venue offers: the only types by which the rest of Tandem knows a venue.
 
 Two protocol objects per venue, both sans-I/O: bytes and times go in, values and bytes come out.
 ``MarketData`` belongs to a feed process and holds no keys. ``Trading`` belongs to the executor
@@ -97,6 +97,7 @@ class Instrument(NamedTuple):
     # the price, and ``tick_e8`` is the finest there is. 0 where one step serves every price.
     significant_figures: int = 0
     quote: str = "USD"  # what its prices are in
+    is_delisted: bool = False  # not trading, and never again
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""
@@ -499,6 +500,29 @@ class Trading(Protocol):
 
     def stream_take_events(self) -> list[PrivateEvent]:
         """Acks of creates sent over the socket, order updates, fills, positions; oldest first."""
+
+
+class AccountFact(NamedTuple):
+    """Something the venue says of an account that its owner should know before it trades."""
+
+    what: str
+    found: str
+    remedy: str = ""  # empty: nothing is wrong
+    stops_entries: bool = False  # nothing can be opened before it is mended
+
+
+class AccountDetails(NamedTuple):
+    """What the venue says of an account beside its money. Holds no key."""
+
+    facts: tuple[AccountFact, ...]
+    taker_fee_bps: float | None  # what this account pays; None where the venue does not say
+
+
+@runtime_checkable
+class DescribesAccount(Protocol):
+    """What a ``Trading`` may offer besides, once it is logged in: its account, for ``tools doctor``."""
+
+    def describe_account(self, now_unix_ms: int) -> Call[AccountDetails]: ...
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Every venue by its name. A new venue is one folder, one case here, and one name in ``settings``."""
+"""Finds venues by name. A new venue is one folder, one case here, and one name in ``settings``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a pinned package has a known fault: ``python -m verification.audit``, exit code 1 if one has.
+"""Checks the pinned packages for known faults: ``python -m verification.audit``, exit code 1 if one has.
 
 Every lock file is held against ``advisories.toml``, a list kept by hand that asks nobody. Where ``pip-audit``
 is installed and reaches its source it is asked about ``requirements.lock``, too; where it does not, that is

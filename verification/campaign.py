@@ -1,8 +1,9 @@
 """``make campaign``: a thousand trades, some under a fault drawn at random; how long legs stood alone.
 
-    python -m verification.campaign [--trades N] [--faults SHARE] [--seed N] [--seconds N]
+    python -m verification.campaign [--trades N] [--faults SHARE] [--seed N] [--seconds N] [--pairs PAIR ...]
 
-One executor process trades on the simulated venues, entry and exit back to back. A fault strikes at the
+One executor process trades on the simulated venues, entry and exit back to back: a third of the trades each
+on Vest and Paradex, and with Hyperliquid on either side. A fault strikes at the
 entry or the exit of a share of the trades, at one venue; which, when and where comes from the seed.
 After every trade the executor's view, and what it told persistence, are compared with the venues' own
 books. A halted pair is resumed as the operator would: ``tools reconcile flatten``. Exit code 1 for a
@@ -19,13 +20,14 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns
-from tests.executor.harness import VENUES, World, a_world
+from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, World, a_world, symbols_of
 from tests.executor.invariants import REST, broken_promises, halt_reason, until_at_rest
 from venues.contract import E8
 from verification.faults import signal
@@ -36,7 +38,9 @@ SCRIPTS: Final = (
     *("malformed_reply", "malformed_event", "event_lost", "event_duplicated", "events_reordered"),
     *("filled_in_part", "filled_in_steps:delay_ms=20", "executed_late:delay_ms=200", "server_error"),
     *("rate_limited", "tokens_expired"),
+    *("budget_used_up", "nonce_too_old", "answer_without_id", "refused_in_other_words", "upgrade"),
 )
+PAIRS: Final = {"-".join(pair): symbols_of(pair) for pair in (tuple(SYMBOLS), *HYPERLIQUID_PAIRS)}
 _STAYS_S: Final = 0.2  # shorter, and on a loaded machine an order sent just now is not seen yet
 _RESUME_S: Final = 60.0
 # What a campaign would use up though nothing is wrong.
@@ -69,7 +73,7 @@ async def campaign(world: World, tally: Tally, *, trades: int, share: float, see
         while tally.trades < trades and time.monotonic() < end_s and not tally.broken:
             fault = None
             if chance.random() < share:
-                fault = chance.choice(SCRIPTS), chance.choice(VENUES), chance.choice(("entry", "exit"))
+                fault = draw(chance, tuple(world.symbols))
             await _trade(world, tally, faults, fault)
             tally.trades += 1
             _collect(world, tally, fault)
@@ -77,9 +81,22 @@ async def campaign(world: World, tally: Tally, *, trades: int, share: float, see
         await faults.stop()
 
 
+@cache
+def known_at(venue: str) -> tuple[str, ...]:
+    """The scripts that can happen at a venue."""
+    return tuple(text for text in SCRIPTS if venue in (fault_scripts.parse(text).venues or (venue,)))
+
+
+def draw(chance: random.Random, venues: tuple[str, ...]) -> tuple[str, str, str]:
+    """A fault of a venue that knows it, that venue, and when it strikes."""
+    venue = chance.choice(venues)
+    return chance.choice(known_at(venue)), venue, chance.choice(("entry", "exit"))
+
+
 async def _trade(world: World, tally: Tally, faults: FaultRuns, fault: tuple[str, str, str] | None) -> None:
-    world.show("paradex", 50_050, 50_051)
-    world.show("vest", 50_000, 50_001)
+    first, second = world.symbols
+    world.show(second, 50_050, 50_051)
+    world.show(first, 50_000, 50_001)
     text, venue, when = fault or ("", "", "")
     for moment in ("entry", "exit"):
         if moment == "exit" and world.phase is not PairPhase.HEDGED:
@@ -144,16 +161,19 @@ def _report(world: World, tally: Tally, took_s: float) -> None:
             f" n {len(naked_ms)}",
         )
     print(f"worst notional alone: {tally.naked_notional_max_e8 / E8:.0f}")
-    sent = Counter(order.client_id for venue in VENUES for order in world.orders(venue) if order.client_id)
+    sent = Counter(
+        order.client_id for venue in world.symbols for order in world.orders(venue) if order.client_id
+    )
     print(f"orders at the venues {sent.total()}, client order ids that came twice {sent.total() - len(sent)}")
     print(f"positions at the end {world.positions_e8}; broken promises {len(tally.broken)}")
     for text in tally.broken:
         print(f"    {text}")
 
 
-async def _run(*, trades: int, share: float, seed: int, seconds: float) -> int:
+async def _run(*, pair: str, trades: int, share: float, seed: int, seconds: float) -> int:
+    print(f"\n{pair}:", flush=True)
     tally = Tally()
-    async with a_world(**_ROOM) as world:
+    async with a_world(PAIRS[pair], **_ROOM) as world:
         await world.start()
         began_s = time.monotonic()
         try:
@@ -170,10 +190,22 @@ def main() -> int:
     parser.add_argument("--faults", type=float, default=0.05, help="share of the trades that one strikes in")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3_600.0, help="stop after this long")
+    parser.add_argument("--pairs", nargs="*", default=list(PAIRS), choices=PAIRS)
     chosen = parser.parse_args()
-    return asyncio.run(
-        _run(trades=chosen.trades, share=chosen.faults, seed=chosen.seed, seconds=chosen.seconds)
-    )
+    share = 1 / len(chosen.pairs)  # of trades and time, for each of the pairs
+    ends = [
+        asyncio.run(
+            _run(
+                pair=pair,
+                trades=round(chosen.trades * share),
+                share=chosen.faults,
+                seed=chosen.seed,
+                seconds=chosen.seconds * share,
+            )
+        )
+        for pair in chosen.pairs
+    ]
+    return max(ends)
 
 
 if __name__ == "__main__":

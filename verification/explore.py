@@ -21,7 +21,8 @@ from msgspec.structs import replace
 
 from executor.pair.messages import Event, GridRead, PositionRead, QueryAnswered
 from executor.pair.order import Order
-from executor.pair.state import Leg, LegLedger, PairRules, Trade
+from executor.pair.rules import PairRules
+from executor.pair.state import Leg, LegLedger, Trade
 from shm.records import PairPhase
 from tests.executor.pair.model import (
     LOT_E8,

@@ -26,7 +26,7 @@ from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns, Run
-from tests.executor.harness import VENUES, World, a_world
+from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, VENUES, World, a_world, symbols_of
 from tests.executor.invariants import SETTLE_S, broken_promises, halt_reason, surprises, until_at_rest
 
 MOMENTS: Final = ("entry", "exit")
@@ -75,16 +75,29 @@ COMBINATIONS: Final = (
     ("executed_late:venue=vest,delay_ms=600", "rejected:venue=paradex"),
     ("malformed_reply:venue=vest", "rejected_late:venue=paradex"),
 )
+_OURS: Final = "hyperliquid"
+# What that venue is known for: answer, order updates and fills of one order in any order, and a refusal in
+# doubt of which only half can be asked for.
+HYPERLIQUID_COMBINATIONS: Final = (
+    (f"reply_delayed:venue={_OURS},delay_ms=150", f"events_reordered:venue={_OURS}"),
+    (f"reply_lost:venue={_OURS}", f"event_lost:venue={_OURS},count=none"),
+    (f"answer_without_id:venue={_OURS}", f"executed_late:venue={_OURS},delay_ms=600"),
+    (f"nonce_too_old:venue={_OURS}", f"order_missing_from_history:venue={_OURS}"),
+    (f"filled_in_part:venue={_OURS}", f"event_duplicated:venue={_OURS}"),
+    (_DELAYED, f"restarted:venue={_OURS},after_s=0.1"),
+)
 
 
 class Case(NamedTuple):
-    """Scripts that run together, as the command line has them, and when they begin."""
+    """Scripts that run together, as the command line has them, when they begin, and the pair's venues."""
 
     scripts: tuple[str, ...]
     moment: str
+    venues: tuple[str, ...] = tuple(SYMBOLS)  # the first leg first
 
     def __str__(self) -> str:
-        return f"{'+'.join(self.scripts)} {self.moment}"
+        pair = "" if self.venues == tuple(SYMBOLS) else f" {'-'.join(self.venues)}"
+        return f"{'+'.join(self.scripts)} {self.moment}{pair}"
 
 
 @dataclass(slots=True)
@@ -103,15 +116,34 @@ class Outcome:
 
 
 def all_cases() -> list[Case]:
-    """Every script at every venue where it can happen, then the combinations; each at both moments."""
-    alone = [
-        tuple(f"{part}{',' if ':' in part else ':'}venue={venue}" for part in (*helpers, name))
-        for name in fault_scripts.names()
-        if name not in _OF_MARKET_DATA
-        for helpers in (_ASKED_BECAUSE.get(name, ()),)
-        for venue in (fault_scripts.load(name).venues or VENUES)
+    """Every script at every venue where it can happen, then the combinations; each at both moments. At
+    Hyperliquid with that leg on either side."""
+    ours = [*(_alone(name, _OURS) for name in _names(_OURS)), *HYPERLIQUID_COMBINATIONS]
+    others = [*(_alone(name, venue) for venue in VENUES for name in _names(venue)), *COMBINATIONS]
+    return [
+        *(Case(scripts, moment) for scripts in others for moment in MOMENTS),
+        *(
+            Case(scripts, moment, tuple(pair))
+            for pair in HYPERLIQUID_PAIRS
+            for scripts in ours
+            for moment in MOMENTS
+        ),
     ]
-    return [Case(scripts, moment) for scripts in (*alone, *COMBINATIONS) for moment in MOMENTS]
+
+
+def _names(venue: str) -> list[str]:
+    """The scripts that can happen at a venue, those of market data left out."""
+    return [
+        name
+        for name in fault_scripts.names()
+        if name not in _OF_MARKET_DATA and venue in (fault_scripts.load(name).venues or (venue,))
+    ]
+
+
+def _alone(name: str, venue: str) -> tuple[str, ...]:
+    """One script at one venue, with what it takes for it to happen."""
+    parts = (*_ASKED_BECAUSE.get(name, ()), name)
+    return tuple(f"{part}{',' if ':' in part else ':'}venue={venue}" for part in parts)
 
 
 async def play(case: Case, *, settle_s: float = SETTLE_S, prelude: str = "") -> Outcome:
@@ -124,7 +156,11 @@ async def play(case: Case, *, settle_s: float = SETTLE_S, prelude: str = "") -> 
     scripts = [fault_scripts.parse(text) for text in case.scripts]
     try:
         # The breaker would forbid the trades that follow; it is no matter of these cases.
-        async with a_world(risk__max_consecutive_failures=1000) as world, AsyncExitStack() as at_end:
+        symbols = symbols_of(case.venues)
+        async with (
+            a_world(symbols, risk__max_consecutive_failures=1000) as world,
+            AsyncExitStack() as at_end,
+        ):
             await world.start(prelude=prelude)
             if case.moment == "exit":
                 await world.open()
@@ -177,7 +213,8 @@ async def signal(world: World, moment: str) -> None:
     if moment == "entry":
         world.enter()
     else:
-        world.show("paradex", 50_000, 50_001)
+        second = list(world.symbols)[1]
+        world.show(second, 50_000, 50_001)
         world.exit()
     await world.until(
         lambda: (
@@ -228,7 +265,7 @@ def give_up(transition):
             order_refused = replace(order, is_told=True)
             gone = orders.moved(order_refused, orders.OrderState.REJECTED, transition.now_mono_ns)
             transition.put(order, gone)
-machine._ask_the_silent = give_up
+machine.ask_about_silent_orders = give_up
 """,
         Case(_SILENT, "entry"),
     ),
@@ -240,7 +277,7 @@ machine._ask_the_silent = give_up
     Mutant(
         "a part that filled counts",
         """
-from executor.pair import machine, order as orders
+from executor.pair import machine, order_updates as orders
 orders.amount_told = lambda order, told: 0
 machine.after_fill = lambda order, fill, **_: order
 """,
@@ -248,7 +285,7 @@ machine.after_fill = lambda order, fill, **_: order
     ),
     Mutant(
         "an execution told twice counts once",
-        "from executor.pair import order; order.is_known_fill = lambda order, fill: False",
+        "from executor.pair import order_updates; order_updates.is_known_fill = lambda order, fill: False",
         Case(("filled_in_part:venue=paradex", "event_duplicated:venue=paradex"), "entry"),
     ),
     Mutant(

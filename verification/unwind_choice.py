@@ -1,4 +1,4 @@
-"""What choosing between completing and unwinding earns, against always doing the one or the other.
+"""Compares choosing between completing and unwinding with always doing the one or the other.
 
     python -m verification.unwind_choice [--trades 1000]
 
@@ -26,14 +26,15 @@ from executor.pair.messages import (
     Enter,
     Event,
     Exit,
-    LegMarket,
     OrderTold,
     PositionRead,
     Send,
     StreamBack,
     Tick,
 )
-from executor.pair.state import PairRules, new_state
+from executor.pair.pricing import LegMarket
+from executor.pair.rules import PairRules
+from executor.pair.state import new_state
 from shm.records import PairPhase
 from tests.executor.pair.model import an_instrument, some_rules
 from venues.contract import E8, OrderStatus, Side

@@ -1,1 +1,1 @@
-"""From a venue's frame to both orders at the venues: the parts of ``benchmarks.wire_to_wire``."""
+"""The parts of ``benchmarks.wire_to_wire``: from a venue's frame to both orders at the venues."""

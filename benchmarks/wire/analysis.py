@@ -1,4 +1,4 @@
-"""What a run has shown: every stage of every trade, as percentiles.
+"""Turns a run's log into percentiles of every stage of every trade.
 
 The venues' stamps and Tandem's come from one clock (``CLOCK_MONOTONIC``) and are joined by client
 order id. A bot has only the venues' stamps.

@@ -1,4 +1,4 @@
-"""Who is measured: Tandem as its users run it, and the bots it is compared with.
+"""Starts the contenders: Tandem as its users run it, and the bots it is compared with.
 
 A contender is started against venues that listen already, says when it is ready to trade, and is
 stopped when the venues have seen what they wanted.

@@ -6,9 +6,9 @@ behind the same contract: the process knows no other words.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from executor.gateways.rate_limit import RateBudget
 from runtime.clock import Clock
 from venues.contract import (
     Account,
@@ -22,6 +22,25 @@ from venues.contract import (
     TimeInForce,
     Touch,
 )
+
+
+class Urgency(IntEnum):
+    """Classes of orders, the one that goes first highest."""
+
+    OPEN = 0
+    CLOSE = 1
+    CANCEL = 2
+    HEDGE = 3  # a leg is naked
+
+
+class Budget(Protocol):
+    """What a venue's rate limits leave us. Asking spends nothing."""
+
+    def has_room(self, urgency: Urgency, now_mono_ns: int) -> bool:
+        """Whether an order of this class may leave now. Always, for hedges and cancels."""
+
+    def room_to_open(self, now_mono_ns: int) -> int:
+        """Calls left above the reserve in the tightest limit; 0 during a pause, for logs."""
 
 
 class NotSent(Exception):
@@ -50,7 +69,9 @@ class Listener(Protocol):
     def on_ack(self, venue: str, ack: OrderAck, recv_mono_ns: int) -> None:
         """The answer to a create, or IN_DOUBT as soon as none can come any more."""
 
-    def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:
+    def on_report(
+        self, venue: str, report: OrderUpdate | Fill | Position | Account, recv_mono_ns: int
+    ) -> None:
         """News from the private stream."""
 
     def on_up(self, venue: str) -> None:
@@ -83,7 +104,7 @@ class OrderGateway(Protocol):
         """Why the venue itself takes no order that opens now, in its own word; empty when it does."""
 
     @property
-    def budget(self) -> RateBudget:
+    def budget(self) -> Budget:
         """What the venue's rate limits leave us."""
 
     @property

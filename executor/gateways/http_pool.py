@@ -62,6 +62,8 @@ class HttpPool:
     ) -> None:
         url = urlsplit(rest_url)
         assert url.hostname is not None, "settings have checked the URL"
+        assert size > 0, "orders need a connection"
+        assert ping_interval_s > 0, "pings are apart"
         self._host = url.hostname
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = (tls or ssl.create_default_context()) if url.scheme == "https" else None
@@ -117,6 +119,7 @@ class HttpPool:
                 continue
             opened_mono_ns = self._clock.mono_ns()
             self._connections.append(connection)
+            assert len(self._connections) <= self._size, "one connection a place"
             try:
                 await self._keep_warm(connection, first_ping_s)
             finally:
@@ -177,6 +180,7 @@ class _Connection(asyncio.Protocol):
     def send(self, wire: bytes, on_answer: OnAnswer) -> None:
         assert self.is_free
         assert self._transport is not None
+        assert not self._answers, "no answer comes before its request"
         self._on_answer = on_answer
         self.sent_mono_ns = self._clock.mono_ns()
         self._transport.write(wire)

@@ -136,6 +136,7 @@ class LiveGateway:
     # --- life ---
 
     async def run(self) -> None:
+        assert self._session is None, "a gateway runs once"
         connector = aiohttp.TCPConnector(keepalive_timeout=CONNECTIONS_KEPT_S)
         async with aiohttp.ClientSession(connector=connector) as session:
             self._session = session
@@ -250,6 +251,7 @@ class LiveGateway:
     # --- orders ---
 
     def sign(self, request: OrderRequest) -> ReadyOrder:
+        assert request.instrument.venue == self.venue, "an order is signed for its own venue"
         if not self._is_logged_in:
             raise NotSent(f"{self.venue}: not logged in yet, an order cannot be signed")
         signed = self._trading.sign_create(request, unix_ms(self.clock))
@@ -264,6 +266,7 @@ class LiveGateway:
             self._pool.send(order.wire, partial(self._on_answer, order.request, self.clock.steady_ns()))
         elif self._is_stream_ready and self._socket.can_write:
             self._socket.write(order.wire)
+            assert order.request.client_order_id not in self._unanswered, "an order is sent once"
             self._unanswered.add(order.request.client_order_id)
         else:
             # Not a byte of it has been written. Once one has, its outcome is asked for, never sent again.
@@ -295,7 +298,7 @@ class LiveGateway:
             case _:
                 if isinstance(event, OrderUpdate | Fill):
                     self.clock.happened(event.venue_unix_ns)
-                self._listener.on_told(self.venue, event, recv_mono_ns)
+                self._listener.on_report(self.venue, event, recv_mono_ns)
 
     def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
         if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:

@@ -101,6 +101,7 @@ class PrivateSocket:
         except (WSError, OSError, TimeoutError) as error:
             raise SocketLost(f"no connection: {type(error).__name__}") from None
         assert isinstance(listener, _Frames)
+        assert self._transport is None, "one connection at a time"
         self._transport = transport
         try:
             self._trading.stream_connected(self._clock.mono_ns())

@@ -11,31 +11,15 @@ and by a refusal, after which nothing is opened until the pause it asked for is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import Final
 
-from executor.pair.messages import Purpose
+from executor.gateways.contract import Urgency
 from venues.contract import RateLimit
 
 _NS_PER_MS: Final = 1_000_000
 _PAUSE_MS: Final = 1_000  # after a refusal that names no pause
 
 
-class Urgency(IntEnum):
-    """Classes of orders, the one that goes first highest."""
-
-    OPEN = 0
-    CLOSE = 1
-    CANCEL = 2
-    HEDGE = 3  # a leg is naked
-
-
-URGENCY_OF: Final[Mapping[Purpose, Urgency]] = {
-    Purpose.ENTRY: Urgency.OPEN,
-    Purpose.EXIT: Urgency.CLOSE,
-    Purpose.COMPLETE: Urgency.HEDGE,
-    Purpose.UNWIND: Urgency.HEDGE,
-}
 # Per cent of a limit that a class leaves to those above it. At least one call is left.
 _LEAVES_PERCENT: Final[Mapping[Urgency, int]] = {Urgency.OPEN: 25, Urgency.CLOSE: 10}
 
@@ -91,6 +75,8 @@ class _Bucket:
     """A token bucket that refills continuously, counted in call-nanoseconds so that nothing is rounded."""
 
     def __init__(self, limit: RateLimit) -> None:
+        assert limit.calls > 0
+        assert limit.window_ms > 0, "a limit lets something through"
         self.limit = limit
         self._call_ns = limit.window_ms * _NS_PER_MS  # what one call costs
         self._full = limit.calls * self._call_ns
@@ -108,6 +94,7 @@ class _Bucket:
         self._refill(now_mono_ns)
         # Below nothing: hedges that went on past the limit are paid for by what comes later.
         self._level = max(-self._full, self._level - self._call_ns)
+        assert self._level < self._full, "what was spent is gone"
 
     def lower_to(self, calls: int, now_mono_ns: int) -> None:
         self._refill(now_mono_ns)

@@ -80,6 +80,7 @@ class LatencyRecorder:
         self._sent_mono_ns[client_order_id] = now_mono_ns
         if len(self._sent_mono_ns) > _ORDERS_KEPT:
             self._sent_mono_ns.popitem(last=False)
+        assert len(self._sent_mono_ns) <= _ORDERS_KEPT
 
     def sent_mono_ns(self, client_order_id: int) -> int:
         """When an order of this life was written; 0 when that is unknown or forgotten."""
@@ -107,6 +108,7 @@ class LatencyRecorder:
 
     def both_sent(self, stages: SignalTimestamps) -> None:
         """Both legs of a signal have been written."""
+        assert all(stages.sent), "both legs have left"
         first, last = min(stages.sent), max(stages.sent)
         self.record("seen_to_first_sent", first - stages.seen)
         self.record("seen_to_both_sent", last - stages.seen)

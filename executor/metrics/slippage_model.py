@@ -79,6 +79,8 @@ class SlippageModel:
         sample_bps = max(-_CAP_BPS, min(worse_bps, _CAP_BPS))
         samples = before.samples + 1
         mean_bps = before.mean_bps + (sample_bps - before.mean_bps) / min(samples, _MEMORY)
+        assert samples > 0
+        assert abs(mean_bps) <= _CAP_BPS + 1e-6, "an average lies among its samples"
         view = SlippageView(samples, mean_bps, int(unix_s(self._clock)))
         self._put(index, view)
         return view

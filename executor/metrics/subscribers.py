@@ -1,4 +1,4 @@
-"""Who hears what the pair machines report: counters, breaker, latency, the journal and the log, slippage.
+"""Who takes in what the pair machines report: counters, breaker, latency, the journal and the log, slippage.
 
 An event is first counted, then timed and kept, then learned from. What a trade adds to the day is not taken
 here but before the machine's state is journalled, see ``Results.follow``.
@@ -23,25 +23,45 @@ from events.trades import (
     TradeCorrected,
     TradeOpened,
 )
-from executor.desk import Desk, Pair
+from executor.metrics.counters import ExecutorCounters
 from executor.metrics.exit_reason import why_closed
+from executor.metrics.latency import LatencyRecorder
+from executor.metrics.slippage_model import SlippageModel
+from executor.pairs import PairRuntime, Report
+from executor.risk.circuit_breaker import Breaker
+from runtime.clock import Clock
 from shm.records import SignalKind
 
 
 class Subscribers:
     """Hands each event of a pair machine to everybody concerned, in this order."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        *,
+        breaker: Breaker,
+        latency: LatencyRecorder,
+        slippage: SlippageModel,
+        counters: ExecutorCounters,
+        report: Report,
+        clock: Clock,
+    ) -> None:
+        self._breaker = breaker
+        self._latency = latency
+        self._slippage = slippage
+        self._counters = counters
+        self._report = report
+        self._clock = clock
 
-    def hand(self, pair: Pair, event: Event) -> None:
+    def publish(self, pair: PairRuntime, event: Event) -> None:
+        """Hand one event of a pair's machine to all of them."""
         self._count(event)
         self._watch_failures(pair, event)
-        self._desk.reports.report(self._timed(pair, event))
+        self._report(self._timed(pair, event))
         self._learn(pair, event)
 
     def _count(self, event: Event) -> None:
-        count = self._desk.reports.count
+        count = self._counters.count
         match event:
             case TradeOpened():
                 count("trades_opened_total")
@@ -60,85 +80,82 @@ class Subscribers:
             case LegRejected():
                 count("orders_rejected_total")
             case NakedEnd():
-                self._desk.ledger.record("naked", int(event.naked_ms * 1e6))
+                self._latency.record("naked", int(event.naked_ms * 1e6))
 
-    def _watch_failures(self, pair: Pair, event: Event) -> None:
+    def _watch_failures(self, pair: PairRuntime, event: Event) -> None:
         """What the circuit breaker goes by."""
-        desk = self._desk
+        breaker = self._breaker
         match event:
-            case LegAutoClose() | LegRejected() | LegUnknown() if desk.breaker.failed(
-                self._desk.clock.mono_ns()
-            ):
-                desk.reports.report(
+            case LegAutoClose() | LegRejected() | LegUnknown() if breaker.failed(self._clock.mono_ns()):
+                self._report(
                     BreakerOpened(
                         pair=pair.rules.pair,
                         cause=event.name(),
-                        failures=desk.breaker.failures,
-                        limit=desk.settings.risk.max_consecutive_failures,
-                        pause_s=desk.settings.risk.breaker_pause_s,
+                        failures=breaker.failures,
+                        limit=breaker.failures_max,
+                        pause_s=breaker.pause_s,
                     )
                 )
-            case TradeOpened() if desk.breaker.succeeded():
-                desk.reports.report(BreakerClosed())
+            case TradeOpened() if breaker.succeeded():
+                self._report(BreakerClosed())
             case PhaseChanged(phase="FLAT"):
-                desk.breaker.undecided()
+                breaker.undecided()
 
-    def _timed(self, pair: Pair, event: Event) -> Event:
+    def _timed(self, pair: PairRuntime, event: Event) -> Event:
         """The event with what its signal adds: how long it took, and why a trade was closed."""
-        ledger = self._desk.ledger
+        latency = self._latency
         match event:
             case LegAcked():
-                return replace(event, ack_us=ledger.ack_us(event.client_order_id))
+                return replace(event, ack_us=latency.ack_us(event.client_order_id))
             case LegFilled():
-                now_mono_ns = self._desk.clock.mono_ns()
-                for batch in pair.batches.values():
-                    batch.stages.reached(batch.stages.filled, event.client_order_id, now_mono_ns)
-                return replace(event, fill_us=ledger.filled(event.client_order_id, now_mono_ns))
-            case TradeOpened() if opening := pair.batches.get(SignalKind.ENTER):
+                now_mono_ns = self._clock.mono_ns()
+                for execution in pair.executions.values():
+                    execution.stages.reached(execution.stages.filled, event.client_order_id, now_mono_ns)
+                return replace(event, fill_us=latency.filled(event.client_order_id, now_mono_ns))
+            case TradeOpened() if opening := pair.executions.get(SignalKind.ENTER):
                 return replace(event, latency_us=opening.stages.fields_us()["recv_to_both_us"])
             case TradeClosed():
-                closing = pair.batches.get(SignalKind.EXIT)
-                strategy = self._desk.settings.pairs[pair.rules.pair_id].strategy
-                why = why_closed(event, closing.stages.signal if closing else None, strategy)
+                closing = pair.executions.get(SignalKind.EXIT)
+                why = why_closed(event, closing.stages.signal if closing else None, pair.strategy)
                 return replace(event, why=why)
         return event
 
-    def _learn(self, pair: Pair, event: Event) -> None:
+    def _learn(self, pair: PairRuntime, event: Event) -> None:
         match event:
             case OrderChanged():
-                for batch in pair.batches.values():
-                    batch.follow(event)
+                for execution in pair.executions.values():
+                    execution.follow(event)
             case TradeOpened():
                 self._measure_slippage(pair, SignalKind.ENTER, event.trade_id)
             case TradeClosed():
                 self._measure_slippage(pair, SignalKind.EXIT, event.trade_id)
-                pair.batches.pop(SignalKind.ENTER, None)
+                pair.executions.pop(SignalKind.ENTER, None)
 
     def _measure_slippage(
-        self, pair: Pair, kind: Literal[SignalKind.ENTER, SignalKind.EXIT], trade_id: int
+        self, pair: PairRuntime, kind: Literal[SignalKind.ENTER, SignalKind.EXIT], trade_id: int
     ) -> None:
         """Compare what was seen, sent and filled, and learn from it; once per signal.
 
-        An entry or exit that no signal of this life asked for has nothing to be compared with.
+        An entry or exit that no signal of this process asked for has nothing to be compared with.
         """
-        batch = pair.batches.pop(kind, None)
-        if batch is None:
+        execution = pair.executions.pop(kind, None)
+        if execution is None:
             return
-        desk, rules = self._desk, pair.rules
+        rules = pair.rules
         first, second = (ContractName(venue=item.venue, symbol=item.symbol) for item in rules.instruments)
-        fields = batch.fields()
-        worse_bps = batch.worse_bps(batch.filled_e8)
+        fields = execution.fields()
+        worse_bps = execution.worse_bps(execution.filled_e8)
         known = [
-            None if bps is None else desk.learned.observe(instrument, side, bps)
-            for instrument, side, bps in zip(rules.instruments, batch.sides, worse_bps, strict=True)
+            None if bps is None else self._slippage.observe(instrument, side, bps)
+            for instrument, side, bps in zip(rules.instruments, execution.sides, worse_bps, strict=True)
         ]
         try:
-            desk.learned.save()
+            self._slippage.save()
         except OSError as error:  # what was learned is shared all the same; the next trade tries again
-            desk.reports.report(SlippageNotKept(detail=str(error)))
+            self._report(SlippageNotKept(detail=str(error)))
         first_bps, second_bps = (None if view is None else round(view.mean_bps, 3) for view in known)
         first_samples, second_samples = (None if view is None else view.samples for view in known)
-        desk.reports.report(
+        self._report(
             SlippageMeasured(
                 pair=rules.pair,
                 trade_id=trade_id,

@@ -11,8 +11,7 @@ from typing import Any
 
 from events.orders import OrderChanged
 from executor.metrics.latency import SignalTimestamps
-from executor.pair.messages import LegMarket
-from executor.pair.pricing import average_price_e8
+from executor.pair.pricing import LegMarket, average_price_e8, touch_e8
 from shm.records import SignalKind
 from venues.contract import E8, Side
 
@@ -31,8 +30,9 @@ class ExecutionReport:
         # For an exit the signal's direction is the position's: the trades go the other way.
         first = Side(signal.direction if self.kind is SignalKind.ENTER else -signal.direction)
         self.sides = first, first.opposite
+        assert self.sides[0] == -self.sides[1], "one leg is bought, the other sold"
         self.detected_e8: Pair = signal.first_price_e8, signal.second_price_e8
-        self.sent_e8: Pair = _touch_e8(markets[0], self.sides[0]), _touch_e8(markets[1], self.sides[1])
+        self.sent_e8: Pair = touch_e8(markets[0], self.sides[0]), touch_e8(markets[1], self.sides[1])
         self._filled: dict[int, tuple[int, int, int]] = {}  # order -> leg, size, average price
 
     def follow(self, order: OrderChanged) -> None:
@@ -90,9 +90,3 @@ class ExecutionReport:
         if self.kind is SignalKind.ENTER:
             return 10_000 * (sold_e8 - bought_e8) / bought_e8
         return 10_000 * (bought_e8 - sold_e8) / sold_e8
-
-
-def _touch_e8(market: LegMarket, side: Side) -> int:
-    if not market.is_valid:
-        return 0
-    return market.ask_e8 if side is Side.BUY else market.bid_e8

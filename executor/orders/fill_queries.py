@@ -1,23 +1,27 @@
-"""Asks for what was not heard of an order that is over: the price and fee of everything it has filled.
+"""Queries what is missing of an order that is over: the price and fee of everything it has filled.
 
 An execution's event can be lost, and an order's end says nothing of fees. The machine knows which ended
-orders are not accounted for, across lives; here is only when they are asked about: soon, then at growing
+orders are not accounted for, across restarts; here is only when they are queried: soon, then at growing
 intervals, until the venue has answered.
 """
 
 from __future__ import annotations
 
-from executor.desk import Desk, Pair
-from executor.pair.order import Order
-from executor.venue_events import Asking
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
-_LOOK_NS = 200_000_000
+from executor.gateways.contract import OrderGateway
+from executor.pair.order import Order
+from executor.pairs import PairRuntime, Pairs
+from runtime.background import BackgroundTasks
+
+_POLL_NS = 200_000_000
 _FIRST_NS = 300_000_000  # an execution's event may come after the end of its order
-_PAUSE_NS = 500_000_000  # doubled with every question
+_PAUSE_NS = 500_000_000  # doubled with every query
 _PAUSE_NS_MAX = 30_000_000_000
 
 
-class _Question:
+class _Query:
     """One order's: when it is due next, and how long after that."""
 
     __slots__ = ("due_mono_ns", "pause_ns")
@@ -28,30 +32,41 @@ class _Question:
 
 
 class FillQueries:
-    """``look`` is called now and then; a question that is under way has its next transition later."""
+    """Polled; a query that is under way is due again later."""
 
-    def __init__(self, desk: Desk, asking: Asking) -> None:
-        self._desk = desk
-        self._asking = asking
-        self._questions: dict[int, _Question] = {}
-        self._look_mono_ns = 0
+    def __init__(
+        self,
+        *,
+        pairs: Pairs,
+        gateways: Mapping[str, OrderGateway],
+        query_fills: Callable[[PairRuntime, Order], Coroutine[Any, Any, None]],
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._pairs = pairs
+        self._gateways = gateways
+        self._query_fills = query_fills
+        self._tasks = tasks
+        self._queries: dict[int, _Query] = {}
+        self._poll_mono_ns = 0
 
-    def look(self, now_mono_ns: int) -> None:
-        if now_mono_ns < self._look_mono_ns:
+    def poll(self, now_mono_ns: int) -> None:
+        """Start the queries that are due."""
+        if now_mono_ns < self._poll_mono_ns:
             return
-        self._look_mono_ns = now_mono_ns + _LOOK_NS
-        owed = {order.client_order_id: (pair, order) for pair in self._desk.pairs for order in owed_by(pair)}
-        before, self._questions = self._questions, {}
+        self._poll_mono_ns = now_mono_ns + _POLL_NS
+        owed = {order.client_order_id: (pair, order) for pair in self._pairs for order in owed_by(pair)}
+        before, self._queries = self._queries, {}
         for number, (pair, order) in owed.items():
-            question = before.get(number) or _Question(now_mono_ns + _FIRST_NS)
-            self._questions[number] = question
+            query = before.get(number) or _Query(now_mono_ns + _FIRST_NS)
+            self._queries[number] = query
             venue = pair.rules.instruments[order.leg].venue
-            if now_mono_ns >= question.due_mono_ns and self._desk.gateways[venue].can_ask:
-                question.due_mono_ns = now_mono_ns + question.pause_ns
-                question.pause_ns = min(2 * question.pause_ns, _PAUSE_NS_MAX)
-                self._desk.start(self._asking.about_fills(pair, order))
+            if now_mono_ns >= query.due_mono_ns and self._gateways[venue].can_ask:
+                query.due_mono_ns = now_mono_ns + query.pause_ns
+                query.pause_ns = min(2 * query.pause_ns, _PAUSE_NS_MAX)
+                assert not order.is_accounted, "only what is missing is queried"
+                self._tasks.start(self._query_fills(pair, order))
 
 
-def owed_by(pair: Pair) -> list[Order]:
+def owed_by(pair: PairRuntime) -> list[Order]:
     """The pair's ended orders of which a price or fee is not known."""
     return [order for leg in pair.state.legs for order in leg.past if not order.is_accounted]

@@ -3,48 +3,130 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from events.orders import LegSent
-from executor.desk import Desk, Pair, touch_e8
-from executor.gateways.contract import NotSent, ReadyOrder
-from executor.gateways.rate_limit import URGENCY_OF
+from executor.gateways.contract import Budget, NotSent, ReadyOrder, Urgency
+from executor.market import Prices
 from executor.metrics.latency import SignalTimestamps
 from executor.orders.presigned import Slot
-from executor.orders.stagger import Hold
+from executor.orders.stagger import Hold, Stagger
 from executor.pair.config import SIGNING_SPARE_MS
-from executor.pair.messages import At, Purpose, Send, SendFailed
-from executor.pair.order import ENDED, OrderState
-from executor.pair.repair import is_naked
-from executor.pair.transition import about_leg
-from runtime.clock import unix_ms
-from venues.contract import OffGrid, OrderRequest
+from executor.pair.messages import At, Send, SendFailed
+from executor.pair.order import ENDED, OrderState, Purpose
+from executor.pair.order_facts import about_leg
+from executor.pair.pricing import touch_e8
+from executor.pair.state import is_naked
+from executor.pairs import Feed, PairRuntime, Report
+from runtime.clock import Clock, unix_ms
+from venues.contract import OffGrid, OrderRequest, TimeInForce
+
+URGENCY_OF: Final[Mapping[Purpose, Urgency]] = {
+    Purpose.ENTRY: Urgency.OPEN,
+    Purpose.EXIT: Urgency.CLOSE,
+    Purpose.COMPLETE: Urgency.HEDGE,
+    Purpose.UNWIND: Urgency.HEDGE,
+}
+assert set(URGENCY_OF) == set(Purpose)
 
 
-class Wire:
+class Outlet(Protocol):
+    """What a sender needs of a venue's gateway."""
+
+    time_in_force: TimeInForce
+
+    @property
+    def clock(self) -> Clock:
+        """The venue's clock, as far as it is known."""
+
+    @property
+    def budget(self) -> Budget:
+        """What the venue's rate limits leave."""
+
+    def sign(self, request: OrderRequest) -> ReadyOrder:
+        """Render and sign. Raises OffGrid, and NotSent."""
+
+    def send(self, order: ReadyOrder) -> None:
+        """Write it now. Raises NotSent when certainly not a byte left."""
+
+
+class SentCounts(Protocol):
+    """Where sent orders are counted."""
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+
+
+class SentRate(Protocol):
+    """Where the orders of a minute are counted."""
+
+    def count(self, now_mono_ns: int) -> None:
+        """One more was written."""
+
+
+class SentTimes(Protocol):
+    """Where it is kept when an order was written."""
+
+    def sent(self, client_order_id: int, now_mono_ns: int) -> None:
+        """An order was written."""
+
+    def sent_mono_ns(self, client_order_id: int) -> int:
+        """When it was."""
+
+    def both_sent(self, stages: SignalTimestamps) -> None:
+        """Both legs of a signal were."""
+
+
+class Sender:
     """Turns ``Send`` commands into bytes. Nothing here is awaited."""
 
-    def __init__(self, desk: Desk, tell_failed: Callable[[Pair, SendFailed], None]) -> None:
-        self._desk = desk
-        self._tell_failed = tell_failed  # of an order that was held back and then did not leave
-        self._held: set[int] = set()  # client order ids
+    def __init__(
+        self,
+        *,
+        gateways: Mapping[str, Outlet],
+        prices: Prices,
+        rate: SentRate,
+        stagger: Stagger,
+        latency: SentTimes,
+        counters: SentCounts,
+        report: Report,
+        clock: Clock,
+    ) -> None:
+        self._gateways = gateways
+        self._prices = prices
+        self._rate = rate
+        self._stagger = stagger
+        self._latency = latency
+        self._counters = counters
+        self._report = report
+        self._clock = clock
+        self._feed: Feed | None = None
+        self._held_back: set[int] = set()  # client order ids
 
-    def render(self, pair: Pair, send: Send, at: At) -> ReadyOrder | NotSent:
-        """The bytes of an order, armed or made now; NotSent as a value when it cannot be made."""
+    def connect(self, feed: Feed) -> None:
+        """Have an order that was held back and then did not leave become an event of its pair's machine."""
+        self._feed = feed
+
+    def render(self, pair: PairRuntime, send: Send, at: At) -> ReadyOrder | NotSent:
+        """The bytes of an order, presigned or made now; NotSent as a value when it cannot be made."""
         instrument = pair.rules.instruments[send.leg]
-        gateway = self._desk.gateways[instrument.venue]
-        armed = pair.presigned.take(
+        gateway = self._gateways[instrument.venue]
+        presigned = pair.presigned.take(
             Slot(send.leg, send.side, send.size_e8, send.reduce_only),
             client_order_id=send.client_order_id,
             worst_price_e8=send.limit_price_e8,
             touch_e8=touch_e8(at.markets[send.leg], send.side),
             now_unix_ms=unix_ms(gateway.clock),
         )
-        if armed is not None:
-            self._desk.reports.count("template_hits_total")
-            return armed
-        self._desk.reports.count("template_misses_total")
+        if presigned is not None:
+            assert presigned.request.client_order_id == send.client_order_id, "a template serves one order"
+            assert presigned.request.size_e8 == send.size_e8, (
+                "a template serves the very order it was made for"
+            )
+            self._counters.count("template_hits_total")
+            return presigned
+        self._counters.count("template_misses_total")
         request = OrderRequest(
             client_order_id=send.client_order_id,
             instrument=instrument,
@@ -60,28 +142,13 @@ class Wire:
             return NotSent(str(error))
         except NotSent as error:
             return error
-        late_ns = self._desk.clock.mono_ns() - at.now_mono_ns
+        late_ns = self._clock.mono_ns() - at.now_mono_ns
         if late_ns > SIGNING_SPARE_MS * 1_000_000:  # this process was stopped in between
             return NotSent(f"signed {late_ns / 1e6:.0f} ms after it was decided")
         return order
 
-    def keep_warm(self, pair: Pair, sends: Sequence[Send], at: At) -> None:
-        """Look at what ``render`` and ``write`` look at, and do nothing."""
-        now_mono_ns = self._desk.clock.mono_ns()
-        for send in sends:
-            gateway = self._desk.gateways[pair.rules.instruments[send.leg].venue]
-            pair.presigned.find(
-                Slot(send.leg, send.side, send.size_e8, send.reduce_only),
-                client_order_id=send.client_order_id,
-                worst_price_e8=send.limit_price_e8,
-                touch_e8=touch_e8(at.markets[send.leg], send.side),
-                now_unix_ms=unix_ms(gateway.clock),
-            )
-            gateway.budget.has_room(URGENCY_OF[send.purpose], now_mono_ns)
-        self._hold(pair)
-
     def write(
-        self, pair: Pair, sends: Sequence[Send], orders: Sequence[ReadyOrder | NotSent]
+        self, pair: PairRuntime, sends: Sequence[Send], orders: Sequence[ReadyOrder | NotSent]
     ) -> list[SendFailed]:
         """Write a batch. Returns what did not leave.
 
@@ -89,6 +156,8 @@ class Wire:
         when the second is known not to. With ``execution.stagger`` the faster venue's leg of an entry
         is held back for a moment: it leaves by itself, and nobody waits for it.
         """
+        assert 0 < len(sends) == len(orders) <= 2, "a batch is one or both legs"
+        assert len({send.leg for send in sends}) == len(sends), "one order per leg"
         failed: list[tuple[Send, str]] = []
         written: list[tuple[Send, int]] = []
         is_entry = any(send.purpose is Purpose.ENTRY for send in sends)
@@ -105,13 +174,13 @@ class Wire:
                     raise order
                 if withheld:
                     raise NotSent(f"withheld: {withheld}")
-                self._desk.gateways[pair.rules.instruments[send.leg].venue].send(order)
+                self._gateways[pair.rules.instruments[send.leg].venue].send(order)
             except NotSent as error:
                 failed.append((send, str(error)))
                 if is_entry and not written:
                     withheld = withheld or str(error)
             else:
-                written.append((send, self._desk.clock.mono_ns()))
+                written.append((send, self._clock.mono_ns()))
         self._account(pair, written)
         if hold is not None:
             send, order = next(item for item in zip(sends, orders, strict=True) if item[0].leg == hold.leg)
@@ -120,51 +189,55 @@ class Wire:
                 self._send_later(pair, send, order, hold)
             else:  # an entry leaves whole or not at all
                 failed.append((send, f"the other leg cannot leave: {withheld}"))
-        return [SendFailed(self._desk.at(pair), send.client_order_id, reason) for send, reason in failed]
+        return [SendFailed(self._prices.at(pair), send.client_order_id, reason) for send, reason in failed]
 
-    def _no_room_for(self, pair: Pair, sends: Sequence[Send]) -> str:
+    def _no_room_for(self, pair: PairRuntime, sends: Sequence[Send]) -> str:
         """Why a venue's rate limit withholds the whole batch, empty when it does not: a close of one leg
         that the other's limit stopped would leave that one alone. Legs that differ already do not wait:
         what is left of an exit mends them, whatever it is called."""
         if is_naked(pair.rules, pair.state):
             return ""
-        now_mono_ns = self._desk.clock.mono_ns()
+        now_mono_ns = self._clock.mono_ns()
         for send in sends:
             venue = pair.rules.instruments[send.leg].venue
-            if not self._desk.gateways[venue].budget.has_room(URGENCY_OF[send.purpose], now_mono_ns):
-                self._desk.reports.count("orders_withheld_total", len(sends))
+            if not self._gateways[venue].budget.has_room(URGENCY_OF[send.purpose], now_mono_ns):
+                self._counters.count("orders_withheld_total", len(sends))
                 return f"only the reserve of {venue}'s rate limit is left"
         return ""
 
-    def _hold(self, pair: Pair) -> Hold | None:
+    def _hold(self, pair: PairRuntime) -> Hold | None:
         first, second = pair.rules.instruments
-        return self._desk.stagger.hold((first.venue, second.venue))
+        return self._stagger.hold((first.venue, second.venue))
 
-    def _send_later(self, pair: Pair, send: Send, order: ReadyOrder, hold: Hold) -> None:
-        self._held.add(send.client_order_id)
-        stages = pair.fresh
+    def _send_later(self, pair: PairRuntime, send: Send, order: ReadyOrder, hold: Hold) -> None:
+        assert send.client_order_id not in self._held_back, "an order is held back once"
+        self._held_back.add(send.client_order_id)
+        stages = pair.in_flight
         if stages is not None:
             stages.client_order_ids[send.leg] = send.client_order_id
         asyncio.get_running_loop().call_later(
-            hold.duration_ns / 1e9, self._send_held, pair, send, order, stages
+            hold.duration_ns / 1e9, self._send_held_back, pair, send, order, stages
         )
 
-    def _send_held(self, pair: Pair, send: Send, order: ReadyOrder, stages: SignalTimestamps | None) -> None:
+    def _send_held_back(
+        self, pair: PairRuntime, send: Send, order: ReadyOrder, stages: SignalTimestamps | None
+    ) -> None:
         """The held leg's moment. It stays when the other leg is known dead or its own has been given up."""
-        self._held.discard(send.client_order_id)
+        self._held_back.discard(send.client_order_id)
         try:
             if not self._is_still_wanted(pair, send):
                 raise NotSent("the other leg ended before this one had left")
-            self._desk.gateways[pair.rules.instruments[send.leg].venue].send(order)
+            self._gateways[pair.rules.instruments[send.leg].venue].send(order)
         except NotSent as error:
-            self._tell_failed(pair, SendFailed(self._desk.at(pair), send.client_order_id, str(error)))
+            assert self._feed is not None, "the engine connects itself before anything is sent"
+            self._feed(pair, SendFailed(self._prices.at(pair), send.client_order_id, str(error)))
         else:
-            self._account(pair, [(send, self._desk.clock.mono_ns())], stages)
+            self._account(pair, [(send, self._clock.mono_ns())], stages)
             if stages is not None and all(stages.sent):
-                self._desk.ledger.both_sent(stages)
-            self.tell_sent(pair, [send], [])
+                self._latency.both_sent(stages)
+            self.report_sent(pair, [send], [])
 
-    def _is_still_wanted(self, pair: Pair, send: Send) -> bool:
+    def _is_still_wanted(self, pair: PairRuntime, send: Send) -> bool:
         own, other = pair.state.legs[send.leg], pair.state.legs[1 - send.leg]
         is_live = any(
             order.client_order_id == send.client_order_id and order.state is OrderState.SENT
@@ -179,24 +252,25 @@ class Wire:
         return is_live and sibling is not None and not (sibling.state in ENDED and not sibling.filled_e8)
 
     def _account(
-        self, pair: Pair, written: Sequence[tuple[Send, int]], stages: SignalTimestamps | None = None
+        self, pair: PairRuntime, written: Sequence[tuple[Send, int]], stages: SignalTimestamps | None = None
     ) -> None:
-        desk, stages = self._desk, stages or pair.fresh
+        stages = stages or pair.in_flight
         for send, sent_mono_ns in written:
-            desk.rate.count(sent_mono_ns)
-            desk.reports.count("orders_sent_total")
-            desk.ledger.sent(send.client_order_id, sent_mono_ns)
+            self._rate.count(sent_mono_ns)
+            self._counters.count("orders_sent_total")
+            self._latency.sent(send.client_order_id, sent_mono_ns)
             if stages is not None:
                 stages.client_order_ids[send.leg] = send.client_order_id
                 stages.sent[send.leg] = sent_mono_ns
+        assert len(written) <= 2, "a batch is one or both legs"
         if len(written) == 2 and stages is not None:
-            desk.ledger.both_sent(stages)
+            self._latency.both_sent(stages)
 
-    def tell_sent(self, pair: Pair, sends: Sequence[Send], failed: Sequence[SendFailed]) -> None:
+    def report_sent(self, pair: PairRuntime, sends: Sequence[Send], failed: Sequence[SendFailed]) -> None:
         """Report what was sent, once there is time for it."""
         unsent = {item.client_order_id for item in failed}
         for send in sends:
-            if send.client_order_id in unsent or send.client_order_id in self._held:
+            if send.client_order_id in unsent or send.client_order_id in self._held_back:
                 continue
             about: dict[str, Any] = {
                 "pair": pair.rules.pair,
@@ -207,5 +281,5 @@ class Wire:
                 "purpose": send.purpose.name.lower(),
                 "attempt": send.attempt,
             }
-            sent_mono_ns = self._desk.ledger.sent_mono_ns(send.client_order_id)
-            self._desk.reports.report(LegSent(**about, sent_mono_ns=sent_mono_ns))
+            sent_mono_ns = self._latency.sent_mono_ns(send.client_order_id)
+            self._report(LegSent(**about, sent_mono_ns=sent_mono_ns))

@@ -1,7 +1,7 @@
 """Stagger: hold the faster venue's entry order back so that both reach their matching engines together.
 
 How long an order travels is taken to be half of what its answer takes to come back; nobody outside a
-venue can see more. Measured from every answer of this life, forgetting slowly.
+venue can see more. Measured from every answer of this process, forgetting slowly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ _WORTH_NS: Final = 1_000_000  # the loop's timers know nothing finer
 
 
 class Hold(NamedTuple):
+    """An entry's leg that leaves later than the other."""
+
     leg: int
     duration_ns: int
 
@@ -22,6 +24,11 @@ class Stagger:
     """What is known of each venue's travel time. Never holds anything unless switched on."""
 
     def __init__(self, *, is_on: bool, hold_ns_max: int) -> None:
+        self.begin_anew(is_on=is_on, hold_ns_max=hold_ns_max)
+
+    def begin_anew(self, *, is_on: bool, hold_ns_max: int) -> None:
+        """Go by other settings, and by the answers that come from now on."""
+        assert hold_ns_max >= 0, "an order cannot leave before it is sent"
         self._is_on = is_on
         self._hold_ns_max = hold_ns_max
         self._round_trips: dict[str, tuple[int, float]] = {}  # venue -> answers, average ns

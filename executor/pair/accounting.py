@@ -6,24 +6,33 @@ from collections.abc import Iterator
 
 from events.orders import IntentWritten, LegRetold
 from events.positions import HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
-from events.trades import LegName, TradeClosed, TradeOpened, TradeRetold
+from events.trades import TradeOpened, TradeRetold
 from executor.pair.messages import Publish
 from executor.pair.order import DOUBTFUL
-from executor.pair.pricing import average_price_e8, spread_bps
-from executor.pair.repair import exposure, has_live_order, have_confirmed, is_naked, log_halted
+from executor.pair.order_facts import about_leg, about_order, fate
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     PHASE_STEPS,
     Halt,
     LegLedger,
-    PairRules,
     PairState,
     Plan,
     Trade,
+    has_live_order,
+    is_estimated,
     is_flat,
+    is_naked,
     net_e8,
+    result_of,
 )
-from executor.pair.trade_result import closed_books, is_estimated, remembered, result_of
-from executor.pair.transition import Transition, about_leg, about_order, fate, leg_is_ready
+from executor.pair.trade_result import (
+    average_of,
+    close_books,
+    entry_of,
+    entry_spread_bps,
+    leg_names,
+)
+from executor.pair.transition import Transition, exposure, have_confirmed, leg_is_ready, log_halted
 from shm.records import PairPhase, PairView
 from venues.contract import Instrument
 
@@ -67,37 +76,6 @@ def phase_of(rules: PairRules, state: PairState) -> PairPhase:
     return PairPhase.REPAIRING if is_naked(rules, state) else PairPhase.HEDGED
 
 
-def close_books(transition: Transition) -> None:
-    """Tell the result of a trade that is flat, and forget it."""
-    trade = transition.state.trade
-    assert trade is not None
-    bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
-    fees_e8 = sum(book.fee_e8 for book in trade.books)
-    closed = closed_books(transition.state, trade)
-    transition.report(
-        TradeClosed,
-        direction=trade.direction,
-        size_e8=max(_entry(trade, leg)[0] for leg in (0, 1)),
-        legs=_leg_names(transition.rules),
-        entry_prices_e8=(_average(_entry(trade, 0)), _average(_entry(trade, 1))),
-        exit_prices_e8=(_average(_exit(trade, 0)), _average(_exit(trade, 1))),
-        entry_spread_bps=_entry_spread_bps(trade),
-        exit_spread_bps=_exit_spread_bps(trade),
-        gross_e8=sold - bought,
-        fees_e8=fees_e8,
-        net_e8=sold - bought - fees_e8,
-        remainders_e8=(transition.state.legs[0].position_e8, transition.state.legs[1].position_e8),
-        reason=trade.exit_reason or "auto_close",
-        layers=trade.layers,
-        hold_ms=(trade.closed_mono_ns - (trade.opened_mono_ns or trade.closed_mono_ns)) / 1e6,
-        naked_ms=trade.naked_ns / 1e6,
-        naked_notional_max_e8=trade.naked_notional_max_e8,
-        retries=trade.retries,
-        is_estimated=is_estimated(transition.state, closed),
-    )
-    transition.change(trade=None, closed=remembered(transition.state, closed))
-
-
 def _tell_holding(transition: Transition) -> None:
     """Tell what the pair holds and why whenever that changed: a start after a reboot begins from here."""
     before, state = transition.before, transition.state
@@ -129,7 +107,7 @@ def _holding_leg(rules: PairRules, state: PairState, leg: int) -> HoldingLeg:
     return HoldingLeg(
         **about_leg(rules, leg),
         size_e8=state.legs[leg].held_e8,
-        entry_price_e8=_average(_entry(state.trade, leg)) if state.trade else 0,
+        entry_price_e8=average_of(entry_of(state.trade, leg)) if state.trade else 0,
         fee_e8=state.trade.books[leg].fee_e8 if state.trade else 0,
     )
 
@@ -221,6 +199,7 @@ def _follow_trade(transition: Transition, phase: PairPhase) -> None:
 
 
 def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
+    assert hedged_e8 > trade.hedged_e8, "a layer that was opened makes the hedge larger"
     transition.change_trade(
         layers=max(trade.layers, trade.layer + 1),
         opened_mono_ns=trade.opened_mono_ns or transition.now_mono_ns,
@@ -234,9 +213,9 @@ def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
         layer=trade.layer,
         signal_id=trade.signal_id,
         size_e8=hedged_e8,
-        legs=_leg_names(transition.rules),
-        entry_prices_e8=(_average(_entry(trade, 0)), _average(_entry(trade, 1))),
-        entry_spread_bps=_entry_spread_bps(trade),
+        legs=leg_names(transition.rules),
+        entry_prices_e8=(average_of(entry_of(trade, 0)), average_of(entry_of(trade, 1))),
+        entry_spread_bps=entry_spread_bps(trade),
         fees_e8=sum(book.fee_e8 for book in trade.books),
         is_estimated=is_estimated(transition.state, trade),
         naked_ms=trade.naked_ns / 1e6,
@@ -250,7 +229,8 @@ def _close_books_when_accounted(transition: Transition, trade: Trade) -> None:
     closed_mono_ns = transition.state.closed_mono_ns
     is_late = transition.now_mono_ns >= closed_mono_ns + transition.rules.accounting_wait_ns
     if is_late or all(order.is_accounted for order in past):
-        close_books(transition)
+        transition.state, result = close_books(transition.rules, transition.state)
+        transition.others.append(result)
 
 
 def _publish(transition: Transition) -> None:
@@ -271,7 +251,7 @@ def _publish(transition: Transition) -> None:
         naked_e8=net_e8(state),
         layers_open=trade.layers if trade else 0,
         entries_allowed=int(allowed),
-        entry_spread_bps=_entry_spread_bps(trade) if trade else 0.0,
+        entry_spread_bps=entry_spread_bps(trade) if trade else 0.0,
         opened_mono_ns=trade.opened_mono_ns if trade else 0,
         closed_mono_ns=state.closed_mono_ns,
         trade_id=trade.trade_id if trade else 0,
@@ -286,41 +266,3 @@ def _publish(transition: Transition) -> None:
 def _long_and_short(rules: PairRules, direction: int) -> tuple[Instrument, Instrument]:
     first, second = rules.instruments
     return (first, second) if direction > 0 else (second, first)
-
-
-def _leg_names(rules: PairRules) -> tuple[LegName, LegName]:
-    return LegName(**about_leg(rules, 0)), LegName(**about_leg(rules, 1))
-
-
-def _average(size_and_value: tuple[int, int]) -> int:
-    size_e8, quote_e8 = size_and_value
-    return average_price_e8(quote_e8, size_e8)
-
-
-def _entry(trade: Trade, leg: int) -> tuple[int, int]:
-    """Size and value of what built a leg."""
-    book = trade.books[leg]
-    is_bought = (trade.direction > 0) == (leg == 0)
-    return (book.bought_e8, book.bought_quote_e8) if is_bought else (book.sold_e8, book.sold_quote_e8)
-
-
-def _exit(trade: Trade, leg: int) -> tuple[int, int]:
-    """Size and value of what closed a leg."""
-    book = trade.books[leg]
-    is_sold = (trade.direction > 0) == (leg == 0)
-    return (book.sold_e8, book.sold_quote_e8) if is_sold else (book.bought_e8, book.bought_quote_e8)
-
-
-def _exit_spread_bps(trade: Trade) -> float:
-    """What closing gave back: the short leg's price over the long leg's."""
-    long, short = (0, 1) if trade.direction > 0 else (1, 0)
-    (sold_e8, sold_quote_e8), (bought_e8, bought_quote_e8) = _exit(trade, long), _exit(trade, short)
-    return spread_bps(
-        buy_quote_e8=sold_quote_e8, buy_e8=sold_e8, sell_quote_e8=bought_quote_e8, sell_e8=bought_e8
-    )
-
-
-def _entry_spread_bps(trade: Trade) -> float:
-    buy, sell = (0, 1) if trade.direction > 0 else (1, 0)
-    (buy_e8, buy_quote_e8), (sell_e8, sell_quote_e8) = _entry(trade, buy), _entry(trade, sell)
-    return spread_bps(buy_quote_e8=buy_quote_e8, buy_e8=buy_e8, sell_quote_e8=sell_quote_e8, sell_e8=sell_e8)

@@ -20,7 +20,8 @@ SEQUENCES_OF_LEG: Final = 1 << SEQUENCE_BITS - 1
 
 def compose(epoch: int, pair_id: int, sequence: int, leg: int) -> int:
     """The id of a leg's n-th order in an epoch."""
-    assert sequence < SEQUENCES_OF_LEG, "the sequence of this epoch is used up"
+    assert leg in (0, 1), "a pair has two legs"
+    assert 0 <= sequence < SEQUENCES_OF_LEG, "the sequence of this epoch is used up"
     return (epoch << PAIR_BITS | pair_id) << SEQUENCE_BITS | sequence << 1 | leg
 
 

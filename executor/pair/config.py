@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.pair.state import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
+from executor.pair.rules import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
 from runtime.clock import ms_to_ns
 from runtime.fees import taker_fee_bps
 from settings import Settings

@@ -7,18 +7,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from events.decisions import SignalRefused
-from executor.pair.accounting import close_books
 from executor.pair.client_order_id import SEQUENCES_KEPT, SEQUENCES_OF_LEG
-from executor.pair.messages import Enter, Purpose
+from executor.pair.messages import Enter
+from executor.pair.order import Purpose
 from executor.pair.pricing import limit_price_e8, openable_e8
-from executor.pair.repair import has_live_order
 from executor.pair.state import (
     Halt,
-    PairState,
     Plan,
     Trade,
+    entry_finds_pair_at_rest,
     next_client_order_id,
 )
+from executor.pair.trade_result import close_books
 from executor.pair.transition import Transition, leg_is_ready
 from shm.entry_block import EntryBlock
 from venues.contract import Side
@@ -42,6 +42,8 @@ def on_enter(transition: Transition, event: Enter) -> bool:
             SignalRefused, signal_id=event.signal_id, gate=block.value, value=value, limit=limit
         )
         return False
+    assert not transition.live_orders(), "an entry begins at rest"
+    assert min(limits_e8) > 0, "a refusal has seen to the prices"
     trade = begin_entry(transition, event)
     for leg in (0, 1):
         transition.send(
@@ -60,7 +62,8 @@ def begin_entry(transition: Transition, event: Enter) -> Trade:
     """Make the entry what the pair is doing; its orders are still to be sent."""
     rules, state = transition.rules, transition.state
     if state.trade is not None and state.trade.closed_mono_ns:
-        close_books(transition)
+        transition.state, result = close_books(rules, state)
+        transition.others.append(result)
     trade = transition.state.trade or Trade(
         next_client_order_id(rules, state, 0), event.direction, event.signal_id, 0.0, event.prices_e8
     )
@@ -111,8 +114,3 @@ def _entry_refusal(
         if openable_e8(instrument, size_e8, limit_e8) != size_e8:
             return EntryBlock.SIZE, size_e8, f"what {instrument.venue} takes in one order"
     return None
-
-
-def entry_finds_pair_at_rest(state: PairState) -> bool:
-    """Nothing under way, nothing in doubt, nothing to mend."""
-    return not has_live_order(state) and state.plan is Plan.NONE

@@ -15,48 +15,16 @@ certainty there is None, and the signal goes the long way.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from executor.pair import machine
-from executor.pair.entry import begin_entry
-from executor.pair.messages import Command, Enter, Exit, Purpose, Send
+from executor.pair.messages import Enter, Exit, PendingSignal, Prediction, Send
 from executor.pair.pricing import limit_price_e8, openable_e8
-from executor.pair.repair import has_live_order, trade_to_close
-from executor.pair.state import Halt, PairRules, PairState
-from executor.pair.transition import Transition
-from venues.contract import Side
+from executor.pair.rules import PairRules
+from executor.pair.state import Halt, PairState, has_live_order
 
 _ENTER, _EXIT = b"N", b"X"
-
-
-class Prediction(NamedTuple):
-    """What a signal of one kind would send from one state; its limit prices are those of then."""
-
-    state: PairState  # compared by identity: every change makes another one
-    sends: tuple[Send, ...]  # none: the signal goes the long way
-    layer: int  # of an entry
-    size_e8: int
-
-
-def rehearse(rules: PairRules, state: PairState, event: Enter | Exit) -> Prediction:
-    """Take the step of an event that is expected and keep what it would send.
-
-    No sends where it would send nothing, or anything but first tries of the event's own kind.
-    """
-    nothing = Prediction(state, (), 0, 0)
-    if not _is_at_rest(state) or not all(market.is_valid for market in event.at.markets):
-        return nothing
-    _, commands = machine.step(rules, state, event)
-    sends = tuple(command for command in commands if isinstance(command, Send))
-    is_entry = isinstance(event, Enter)
-    purpose = Purpose.ENTRY if is_entry else Purpose.EXIT
-    if not sends or any(send.purpose is not purpose or send.attempt for send in sends):
-        return nothing
-    if isinstance(event, Enter):
-        return Prediction(state, sends, event.layer, event.size_e8)
-    return Prediction(state, sends, 0, 0)
 
 
 def predicted_sends(
@@ -91,6 +59,7 @@ def _certain_entry(
         or event.direction != rehearsal.sends[0].side
     ):
         return None
+    assert len(rehearsal.sends) == 2, "an entry is both legs"
     sends = []
     for send in rehearsal.sends:
         instrument, price_e8 = rules.instruments[send.leg], event.prices_e8[send.leg]
@@ -103,7 +72,7 @@ def _certain_entry(
     return tuple(sends)
 
 
-def _is_at_rest(state: PairState) -> bool:
+def is_at_rest(state: PairState) -> bool:
     """Nothing under way, nothing urgent, and no clock running that a later step could find run out."""
     return (
         not has_live_order(state)
@@ -135,15 +104,9 @@ def _with_limit(send: Send, limit_e8: int) -> Send:
 # ------------------------------------------------------------------------------- for the journal
 
 
-class PendingSignal(NamedTuple):
-    """A signal and the orders that leave for it before its step is taken."""
-
-    event: Enter | Exit
-    sends: tuple[Send, ...]
-
-
 def dump_taken(event: Enter | Exit, sends: tuple[Send, ...]) -> bytes:
     """Both as bytes, to be taken up by a successor."""
+    assert sends, "a signal without orders is not kept"
     return (_ENTER if type(event) is Enter else _EXIT) + _encoder.encode((event, sends))
 
 
@@ -151,34 +114,6 @@ def load_taken(body: bytes) -> PendingSignal:
     """What ``dump_taken`` wrote. Raises msgspec.DecodeError if it is not that."""
     decoder: Any = _enter_decoder if body[:1] == _ENTER else _exit_decoder
     return PendingSignal(*decoder.decode(body[1:]))
-
-
-def take_up(rules: PairRules, state: PairState, taken: PendingSignal) -> tuple[PairState, list[Command]]:
-    """The step of a signal whose orders may have left already, told by those orders.
-
-    It is the step that ``machine.step`` would take with the rules they left by. Today's may be others: an
-    operator who allows fewer layers, or another price band, does not change what is at the venues.
-    """
-    event, sends = taken
-    transition = Transition(rules, state, event.at)
-    if isinstance(event, Enter):
-        trade = begin_entry(transition, event)
-    else:
-        machine.begin_exit(transition, event)
-        trade = trade_to_close(transition)
-        transition.change(attempt=1)
-    for send in sends:
-        transition.send(
-            leg=send.leg,
-            side=Side(send.side),
-            size_e8=send.size_e8,
-            limit_price_e8=send.limit_price_e8,
-            purpose=Purpose(send.purpose),
-            attempt=send.attempt,
-            trade_id=trade.trade_id,
-        )
-    assert tuple(transition.sends) == sends, f"{sends} left, and this state gives {transition.sends}"
-    return machine.conclude(transition)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

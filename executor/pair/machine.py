@@ -38,7 +38,8 @@ from events.decisions import SignalRefused
 from events.orders import AnswerDisowned
 from executor.pair.accounting import tell
 from executor.pair.client_order_id import check_epoch, leg_of
-from executor.pair.entry import on_enter
+from executor.pair.entry import begin_entry, on_enter
+from executor.pair.fast_path import is_at_rest
 from executor.pair.messages import (
     Acked,
     CancelConfirmed,
@@ -54,10 +55,12 @@ from executor.pair.messages import (
     GridRead,
     OperatorResumed,
     OrderTold,
+    PendingSignal,
     PositionRead,
+    Prediction,
     QueryAnswered,
-    ReadGrid,
     Restarted,
+    Send,
     SendFailed,
     StreamBack,
     StreamLost,
@@ -68,14 +71,20 @@ from executor.pair.order import (
     ENDED,
     Order,
     OrderState,
+    Purpose,
     after_ack,
-    after_fill,
-    after_fills_read,
     after_not_sent,
-    after_told,
     after_unknown,
-    is_about,
     moved,
+)
+from executor.pair.order_facts import about_order
+from executor.pair.order_updates import after_fill, after_fills_read, after_told, is_about
+from executor.pair.questions import (
+    ask_about_grids,
+    ask_about_refusals,
+    ask_about_silent_orders,
+    doubt_grid,
+    on_grid_read,
 )
 from executor.pair.reconcile import (
     believe_reads,
@@ -86,27 +95,19 @@ from executor.pair.reconcile import (
     take_position,
 )
 from executor.pair.repair import (
-    adopt_plan,
-    halt,
-    has_live_order,
     is_mendable,
     may_close_for_drift,
     must_keep_still,
     next_try_mono_ns,
     note_hedge_drift,
     plan_next,
+    trade_to_close,
 )
-from executor.pair.state import (
-    SHUTDOWN,
-    Halt,
-    PairRules,
-    PairState,
-    Plan,
-    is_flat,
-)
-from executor.pair.transition import Transition, about_order, open_refusals
+from executor.pair.rules import PairRules
+from executor.pair.state import SHUTDOWN, Halt, PairState, Plan, has_live_order, is_flat
+from executor.pair.transition import Transition, adopt_plan, open_refusals
 from shm.entry_block import EntryBlock
-from venues.contract import OrderStatus, Outcome
+from venues.contract import OrderStatus, Outcome, Side
 
 
 def step(rules: PairRules, state: PairState, event: Event) -> tuple[PairState, list[Command]]:
@@ -122,24 +123,29 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
     """
     transition = Transition(rules, state, event.at)
     if isinstance(event, Enter) and on_enter(transition, event):
+        assert len(transition.sends) == len(transition.live_orders()) == 2, "an entry is both legs"
         return transition  # it found the pair at rest: nothing else is silent, over, or to be mended
     _remember_touches(transition)
     _HANDLERS[type(event)](transition, event)
-    _ask_the_silent(transition)
+    ask_about_silent_orders(transition)
     transition.retire_ended()
     note_unconfirmed_positions(transition)
     note_hedge_drift(transition)
     plan_next(transition)
+    # The promise that all the others rest on: nothing is sent while another order may still do something.
+    assert not transition.sends or len(transition.sends) == len(transition.live_orders())
     return transition
 
 
 def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
     """The second half: everything that is only asked and told. Not one more order."""
     _remember_touches(transition)
-    _ask_about_refusals(transition)
-    _ask_about_grids(transition)
+    ask_about_refusals(transition)
+    ask_about_grids(transition)
     read_positions_when_due(transition)
+    sent = len(transition.sends)
     tell(transition)
+    assert len(transition.sends) == sent, "orders are decided before anything is reported"
     return transition.state, [*transition.sends, *transition.others]
 
 
@@ -236,7 +242,7 @@ def _on_acked(transition: Transition, event: Acked) -> None:
         new, event.outcome, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
     if event.is_of_grid and event.outcome is Outcome.REFUSED:
-        _doubt_grid(transition, order.leg)
+        doubt_grid(transition, order.leg)
     transition.put(order, new, code=event.code, text=event.text)
 
 
@@ -254,7 +260,7 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
         order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
     if event.is_of_grid and event.status is OrderStatus.REJECTED:
-        _doubt_grid(transition, order.leg)
+        doubt_grid(transition, order.leg)
     own_late_close(transition, order, new)
     transition.put(order, new, reason=event.reason)
     if event.status is OrderStatus.OPEN and order.state is OrderState.ABSENT:
@@ -333,77 +339,10 @@ def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
     transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position tells
 
 
-def _doubt_grid(transition: Transition, leg: int) -> None:
-    """A venue did not like a price or a size: what it takes by now is asked for before anything is opened."""
-    now_mono_ns = transition.now_mono_ns
-    doubted_mono_ns = transition.state.legs[leg].grid_doubted_mono_ns or now_mono_ns
-    transition.change_leg(leg, grid_doubted_mono_ns=doubted_mono_ns, next_grid_mono_ns=now_mono_ns)
-
-
-def _on_grid_read(transition: Transition, event: GridRead) -> None:
-    if event.asked_mono_ns >= transition.state.legs[event.leg].grid_doubted_mono_ns:
-        transition.change_leg(event.leg, grid_doubted_mono_ns=0)
-
-
-def _ask_about_grids(transition: Transition) -> None:
-    """Until the venue has said what it takes, which a read that failed does not."""
-    for number, leg in enumerate(transition.state.legs):
-        if leg.grid_doubted_mono_ns and transition.now_mono_ns >= leg.next_grid_mono_ns:
-            next_mono_ns = transition.now_mono_ns + 2 * transition.rules.query_interval_ns
-            transition.change_leg(number, next_grid_mono_ns=next_mono_ns)
-            transition.others.append(ReadGrid(number))
-
-
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
     order = transition.find(event.client_order_id)
     if order is not None:
         transition.put(order, after_not_sent(order, transition.now_mono_ns), reason=event.reason)
-
-
-def _ask_the_silent(transition: Transition) -> None:
-    """Silence past the limit is doubt, and doubt asks, at growing intervals and without end.
-
-    What is in doubt is cancelled, too, at once: what takes at once or not at all has no business
-    being open, and what is gone for good cannot surprise anybody.
-    """
-    rules, now_mono_ns = transition.rules, transition.now_mono_ns
-    for order in transition.live_orders():
-        if order.state in ENDED or now_mono_ns < order.due_mono_ns:
-            continue
-        new = order
-        if order.state in (OrderState.SENT, OrderState.OPEN):
-            new = moved(order, OrderState.IN_DOUBT, now_mono_ns)
-        if new.state is OrderState.IN_DOUBT and not new.questions:
-            transition.cancel(new)
-        _ask_about(transition, order, new)
-        if now_mono_ns >= new.doubt_mono_ns + rules.max_doubt_ns and transition.state.halt is Halt.NONE:
-            halt(transition, Halt.IN_DOUBT)
-
-
-def _ask_about(transition: Transition, order: Order, new: Order) -> None:
-    """Ask the venue about an order, and again a while later."""
-    due_mono_ns = _next_question_mono_ns(transition.rules, new, transition.now_mono_ns)
-    new = replace(new, questions=new.questions + 1, due_mono_ns=due_mono_ns)
-    transition.put(order, new)
-    transition.query(new)
-
-
-def _next_question_mono_ns(rules: PairRules, order: Order, now_mono_ns: int) -> int:
-    """When a doubtful order is asked for again: at growing intervals, but closely where that can decide,
-    from the very end of its validity on."""
-    interval_ns = rules.query_interval_ns
-    growing_ns = interval_ns << min(max(order.questions - rules.unknown_answers_min, 0), 3)
-    if now_mono_ns < order.gone_mono_ns:
-        return min(now_mono_ns + growing_ns, order.gone_mono_ns)
-    may_decide = now_mono_ns < order.gone_mono_ns + rules.unknown_answers_min * interval_ns
-    return now_mono_ns + (interval_ns if may_decide else growing_ns)
-
-
-def _ask_about_refusals(transition: Transition) -> None:
-    """An answer that refuses may have been meant for another order: it is asked for by its name."""
-    for order in transition.open_refusals():
-        if transition.now_mono_ns >= order.due_mono_ns:
-            _ask_about(transition, order, order)
 
 
 # ------------------------------------------------------------------------------- time and streams
@@ -458,7 +397,7 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     QueryAnswered: _on_query_answered,
     CancelConfirmed: _on_cancel_confirmed,
     PositionRead: on_position_read,
-    GridRead: _on_grid_read,
+    GridRead: on_grid_read,
     SendFailed: _on_send_failed,
     Tick: _pass_time,
     Restarted: _on_restarted,
@@ -470,3 +409,50 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     OperatorResumed: _on_operator_resumed,
 }
 assert set(_HANDLERS) == set(Event.__args__)
+
+
+def predict(rules: PairRules, state: PairState, event: Enter | Exit) -> Prediction:
+    """Take the step of an event that is expected and keep what it would send.
+
+    No sends where it would send nothing, or anything but first tries of the event's own kind.
+    """
+    nothing = Prediction(state, (), 0, 0)
+    if not is_at_rest(state) or not all(market.is_valid for market in event.at.markets):
+        return nothing
+    _, commands = step(rules, state, event)
+    sends = tuple(command for command in commands if isinstance(command, Send))
+    is_entry = isinstance(event, Enter)
+    purpose = Purpose.ENTRY if is_entry else Purpose.EXIT
+    if not sends or any(send.purpose is not purpose or send.attempt for send in sends):
+        return nothing
+    if isinstance(event, Enter):
+        return Prediction(state, sends, event.layer, event.size_e8)
+    return Prediction(state, sends, 0, 0)
+
+
+def take_pending(rules: PairRules, state: PairState, taken: PendingSignal) -> tuple[PairState, list[Command]]:
+    """The step of a signal whose orders may have left already, told by those orders.
+
+    It is the step that ``step`` would take with the rules they left by. Today's may be others: an
+    operator who allows fewer layers, or another price band, does not change what is at the venues.
+    """
+    event, sends = taken
+    transition = Transition(rules, state, event.at)
+    if isinstance(event, Enter):
+        trade = begin_entry(transition, event)
+    else:
+        begin_exit(transition, event)
+        trade = trade_to_close(transition)
+        transition.change(attempt=1)
+    for send in sends:
+        transition.send(
+            leg=send.leg,
+            side=Side(send.side),
+            size_e8=send.size_e8,
+            limit_price_e8=send.limit_price_e8,
+            purpose=Purpose(send.purpose),
+            attempt=send.attempt,
+            trade_id=trade.trade_id,
+        )
+    assert tuple(transition.sends) == sends, f"{sends} left, and this state gives {transition.sends}"
+    return conclude(transition)

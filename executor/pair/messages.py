@@ -20,30 +20,15 @@ are unsigned with a ``Side``, positions signed. ``_mono_ns`` is this host's mono
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 from events.event import Event as DomainEvent
+from executor.pair.order import Purpose
+from executor.pair.pricing import NO_MARKET, LegMarket
 from shm.records import PairView
 from venues.contract import Fill, OrderStatus, Outcome, Side
 
 # ----------------------------------------------------------------------------------------- events
-
-
-class LegMarket(NamedTuple):
-    """What one leg's book offers now. Levels are optional; without them the touch is taken to hold.
-
-    ``bids`` and ``asks``: (price_e8, size_e8), best first, as in ``shm.records.DepthBook``.
-    """
-
-    is_valid: bool  # fresh, two-sided, not crossed; when False the prices are not looked at
-    bid_e8: int = 0
-    ask_e8: int = 0
-    bids: tuple[tuple[int, int], ...] = ()
-    asks: tuple[tuple[int, int], ...] = ()
-
-
-NO_MARKET = LegMarket(is_valid=False)
 
 
 class At(NamedTuple):
@@ -264,15 +249,6 @@ Event = (
 # --------------------------------------------------------------------------------------- commands
 
 
-class Purpose(IntEnum):
-    """Why an order is sent; also its class in the venue's rate budget."""
-
-    ENTRY = 0
-    COMPLETE = 1  # bring the shorter leg up to the longer one
-    UNWIND = 2  # bring the longer leg down to the shorter one; always reduce-only
-    EXIT = 3  # close a leg; always reduce-only
-
-
 class Send(NamedTuple):
     """Write this order now. Sends of one batch leave together."""
 
@@ -320,3 +296,19 @@ class Publish(NamedTuple):
 
 # An event of ``events`` says what has happened; everybody who keeps or counts something hears it.
 Command = Send | Cancel | Query | ReadPositions | ReadGrid | Publish | DomainEvent
+
+
+class Prediction(NamedTuple):
+    """What a signal of one kind would send from one state; its limit prices are those of then."""
+
+    state: object  # the machine's, compared by identity: every change makes another one
+    sends: tuple[Send, ...]  # none: the signal goes the long way
+    layer: int  # of an entry
+    size_e8: int
+
+
+class PendingSignal(NamedTuple):
+    """A signal and the orders that leave for it before its step is taken."""
+
+    event: Enter | Exit
+    sends: tuple[Send, ...]

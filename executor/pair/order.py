@@ -24,16 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from enum import IntEnum
-from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from executor.pair.messages import FillsRead, FillTold, OrderTold, Purpose
-from venues.contract import E8, OrderStatus, Outcome, Side
-
-FILL_IDS_MAX: Final = 64  # executions counted singly per order; past them the venue's totals are believed
+from venues.contract import E8, Outcome, Side
 
 
 class OrderState(IntEnum):
@@ -66,11 +62,6 @@ assert set(ORDER_STEPS) == set(OrderState)
 
 ENDED: Final = frozenset({*_VENUE_FINAL, _S.UNSENT, _S.ABSENT})
 DOUBTFUL: Final = frozenset({_S.IN_DOUBT, _S.UNCOUNTED})
-_FINAL_OF: Final = {
-    OrderStatus.FILLED: _S.FILLED,
-    OrderStatus.CANCELLED: _S.CANCELLED,
-    OrderStatus.REJECTED: _S.REJECTED,
-}
 
 
 class Order(Struct, frozen=True, array_like=True, gc=False):
@@ -176,7 +167,7 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
     """What the direct answer to its create makes of an order."""
     match outcome:
         case Outcome.ACCEPTED:
-            return _known_open(order, now_mono_ns, wait_ns)
+            return known_open(order, now_mono_ns, wait_ns)
         case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
             if order.filled_e8:  # refused, yet executions were told: believe neither, ask
                 return moved(order, OrderState.IN_DOUBT, now_mono_ns)
@@ -190,103 +181,9 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
     return order
 
 
-def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int) -> Order:
-    """What an update of the venue makes of an order."""
-    filled_e8 = amount_told(order, told)
-    if told.venue_order_id:
-        order = replace(order, venue_order_id=told.venue_order_id)
-    if filled_e8 is not None and filled_e8 >= order.told_e8:
-        order = replace(order, told_e8=filled_e8)
-        if told.average_price_e8 is not None:
-            order = replace(order, told_quote_e8=filled_e8 * told.average_price_e8 // E8)
-        if told.fee_e8 is not None:
-            order = replace(order, told_fee_e8=told.fee_e8)
-    if told.status is OrderStatus.OPEN:
-        return _known_open(order, now_mono_ns, wait_ns)
-    if filled_e8 is None and order.fills_e8 < order.size_e8:
-        if order.state in ENDED and order.state is not OrderState.ABSENT and not order.is_refused:
-            return order
-        order = replace(order, is_told=order.is_told and not order.is_refused, is_refused=False)
-        return moved(order, OrderState.UNCOUNTED, now_mono_ns)
-    order = replace(order, is_told=True, is_refused=False)
-    return _ended(order, _FINAL_OF[told.status], now_mono_ns)
-
-
-def is_about(order: Order, told: OrderTold, instrument_id: int) -> bool:
-    """Whether what the venue says under an order's name fits the order: its contract, side and size.
-
-    A venue may cut down what can only shrink a position.
-    """
-    if told.instrument_id not in (-1, instrument_id) or told.side not in (None, order.side):
-        return False
-    if not told.size_e8 or told.size_e8 == order.size_e8:  # 0: told by its executions alone
-        return True
-    return order.reduce_only and told.size_e8 < order.size_e8
-
-
 def is_fill_of(order: Order, *, leg: int, side: Side, size_e8: int) -> bool:
     """Whether an execution can be one of this order's."""
     return (leg, side) == (order.leg, order.side) and size_e8 <= order.size_e8
-
-
-def amount_told(order: Order, told: OrderTold) -> int | None:
-    """The cumulative amount an update tells; None is not nothing: the venue did not say."""
-    if told.filled_e8 is None and told.status is OrderStatus.FILLED:
-        return order.size_e8
-    return told.filled_e8
-
-
-def fill_key(fill_id: str) -> str:
-    """A venue's id of an execution in 16 characters, however long the venue makes it."""
-    return blake2b(fill_id.encode(), digest_size=8).hexdigest()
-
-
-def is_known_fill(order: Order, fill_id: str) -> bool:
-    return fill_key(fill_id) in order.fill_ids
-
-
-def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
-    """What one execution makes of an order; the same execution twice changes nothing.
-
-    Of an order with more than ``FILL_IDS_MAX`` the rest counts by what the venue says in total, or lists:
-    a state that grew with every execution would not fit its place in memory.
-    """
-    if is_known_fill(order, fill.fill_id) or order.fills_e8 >= order.size_e8:
-        return order
-    if len(order.fill_ids) >= FILL_IDS_MAX:
-        return order
-    order = replace(
-        order,
-        fill_ids=(*order.fill_ids, fill_key(fill.fill_id)),
-        fills_e8=order.fills_e8 + fill.size_e8,
-        fills_quote_e8=order.fills_quote_e8 + fill.size_e8 * fill.price_e8 // E8,
-        fills_fee_e8=order.fills_fee_e8 + fill.fee_e8,
-    )
-    if order.fills_e8 >= order.size_e8:
-        # All that it can fill has been told: which executions that were need not be remembered.
-        return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
-    return _known_open(order, now_mono_ns, wait_ns)
-
-
-def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
-    """What the venue's list of its executions makes of an order: it takes the place of what was heard singly.
-
-    A list that knows less than was heard lags behind: it is asked for again.
-    """
-    fills = list({fill.fill_id: fill for fill in read.fills}.values())
-    size_e8 = sum(fill.size_e8 for fill in fills)
-    if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
-        return order
-    order = replace(
-        order,
-        fill_ids=tuple(fill_key(fill.fill_id) for fill in fills)[-FILL_IDS_MAX:],
-        fills_e8=size_e8,
-        fills_quote_e8=sum(fill.size_e8 * fill.price_e8 // E8 for fill in fills),
-        fills_fee_e8=sum(fill.fee_e8 for fill in fills),
-    )
-    if size_e8 < order.size_e8:
-        return order
-    return _ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
 
 
 def after_not_sent(order: Order, now_mono_ns: int) -> Order:
@@ -319,6 +216,8 @@ def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order
 
 def after_difference(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
     """A position nobody can explain otherwise tells that an order which is over filled after all."""
+    assert order.state in ENDED, "what is under way is not explained by a position"
+    assert 0 <= filled_e8 <= order.size_e8, "an order fills no more than its size"
     state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
     order = replace(order, counted_e8=filled_e8, is_told=False, is_refused=False)
     return moved(order, state, now_mono_ns)
@@ -336,10 +235,10 @@ def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
     order = replace(order, counted_e8=filled_e8)
     if filled_e8 == 0 and order.state is OrderState.IN_DOUBT:
         return moved(order, OrderState.ABSENT, now_mono_ns)
-    return _ended(order, OrderState.CANCELLED, now_mono_ns)
+    return ended(order, OrderState.CANCELLED, now_mono_ns)
 
 
-def _known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
+def known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
     """The venue has it. An order that was over at the venue's own word stays over."""
     match order.state:
         case OrderState.SENT | OrderState.IN_DOUBT | OrderState.ABSENT:
@@ -351,9 +250,19 @@ def _known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
     return order
 
 
-def _ended(order: Order, state: OrderState, now_mono_ns: int) -> Order:
+def ended(order: Order, state: OrderState, now_mono_ns: int) -> Order:
+    assert state in ENDED, f"{state.name} is no end"
     if order.filled_e8 >= order.size_e8:
         state = OrderState.FILLED
     if state not in ORDER_STEPS[order.state]:
         return order  # it had ended before; the numbers are merged all the same
     return moved(order, state, now_mono_ns)
+
+
+class Purpose(IntEnum):
+    """Why an order is sent; also its class in the venue's rate budget."""
+
+    ENTRY = 0
+    COMPLETE = 1  # bring the shorter leg up to the longer one
+    UNWIND = 2  # bring the longer leg down to the shorter one; always reduce-only
+    EXIT = 3  # close a leg; always reduce-only

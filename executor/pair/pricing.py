@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from executor.pair.messages import LegMarket
 from venues.contract import E8, Instrument, Side
 
 _PPB_PER_BPS = 100_000  # parts per billion in one basis point
@@ -39,6 +38,7 @@ def openable_e8(instrument: Instrument, size_e8: int, price_e8: int) -> int:
 
 
 def _on_grid(instrument: Instrument, size_e8: int) -> int:
+    assert size_e8 >= 0, "sizes are unsigned, positions alone have a sign"
     if instrument.max_size_e8:
         size_e8 = min(size_e8, instrument.max_size_e8)
     size_e8 -= size_e8 % instrument.lot_e8
@@ -47,6 +47,7 @@ def _on_grid(instrument: Instrument, size_e8: int) -> int:
 
 def price_to_take_e8(market: LegMarket, side: Side, size_e8: int) -> int:
     """Average price of taking ``size_e8``. What the known levels do not hold costs the last level."""
+    assert size_e8 > 0, "nothing has no average price"
     levels: Sequence[tuple[int, int]] = market.asks if side is Side.BUY else market.bids
     last_e8 = market.ask_e8 if side is Side.BUY else market.bid_e8
     left_e8, quote = size_e8, 0
@@ -84,6 +85,7 @@ def mending_costs(
     unwinding order). later_exit_bps: what closing a completed pair is expected to cost, fees and
     remaining spread; an unwound pair needs no closing.
     """
+    assert size_e8 > 0, "only legs that differ are mended"
     notional_e8 = size_e8 * held_price_e8 // E8
     # Completing a long sells elsewhere, unwinding it sells here: dearer is better for both.
     complete_loss_e8 = long_leg_side * (held_price_e8 - complete_price_e8) * size_e8 // E8
@@ -108,3 +110,26 @@ def average_price_e8(quote_e8: int, size_e8: int) -> int:
 
 def _bps_of(notional_e8: int, bps: float) -> int:
     return notional_e8 * round(bps * _PPB_PER_BPS) // 1_000_000_000
+
+
+class LegMarket(NamedTuple):
+    """What one leg's book offers now. Levels are optional; without them the touch is taken to hold.
+
+    ``bids`` and ``asks``: (price_e8, size_e8), best first, as in ``shm.records.DepthBook``.
+    """
+
+    is_valid: bool  # fresh, two-sided, not crossed; when False the prices are not looked at
+    bid_e8: int = 0
+    ask_e8: int = 0
+    bids: tuple[tuple[int, int], ...] = ()
+    asks: tuple[tuple[int, int], ...] = ()
+
+
+NO_MARKET = LegMarket(is_valid=False)
+
+
+def touch_e8(market: LegMarket, side: Side) -> int:
+    """The price an order on this side meets; 0 when there is none to go by."""
+    if not market.is_valid:
+        return 0
+    return market.ask_e8 if side is Side.BUY else market.bid_e8

@@ -10,9 +10,18 @@ from __future__ import annotations
 from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
 from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, after_difference
-from executor.pair.repair import adopt_plan, halt, is_disputed, may_lag
-from executor.pair.state import Halt, Leg, PairRules, Plan, next_client_order_id, shrinking_side, sign
-from executor.pair.transition import Transition
+from executor.pair.rules import PairRules
+from executor.pair.state import (
+    Halt,
+    Leg,
+    Plan,
+    is_disputed,
+    may_lag,
+    next_client_order_id,
+    shrinking_side,
+    sign,
+)
+from executor.pair.transition import Transition, adopt_plan, halt
 from venues.contract import E8, Side
 
 
@@ -53,6 +62,7 @@ def believe_reads(transition: Transition, number: int) -> None:
     # follow will show it as a difference, with no order in the way.
     moved_e8 = (leg.read_e8 - leg.position_e8) * order.side
     filled_e8 = min(max(moved_e8, order.filled_e8), order.size_e8)
+    assert order.state in DOUBTFUL, "only doubt is settled by a position"
     transition.change_leg(number, is_verified=filled_e8 == moved_e8)
     transition.put(order, after_count(order, filled_e8, transition.now_mono_ns))
 
@@ -90,6 +100,8 @@ def explain_difference(transition: Transition, number: int) -> None:
     """The venue holds something else than we know: the venue is right. The journal says why."""
     leg = transition.state.legs[number]
     difference_e8 = leg.read_e8 - leg.position_e8
+    assert leg.reads > 0
+    assert difference_e8, "a read that says something else"
     facts = {
         "expected_e8": leg.position_e8,
         "position_e8": leg.read_e8,
@@ -180,6 +192,8 @@ def own_late_close(transition: Transition, old: Order, new: Order) -> None:
     if not is_explained or transition.now_mono_ns >= leg.gone_mono_ns + transition.rules.back_again_ns:
         return
     taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
+    assert taken_back_e8
+    assert abs(taken_back_e8) <= abs(leg.gone_e8), "no more comes back than went"
     transition.report_leg(
         ReconcileDiff,
         old.leg,

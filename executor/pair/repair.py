@@ -6,11 +6,11 @@ mutation tests switch them off one by one and must see a promise broken.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from events.orders import LegAutoClose, OrderRetry
-from events.positions import Halted, HedgeDrift
-from executor.pair.messages import Purpose
+from events.positions import HedgeDrift
+from executor.pair.order import Purpose
 from executor.pair.pricing import (
     Costs,
     average_price_e8,
@@ -20,21 +20,34 @@ from executor.pair.pricing import (
     openable_e8,
     price_to_take_e8,
 )
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     HEDGE_DRIFT,
     Halt,
     Leg,
-    PairRules,
     PairState,
     Plan,
     Trade,
+    has_live_order,
+    is_disputed,
     is_flat,
+    is_naked,
+    may_lag,
     net_e8,
     next_client_order_id,
     shrinking_side,
     sign,
 )
-from executor.pair.transition import Transition, has_closed_nothing, is_grid_known, leg_is_ready
+from executor.pair.transition import (
+    Transition,
+    adopt_plan,
+    exposure,
+    halt,
+    has_closed_nothing,
+    have_confirmed,
+    is_grid_known,
+    leg_is_ready,
+)
 from venues.contract import E8, Side
 
 _PURPOSE = {Plan.COMPLETE: Purpose.COMPLETE, Plan.UNWIND: Purpose.UNWIND, Plan.EXIT: Purpose.EXIT}
@@ -63,12 +76,6 @@ def plan_next(transition: Transition) -> None:
         adopt_plan(transition, Plan.NONE)
 
 
-def have_confirmed(transition: Transition) -> None:
-    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
-    for number in (0, 1):
-        transition.have_confirmed(number)
-
-
 def note_hedge_drift(transition: Transition) -> None:
     """Remember since when the legs differ by more than a pair may be held with."""
     rules, state = transition.rules, transition.state
@@ -92,6 +99,7 @@ def may_close_for_drift(state: PairState) -> bool:
 def _close_what_drifted(transition: Transition) -> None:
     rules, state = transition.rules, transition.state
     larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    assert larger_e8 > 0, "only what is held drifts"
     transition.report(
         HedgeDrift,
         drift_bps=round(10_000 * abs(net_e8(state)) / larger_e8, 1),
@@ -108,30 +116,6 @@ def _close_what_drifted(transition: Transition) -> None:
 def must_keep_still(state: PairState) -> bool:
     """No new order while one is under way or in doubt, or while a position is unexplained."""
     return has_live_order(state) or state.halt is Halt.UNEXPLAINED
-
-
-def has_live_order(state: PairState) -> bool:
-    return any(leg.live for leg in state.legs)
-
-
-def adopt_plan(transition: Transition, plan: Plan) -> None:
-    """Change the plan; its tries are counted anew."""
-    if transition.state.plan is not plan:
-        transition.change(plan=plan, attempt=0)
-
-
-def is_naked(rules: PairRules, state: PairState) -> bool:
-    """Whether the legs differ by a common lot or more, and by more than is tolerated."""
-    difference_e8 = abs(net_e8(state))
-    return difference_e8 >= rules.common_lot_e8 and not is_tolerated(rules, state, difference_e8)
-
-
-def is_tolerated(rules: PairRules, state: PairState, difference_e8: int) -> bool:
-    """Whether mending a difference is not worth its fees: few lots, and little of what is held."""
-    if difference_e8 > rules.drift_lots_max * rules.common_lot_e8:
-        return False
-    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
-    return 10_000 * difference_e8 <= rules.drift_bps_max * larger_e8
 
 
 def is_overdue(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:
@@ -167,6 +151,7 @@ def _close(transition: Transition) -> None:
     orders = []
     for number, leg in enumerate(state.legs):
         size_e8 = closable_leg_e8(rules, state, number)
+        assert size_e8 <= abs(leg.held_e8), "a close never goes past flat"
         if size_e8:
             orders.append(RepairOrder(number, shrinking_side(leg.held_e8), size_e8))
     _try(transition, tuple(orders), None)
@@ -214,6 +199,7 @@ def unwinding_order(rules: PairRules, state: PairState) -> RepairOrder | None:
     number = _longer_leg(state)
     instrument, leg, side = rules.instruments[number], state.legs[number], shrinking_side(net)
     size_e8 = closable_e8(instrument, min(abs(net), abs(leg.held_e8)))
+    assert size_e8 <= abs(net), "an unwind never goes past hedged"
     touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
     if size_e8 < abs(leg.held_e8) and touch_e8 and not openable_e8(instrument, size_e8, touch_e8):
         return None  # only what closes the whole position may be worth less than the minimum
@@ -233,6 +219,7 @@ def completing_order(rules: PairRules, state: PairState) -> RepairOrder | None:
         return None
     price_e8 = min(touch_e8, limit_price_e8(rules.instruments[number], side, touch_e8, band_bps))
     size_e8 = openable_e8(rules.instruments[number], abs(net), price_e8)
+    assert size_e8 <= abs(net), "a completion never goes past hedged"
     return RepairOrder(number, side, size_e8) if size_e8 else None
 
 
@@ -306,49 +293,6 @@ def _legs_to_trade(rules: PairRules, state: PairState) -> tuple[int, ...]:
     return tuple(number for number in (0, 1) if closable_leg_e8(rules, state, number))
 
 
-def is_disputed(leg: Leg) -> bool:
-    """Whether the last read says something else than we know, and is not confirmed yet."""
-    return leg.reads > 0 and not leg.live and leg.read_e8 != leg.position_e8
-
-
-def may_lag(rules: PairRules, leg: Leg) -> bool:
-    """Whether the last read may be older than the last fill: venues keep the two in different places."""
-    return leg.filled_mono_ns > 0 and leg.read_mono_ns < leg.filled_mono_ns + rules.read_lag_ns
-
-
-def halt(transition: Transition, reason: Halt) -> None:
-    """HALTED until the operator says otherwise, with the exact exposure in the alert."""
-    if transition.state.halt is reason:
-        return
-    transition.change(halt=reason)
-    log_halted(transition)
-
-
-def log_halted(transition: Transition) -> None:
-    """What the pair holds as we know it, and beside it what the venues showed last: None before a read."""
-    legs = transition.state.legs
-    first, second = (leg.read_e8 if leg.reads else None for leg in legs)
-    transition.report(
-        Halted,
-        reason=transition.state.halt.name.lower(),
-        **exposure(transition),
-        venue_positions_e8=(first, second),
-    )
-
-
-def exposure(transition: Transition) -> dict[str, Any]:
-    """What the pair holds, and what may come on top of it from orders not yet known to be over."""
-    held = [leg.held_e8 for leg in transition.state.legs]
-    under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in transition.state.legs]
-    touches = [leg.bid_e8 or leg.ask_e8 for leg in transition.state.legs]
-    return {
-        "positions_e8": (held[0], held[1]),
-        "under_way_e8": (under_way[0], under_way[1]),
-        "net_e8": sum(held),
-        "net_notional_e8": abs(sum(held)) * max(touches) // E8,
-    }
-
-
 def _longer_leg(state: PairState) -> int:
     """The leg whose position points where the pair's net position points."""
     net = net_e8(state)
@@ -406,6 +350,11 @@ def _try(transition: Transition, orders: tuple[RepairOrder, ...], costs: Costs |
     touches = [_touch_e8(transition, order) for order in orders]
     if not all(touches):
         return
+    assert 0 < len(orders) <= 2, "a batch is one or both legs"
+    for order in orders:
+        grid = rules.instruments[order.leg]
+        assert order.size_e8 > 0
+        assert order.size_e8 % grid.lot_e8 == 0, "an order is on its venue's grid"
     trade = trade_to_close(transition)
     is_completing = state.plan is Plan.COMPLETE
     attempt = state.attempt + 1 if is_completing else state.attempt
@@ -463,6 +412,7 @@ def trade_to_close(transition: Transition) -> Trade:
 def band_of_attempt_bps(transition: Transition, attempt: int) -> float:
     """How far from the touch a try may trade: wider with every try, faster when time is up."""
     rules, state = transition.rules, transition.state
+    assert attempt >= 0, "a first try is the one without a number"
     is_urgent = state.halt is not Halt.NONE or is_overdue(rules, state, transition.now_mono_ns)
     steps = 2 * (attempt + 1) if is_urgent else attempt
     return min(rules.price_band_bps + rules.widen_bps * steps, rules.price_band_bps_max)

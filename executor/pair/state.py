@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from enum import IntEnum
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -16,12 +16,12 @@ from msgspec import Struct
 from executor.pair.client_order_id import check_epoch, check_pair_id, compose
 from executor.pair.order import Order
 from executor.pair.pricing import closable_e8
+from executor.pair.rules import PairRules
 from shm.records import PairPhase, PairView
-from venues.contract import E8, Instrument, Side
+from venues.contract import E8, Side
 
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
-UNKNOWN_ANSWERS_MIN, LATE_DENIALS_MIN = 4, 2
 STATE_BYTES_MAX = 1 << 17  # room to provide per pair for ``dump``; a state takes 2 KiB, the largest 90
 
 # The pair's phase. It is not stored by hand but follows from the facts (``machine`` computes it);
@@ -71,51 +71,6 @@ class Halt(IntEnum):
     IN_DOUBT = 1  # a venue does not answer about an order; asking goes on
     NOT_MENDED = 2  # retries are used up; reducing goes on, slower
     UNEXPLAINED = 3  # a venue holds what the journal does not explain; nothing is touched
-
-
-class PairRules(NamedTuple):
-    """One pair's instruments and settings, resolved; a reload replaces them between two steps."""
-
-    pair_id: int
-    pair: str  # the pair's name in config.yaml, for logs
-    instruments: tuple[Instrument, Instrument]
-    common_lot_e8: int  # least common multiple of both lots
-    layers_max: int
-    price_band_bps: float  # how far a first order's limit may be from the touch
-    widen_bps: float  # added to that per retry
-    price_band_bps_max: float  # never wider than this, however often it was tried
-    max_retries: int
-    retry_delay_ns: int
-    reply_timeout_ns: int
-    query_interval_ns: int
-    max_naked_ns: int  # after that nothing is completed any more, only unwound
-    on_single_leg: Literal["auto", "complete", "unwind"]
-    taker_fees_bps: tuple[float, float]
-    later_exit_bps: float  # expected cost of closing a hedged pair: both fees and the exit spread
-    reconcile_interval_ns: int  # positions are read this often while nothing happens
-    # Legs that differ by less than a common lot are hedged; so are those that differ by no more than
-    # both of these. Without them the smallest difference an order could mend is mended.
-    drift_lots_max: int = 0  # common lots
-    drift_bps_max: float = 0.0  # of the larger leg
-    # An order can no longer come into being this long after it was sent: its signature's validity.
-    appear_ns: int = 6_000_000_000
-    unknown_answers_min: int = UNKNOWN_ANSWERS_MIN  # "no such order", spaced, before it is believed ...
-    late_denials_min: int = LATE_DENIALS_MIN  # ... and this often past the validity
-    equal_reads_min: int = 2  # position reads that must agree before a surprise is believed
-    # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
-    # reads may lag behind its fills or be empty while it starts.
-    gone_reads_min: int = 8
-    read_lag_ns: int = 3_000_000_000  # ... nor by reads asked within this of the last fill told on the leg
-    back_again_ns: int = 600_000_000_000  # until then what was believed gone may show itself again
-    max_doubt_ns: int = 15_000_000_000  # then HALTED, while asking goes on
-    max_unmended_ns: int = 15_000_000_000  # naked for longer, whatever the reason: HALTED, too
-    retry_after_max_ns: int = 15_000_000_000  # a venue is not left alone for longer while we hold
-    slow_interval_ns: int = 2_000_000_000  # between tries and questions once HALTED
-    accounting_wait_ns: int = 2_000_000_000  # how long a closed trade waits for missing fees
-    # Legs that differ by more than this part of the larger one for that long are both closed, whatever
-    # else is tolerated or too small to be mended; 0: never.
-    hedge_drift_bps_max: float = 0.0
-    hedge_drift_ns_max: int = 0
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):
@@ -261,7 +216,9 @@ def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairSta
 
 def dump(state: PairState) -> bytes:
     """The state as bytes for the journal, at most ``STATE_BYTES_MAX``."""
-    return _encoder.encode(state)
+    body = _encoder.encode(state)
+    assert len(body) <= STATE_BYTES_MAX, f"a state of {len(body)} bytes has no room in memory"
+    return body
 
 
 def load(body: bytes) -> PairState:
@@ -305,3 +262,60 @@ def shrinking_side(position_e8: int) -> Side:
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(PairState)
+
+
+def is_estimated(state: PairState, trade: Trade | ClosedTrade) -> bool:
+    """Whether a part of the trade was not told by a venue: an order's price or fee, or what no order did."""
+    return trade.is_estimated or any(
+        order.trade_id == trade.trade_id and not order.is_accounted
+        for leg in state.legs
+        for order in (*leg.live, *leg.past)
+    )
+
+
+def result_of(rules: PairRules, state: PairState, trade: ClosedTrade, now_mono_ns: int) -> dict[str, Any]:
+    """A closed trade's result as every event about it says."""
+    return {
+        "pair": rules.pair,
+        "trade_id": trade.trade_id,
+        "direction": trade.direction,
+        "gross_e8": trade.gross_e8,
+        "fees_e8": trade.fees_e8,
+        "net_e8": trade.gross_e8 - trade.fees_e8,
+        "is_estimated": is_estimated(state, trade),
+        "closed_ago_ms": (now_mono_ns - trade.closed_mono_ns) / 1e6,
+    }
+
+
+def has_live_order(state: PairState) -> bool:
+    return any(leg.live for leg in state.legs)
+
+
+def is_naked(rules: PairRules, state: PairState) -> bool:
+    """Whether the legs differ by a common lot or more, and by more than is tolerated."""
+    difference_e8 = abs(net_e8(state))
+    return difference_e8 >= rules.common_lot_e8 and not is_tolerated(rules, state, difference_e8)
+
+
+def is_tolerated(rules: PairRules, state: PairState, difference_e8: int) -> bool:
+    """Whether mending a difference is not worth its fees: few lots, and little of what is held."""
+    assert difference_e8 >= 0, "what is tolerated has no direction"
+    if difference_e8 > rules.drift_lots_max * rules.common_lot_e8:
+        return False
+    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
+    return 10_000 * difference_e8 <= rules.drift_bps_max * larger_e8
+
+
+def is_disputed(leg: Leg) -> bool:
+    """Whether the last read says something else than we know, and is not confirmed yet."""
+    return leg.reads > 0 and not leg.live and leg.read_e8 != leg.position_e8
+
+
+def may_lag(rules: PairRules, leg: Leg) -> bool:
+    """Whether the last read may be older than the last fill: venues keep the two in different places."""
+    return leg.filled_mono_ns > 0 and leg.read_mono_ns < leg.filled_mono_ns + rules.read_lag_ns
+
+
+def entry_finds_pair_at_rest(state: PairState) -> bool:
+    """Nothing under way, nothing in doubt, nothing to mend."""
+    return not has_live_order(state) and state.plan is Plan.NONE

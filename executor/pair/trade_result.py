@@ -7,22 +7,18 @@ an order corrects it.
 
 from __future__ import annotations
 
-from typing import Any
+from msgspec.structs import replace
 
-from executor.pair.state import ClosedTrade, PairRules, PairState, Trade
-
-
-def is_estimated(state: PairState, trade: Trade | ClosedTrade) -> bool:
-    """Whether a part of the trade was not told by a venue: an order's price or fee, or what no order did."""
-    return trade.is_estimated or any(
-        order.trade_id == trade.trade_id and not order.is_accounted
-        for leg in state.legs
-        for order in (*leg.live, *leg.past)
-    )
+from events.trades import LegName, TradeClosed
+from executor.pair.order_facts import about_leg
+from executor.pair.pricing import average_price_e8, spread_bps
+from executor.pair.rules import PairRules
+from executor.pair.state import ClosedTrade, PairState, Trade, is_estimated
 
 
 def closed_books(state: PairState, trade: Trade) -> ClosedTrade:
     """The result of a trade that is flat. One that had been closed before goes on from there."""
+    assert trade.closed_mono_ns > 0, "a trade's books are closed when it is flat"
     gross_e8 = sum(book.sold_quote_e8 - book.bought_quote_e8 for book in trade.books)
     fees_e8 = sum(book.fee_e8 for book in trade.books)
     was_estimated = trade.is_estimated
@@ -41,15 +37,71 @@ def remembered(state: PairState, newest: ClosedTrade) -> tuple[ClosedTrade, ...]
     return (*(trade for trade in state.closed if trade.trade_id in spoken_of), newest)
 
 
-def result_of(rules: PairRules, state: PairState, trade: ClosedTrade, now_mono_ns: int) -> dict[str, Any]:
-    """A closed trade's result as every event about it says."""
-    return {
-        "pair": rules.pair,
-        "trade_id": trade.trade_id,
-        "direction": trade.direction,
-        "gross_e8": trade.gross_e8,
-        "fees_e8": trade.fees_e8,
-        "net_e8": trade.gross_e8 - trade.fees_e8,
-        "is_estimated": is_estimated(state, trade),
-        "closed_ago_ms": (now_mono_ns - trade.closed_mono_ns) / 1e6,
-    }
+def close_books(rules: PairRules, state: PairState) -> tuple[PairState, TradeClosed]:
+    """The state that has forgotten its flat trade but for the result, and the result as it is reported."""
+    trade = state.trade
+    assert trade is not None, "only a trade has a result"
+    closed = closed_books(state, trade)
+    bought, sold = sum(b.bought_quote_e8 for b in trade.books), sum(b.sold_quote_e8 for b in trade.books)
+    fees_e8 = sum(book.fee_e8 for book in trade.books)
+    event = TradeClosed(
+        pair=rules.pair,
+        trade_id=trade.trade_id,
+        direction=trade.direction,
+        size_e8=max(entry_of(trade, leg)[0] for leg in (0, 1)),
+        legs=leg_names(rules),
+        entry_prices_e8=(average_of(entry_of(trade, 0)), average_of(entry_of(trade, 1))),
+        exit_prices_e8=(average_of(exit_of(trade, 0)), average_of(exit_of(trade, 1))),
+        entry_spread_bps=entry_spread_bps(trade),
+        exit_spread_bps=exit_spread_bps(trade),
+        gross_e8=sold - bought,
+        fees_e8=fees_e8,
+        net_e8=sold - bought - fees_e8,
+        remainders_e8=(state.legs[0].position_e8, state.legs[1].position_e8),
+        reason=trade.exit_reason or "auto_close",
+        layers=trade.layers,
+        hold_ms=(trade.closed_mono_ns - (trade.opened_mono_ns or trade.closed_mono_ns)) / 1e6,
+        naked_ms=trade.naked_ns / 1e6,
+        naked_notional_max_e8=trade.naked_notional_max_e8,
+        retries=trade.retries,
+        is_estimated=is_estimated(state, closed),
+    )
+    return replace(state, trade=None, closed=remembered(state, closed)), event
+
+
+def leg_names(rules: PairRules) -> tuple[LegName, LegName]:
+    return LegName(**about_leg(rules, 0)), LegName(**about_leg(rules, 1))
+
+
+def average_of(size_and_value: tuple[int, int]) -> int:
+    size_e8, quote_e8 = size_and_value
+    return average_price_e8(quote_e8, size_e8)
+
+
+def entry_of(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what built a leg."""
+    book = trade.books[leg]
+    is_bought = (trade.direction > 0) == (leg == 0)
+    return (book.bought_e8, book.bought_quote_e8) if is_bought else (book.sold_e8, book.sold_quote_e8)
+
+
+def exit_of(trade: Trade, leg: int) -> tuple[int, int]:
+    """Size and value of what closed a leg."""
+    book = trade.books[leg]
+    is_sold = (trade.direction > 0) == (leg == 0)
+    return (book.sold_e8, book.sold_quote_e8) if is_sold else (book.bought_e8, book.bought_quote_e8)
+
+
+def exit_spread_bps(trade: Trade) -> float:
+    """What closing gave back: the short leg's price over the long leg's."""
+    long, short = (0, 1) if trade.direction > 0 else (1, 0)
+    (sold_e8, sold_quote_e8), (bought_e8, bought_quote_e8) = exit_of(trade, long), exit_of(trade, short)
+    return spread_bps(
+        buy_quote_e8=sold_quote_e8, buy_e8=sold_e8, sell_quote_e8=bought_quote_e8, sell_e8=bought_e8
+    )
+
+
+def entry_spread_bps(trade: Trade) -> float:
+    buy, sell = (0, 1) if trade.direction > 0 else (1, 0)
+    (buy_e8, buy_quote_e8), (sell_e8, sell_quote_e8) = entry_of(trade, buy), entry_of(trade, sell)
+    return spread_bps(buy_quote_e8=buy_quote_e8, buy_e8=buy_e8, sell_quote_e8=sell_quote_e8, sell_e8=sell_e8)

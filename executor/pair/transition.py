@@ -20,22 +20,26 @@ from events.orders import (
     LegResolved,
     LegUnknown,
 )
+from events.positions import Halted
 from events.trades import TradeCorrected
 from executor.pair.client_order_id import leg_of
-from executor.pair.messages import At, Cancel, Command, Purpose, Query, Send
-from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState, is_refusal_open
-from executor.pair.pricing import average_price_e8
+from executor.pair.messages import At, Cancel, Command, Query, Send
+from executor.pair.order import DOUBTFUL, ENDED, Order, OrderState, Purpose, is_refusal_open
+from executor.pair.order_facts import about_leg, about_order, fate
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     OWED_ORDERS,
     PAST_ORDERS,
+    Halt,
     Leg,
-    PairRules,
     PairState,
+    Plan,
     Trade,
+    is_estimated,
     next_client_order_id,
+    result_of,
 )
-from executor.pair.trade_result import is_estimated, result_of
-from venues.contract import Side
+from venues.contract import E8, Side
 
 
 class Transition:
@@ -57,6 +61,7 @@ class Transition:
         self.state = replace(self.state, **fields)
 
     def change_leg(self, leg: int, **fields: Any) -> None:
+        assert leg in (0, 1), "a pair has two legs"
         first, second = self.state.legs
         if leg == 0:
             first = replace(first, **fields)
@@ -110,6 +115,10 @@ class Transition:
         trade_id: int,
     ) -> None:
         """Add an order to the batch, with a fresh id. Whatever shrinks a position is reduce-only."""
+        assert size_e8 > 0
+        assert limit_price_e8 > 0, "an order has a size and a limit"
+        assert attempt >= 0
+        assert trade_id > 0, "an order belongs to a trade"
         reduce_only = is_reducing(purpose)
         order = Order(
             client_order_id=next_client_order_id(self.rules, self.state, leg),
@@ -154,6 +163,9 @@ class Transition:
         """
         if new == old:
             return
+        assert new.client_order_id == old.client_order_id
+        assert new.leg == old.leg, "an order stays the same one"
+        assert new.filled_e8 <= new.size_e8, "an order fills no more than its size"
         leg = self.state.legs[old.leg]
         was_live = old in leg.live
         self._account(old, new)
@@ -207,6 +219,7 @@ class Transition:
                 past=_remembered((*leg.past, *ended)),
                 position_e8=leg.position_e8 + sum(order.signed_filled_e8 for order in ended),
             )
+            assert all(order.leg == number for order in ended), "a leg holds its own orders alone"
             self.change(settled_mono_ns=self.now_mono_ns)
             wait_ns = min(max(order.retry_after_ns for order in ended), self.rules.retry_after_max_ns)
             if wait_ns:
@@ -217,6 +230,7 @@ class Transition:
     def ensure_trade(self, trade_id: int, direction: int) -> Trade:
         """The current trade; a late execution without one begins it again under its old id."""
         if self.state.trade is None or self.state.trade.closed_mono_ns:
+            assert direction in (1, -1), "a trade is long on one leg"
             trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0))
             self.change(trade=replace(trade, closed_mono_ns=0))
         assert self.state.trade is not None
@@ -311,44 +325,13 @@ class Transition:
             report(LegCorrected(**facts))
 
 
-def about_leg(rules: PairRules, leg: int) -> dict[str, Any]:
-    """Which leg, and which contract, as events say it."""
-    instrument = rules.instruments[leg]
-    return {"leg": leg, "venue": instrument.venue, "symbol": instrument.symbol}
-
-
-def about_order(rules: PairRules, order: Order) -> dict[str, Any]:
-    """Which order, as every event about one says it."""
-    return {
-        "pair": rules.pair,
-        "trade_id": order.trade_id,
-        **about_leg(rules, order.leg),
-        "client_order_id": order.client_order_id,
-        "side": order.side.name,
-        "purpose": order.purpose.name.lower(),
-        "attempt": order.attempt,
-    }
-
-
-def fate(order: Order) -> dict[str, Any]:
-    """Where an order stands, as every event about what became of it says it."""
-    return {
-        "order_state": order.state.name.lower(),
-        "venue_order_id": order.venue_order_id,
-        "size_e8": order.size_e8,
-        "filled_e8": order.filled_e8,
-        "average_price_e8": average_price_e8(order.quote_e8, order.filled_e8),
-        "fee_e8": order.fee_e8,
-        "is_estimated": not order.is_accounted,
-    }
-
-
 def _account_of(order: Order) -> tuple[int, int, bool]:
     return order.quote_e8, order.fee_e8, order.is_accounted
 
 
 def _remembered(past: tuple[Order, ...]) -> tuple[Order, ...]:
     """The newest ended orders, and of older ones those whose price or fee is not known yet."""
+    assert all(order.state in ENDED for order in past), "what is under way is not past"
     owed = tuple(order for order in past[:-PAST_ORDERS] if not order.is_accounted)
     return (*owed[-OWED_ORDERS:], *past[-PAST_ORDERS:])
 
@@ -400,3 +383,49 @@ def open_refusals(leg: Leg) -> list[Order]:
 def is_laid_to_rest(old: Order, new: Order) -> bool:
     """Whether a refused order is known by now to come into being no more."""
     return is_refusal_open(old) and not is_refusal_open(new)
+
+
+def have_confirmed(transition: Transition) -> None:
+    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
+    for number in (0, 1):
+        transition.have_confirmed(number)
+
+
+def adopt_plan(transition: Transition, plan: Plan) -> None:
+    """Change the plan; its tries are counted anew."""
+    if transition.state.plan is not plan:
+        transition.change(plan=plan, attempt=0)
+
+
+def halt(transition: Transition, reason: Halt) -> None:
+    """HALTED until the operator says otherwise, with the exact exposure in the alert."""
+    assert reason is not Halt.NONE, "a halt has a reason"
+    if transition.state.halt is reason:
+        return
+    transition.change(halt=reason)
+    log_halted(transition)
+
+
+def log_halted(transition: Transition) -> None:
+    """What the pair holds as we know it, and beside it what the venues showed last: None before a read."""
+    legs = transition.state.legs
+    first, second = (leg.read_e8 if leg.reads else None for leg in legs)
+    transition.report(
+        Halted,
+        reason=transition.state.halt.name.lower(),
+        **exposure(transition),
+        venue_positions_e8=(first, second),
+    )
+
+
+def exposure(transition: Transition) -> dict[str, Any]:
+    """What the pair holds, and what may come on top of it from orders not yet known to be over."""
+    held = [leg.held_e8 for leg in transition.state.legs]
+    under_way = [sum(order.side * order.leaves_e8 for order in leg.live) for leg in transition.state.legs]
+    touches = [leg.bid_e8 or leg.ask_e8 for leg in transition.state.legs]
+    return {
+        "positions_e8": (held[0], held[1]),
+        "under_way_e8": (under_way[0], under_way[1]),
+        "net_e8": sum(held),
+        "net_notional_e8": abs(sum(held)) * max(touches) // E8,
+    }

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from executor.pair.config import CLOCK_SPARE_MS, SIGNING_SPARE_MS
-from executor.pair.messages import Purpose
-from executor.pair.order import FILL_IDS_MAX, Order, OrderState, fill_key, moved
+from executor.pair.order import DOUBTFUL, Order, OrderState, Purpose, moved
+from executor.pair.order_updates import FILL_IDS_MAX, fill_key
+from executor.pair.rules import PairRules
 from executor.pair.state import (
     OWED_ORDERS,
     ClosedTrade,
     Held,
-    PairRules,
     PairState,
     Plan,
     is_flat,
@@ -94,6 +94,10 @@ def state_of(
         )
         plan = max(state.plan, _PLAN_OF[order.purpose])  # what was begun is ended: exits before the rest
         state = replace(state, legs=(legs[0], legs[1]), plan=plan)
+    assert state.epoch == epoch, "a restored machine begins its own epoch"
+    assert all(order.state in DOUBTFUL for leg in state.legs for order in leg.live), (
+        "nothing is known to be open"
+    )
     return _unaccounted(state, held, mono_ns)
 
 
@@ -128,7 +132,7 @@ def _unaccounted(state: PairState, held: CarriedPair, mono_ns: Callable[[int], i
     return replace(state, legs=(legs[0], legs[1]), closed=closed)
 
 
-def strangers(pairs: Sequence[PairRules], held: Sequence[CarriedPair]) -> list[CarriedPair]:
+def orphaned_positions(pairs: Sequence[PairRules], held: Sequence[CarriedPair]) -> list[CarriedPair]:
     """What was held by pairs that are configured no more, or otherwise: nobody looks after it."""
     known = [found for rules in pairs if (found := find_held(rules, held))]
     return [pair for pair in held if pair not in known and (any(pair.sizes_e8) or pair.orders)]

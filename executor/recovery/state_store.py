@@ -38,10 +38,13 @@ class StateStore:
     def __init__(self, table: SlotTable, events: SlotTable) -> None:
         self._table = table
         self._events = events
+        assert table.count % 2 == 0
+        assert events.count == table.count // 2, "two slots a pair, and one for its signal"
         pairs = table.count // 2
         self._versions = [max(self._version(2 * pair), self._version(2 * pair + 1)) for pair in range(pairs)]
 
     def write(self, pair_id: int, entry: StoredPair) -> None:
+        assert 0 <= pair_id < len(self._versions), "each pair has its two slots"
         version = self._versions[pair_id] = self._versions[pair_id] + 1
         head = _HEAD.pack(version, *entry[1:])
         self._table.write(2 * pair_id + version % 2, head + entry.state)
@@ -65,6 +68,7 @@ class StateStore:
         )
         if newest is None:
             return None
+        assert len(newest) > _HEAD.size, "a state is never empty"
         _, *day = _HEAD.unpack_from(newest)
         return StoredPair(newest[_HEAD.size :], *day)
 

@@ -20,8 +20,11 @@ class Breaker:
 
     def limit(self, risk: RiskSettings) -> None:
         """Go by these limits from the next failure on."""
-        self._failures_max = risk.max_consecutive_failures
+        self.failures_max = risk.max_consecutive_failures
+        self.pause_s = risk.breaker_pause_s
         self._pause_ns = int(risk.breaker_pause_s * 1e9)
+        assert self.failures_max > 0
+        assert self._pause_ns >= 0, "the settings were validated"
 
     @property
     def has_tripped(self) -> bool:
@@ -38,10 +41,11 @@ class Breaker:
 
     def failed(self, now_mono_ns: int) -> bool:
         self.failures += 1
-        if not self._is_trying and (self.has_tripped or self.failures < self._failures_max):
+        if not self._is_trying and (self.has_tripped or self.failures < self.failures_max):
             return False
         self._is_trying = False
         self._open_until_mono_ns = now_mono_ns + self._pause_ns
+        assert self.has_tripped, "an open breaker has tripped"
         return True
 
     def undecided(self) -> None:

@@ -5,12 +5,13 @@ What closes or mends goes on: it is stamped with the venue's own time (``VenueCl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from events.event import Event
 from events.positions import ClockOff, ClockOn
 from executor.gateways.contract import OrderGateway
-from executor.metrics.reports import Reports
+from executor.metrics.counters import ExecutorCounters
 from runtime.venue_clock import VenueClock
 
 LIMIT_NS: Final = 1_000_000_000
@@ -18,17 +19,23 @@ AGREE_NS: Final = 500_000_000  # closer than this they agree again
 
 
 class ClockWatch:
-    """``look`` is called now and then; ``off`` names the venues whose clocks and ours differ."""
+    """``poll`` is called now and then; ``off`` names the venues whose clocks and ours differ."""
 
     def __init__(
-        self, gateways: Mapping[str, OrderGateway], venues: tuple[str, ...], reports: Reports
+        self,
+        gateways: Mapping[str, OrderGateway],
+        venues: tuple[str, ...],
+        report: Callable[[Event], object],
+        counters: ExecutorCounters,
     ) -> None:
         self._gateways = gateways
         self._venues = venues
-        self._reports = reports
+        self._report = report
+        self._counters = counters
         self.off: set[str] = set()
 
-    def look(self) -> None:
+    def poll(self) -> None:
+        """Compare the clocks, and report those that have begun or ceased to differ."""
         clocks = {
             venue: gateway.clock
             for venue, gateway in self._gateways.items()
@@ -45,7 +52,7 @@ class ClockWatch:
             },
         )
         for venue in sorted(self.off - before):
-            self._reports.report(
+            self._report(
                 ClockOff(
                     venue=venue,
                     offset_ms=offsets_ns[venue] / 1e6,
@@ -54,10 +61,10 @@ class ClockWatch:
                 )
             )
         for venue in sorted(before - self.off):
-            self._reports.report(ClockOn(venue=venue, offset_ms=offsets_ns[venue] / 1e6))
+            self._report(ClockOn(venue=venue, offset_ms=offsets_ns[venue] / 1e6))
         worst = max(self._venues, key=lambda venue: abs(offsets_ns.get(venue, 0)))
-        self._reports.set("clock_offset_us", offsets_ns.get(worst, 0) // 1_000)
-        self._reports.set("clock_offset_venue", self._venues.index(worst))
+        self._counters.set("clock_offset_us", offsets_ns.get(worst, 0) // 1_000)
+        self._counters.set("clock_offset_venue", self._venues.index(worst))
 
     def _remedy(self, venue: str, clocks: Mapping[str, VenueClock], offsets_ns: Mapping[str, int]) -> str:
         lead_s = -offsets_ns[venue] / 1e9

@@ -50,6 +50,7 @@ class Results:
     def add(self, pair: PairResult, result_e8: int, *, trade_id: int = 0, is_estimated: bool = False) -> None:
         """A pair has realised something; its part is then to be written where it survives."""
         self._begin_day(pair)
+        assert pair.day == self._seen_day or pair.day == utc_day(self._clock), "a result belongs to today"
         pair.result_e8 += result_e8
         pair.estimated += is_estimated
         self._trades[trade_id] = self._trades.get(trade_id, 0) + result_e8
@@ -116,6 +117,7 @@ class Results:
         self.estimated = sum(pair.estimated for pair in parts)
         self.today_e8 = sum(pair.result_e8 for pair in parts)
         self.best_e8 = max(0, self.today_e8, *(pair.best_e8 for pair in parts))
+        assert self.best_e8 >= self.today_e8, "no result is better than the best"
 
     def _begin_day(self, pair: PairResult) -> None:
         today = utc_day(self._clock)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from executor.pair.pricing import average_price_e8
-from executor.pair.state import PairRules, PairState
+from executor.pair.rules import PairRules
+from executor.pair.state import PairState
 from venues.contract import E8
 
 
@@ -48,12 +49,14 @@ class Exposure:
 
     def update(self, rules: PairRules, state: PairState) -> None:
         """Take in what a pair holds now."""
+        assert 0 <= rules.pair_id < len(self._shares), "a pair's number is its place"
         before, share = self._shares[rules.pair_id], _share(state)
         if share == before:
             return
         self._shares[rules.pair_id] = share
         for leg, instrument in enumerate(rules.instruments):
             self.notional_e8[instrument.venue] += share.notionals_e8[leg] - before.notionals_e8[leg]
+            assert self.notional_e8[instrument.venue] >= 0, "what a venue holds is absolute"
         # Both legs of a pair are of one base currency.
         self.net_e8[rules.instruments[0].base] += share.net_e8 - before.net_e8
 

@@ -7,10 +7,11 @@ they are, so they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from events.event import Event
+from events.positions import VenueLost
 from executor.gateways.contract import OrderGateway
-from executor.metrics.reports import Reports
 from executor.risk.pre_trade import NO_MARGIN, Margin
 from runtime.clock import Clock
 from venues.contract import E8, Account, Position, TransportError, VenueError
@@ -21,9 +22,9 @@ _PPB = 1_000_000_000
 class Margins:
     """The newest margin of each venue."""
 
-    def __init__(self, venues: Iterable[str], reports: Reports, clock: Clock) -> None:
+    def __init__(self, venues: Iterable[str], report: Callable[[Event], object], clock: Clock) -> None:
         self.by_venue = dict.fromkeys(venues, NO_MARGIN)
-        self._reports = reports
+        self._report = report
         self._clock = clock
 
     async def read(self, gateway: OrderGateway) -> None:
@@ -32,12 +33,12 @@ class Margins:
         try:
             account, positions = await gateway.query_margin()
         except (TransportError, VenueError) as error:
-            self._reports.venue_lost(gateway.venue, "margin", error)
+            self._report(VenueLost(venue=gateway.venue, what="margin", detail=str(error)))
             return
         self.by_venue[gateway.venue] = margin_of(account, positions, asked_mono_ns)
 
     def oldest_s(self, now_mono_ns: int) -> float:
-        """How old the oldest of them is; -1 until every venue has told its own."""
+        """How old the oldest of them is; -1 until every venue has reported one."""
         asked = [margin.asked_mono_ns for margin in self.by_venue.values()]
         return (now_mono_ns - min(asked)) / 1e9 if all(asked) else -1.0
 

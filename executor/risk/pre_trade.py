@@ -20,12 +20,12 @@ _PPB_PER_BPS = 100_000
 
 
 class Refused(NamedTuple):
-    """No, and why: amounts in quote currency, ages in ms unless said otherwise, prices in bps."""
+    """No, and why: amounts in quote currency, ages in ms unless another unit is named, prices in bps."""
 
     block: EntryBlock
     value: float
     limit: float
-    detail: str = ""  # a venue's own word, where it has one
+    detail: str = ""  # a venue's own status, where it has one
 
     @property
     def text(self) -> str:
@@ -92,12 +92,12 @@ def limits_of(
 
 
 class Margin(NamedTuple):
-    """A venue's margin account as it was last told."""
+    """A venue's margin account as it was last reported."""
 
     value_e8: int
     free_e8: int
     liquidation_distance_ppb: int  # of the nearest position; one billion when none is held
-    asked_mono_ns: int  # 0: never told
+    asked_mono_ns: int  # 0: never reported
 
 
 NO_MARGIN = Margin(0, 0, 0, 0)

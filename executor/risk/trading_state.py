@@ -26,10 +26,10 @@ class Conditions(NamedTuple):
     is_queue_crowded: bool = False  # the next events might not fit the queue to persistence
     has_foreign_orders: bool = False
     has_unexplained_position: bool = False
-    venue_closed: str = ""  # "<venue>: <its own word>"
+    venue_closed: str = ""  # "<venue>: <its own status>"
     is_clock_off: bool = False
     naked_s_today: float = 0.0
-    margin_age_s: float = -1.0  # of the oldest one; below 0 until every venue has told its margin
+    margin_age_s: float = -1.0  # of the oldest one; below 0 until every venue has reported one
     is_exposure_known: bool = True
 
 
@@ -56,11 +56,11 @@ class TradingState:
         self._breaker = breaker
         self._results = results
         self._conditions = Conditions()
-        self._stopping_word = supervisor.index("stopping")
-        self._paused_word = supervisor.index("entries_paused")
-        self._held_word = supervisor.index("entries_held")
-        self._journal_full_word = persistence.index("journal_full")
-        self._lease_lost_word = persistence.index("lease_lost")
+        self._stopping_place = supervisor.index("stopping")
+        self._paused_place = supervisor.index("entries_paused")
+        self._held_place = supervisor.index("entries_held")
+        self._journal_full_place = persistence.index("journal_full")
+        self._lease_lost_place = persistence.index("lease_lost")
         self.limit(risk)
 
     def limit(self, risk: RiskSettings) -> None:
@@ -80,11 +80,11 @@ class TradingState:
     @property
     def held(self) -> int:
         """Above 0 while settings change."""
-        return self._supervisor.get(self._held_word)
+        return self._supervisor.get(self._held_place)
 
     @property
     def are_margins_known(self) -> bool:
-        """Whether every venue had told its margin lately at the last look."""
+        """Whether every venue had reported its margin lately at the last look."""
         return 0 <= self._conditions.margin_age_s <= self._margin_age_s_max
 
     def look(self, conditions: Conditions, now_mono_ns: int) -> list[Refused]:
@@ -104,16 +104,16 @@ class TradingState:
         breaker, results = self._breaker, self._results
         if self.latch.is_engaged:
             found.append(Refused(EntryBlock.KILL_LATCH, 1, 0))
-        if self._stop.is_set() or supervisor.get(self._stopping_word):
+        if self._stop.is_set() or supervisor.get(self._stopping_place):
             found.append(Refused(EntryBlock.STOPPING, 1, 0))
-        if supervisor.get(self._held_word):
+        if supervisor.get(self._held_place):
             found.append(Refused(EntryBlock.SETTINGS_CHANGE, 1, 0))
-        # The very next entry sees the word; the files outlive it.
-        if supervisor.get(self._paused_word) or self.orders.is_paused:
+        # The very next entry sees the counter; the files outlive it.
+        if supervisor.get(self._paused_place) or self.orders.is_paused:
             found.append(Refused(EntryBlock.PAUSED, 1, 0))
-        if persistence.get(self._lease_lost_word):
+        if persistence.get(self._lease_lost_place):
             found.append(Refused(EntryBlock.LEASE_LOST, 1, 0))
-        if slow.is_queue_crowded or persistence.get(self._journal_full_word):
+        if slow.is_queue_crowded or persistence.get(self._journal_full_place):
             found.append(Refused(EntryBlock.JOURNAL_FULL, 1, 0))
         if slow.has_foreign_orders:
             found.append(Refused(EntryBlock.FOREIGN_ORDERS, 1, 0))

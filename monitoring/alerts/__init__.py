@@ -1,4 +1,4 @@
-"""Alerts: they tell a person that an instance needs them.
+"""Alerts: messages to a person whom an instance needs.
 
     conditions.py a snapshot and the newest events -> conditions that hold now, notices of what happened
     book.py       conditions -> messages: each once, again after a while, and its end

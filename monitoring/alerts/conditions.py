@@ -2,7 +2,7 @@
 
 Whatever can be seen in memory is taken from there, so a start of ours in the middle of trouble finds
 it; events add why, and what is over in an instant. While the instance is being stopped only what
-concerns positions counts: everything else is ending because it was told to.
+concerns positions counts: everything else ends because it was asked to.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from shm.records import PairPhase
 
 _STORM_RESTARTS: Final = 3
 _STORM_S: Final = 60.0
-_WORDS_S: Final = 2.0  # how long a death waits for the event that says why
+_REASON_WAIT_S: Final = 2.0  # how long a death waits for the event that says why
 _QUIET_S: Final = 60.0  # a question that a venue leaves open is over when it was not left open for so long
 _NOT_READY_S: Final = 60.0
 _STOP_S: Final = 5.0
@@ -72,7 +72,7 @@ _STOPS: Final[Mapping[EntryBlock, tuple[str, Severity, str]]] = {
     EntryBlock.MARGIN_UNKNOWN: (
         "venue",
         Severity.WARNING,
-        "a venue has not told its margin lately: nothing is opened",
+        "a venue has not reported its margin lately: nothing is opened",
     ),
 }
 
@@ -95,18 +95,18 @@ class Observer:
     _streams: dict[str, str] = field(default_factory=dict)  # by venue: why its private stream is down
     _unanswered: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     _missed_s: dict[tuple[str, str], float] = field(default_factory=dict)  # by venue and symbol: found silent
-    _closed: dict[str, str] = field(default_factory=dict)  # by venue: its own word
+    _closed: dict[str, str] = field(default_factory=dict)  # by venue: its own status
     _naked_s: dict[str, float] = field(default_factory=dict)  # by pair: since when looks have seen it so
-    _seen_naked: set[str] = field(default_factory=set)  # pairs whose standing naked is told of already
+    _seen_naked: set[str] = field(default_factory=set)  # pairs of which a look has seen it
     _notices: list[Condition] = field(default_factory=list)
 
     # --- events ---
 
-    def hear(self, event: Event, now_s: float) -> None:
+    def take_event(self, event: Event, now_s: float) -> None:
         """Take one event of the journal, in their order."""
         match event:
             case ProcessStateChanged(state="backoff" | "fatal"):
-                why = f"exit code {event.exit_code}; {event.detail or 'it said nothing'}"
+                why = f"exit code {event.exit_code}; {event.detail or 'nothing on standard error'}"
                 self._deaths.setdefault(event.process, _Death(now_s)).why = why
                 if event.state == "fatal":  # everything stops with it: no look may come in between
                     text = f"{event.process} cannot be kept alive, the instance stops: {why}"
@@ -147,7 +147,7 @@ class Observer:
                 self._note("error", f"error.{event.name()}", Severity.WARNING, _short(event))
 
     def _naked_end(self, pair: str, naked_ms: float) -> None:
-        """Told here only where no look has seen it stand for so long."""
+        """A notice only where no look has seen it last for so long."""
         if pair in self._seen_naked:
             self._seen_naked.discard(pair)
         elif naked_ms >= self.settings.alerts.naked_ms:
@@ -163,11 +163,12 @@ class Observer:
         self._notices.append(Condition(kind, key, severity, text))
 
     def forget_what_is_over(self) -> None:
-        """What was heard so far was told by an earlier life: only what may still hold is kept."""
+        """The events so far were reported by an earlier incarnation: keep only what may still hold."""
         self._notices.clear()
         self._deaths.clear()
 
     def take_notices(self) -> list[Condition]:
+        """What has happened and is over, since the last call."""
         notices, self._notices = self._notices, []
         return notices
 
@@ -211,7 +212,7 @@ class Observer:
             else:
                 self._naked_s.pop(name, None)
         if doubts := now.executor["orders_in_doubt"]:
-            text = f"{doubts} order(s) whose outcome no venue tells"
+            text = f"{doubts} order(s) whose outcome no venue reports"
             yield Condition("doubt", "doubt", Severity.CRITICAL, text, self.settings.alerts.doubt_s)
 
     def _of_money(self, now: Snapshot) -> Iterator[Condition]:
@@ -234,7 +235,7 @@ class Observer:
 
     def _of_switches(self, now: Snapshot) -> Iterator[Condition]:
         if now.is_killed:
-            text = "the kill latch is pulled: nothing is opened until python -m tools kill --release"
+            text = "the kill switch is engaged: nothing is opened until python -m tools kill --release"
             yield Condition("kill", "kill", Severity.CRITICAL, text)
         if now.is_paused or EntryBlock.PAUSED in now.trading_state:
             yield Condition("paused", "paused", Severity.INFO, "entries are paused by the operator")
@@ -242,9 +243,9 @@ class Observer:
             if block not in now.trading_state or now.is_stopping:
                 continue
             why = ""
-            words = "; ".join(f"{venue}: {word}" for venue, word in self._closed.items() if word != "open")
-            if block is EntryBlock.VENUE_CLOSED and words:
-                why = f" ({words})"
+            closed = "; ".join(f"{venue}: {own}" for venue, own in self._closed.items() if own != "open")
+            if block is EntryBlock.VENUE_CLOSED and closed:
+                why = f" ({closed})"
             if block is EntryBlock.CLOCK_OFF:
                 why = f" (by {now.executor['clock_offset_us'] / 1e6:+.1f} s)"
             yield Condition(kind, f"stop.{block.text}", severity, text + why, 5.0)
@@ -291,10 +292,9 @@ class Observer:
         if is_down or new > 0:
             self._deaths.setdefault(name, _Death(now_s))
         death = self._deaths.get(name)
-        if death is not None and (death.why or now_s - death.since_s >= _WORDS_S):
-            text = (
-                f"{name} has ended and is started anew (restart {process.restarts}): {death.why or 'no word'}"
-            )
+        if death is not None and (death.why or now_s - death.since_s >= _REASON_WAIT_S):
+            why = death.why or "reason unknown"
+            text = f"{name} has ended and is started anew (restart {process.restarts}): {why}"
             yield Condition("crash", f"crash.{name}", Severity.CRITICAL, text)
             if not is_down:
                 del self._deaths[name]
@@ -313,7 +313,7 @@ class Observer:
             )
 
     def _of_legs(self, now: Snapshot, now_s: float) -> Iterator[Condition]:
-        """Symbols without prices on a venue that lives; one found silent stays told for a while."""
+        """Symbols without prices on a venue that lives; one found silent stays for a while."""
         living = {feed.venue for feed in now.feeds if feed.is_connected}
         for leg in (leg for pair in now.pairs for leg in pair.legs):
             venue, symbol = leg.leg.venue, leg.leg.symbol

@@ -33,7 +33,7 @@ class Outbox:
         self._rate = _Rate(max_per_minute)
         self._report = report
         self._waiting: deque[Alert] = deque()
-        self._dropped = 0  # not told yet
+        self._dropped = 0  # not reported yet
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name=f"alerts-{target.name}", daemon=True)

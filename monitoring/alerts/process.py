@@ -1,4 +1,4 @@
-"""``python -m tools alerts``: tell a person when the instance needs one.
+"""``python -m tools alerts``: send a message when the instance needs a person.
 
 A process of its own that only reads: the instance's memory for what holds, its journal for what has
 happened. It may hang, die and come back without trading noticing. Started by the supervisor when
@@ -52,6 +52,7 @@ _TEST = Condition("life", "test", Severity.INFO, "a test: alerts of this instanc
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
     parser.add_argument("--test", action="store_true", help="send one message to each target, then end")
     parser.add_argument(
         "--env-file", type=path_argument, default=PROJECT / ".env", help="secrets; default: .env"
@@ -59,11 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", type=path_argument, help="the supervisor's: memory directory of the instance"
     )
-    parser.add_argument("--epoch", type=int, default=0, help="the supervisor's: number of this life")
+    parser.add_argument("--epoch", type=int, default=0, help="the supervisor's: number of this incarnation")
     parser.add_argument("--bells", default="", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Send alerts until stopped, or one test; the exit code."""
     if arguments.memory is not None:
         return _run_supervised(arguments)
     settings = parse_settings(load_raw(arguments.config), str(arguments.config))
@@ -125,7 +127,7 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
     supervisor = process.memory.counters("supervisor")
     is_asked = supervisor.get(supervisor.index("stopping")) != 0
     if has_lost(parent, 0.0 if is_asked else _ORPHANED_S):
-        alerter.tell_of_orphanhood()
+        alerter.report_orphanhood()
         alerter.close(_LAST_WORDS_ALONE_S)
     else:
         alerter.close(_FINAL_REPORT_S)
@@ -136,7 +138,7 @@ def _run_supervised(arguments: argparse.Namespace) -> int:
 def has_lost(parent: int, patience_s: float) -> bool:
     """Whether our parent is gone, or goes within the patience.
 
-    The kernel tells us of its death when the thread that started us ends; its other threads may be a
+    The kernel signals its death when the thread that started us ends; its other threads may be a
     moment behind, and until then it still is our parent.
     """
     deadline_s = time.monotonic() + patience_s
@@ -155,10 +157,10 @@ def _began_unix_s(process: bootstrap.Launch) -> float:
 
 
 class Alerter:
-    """Looks, keeps the book, and hands what is to be told to every target's outbox.
+    """Looks, keeps the book, and hands every message to every target's outbox.
 
     News is what came after ``since_unix_s`` and after the journal's event ``settled_number``, up to which
-    an earlier life has told everything. Older events only say what may still hold.
+    an earlier incarnation has sent everything. Older events only show what may still hold.
     """
 
     def __init__(
@@ -182,7 +184,7 @@ class Alerter:
         self._began_unix_s = math.inf  # of the instance, while there has been none
         self._standing: list[Condition] = []
         self._held_over: list[Condition] = []
-        self._settled_number = self._heard_number = settled_number
+        self._settled_number = self._read_number = settled_number
         self._reported: SimpleQueue[tuple[str, str, int, str]] = SimpleQueue()
         self._counts = dict.fromkeys(("sent", "failed", "dropped"), 0)
         wanted = settings.alerts
@@ -191,25 +193,25 @@ class Alerter:
                 target,
                 max_waiting=wanted.max_waiting,
                 max_per_minute=wanted.max_per_minute,
-                report=lambda *told: self._reported.put(told),
+                report=lambda *outcome: self._reported.put(outcome),
             )
             for target in targets
         ]
 
     def turn(self) -> None:
-        """Look once and hand over what is to be told; never waits for a target."""
+        """Look once and hand over the messages; never waits for a target."""
         now_s, now_unix_s = time.monotonic(), time.time()
         if not any(outbox.waiting for outbox in self._outboxes):
-            self._settled_number = self._heard_number
+            self._settled_number = self._read_number
         snapshot = self._look(now_unix_s)
-        unreadable = self._hear(now_s, now_unix_s)
+        unreadable = self._read_events(now_s, now_unix_s)
         if snapshot is not None:
             self._standing = self._observer.look(snapshot, now_s)
             if snapshot.executor["ready"]:
                 self._held_over.clear()
         # Of an instance that is gone everything stands as it stood: nobody has mended it.
         conditions = [*self._held_over, *self._standing, *unreadable]
-        self._tell(self._book.update(now_s, conditions, self._observer.take_notices()))
+        self._send(self._book.update(now_s, conditions, self._observer.take_notices()))
         self._log_reports()
 
     def _look(self, now_unix_s: float) -> Snapshot | None:
@@ -228,7 +230,7 @@ class Alerter:
             self._observer.settings = self._in_force.read(watcher.directory)
         return snapshot
 
-    def _hear(self, now_s: float, now_unix_s: float) -> list[Condition]:
+    def _read_events(self, now_s: float, now_unix_s: float) -> list[Condition]:
         """Take in the journal's new events; a journal that cannot be read is a condition itself."""
         try:
             self._tail.poll()
@@ -238,7 +240,7 @@ class Alerter:
         old: list[tuple[float, Event]] = []
         new: list[tuple[float, Event]] = []
         for entry in self._tail.entries:
-            self._heard_number = max(self._heard_number, entry.number)
+            self._read_number = max(self._read_number, entry.number)
             try:
                 reported = decode(entry.payload)
             except NotAnEvent:
@@ -250,23 +252,23 @@ class Alerter:
             (new if is_news else old).append((now_s - max(0.0, now_unix_s - at_unix_s), reported.event))
         self._tail.entries.clear()
         for at_s, event in old:
-            self._observer.hear(event, at_s)
+            self._observer.take_event(event, at_s)
         if old:
             self._observer.forget_what_is_over()
         for at_s, event in new:
-            self._observer.hear(event, at_s)
+            self._observer.take_event(event, at_s)
         return []
 
-    def tell_of_orphanhood(self) -> None:
-        """Our parent has died and the kernel told us: nobody else is left to say so."""
+    def report_orphanhood(self) -> None:
+        """Send that our parent has died: nobody else is left to do it."""
         self.turn()
         text = (
             "the supervisor has died: its processes end now, what is open stays at the venues. Start it again"
         )
         notice = Condition("supervisor", "supervisor.died", Severity.CRITICAL, text)
-        self._tell(self._book.update(time.monotonic(), self._standing, [notice]))
+        self._send(self._book.update(time.monotonic(), self._standing, [notice]))
 
-    def _tell(self, messages: list[Message]) -> None:
+    def _send(self, messages: list[Message]) -> None:
         wanted = self._settings.alerts
         severity_min = Severity[wanted.min_severity.upper()]
         for message in messages:
@@ -286,7 +288,7 @@ class Alerter:
                     outbox.put(alert)
 
     def _log_reports(self) -> None:
-        """What the outboxes' threads have to say: a log is written by one thread alone."""
+        """Log the outcomes from the outboxes' threads: a log is written by one thread alone."""
         while True:
             try:
                 outcome, target, alerts, detail = self._reported.get_nowait()
@@ -296,7 +298,7 @@ class Alerter:
             self._reporter.report(_OUTCOMES[outcome](target=target, alerts=alerts, detail=detail))
 
     def show(self, counters: CounterTable) -> None:
-        """Let tools see how it goes, and a later life what was told."""
+        """Show tools how it goes, and a later incarnation what was sent."""
         for outcome, count in self._counts.items():
             counters.set(counters.index(f"{outcome}_total"), count)
         counters.set(counters.index("raised_total"), self._book.raised_total)

@@ -1,7 +1,7 @@
 """Who takes our messages: Telegram, Discord, a webhook, a mail server; the sending is apprise's.
 
 Secrets come from the environment or ``.env`` by the names in ``alerts``, and appear in nothing that
-this module says: apprise's own words are passed on with every secret replaced, and its debug lines,
+this module says: apprise's own warnings are passed on with every secret replaced, and its debug lines,
 which hold whole URLs, go nowhere.
 
 Sources: Telegram Bot API, "sendMessage"; Discord developer documentation, "Execute Webhook".
@@ -105,8 +105,8 @@ class Target:
             }
         severity = max(alert.message.condition.severity for alert in alerts)
         is_over = all(alert.message.state is State.RESOLVED for alert in alerts)
-        words = _words()
-        words.clear()
+        warnings = _warnings()
+        warnings.clear()
         is_taken = self._apprise.notify(
             title=_title(alerts),
             body="\n".join(lines),
@@ -114,7 +114,7 @@ class Target:
             body_format=NotifyFormat.TEXT,
         )
         if not is_taken:
-            raise SendError(redact("; ".join(words) or "it was not taken"))
+            raise SendError(redact("; ".join(warnings) or "it was not taken"))
 
     def __repr__(self) -> str:
         return f"Target({self.name})"
@@ -249,22 +249,22 @@ def _title(alerts: Sequence[Alert]) -> str:
     return f"{head} {message.condition.key}{rest}"[:_TITLE_MAX]
 
 
-# --- what apprise says ---
+# --- apprise's warnings ---
 
-_heard = threading.local()
+_captured = threading.local()
 
 
-def _words() -> list[str]:
+def _warnings() -> list[str]:
     """Apprise's warnings in this thread since it was emptied."""
-    if not hasattr(_heard, "words"):
-        _heard.words = []
-    words: list[str] = _heard.words
-    return words
+    if not hasattr(_captured, "warnings"):
+        _captured.warnings = []
+    warnings: list[str] = _captured.warnings
+    return warnings
 
 
 class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _words().append(record.getMessage().strip())
+        _warnings().append(record.getMessage().strip())
 
 
 def _listen_to_apprise() -> None:

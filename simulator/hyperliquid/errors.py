@@ -43,7 +43,7 @@ class OrderRefused(Exception):
 
 # How the engine's reasons are told to whoever sent the order, and what the order's status is called then.
 _REFUSALS: Final = {
-    Reason.MARKET_CLOSED: ("Order would increase open interest while open interest is capped", "rejected"),
+    Reason.MARKET_CLOSED: ("Order has invalid asset.", "rejected"),
     Reason.SIZE_OFF_GRID: ("Order has invalid size.", "rejected"),
     Reason.SIZE_TOO_SMALL: ("Order has invalid size.", "rejected"),
     Reason.SIZE_TOO_LARGE: ("Order has invalid size.", "rejected"),
@@ -121,6 +121,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
     "NONCE_TOO_LOW": ("action", "Invalid nonce: nonce too low 1 < 2"),
     "EXPIRED": ("action", "Action already expired"),
+    "UNDOCUMENTED": ("action", "Validators are at lunch"),
     "INSUFFICIENT_MARGIN": ("order", "Insufficient margin to place order. asset=0"),
     "NO_LIQUIDITY": ("order", "Order could not immediately match against any resting orders. asset=0"),
     "POST_ONLY": ("order", POST_ONLY_WINDOW),

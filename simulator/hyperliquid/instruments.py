@@ -6,6 +6,7 @@ delisted perpetual stands among them: an asset's id is its place, for ever.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from simulator.orders import SimInstrument
@@ -62,8 +63,8 @@ ASSET_OF: Final = {item.name: place for place, item in enumerate(UNIVERSE)}
 NAME_OF: Final = {place: item.name for place, item in enumerate(UNIVERSE)}
 
 
-def meta() -> dict[str, Any]:
-    """The answer to ``meta``."""
+def meta(is_trading: Callable[[str], bool]) -> dict[str, Any]:
+    """The answer to ``meta``. A coin that was delisted keeps its place."""
     rows: list[dict[str, Any]] = []
     for item in UNIVERSE:
         row = {
@@ -72,7 +73,8 @@ def meta() -> dict[str, Any]:
             "maxLeverage": item.max_leverage,
             "marginTableId": item.max_leverage,
         }
-        rows.append(row | ({"isDelisted": True} if item.is_delisted else {}))
+        is_delisted = item.is_delisted or not is_trading(item.name)
+        rows.append(row | ({"isDelisted": True} if is_delisted else {}))
     return {"universe": rows, "marginTables": [], "collateralToken": 0}
 
 

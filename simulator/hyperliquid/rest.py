@@ -73,9 +73,9 @@ class Api:
         self._weights = Weights(settings.ip_weight_per_minute)
         self.special_status = ""  # what exchangeStatus says; actions are then not taken
         self._answers: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-            "meta": lambda body: instruments.meta(),
+            "meta": lambda body: instruments.meta(exchange.is_trading),
             "spotMeta": lambda body: instruments.spot_meta(),
-            "metaAndAssetCtxs": lambda body: [instruments.meta(), self._contexts()],
+            "metaAndAssetCtxs": lambda body: [instruments.meta(exchange.is_trading), self._contexts()],
             "spotMetaAndAssetCtxs": lambda body: [instruments.spot_meta(), _spot_contexts()],
             "perpDexs": lambda body: [None],
             "allMids": lambda body: market.mids(),
@@ -129,9 +129,7 @@ class Api:
         """Carry out an action."""
         action = body.get("action") if isinstance(body, dict) else None
         kind = str(action.get("type")) if isinstance(action, dict) else ""
-        verb = {"order": "create", "cancel": "cancel", "cancelByCloid": "cancel", "noop": "void"}.get(
-            kind, kind
-        )
+        verb = _VERBS.get(kind, kind)
         point = f"rest.orders.{verb}" if road == "rest" else f"ws.order.{verb}"
         fault = self._faults.take(point, _coin(action))
         if fault is not None and fault.answers_instead:

@@ -90,6 +90,10 @@ class ParadexFront:
 
     # --- the front ---
 
+    def sign_up(self, public_key: int, *, subkey: int) -> None:
+        """Let an account exist, with a subkey that may trade for it."""
+        self._members.sign_up(public_key, subkey=subkey)
+
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_unknown_paths], client_max_size=1 << 20)
         app.router.add_get("/v1", self._websocket)

@@ -1,4 +1,4 @@
-"""What the simulated Paradex lists, with the grid, limits, ratios and fees the live venue publishes.
+"""Instruments of the simulated Paradex, with the grid, limits, ratios and fees that the live venue publishes.
 
 Source: ``GET /markets`` of the live venue and the documentation's fee page (API profile, no volume
 discount), late 2026. They change; an adapter reads them from the endpoint.

@@ -1,4 +1,4 @@
-"""What the venue says about orders, fills, positions and accounts, before it has a wire form.
+"""Records of orders, fills, positions and accounts, before they are rendered as JSON or SBE.
 
 JSON (``payloads``) and SBE (``sbe``) render the same records, so the two encodings cannot drift
 apart. Prices, sizes and money are integers scaled by 10**8 (``_e8``), times are Unix microseconds

@@ -1,4 +1,4 @@
-"""Who may log in: keys, the accounts they belong to, and the checks of onboarding and login.
+"""Checks who may log in: keys, the accounts they belong to, onboarding and login.
 
 Source: Paradex documentation, "Onboarding" and "Authentication".
 """
@@ -60,6 +60,13 @@ class Members:
         if not await self._verifier.check(public_key, address, message, signature):
             raise ApiError("STARKNET_SIGNATURE_VERIFICATION_FAILED", "the onboarding signature is not valid")
         self._main_keys[address] = public_key
+        self._exchange.open_account(account_id(address), self._settings.starting_collateral_e8)
+
+    def sign_up(self, public_key: int, *, subkey: int) -> None:
+        """Onboard an account as its owner does on the web site, and register a subkey of it."""
+        address = address_of(public_key)
+        self._main_keys[address] = public_key
+        self._settings.subkeys[subkey] = address
         self._exchange.open_account(account_id(address), self._settings.starting_collateral_e8)
 
     async def log_in(

@@ -1,4 +1,4 @@
-"""What the simulated Vest lists, with the decimals, ratios and fee the live venue publishes.
+"""Instruments of the simulated Vest, with the decimals, ratios and fee that the live venue publishes.
 
 Source: Vest v2 ``GET /exchangeInfo`` and the documentation's fee page, late 2025.
 """

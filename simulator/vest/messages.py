@@ -1,4 +1,4 @@
-"""What Vest's documents call an order, a position, a ticker: our engine's values as its JSON.
+"""Renders the engine's values as Vest's JSON: orders, positions, tickers.
 
 Source: Vest v2 API documentation. Decimals are texts padded to what the contract or the currency
 has; times are milliseconds. Orders are MARKET when they cannot rest (IOC), LIMIT otherwise.

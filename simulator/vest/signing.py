@@ -1,4 +1,4 @@
-"""Who signed a request: recovered with eth-keys and eth-abi, independent of our own signing.
+"""Recovers who signed a request, with eth-keys and eth-abi: independent of our own signing.
 
 Source: Vest v2 API documentation, "Register" and "Signature": registration is an EIP-712 proof
 without chain id; a request is the standard ABI encoding of its fields, hashed with keccak-256 and

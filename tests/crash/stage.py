@@ -2,7 +2,7 @@
 
 The simulator runs in a thread of this process with its real sockets; Tandem runs as an operator runs
 it, in mode live with real keys (the simulator's), because in mode sim the venues would be killed with
-it. Paradex stands ``gap_bps`` above Vest; both venues quote twenty times a second.
+it. The second venue (Paradex) stands ``gap_bps`` above the first (Vest); both quote twenty times a second.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ from venues.contract import E8
 from venues.registry import venue as venue_of
 
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
+# How a venue refuses an order for want of margin: the point of its fault plan, and the code.
+REFUSALS = {
+    "vest": ("rest.orders.create", "3002"),
+    "paradex": ("ws.order.create", "NOT_ENOUGH_MARGIN"),
+    "hyperliquid": ("ws.order.create", "INSUFFICIENT_MARGIN"),
+}
 PAIR = "btc"
 SIZE_E8 = E8 // 50
 WIDE_BPS, HOLD_BPS, CLOSED_BPS = 12.0, 4.0, -3.0
@@ -45,17 +51,18 @@ T = TypeVar("T")
 class Market:
     """A source that shows whatever gap stands now, a little moved each time so that it is news."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: Mapping[str, str]) -> None:
+        self.symbols = symbols
         self.gap_bps = 0.0
         self.steps = 0
-        self.size_e8 = dict.fromkeys(SYMBOLS, 5 * E8)
+        self.size_e8 = dict.fromkeys(symbols, 5 * E8)
 
     def tops(self) -> Iterator[Top]:
-        at_ns = 0
+        at_ns, second = 0, list(self.symbols)[1]
         while True:
             self.steps += 1
-            for venue, symbol in SYMBOLS.items():
-                shift = 1 + self.gap_bps / 10_000 if venue == "paradex" else 1.0
+            for venue, symbol in self.symbols.items():
+                shift = 1 + self.gap_bps / 10_000 if venue == second else 1.0
                 bid_e8 = int(50_000 * shift) * E8
                 size_e8 = self.size_e8[venue] + self.steps % 2 * E8 // 10
                 yield Top(at_ns, venue, symbol, bid_e8, size_e8, bid_e8 + E8, size_e8)
@@ -65,8 +72,15 @@ class Market:
 class Stage:
     """The venues, and what an instance under test needs to find them."""
 
-    def __init__(self, directory: Path, changes: Mapping[str, Any]) -> None:
-        self.market = Market()
+    def __init__(
+        self,
+        directory: Path,
+        changes: Mapping[str, Any],
+        symbols: Mapping[str, str],
+        market: Market | None = None,
+    ) -> None:
+        self.symbols = symbols  # of the pair, by venue, the first leg first
+        self.market = market or Market(symbols)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -83,7 +97,7 @@ class Stage:
         path = write_config(directory)
         raw = yaml.safe_load(path.read_text())
         raw["mode"] = "live"
-        raw["pairs"] = [{"id": PAIR, "base": "BTC", "legs": dict(SYMBOLS), "size_base": "0.02"}]
+        raw["pairs"] = [{"id": PAIR, "base": "BTC", "legs": dict(self.symbols), "size_base": "0.02"}]
         raw["strategy"] |= {"entry_bps": 6.0, "exit_bps": 1.0, "cooldown_ms": 100, "signal_ttl_ms": 200}
         raw["execution"] |= {"reconcile_interval_s": 2, "price_band_bps": 5.0}
         raw["risk"] |= {"max_orders_per_minute": 10_000, "max_daily_loss_quote": "100000"}
@@ -139,7 +153,7 @@ class Stage:
         """Until somebody has registered at both venues: ``running`` says that processes run, not that they
         have logged in."""
         wait_until(
-            lambda: self.ask(lambda sim: all(sim.exchanges[venue].account_ids for venue in SYMBOLS)),
+            lambda: self.ask(lambda sim: all(sim.exchanges[venue].account_ids for venue in self.symbols)),
             "an account at every venue",
         )
 
@@ -182,24 +196,26 @@ class Stage:
                 for account in exchange.account_ids
                 for position in exchange.positions(account)
             )
-            for venue in SYMBOLS
+            for venue in self.symbols
             for exchange in (self._simulator.exchanges[venue],)
         }
 
     def doubled_ids(self) -> list[str]:
         """Client order ids that a venue has seen more than once."""
-        ids = Counter(order.client_id for venue in SYMBOLS for order in self.orders(venue))
+        ids = Counter(order.client_id for venue in self.symbols for order in self.orders(venue))
         return [client_id for client_id, count in ids.items() if count > 1]
 
     def open_orders(self) -> list[SimOrder]:
-        return [order for venue in SYMBOLS for order in self.orders(venue) if not order.status.is_final]
+        return [order for venue in self.symbols for order in self.orders(venue) if not order.status.is_final]
 
 
 @contextmanager
-def a_stage(**changes: Any) -> Iterator[Stage]:
-    """``changes`` of the configuration by ``section__key``."""
+def a_stage(
+    symbols: Mapping[str, str] = SYMBOLS, market: Market | None = None, **changes: Any
+) -> Iterator[Stage]:
+    """``changes`` of the configuration by ``section__key``; ``market``: another than the pair's usual one."""
     with a_directory() as directory:
-        stage = Stage(directory, changes)
+        stage = Stage(directory, changes, symbols, market)
         try:
             yield stage
         finally:

@@ -15,9 +15,8 @@ from events.codec import EVENTS, EVERY_LINE, Encoder, NotAnEvent, UnknownEvent, 
 from events.event import ENDED, FLOOD_BURST, Event, OrderStateName, PhaseName, PurposeName, SideName
 from events.orders import LegAcked, OrderChanged
 from events.persistence import CheckpointOrder, CheckpointPair
-from executor.pair.messages import Purpose
 from executor.pair.order import ENDED as ENDED_IN_THE_MACHINE
-from executor.pair.order import OrderState
+from executor.pair.order import OrderState, Purpose
 from observability.logs import RateLimit
 from runtime.carried_positions import CarriedOrder, CarriedPair
 from settings import PROJECT

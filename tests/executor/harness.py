@@ -55,11 +55,19 @@ from venues.registry import venue
 
 VENUES = ("paradex", "vest")
 SYMBOLS = {"vest": "BTC-PERP", "paradex": "BTC-USD-PERP"}
+# The same with Hyperliquid on either side.
+HYPERLIQUID_PAIRS = (("vest", "hyperliquid"), ("hyperliquid", "paradex"))
 LEGS = {"vest": 0, "paradex": 1}
 SIZE_E8 = E8 // 50
 MAIN = "\nfrom executor.process import main\nmain()\n"
 Line = Mapping[str, Any]
 Levels = Sequence[tuple[float, float]]
+
+
+def symbols_of(venues: Sequence[str]) -> dict[str, str]:
+    """The bitcoin contracts of a pair's venues, in their order."""
+    known = {**SYMBOLS, "hyperliquid": "BTC"}
+    return {name: known[name] for name in venues}
 
 
 class StandingStill:

@@ -61,7 +61,8 @@ def broken_promises(world: World) -> list[str]:
     """What does not hold at rest though it must, whatever the venues did."""
     broken = []
     first_e8, second_e8 = world.positions_e8
-    held = f"vest {first_e8}, paradex {second_e8}"
+    first, second = world.symbols
+    held = f"{first} {first_e8}, {second} {second_e8}"
     match world.phase:
         case PairPhase.FLAT if (first_e8, second_e8) != (0, 0):
             broken.append(f"FLAT with {held}")

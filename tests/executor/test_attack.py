@@ -133,14 +133,16 @@ def half(table, index, body):
     write(table, index, body)
 ARMED = [1 << 30]
 SlotTable.write = half
-from executor.orders.sender import Wire
-render = Wire.render
+from executor.orders.sender import Sender
+render = Sender.render
 def armed(wire, pair, send, at):
     ARMED[0] = 0
     return render(wire, pair, send, at)
-Wire.render = armed
+Sender.render = armed
 """,
-    "after the journal, before the first byte": "from executor.orders.sender import Wire\nWire.write = die\n",
+    "after the journal, before the first byte": (
+        "from executor.orders.sender import Sender\nSender.write = die\n"
+    ),
     "between the two writes": """
 from executor.gateways.live import LiveGateway
 send, sent = LiveGateway.send, []
@@ -151,7 +153,7 @@ def one(gateway, order):
 LiveGateway.send = one
 """,
     "after both writes, before anything else": (
-        "from executor.orders.sender import Wire\nWire._account = die\n"
+        "from executor.orders.sender import Sender\nSender._account = die\n"
     ),
 }
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from events.codec import from_fields
-from executor.pair.messages import Purpose, Send, StreamBack
+from executor.pair.messages import Send, StreamBack
+from executor.pair.order import Purpose
 from executor.pair.state import load
 from executor.recovery.restore import state_of
 from executor.recovery.state_store import StateStore

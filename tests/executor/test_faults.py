@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from settings import KNOWN_VENUES
 from simulator import fault_scripts
-from verification.faults import Case, all_cases, play
+from tests.executor.harness import HYPERLIQUID_PAIRS
+from verification.faults import HYPERLIQUID_COMBINATIONS, Case, all_cases, play
 
 SAMPLE = (
     Case(("reply_lost:venue=vest",), "entry"),
@@ -17,6 +19,9 @@ SAMPLE = (
     Case(("deleveraged:venue=vest",), "entry"),
     Case(("edge_page:venue=vest",), "entry"),
     Case(("crossed_answer_lost:venue=vest",), "exit"),
+    Case(HYPERLIQUID_COMBINATIONS[0], "entry", HYPERLIQUID_PAIRS[0]),
+    Case(("delisted:venue=hyperliquid",), "exit", HYPERLIQUID_PAIRS[1]),
+    Case(("agent_expired:venue=hyperliquid",), "exit", HYPERLIQUID_PAIRS[0]),
 )
 
 
@@ -26,6 +31,22 @@ async def test_a_fault_leaves_the_pair_flat_hedged_or_halted(case: Case) -> None
     outcome = await play(case)
     assert not outcome.broken, "\n".join(outcome.broken)
     assert outcome.struck >= len(case.scripts)
+
+
+def test_every_script_of_a_venue_is_played_with_that_venue_in_the_pair() -> None:
+    """A script at a venue that is not served ends the run; at Hyperliquid it is to run on either side."""
+    assert all(
+        f"venue={name}" not in text or name in case.venues
+        for case in all_cases()
+        for text in case.scripts
+        for name in KNOWN_VENUES
+    )
+    sides = {
+        (case.scripts, case.moment, case.venues.index("hyperliquid"))
+        for case in all_cases()
+        if "hyperliquid" in case.venues
+    }
+    assert {(scripts, moment, 1 - side) for scripts, moment, side in sides} == sides
 
 
 def test_no_script_is_left_out() -> None:

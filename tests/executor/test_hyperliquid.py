@@ -7,13 +7,10 @@ import pytest
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns
-from tests.executor.harness import SIZE_E8, World, a_world
+from tests.executor.harness import HYPERLIQUID_PAIRS, SIZE_E8, World, a_world, symbols_of
 from venues.contract import Side
 
-PAIRS = {
-    "vest first": {"vest": "BTC-PERP", "hyperliquid": "BTC"},
-    "hyperliquid first": {"hyperliquid": "BTC", "paradex": "BTC-USD-PERP"},
-}
+PAIRS = {f"{pair[0]} first": symbols_of(pair) for pair in HYPERLIQUID_PAIRS}
 each_pair = pytest.mark.parametrize("symbols", PAIRS.values(), ids=PAIRS.keys())
 OURS = "hyperliquid"
 
@@ -73,7 +70,11 @@ async def test_an_order_that_never_arrived_is_made_never_to_arrive() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["budget_used_up", "wallet_unknown", "nonce_too_old", "upgrade", "post_only"]
+    "script",
+    [
+        *("budget_used_up", "wallet_unknown", "nonce_too_old", "upgrade", "post_only"),
+        *("refused_in_other_words", "agent_expired", "delisted"),
+    ],
 )
 async def test_what_is_particular_to_it_leaves_no_leg_alone(script: str) -> None:
     async with a_world(PAIRS["vest first"]) as world:

@@ -13,7 +13,8 @@ from executor.accounts import simulated_secrets
 from executor.pair.config import rules_of
 from executor.pair.fast_path import dump_taken
 from executor.pair.machine import step
-from executor.pair.messages import At, Exit, LegMarket, Send
+from executor.pair.messages import At, Exit, Send
+from executor.pair.pricing import LegMarket
 from executor.pair.state import load
 from executor.recovery.state_store import StateStore
 from persistence.restore import fold, is_held

@@ -24,7 +24,7 @@ import orjson
 import psycopg
 import yaml
 
-from persistence.journal import Entry, files, journal_directory, read_file
+from persistence.journal import JournalEntry, files, journal_directory, read_file
 from persistence.server import start_server, stop_server
 from runtime.bootstrap import write_launch
 from settings import PROJECT, parse_settings
@@ -222,7 +222,7 @@ class World:
         """Whether everything pushed has left the rings for the disk."""
         return all(queue.used == 0 for queue in self._queues.values())
 
-    def journal(self) -> list[Entry]:
+    def journal(self) -> list[JournalEntry]:
         return [entry for path in files(self.journal_dir) for entry in read_file(path)]
 
     def journal_bytes(self) -> int:

@@ -12,12 +12,12 @@ from zlib import crc32
 
 import pytest
 
-from persistence.journal import Entry, Journal, JournalError, Tail, files, foreign_files, read_file
+from persistence.journal import Journal, JournalEntry, JournalError, Tail, files, foreign_files, read_file
 from persistence.restore import holdings_of
 from persistence.verify import verify
 
 
-def entries(directory: Path) -> list[Entry]:
+def entries(directory: Path) -> list[JournalEntry]:
     return [entry for path in files(directory) for entry in read_file(path)]
 
 
@@ -83,7 +83,7 @@ def memory_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def a_group(memory_path: Path) -> tuple[Path, list[Entry], int]:
+def a_group(memory_path: Path) -> tuple[Path, list[JournalEntry], int]:
     """A journal of two groups: its file, its events, and the bytes that the first fsync covered."""
     journal = a_journal(memory_path / "whole")
     for n in range(3):
@@ -97,7 +97,7 @@ def a_group(memory_path: Path) -> tuple[Path, list[Entry], int]:
     return path, entries(memory_path / "whole"), synced_bytes
 
 
-def survives(directory: Path, name: str, content: bytes, expected: list[Entry]) -> None:
+def survives(directory: Path, name: str, content: bytes, expected: list[JournalEntry]) -> None:
     """A journal left with ``content`` is read up to ``expected`` and goes on with numbers never used."""
     directory.mkdir()
     (directory / name).write_bytes(content)
@@ -113,7 +113,7 @@ def survives(directory: Path, name: str, content: bytes, expected: list[Entry]) 
 
 
 def test_power_lost_at_every_byte_of_the_last_group(
-    memory_path: Path, a_group: tuple[Path, list[Entry], int]
+    memory_path: Path, a_group: tuple[Path, list[JournalEntry], int]
 ) -> None:
     """Whatever prefix is on disk is read right up to its last whole event."""
     path, whole, _ = a_group
@@ -125,7 +125,7 @@ def test_power_lost_at_every_byte_of_the_last_group(
 
 
 def test_power_lost_with_any_sector_of_the_last_group_unwritten(
-    memory_path: Path, a_group: tuple[Path, list[Entry], int]
+    memory_path: Path, a_group: tuple[Path, list[JournalEntry], int]
 ) -> None:
     """Disks write out of order: the length may be on disk, and zeros where a part of the group was."""
     path, whole, synced_bytes = a_group

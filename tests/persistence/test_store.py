@@ -14,7 +14,7 @@ import pytest
 
 import persistence
 from events.codec import fields_of
-from persistence.journal import Entry
+from persistence.journal import JournalEntry
 from persistence.restore import fold
 from persistence.store import Store, UnstorableEvent
 from tests.reported import blanks
@@ -22,9 +22,11 @@ from tests.reported import blanks
 TS = "2026-01-02T03:04:05.000006Z"
 
 
-def an_entry(number: int, event: str, **fields: Any) -> Entry:
+def an_entry(number: int, event: str, **fields: Any) -> JournalEntry:
     head = {"ts": TS, "level": "info", "event": event, "proc": "executor", "run_id": "r1", "mono_ns": number}
-    return Entry(number, "executor", number * 8, orjson.dumps({**head, **blanks(event), **fields}), 0, 0)
+    return JournalEntry(
+        number, "executor", number * 8, orjson.dumps({**head, **blanks(event), **fields}), 0, 0
+    )
 
 
 AN_ORDER: Mapping[str, Any] = {
@@ -225,7 +227,7 @@ def test_a_fill_told_twice_is_one_fill(store: Store, database_url: str) -> None:
     assert rows(database_url, "select client_order_id, price_quote from fills") == [(77, Decimal(10_000))]
 
 
-def a_holding(number: int, first_e8: int, second_e8: int) -> Entry:
+def a_holding(number: int, first_e8: int, second_e8: int) -> JournalEntry:
     legs = [
         {"leg": 0, "venue": "vest", "symbol": "BTC-PERP", "size_e8": first_e8},
         {"leg": 1, "venue": "paradex", "symbol": "BTC-USD-PERP", "size_e8": second_e8},
@@ -258,7 +260,7 @@ def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, dat
     ) == [(Decimal(0), None, None)]
 
 
-def a_run(number: int, run_id: str, mode: str) -> Entry:
+def a_run(number: int, run_id: str, mode: str) -> JournalEntry:
     entry = an_entry(number, "settings_loaded", mode=mode, version="1", bot_id="b", pairs=[])
     return entry._replace(payload=entry.payload.replace(b'"r1"', b'"%s"' % run_id.encode()))
 
@@ -387,9 +389,9 @@ def test_slippage_is_told_per_venue(store: Store, database_url: str) -> None:
 def test_a_line_that_is_none_is_kept_as_text(store: Store, database_url: str, payload: bytes) -> None:
     """Whatever lies in the journal, the database writer must come past it, or all that follows waits."""
     with pytest.raises(UnstorableEvent, match="event 1 is no log line"):
-        store.write([Entry(1, "executor", 8, payload, 0, 0)])
+        store.write([JournalEntry(1, "executor", 8, payload, 0, 0)])
 
-    store.write_line_alone(Entry(1, "executor", 8, payload, 0, 0))
+    store.write_line_alone(JournalEntry(1, "executor", 8, payload, 0, 0))
     store.write([an_entry(2, "signal", text="a\0b")])
 
     assert rows(database_url, "select event, body ? 'raw', body ->> 'text' from events order by number") == [

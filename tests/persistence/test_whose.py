@@ -10,7 +10,7 @@ import orjson
 import psycopg
 import pytest
 
-from persistence.journal import Entry
+from persistence.journal import JournalEntry
 from persistence.store import Store
 from tests.persistence.test_store import A_RESULT, A_TRADE, AN_ORDER, rows
 from tests.reported import blanks
@@ -37,7 +37,7 @@ def url(database_url: str) -> str:
             taken += 1
             head = {"ts": "2026-01-02T03:04:05Z", "level": "info", "proc": "executor", "run_id": run_id}
             line = orjson.dumps({**head, **blanks(event), "event": event, "mono_ns": taken, **fields})
-            store.write([Entry(taken, "executor", taken, line, 0, 0)])
+            store.write([JournalEntry(taken, "executor", taken, line, 0, 0)])
 
         pair = {
             "pair": "btc",

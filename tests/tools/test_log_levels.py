@@ -86,7 +86,7 @@ def a_session(level: Level, directory: Path, server_url: str, monkeypatch: pytes
     def finished(replay: Any) -> None:
         results.extend(
             (pair.result.day, pair.result.result_e8, pair.result.best_e8, pair.result.naked_ns)
-            for pair in replay._executor._desk.pairs
+            for pair in replay._executor._pairs
         )
         finish(replay)
 

@@ -1,4 +1,4 @@
-"""Where things are kept: shared memory, disk, database, keys; and what stands in a start's way there."""
+"""Checks shared memory, disk, database and keys for what would prevent a start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a leg may stand alone when a request is lost, against what the configuration asks for."""
+"""Compares how long a leg may be unhedged when a request is lost with what the configuration asks for."""
 
 from __future__ import annotations
 

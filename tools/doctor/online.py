@@ -20,7 +20,14 @@ from supervision.preflight import pair_problems
 from tools.access import VenueAccess
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
-from venues.contract import Call, Instrument, TransportError, VenueError, common_lot_e8
+from venues.contract import (
+    AccountDetails,
+    Call,
+    Instrument,
+    TransportError,
+    VenueError,
+    common_lot_e8,
+)
 from venues.rest_client import InsecureUrl, perform
 
 TIMEOUT_S: Final = 10.0
@@ -167,18 +174,47 @@ class VenueLook:
             await access.login()
             account = await access.account()
             positions, orders = await access.positions_e8(), await access.open_orders()
+            details = await access.details()
         except SettingsError as error:
             return from_settings_error(check, error)
         except (TransportError, VenueError) as error:
             return [problem(check, f"does not take our keys: {error}", "look at keys, account and venue")]
-        value = account.value_e8 / E8
         held = ", ".join(
             f"{self.instruments[number].symbol} {size_e8 / E8:+g}" for number, size_e8 in positions.items()
         )
-        found = f"takes our keys; value {value:.2f}; {held or 'flat'}; {len(orders)} open orders"
+        value, free, needed = (
+            amount / E8 for amount in (account.value_e8, account.free_e8, account.maintenance_margin_e8)
+        )
+        found = (
+            f"takes our keys; value {value:.2f}, free {free:.2f}, maintenance margin {needed:.2f};"
+            f" {held or 'flat'}; {len(orders)} open orders"
+        )
         if account.value_e8 <= 0:
-            return [problem(check, found, "deposit: there is nothing to trade with")]
-        return [ok(check, found)]
+            findings = [problem(check, found, "deposit: there is nothing to trade with")]
+        else:
+            findings = [ok(check, found)]
+        return findings + (self._details(details) if details is not None else [])
+
+    def _details(self, details: AccountDetails) -> list[Finding]:
+        """The venue's own points, and what the account pays against what is reckoned with."""
+        findings = []
+        for fact in details.facts:
+            check = f"{self.venue} {fact.what}"
+            if not fact.remedy:
+                findings.append(ok(check, fact.found))
+            else:
+                findings.append((problem if fact.stops_entries else warning)(check, fact.found, fact.remedy))
+        if details.taker_fee_bps is not None:
+            findings += [self._own_fee(item, details.taker_fee_bps) for item in self.instruments.values()]
+        return findings
+
+    def _own_fee(self, item: Instrument, own_bps: float) -> Finding:
+        check = f"{self.venue} own fee"
+        configured_bps = taker_fee_bps(self._settings, item)
+        found = f"{item.symbol}: this account pays {own_bps:g} bps, {configured_bps:g} configured"
+        if abs(own_bps - configured_bps) > _FEE_BPS:
+            return warning(check, found, f"venues.{self.venue}.taker_fee_bps: {own_bps:g}")
+        return ok(check, found)
 
     async def _perform(self, call: Call[T]) -> T:
         return await perform(self._session, self._rest_url, call, timeout_s=TIMEOUT_S)

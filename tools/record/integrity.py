@@ -1,4 +1,4 @@
-"""Whether all of a recording is there: what its manifest lists against what the directory holds.
+"""Checks that a recording is complete: its manifest against its directory.
 
 A file that is not as it was written ends the reading with its name. One that is missing is named beside every
 figure that comes of the rest: a market without its depth gives other trades.

@@ -1,4 +1,4 @@
-"""What a recording consists of: tables, their columns, and how rows in memory become Arrow batches.
+"""Declares a recording's tables and columns, and turns rows in memory into Arrow batches.
 
 Every table's first column orders it. ``position`` counts within the source and shows what is missing.
 

@@ -1,1 +1,1 @@
-"""What a period of trading earned and why, from the database: queries, figures, page, tables."""
+"""Reports what a period of trading earned and why, from the database: queries, figures, page, tables."""

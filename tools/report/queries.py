@@ -1,4 +1,4 @@
-"""What the report shows, read from the database as plain rows. Amounts are Decimal, times UTC."""
+"""Reads the report's rows from the database. Amounts are Decimal, times UTC."""
 
 from __future__ import annotations
 

@@ -58,8 +58,12 @@ BUDGET_RETRY_AFTER_MS: Final = 10_000
 # Uncertain: how long only post-only orders pass after an upgrade ("the first minutes").
 POST_ONLY_RETRY_AFTER_MS: Final = 5_000
 
-# Budget, agent and dead man's switch are looked at this often: together 40 of 1200 of weight a minute.
+# Budget, agent and dead man's switch are looked at this often: together 60 of 1200 of weight a minute.
 RENEW_MS: Final = 60_000
+
+# Our own: the doctor warns so long before an agent ends, and below so many requests.
+AGENT_WARNING_MS: Final = 14 * 86_400_000
+REQUESTS_WARNING: Final = 1_000
 
 # Two sources: ``scheduleCancel`` is refused below this volume, and may fire ten times a day.
 SCHEDULE_CANCEL_VOLUME_E8: Final = 1_000_000 * E8

@@ -101,7 +101,14 @@ def ack_of(client_order_id: int, rule: Rule, text: str) -> OrderAck:
     """The refusal or doubt that a text means for one order."""
     text = f"{text[:_TEXT_LIMIT]}{rule.remedy}"
     is_of_grid = rule.code in _OF_GRID
-    return OrderAck(client_order_id, rule.outcome, "", rule.code, text, rule.retry_after_ms, is_of_grid)
+    return OrderAck(
+        client_order_id,
+        rule.outcome,
+        code=rule.code,
+        text=text,
+        retry_after_ms=rule.retry_after_ms,
+        is_of_grid=is_of_grid,
+    )
 
 
 class Resting(msgspec.Struct):

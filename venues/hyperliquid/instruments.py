@@ -127,4 +127,5 @@ def _instrument(row: PerpetualRow, instrument_id: int, taker_fee_bps: float) -> 
         is_trading=not row.isDelisted,
         significant_figures=SIGNIFICANT_FIGURES,
         quote=QUOTE,
+        is_delisted=row.isDelisted,
     )

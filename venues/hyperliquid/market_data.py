@@ -198,7 +198,16 @@ class HyperliquidMarketData:
             return
         is_valid = self._judge(stream, bid_e8, ask_e8)
         self._tops.append(
-            TopOfBook(stream.instrument_id, bid_e8, bid_size_e8, ask_e8, ask_size_e8, unix_ns, 0, is_valid)
+            TopOfBook(
+                instrument_id=stream.instrument_id,
+                bid_e8=bid_e8,
+                bid_size_e8=bid_size_e8,
+                ask_e8=ask_e8,
+                ask_size_e8=ask_size_e8,
+                venue_unix_ns=unix_ns,
+                venue_sequence=0,
+                is_valid=is_valid,
+            )
         )
 
     def _take_book(self, book: _Book) -> None:

@@ -330,8 +330,10 @@ class PrivateStream:
 
     def _take_filled(self, number: int, sent: Sent, filled: Filled) -> None:
         """What an order took at once: for an IOC its whole fate."""
-        known = self._order(filled.oid, number, sent.instrument_id)
         size_e8 = exact_e8(filled.totalSz)
+        if size_e8 > sent.size_e8:
+            raise ValueError(f"order {number} is said to have filled more than it was for")
+        known = self._order(filled.oid, number, sent.instrument_id)
         known.size_e8 = sent.size_e8
         known.told_e8 = max(known.told_e8, size_e8)
         known.told_price_e8 = report_e8(filled.avgPx)

@@ -11,12 +11,18 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from venues.contract import Call, VenueError, VenueHosts
-from venues.hyperliquid.assumptions import RENEW_MS, SCHEDULE_CANCEL_VOLUME_E8
+from venues.contract import AccountFact, Call, VenueError, VenueHosts
+from venues.hyperliquid.assumptions import (
+    AGENT_WARNING_MS,
+    RENEW_MS,
+    REQUESTS_WARNING,
+    SCHEDULE_CANCEL_VOLUME_E8,
+)
 from venues.hyperliquid.hosts import NAME, is_mainnet
 from venues.hyperliquid.messages import UnixMs, payload, report_e8
 from venues.hyperliquid.rest import ask
@@ -72,6 +78,18 @@ _role_decoder: Final = msgspec.json.Decoder(_Role)
 _agents_decoder: Final = msgspec.json.Decoder(list[_Agent])
 _budget_decoder: Final = msgspec.json.Decoder(_Budget)
 
+_MODES: Final = {
+    "default": "the margin is in the perpetuals' account",
+    "disabled": "the margin is in the perpetuals' account, apart from spot",
+    "unifiedAccount": "one balance for everything",
+    "portfolioMargin": "one balance for everything",
+}
+_NEW_AGENT: Final = (
+    "approve a new one (app.hyperliquid.xyz/API) and give its key in HYPERLIQUID_PRIVATE_KEY, never an old"
+    " address again"
+)
+_MORE_REQUESTS: Final = "every USDC that the account trades adds one; at 0 nothing is opened"
+_LAST_DAY_MS: Final = 253_402_300_799_000  # 9999-12-31
 # Where the money is in the spot balances, one for everything.
 _UNIFIED: Final = frozenset({"unifiedAccount", "portfolioMargin"})
 
@@ -91,7 +109,9 @@ class Session:
         self._is_logged_in = False
         self.is_unified = False
         self.agent_until_unix_ms = 0  # 0: without an end that is told
-        self.requests_left = 0
+        self._mode = ""
+        self._is_listed = False  # the agent, among those of the account
+        self._requests_cap = self.requests_left = 0
         self.may_schedule_cancel = False
         self.renew_due_unix_ms = 0
 
@@ -107,10 +127,9 @@ class Session:
 
     def login(self, now_unix_ms: int) -> Call[None]:
         """Find out whether this key may trade for this account. VenueError names fault and remedy."""
-        mode = yield from ask(_mode_decoder, "userAbstraction", user=self._vault or self._account)
-        self.is_unified = mode in _UNIFIED
-        if self._signer.address != self._account:
-            yield from self._check_agent(now_unix_ms)
+        self._mode = yield from ask(_mode_decoder, "userAbstraction", user=self._vault or self._account)
+        self.is_unified = self._mode in _UNIFIED
+        yield from self._check_signer()
         if self._vault:
             role = yield from ask(_role_decoder, "userRole", user=self._vault)
             if role.role != "vault" and (role.role, role.of) != ("subAccount", self._account):
@@ -121,46 +140,103 @@ class Session:
                     " HYPERLIQUID_SUB_ACCOUNT",
                     status=200,
                 )
-        yield from self.renew(now_unix_ms)
+        yield from self._look(now_unix_ms)
+        self._check_agent_lives(now_unix_ms)
+        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
         self._is_logged_in = True
 
-    def _check_agent(self, now_unix_ms: int) -> Call[None]:
+    def _check_signer(self) -> Call[None]:
+        """Whose the key is. VenueError unless it is the account's own, or an agent of the account."""
         role = yield from ask(_role_decoder, "userRole", user=self._signer.address)
-        if (role.role, role.of) != ("agent", self._account):
-            raise VenueError(
-                NAME,
-                "NOT_AN_AGENT",
-                f"HYPERLIQUID_PRIVATE_KEY belongs to {self._signer.address}, which is {_said(role)} on the"
-                f" {self._network}, not an agent of {self._account}: approve it there"
-                " (app.hyperliquid.xyz/API), or correct the key, HYPERLIQUID_ACCOUNT or"
-                " venues.hyperliquid.rest_url",
-                status=200,
+        if self._is_own_key and role.role not in ("missing", "agent"):
+            return
+        if (role.role, role.of) == ("agent", self._account):
+            return
+        belongs = (
+            f"HYPERLIQUID_PRIVATE_KEY belongs to {self._signer.address}, which is {_said(role)} on the"
+            f" {self._network}"
+        )
+        if self._is_own_key and role.role == "agent":
+            remedy = f": set HYPERLIQUID_ACCOUNT={role.of[:42]}"
+        elif self._is_own_key:
+            remedy = (
+                ": if it is an agent's key, set HYPERLIQUID_ACCOUNT to the account that approved it; if it is"
+                " the account's own, deposit there first, or correct venues.hyperliquid.rest_url"
             )
+        else:
+            remedy = (
+                f", not an agent of {self._account}: approve it there (app.hyperliquid.xyz/API), or correct"
+                " the key, HYPERLIQUID_ACCOUNT or venues.hyperliquid.rest_url"
+            )
+        raise VenueError(NAME, "NOT_AN_AGENT", belongs + remedy, status=200)
+
+    @property
+    def _is_own_key(self) -> bool:
+        return self._signer.address == self._account
+
+    def _look_at_agent(self, now_unix_ms: int) -> Call[None]:
+        """Until when the account has approved of our key. One without a name has no end that is told."""
         agents = yield from ask(_agents_decoder, "extraAgents", user=self._account)
         ends = [item.validUntil for item in agents if item.address.lower() == self._signer.address]
-        self.agent_until_unix_ms = max(ends, default=0)
-        if ends and self.agent_until_unix_ms <= now_unix_ms:
-            raise VenueError(
-                NAME,
-                "AGENT_EXPIRED",
-                f"the approval of agent {self._signer.address} has ended: approve a new one and give its key"
-                " in HYPERLIQUID_PRIVATE_KEY (never an old address again)",
-                status=200,
-            )
+        if ends:
+            self._is_listed, self.agent_until_unix_ms = True, max(ends)
+        elif self._is_listed:  # and now it is not: somebody has removed it
+            self.agent_until_unix_ms = min(self.agent_until_unix_ms, now_unix_ms)
+
+    def _check_agent_lives(self, now_unix_ms: int) -> None:
+        if self._is_listed and self.agent_until_unix_ms <= now_unix_ms:
+            raise VenueError(NAME, "AGENT_EXPIRED", f"{self._agent_ended()}: {_NEW_AGENT}", status=200)
+
+    def _agent_ended(self) -> str:
+        return f"the approval of agent {self._signer.address} has ended"
 
     def renew(self, now_unix_ms: int) -> Call[None]:
-        """Look at what runs out: the budget of requests."""
+        """Look at what runs out: the budget of requests, and the agent's approval."""
+        yield from self._look(now_unix_ms)
+        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
+
+    def _look(self, now_unix_ms: int) -> Call[None]:
         budget = yield from ask(_budget_decoder, "userRateLimit", user=self._vault or self._account)
+        self._requests_cap = budget.nRequestsCap
         self.requests_left = budget.nRequestsCap - budget.nRequestsUsed
         self.may_schedule_cancel = _traded_e8(budget.cumVlm) >= SCHEDULE_CANCEL_VOLUME_E8
-        self.renew_due_unix_ms = now_unix_ms + RENEW_MS
+        if not self._is_own_key:
+            yield from self._look_at_agent(now_unix_ms)
+
+    def facts(self, now_unix_ms: int) -> tuple[AccountFact, ...]:
+        """What the last look at the account has shown, and what to do about it."""
+        return (self._agent_fact(now_unix_ms), self._mode_fact(), self._requests_fact())
+
+    def _agent_fact(self, now_unix_ms: int) -> AccountFact:
+        if self._is_own_key:
+            return AccountFact("agent", f"none: the account's own key signs for {self._account}")
+        found = f"{self._signer.address} may trade for {self._account}"
+        if not self._is_listed:
+            return AccountFact("agent", f"{found}; the venue names no end of it")
+        left_ms = self.agent_until_unix_ms - now_unix_ms
+        until = _day(self.agent_until_unix_ms)
+        if left_ms <= 0:
+            return AccountFact("agent", f"{self._agent_ended()} ({until})", _NEW_AGENT, stops_entries=True)
+        remedy = _NEW_AGENT if left_ms < AGENT_WARNING_MS else ""
+        return AccountFact("agent", f"{found} until {until}", remedy)
+
+    def _mode_fact(self) -> AccountFact:
+        if self._mode in _MODES:
+            return AccountFact("account mode", f"{self._mode}: {_MODES[self._mode]}")
+        remedy = f"choose one of {', '.join(_MODES)} on the web site: where this one keeps money is unknown"
+        return AccountFact("account mode", self._mode[:40], remedy)
+
+    def _requests_fact(self) -> AccountFact:
+        found = f"{self.requests_left} of {self._requests_cap} are left"
+        remedy = "" if self.requests_left >= REQUESTS_WARNING else _MORE_REQUESTS
+        return AccountFact("request budget", found, remedy, stops_entries=self.requests_left <= 0)
 
     def closed(self) -> str:
         """Why nothing should be opened with this session; empty when nothing is wrong."""
         if self.requests_left <= 0:
             return "REQUEST BUDGET USED UP"
         # As of the last renewal: a minute of the end is no time to open anything.
-        if self.agent_until_unix_ms and self.agent_until_unix_ms <= self.renew_due_unix_ms:
+        if self._is_listed and self.agent_until_unix_ms <= self.renew_due_unix_ms:
             return "AGENT EXPIRED"
         return ""
 
@@ -200,6 +276,11 @@ def _said(role: _Role) -> str:
         "subAccount": f"a sub-account of {role.of[:42]}",
     }
     return words.get(role.role, f"a {role.role[:20]}")
+
+
+def _day(unix_ms: int) -> str:
+    """A date; what a venue says for "never" may lie beyond the calendar's end."""
+    return f"{datetime.fromtimestamp(min(unix_ms, _LAST_DAY_MS) / 1e3, UTC):%Y-%m-%d}"
 
 
 def _traded_e8(text: str) -> int:

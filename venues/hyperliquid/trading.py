@@ -18,6 +18,7 @@ import orjson
 
 from venues.contract import (
     Account,
+    AccountDetails,
     Call,
     Fill,
     HttpRequest,
@@ -55,6 +56,7 @@ from venues.hyperliquid.messages import (
     OrderStatusAnswer,
     PerpetualRow,
     cancel_action,
+    client_order_id,
     cloid_text,
     decode,
     executions_of,
@@ -149,6 +151,11 @@ class HyperliquidTrading:
             action = schedule_cancel_action(now_unix_ms + SCHEDULE_CANCEL_AFTER_MS)
             yield from self._act(action, now_unix_ms)
 
+    def describe_account(self, now_unix_ms: int) -> Call[AccountDetails]:
+        """Agent, account mode, request budget and the account's own fee. RuntimeError before ``login``."""
+        fee_bps = yield from instruments.fetch_taker_fee_bps(self._session.user)
+        return AccountDetails(self._session.facts(now_unix_ms), fee_bps)
+
     @property
     def renew_due_unix_ms(self) -> int:
         return self._session.renew_due_unix_ms
@@ -177,9 +184,11 @@ class HyperliquidTrading:
         )
         if answer.status == "unknownOid":
             return None
-        if answer.order is None:
-            raise TransportError(f"{NAME}: orderStatus says {answer.status[:40]!r} and names no order")
-        return answer.order
+        found = answer.order
+        if found is None or client_order_id(found.order.cloid) != number:
+            whose = "names no order" if found is None else "names another order than was asked for"
+            raise TransportError(f"{NAME}: orderStatus says {answer.status[:40]!r} and {whose}")
+        return found
 
     def void_order(self, ref: OrderRef, now_unix_ms: int) -> Call[OrderUpdate | None]:
         """End the doubt about an order that left here and that the venue does not know.

@@ -1,4 +1,4 @@
-"""What the venue's errors mean for the request they answer. ``RULINGS`` is the one list of what is believed
+"""Rules what the venue's errors mean for their request. ``RULINGS`` is the one list of what is believed
 as a refusal.
 
 The venue documents that an HTTP 4xx or a JSON-RPC error means "never accepted: no order event follows".

@@ -1,4 +1,4 @@
-"""Where Paradex lives, and the name it goes by in our records.
+"""Paradex's hosts, and its name in our records.
 
 Source: Paradex documentation, "General information" and the WebSocket introduction, as read in
 October 2026. The account's own chain constants are read from ``GET /system/config``, never from here.

@@ -269,14 +269,14 @@ class ParadexMarketData:
         market.bbo_was_valid = is_valid
         self._tops.append(
             TopOfBook(
-                market.instrument_id,
-                bid_e8,
-                bid_size_e8,
-                ask_e8,
-                ask_size_e8,
-                unix_us * 1_000,
-                sequence,
-                is_valid,
+                instrument_id=market.instrument_id,
+                bid_e8=bid_e8,
+                bid_size_e8=bid_size_e8,
+                ask_e8=ask_e8,
+                ask_size_e8=ask_size_e8,
+                venue_unix_ns=unix_us * 1_000,
+                venue_sequence=sequence,
+                is_valid=is_valid,
             )
         )
 
@@ -285,7 +285,16 @@ class ParadexMarketData:
         detail = f"{market.symbol} bbo {sequence} after {market.bbo_sequence}"
         self._fault(FaultKind.GAP, market.instrument_id, detail)
         self._tops.append(
-            TopOfBook(market.instrument_id, 0, 0, 0, 0, unix_us * 1_000, market.bbo_sequence, False)
+            TopOfBook(
+                instrument_id=market.instrument_id,
+                bid_e8=0,
+                bid_size_e8=0,
+                ask_e8=0,
+                ask_size_e8=0,
+                venue_unix_ns=unix_us * 1_000,
+                venue_sequence=market.bbo_sequence,
+                is_valid=False,
+            )
         )
         market.bbo_sequence = -1  # the venue may have started counting anew
         self._resubscribe(market.bbo, recv_mono_ns)

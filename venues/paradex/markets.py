@@ -1,4 +1,4 @@
-"""What one market-data connection knows of each of its instruments."""
+"""The state of each instrument on one market-data connection."""
 
 from __future__ import annotations
 

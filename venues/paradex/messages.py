@@ -1,4 +1,4 @@
-"""What is inside a venue's message, read strictly: typed JSON, decimals in e8, bounded times.
+"""Reads the venue's messages strictly: typed JSON, decimals in e8, bounded times.
 
 Everything here raises PayloadError and nothing else; the protocol objects turn it into FrameError
 with the frame it came from, the REST conversations into TransportError.

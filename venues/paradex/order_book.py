@@ -91,6 +91,7 @@ class _Side:
         elif key in self._size_e8:
             del self._size_e8[key]
             del self._keys[bisect_left(self._keys, key)]
+        assert len(self._keys) == len(self._size_e8), "a price has one size"
 
     def best(self, count: int) -> list[tuple[int, int]]:
         return [(self._sign * key, self._size_e8[key]) for key in self._keys[:count]]

@@ -1,4 +1,4 @@
-"""From keys to tokens: the login conversation and the bearer token every private call carries.
+"""Logs in with the account's keys and keeps the bearer token that every private call carries.
 
 Source: Paradex documentation, "API authentication" and "Onboarding", read in October 2026.
 """

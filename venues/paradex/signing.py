@@ -1,4 +1,4 @@
-"""What Paradex wants signed, hashed and signed.
+"""Hashes and signs what Paradex requires to be signed.
 
 StarkNet typed data of revision 0: Pedersen hash chains over field elements, then ECDSA on the STARK
 curve. Only creates and modifies are signed (and the login); cancels, flags, instruction and client

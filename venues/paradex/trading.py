@@ -225,6 +225,7 @@ class ParadexTrading:
         check_grid(request)
         if request.time_in_force is TimeInForce.FOK:
             raise ValueError(f"{NAME} has no FOK; use {self.taker_time_in_force.value}")
+        assert request.instrument.venue == NAME, "an order is signed for its own venue"
         self._know(request.instrument)
         timestamp_ms = self._timestamps.take(now_unix_ms)
         params = create_params(

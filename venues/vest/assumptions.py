@@ -1,4 +1,4 @@
-"""Everything about Vest v2 that its documentation leaves open, each doubt named beside our choice.
+"""Our assumptions about Vest v2: each point that its documentation leaves open, beside our choice.
 
 Nothing here is proven against the live venue. When a doubt is settled, this is the file to change.
 "Protocol notes" are the notes on Vest's wire protocol this package was written from.

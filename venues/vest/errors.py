@@ -1,4 +1,4 @@
-"""What Vest's error codes and WebSocket close codes mean for us.
+"""Rules what Vest's error codes and WebSocket close codes mean for a request.
 
 ``VENUE_CODES`` is the one list of what is believed as a refusal: an error counts only in the venue's own
 form (``answers``), with a status of ``ERROR_STATUSES``, and in answer to a request it belongs to. Everything

@@ -1,4 +1,4 @@
-"""Where Vest lives, and the URLs of its WebSockets.
+"""Vest's hosts, and the URLs of its WebSockets.
 
 Source: Vest API v2 documentation, "General information"; v3 hosts as the web application uses
 them (protocol notes, sections 1 and 12).

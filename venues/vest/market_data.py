@@ -217,7 +217,16 @@ class VestMarketData:
         bid_e8, bid_size_e8 = bids[0] if bids else (0, 0)
         ask_e8, ask_size_e8 = asks[0] if asks else (0, 0)
         self._tops.append(
-            TopOfBook(instrument_id, bid_e8, bid_size_e8, ask_e8, ask_size_e8, venue_unix_ns, 0, is_valid)
+            TopOfBook(
+                instrument_id=instrument_id,
+                bid_e8=bid_e8,
+                bid_size_e8=bid_size_e8,
+                ask_e8=ask_e8,
+                ask_size_e8=ask_size_e8,
+                venue_unix_ns=venue_unix_ns,
+                venue_sequence=0,
+                is_valid=is_valid,
+            )
         )
         self._depths[instrument_id] = Depth(instrument_id, bids, asks, venue_unix_ns, 0, is_valid)
 

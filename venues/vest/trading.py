@@ -246,6 +246,7 @@ class VestTrading:
         """Check the grid, render, sign. Raises OffGrid. The signed texts are the sent texts."""
         check_grid(request)
         instrument = request.instrument
+        assert instrument.venue == NAME, "an order is signed for its own venue"
         is_ioc = request.time_in_force is TimeInForce.IOC
         order_type = IOC_ORDER_TYPE if is_ioc else "LIMIT"
         size = format_e8(request.size_e8, instrument.size_decimals)

@@ -4,8 +4,10 @@
 
 Parts: ``points`` kills one process at every point of its code, ``everything`` all of them at once and the
 database server with them, ``stopped`` stops each for half a minute, replaced by the supervisor, and
-``patient`` the same where nobody replaces it. Exit code 1 if any cell ended otherwise than flat, hedged or
-HALTED, if no cell of a scene passed its point, or if journal, database and venues did not agree.
+``patient`` the same where nobody replaces it; ``vest-hyperliquid`` and ``hyperliquid-paradex`` are the first
+part for pairs with a leg at Hyperliquid, where a process meets a venue. Exit code 1 if any cell ended
+otherwise than flat, hedged or HALTED, if no cell of a scene passed its point, or if journal, database and
+venues did not agree.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from tests.crash.stage import Stage, a_stage
+from tests.crash.stage import SYMBOLS, Stage, a_stage
+from tests.executor.harness import HYPERLIQUID_PAIRS, symbols_of
 from verification.crash import kill_all, stopped
 from verification.crash.kill_all import Everything
-from verification.crash.matrix import SCENES, Cell, Matrix, Outcome, all_cells
+from verification.crash.matrix import SCENES, Cell, Matrix, Outcome, all_cells, hyperliquid_cells
 from verification.crash.stopped import PATIENCE_MS, Stood, Stopped
 
 
@@ -28,6 +31,7 @@ class Part(NamedTuple):
     cells: Callable[[], list[Cell]]
     matrix: Callable[[Stage], Matrix]
     changes: Mapping[str, Any] = {}
+    symbols: Mapping[str, str] = SYMBOLS
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -35,6 +39,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "everything": Part(kill_all.cells, Everything),
     "stopped": Part(stopped.cells, Stopped),
     "patient": Part(stopped.cells, Stopped, {"runtime__heartbeat_timeout_ms": PATIENCE_MS}),
+    **{"-".join(pair): Part(hyperliquid_cells, Matrix, {}, symbols_of(pair)) for pair in HYPERLIQUID_PAIRS},
 }
 
 
@@ -61,7 +66,7 @@ def main() -> int:
 
 def _run(part: Part, cells: list[Cell]) -> bool:
     outcomes: list[Outcome] = []
-    with a_stage(runtime__on_shutdown="flatten", **part.changes) as stage:
+    with a_stage(part.symbols, runtime__on_shutdown="flatten", **part.changes) as stage:
         matrix = part.matrix(stage)
         for number, cell in enumerate(cells, 1):
             outcome = matrix.run(cell)

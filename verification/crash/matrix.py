@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from shm.counter_names import DATABASE_UP, PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
 from simulator.orders import Reason
-from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
+from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, REFUSALS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
 from verification.agreement import differences
 
@@ -33,7 +34,8 @@ _SETTLE_S: Final = 60.0
 _STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 _KILLED: Final = "SIGKILL"
-_REFUSED: Final = "NOT_ENOUGH_MARGIN"
+# Where the executor speaks with a venue, or is about to.
+_AT_VENUES: Final = ("machine_write", "order_send", "answer_receive", "stream_receive", "question")
 
 
 class Cell(NamedTuple):
@@ -73,7 +75,7 @@ def all_cells() -> list[Cell]:
     others = [
         Cell(process, point.name, moment, 1, scene)
         for scene in ("entry", "hold", "exit")
-        for process in ("feed-vest", "feed-paradex", "detector", "persistence")
+        for process in (*(f"feed-{venue}" for venue in SYMBOLS), "detector", "persistence")
         for point in POINTS[process.partition("-")[0]]
         for moment in MOMENTS
         if not (point.name == "signal_push" and scene == "hold")
@@ -83,6 +85,16 @@ def all_cells() -> list[Cell]:
     trading = [cell for cell in executor if cell.scene != "shutdown"]
     for number in range(max(len(trading), len(others))):
         mixed += [cells[number] for cells in (trading, others) if number < len(cells)]
+    return mixed + [cell for cell in executor if cell.scene == "shutdown"]
+
+
+def hyperliquid_cells() -> list[Cell]:
+    """For pairs with a leg there: every point at which the executor meets a venue, and that venue's feed."""
+    executor = [cell for cell in all_cells() if cell.process == "executor" and cell.point in _AT_VENUES]
+    feed = [cell._replace(process="feed-hyperliquid") for cell in all_cells() if cell.process == "feed-vest"]
+    # In turns: whatever dies twice in a row meets the supervisor's back-off.
+    trading = [cell for cell in executor if cell.scene != "shutdown"]
+    mixed = [cell for cells in zip_longest(trading, feed) for cell in cells if cell is not None]
     return mixed + [cell for cell in executor if cell.scene == "shutdown"]
 
 
@@ -98,7 +110,8 @@ class Matrix:
         self._order = stage.config.parent / "crash-at"
         self._done = self._order.with_name(self._order.name + ".done")
         self._settings = parse_settings(load_raw(stage.config), str(stage.config))
-        self._last_death_s = dict.fromkeys(("executor", "feed-vest", "feed-paradex", "detector"), 0.0)
+        self._feeds = [f"feed-{venue}" for venue in stage.symbols]
+        self._last_death_s = dict.fromkeys(("executor", *self._feeds, "detector"), 0.0)
         self.instance: Instance
         self._start()
 
@@ -112,7 +125,7 @@ class Matrix:
         self._views = self._memory.pairs()
         self._counters = {
             name: self._memory.counters(name)
-            for name in ("executor", "supervisor", "feed-vest", "feed-paradex", "detector", "persistence")
+            for name in ("executor", "supervisor", *self._feeds, "detector", "persistence")
         }
         self._wait(self._is_ready, "ready after the start")
 
@@ -135,8 +148,9 @@ class Matrix:
 
     def _trades_again(self, died_mono_ns: int) -> bool:
         """Whether every process beats, quotes are fresh, and the executor has its venues' word."""
-        # The configuration is written with its keys sorted: Paradex is the first leg.
-        fresh = [self._memory.tops(venue).read(leg) for leg, venue in enumerate(sorted(SYMBOLS))]
+        # The configuration is written with its keys sorted: Paradex is the first leg of today's pair.
+        venues = sorted(self.stage.symbols)
+        fresh = [self._memory.tops(venue).read(leg) for leg, venue in enumerate(venues)]
         return (
             self._is_ready()
             and self._counter("executor", "heartbeat_mono_ns") > died_mono_ns
@@ -192,13 +206,13 @@ class Matrix:
         self._go_to(PairPhase.HEDGED if is_in_trade else PairPhase.FLAT)
         if is_executor:  # it knows the scene itself
             self._arm(cell, fate)
+        second, symbol = list(self.stage.symbols.items())[1]
         if cell.scene == "retry":
             # The order's update ends it: one that only its answer refused is not followed by another.
-            self.stage.add_fault(
-                "paradex", f"execute.{SYMBOLS['paradex']}", reason=Reason.INSUFFICIENT_MARGIN
-            )
+            self.stage.add_fault(second, f"execute.{symbol}", reason=Reason.INSUFFICIENT_MARGIN)
         elif cell.scene == "unwind":
-            self.stage.add_fault("paradex", "ws.order.create", code=_REFUSED, times=None)
+            point, code = REFUSALS[second]
+            self.stage.add_fault(second, point, code=code, times=None)
         market.gap_bps = {"hold": HOLD_BPS, "exit": CLOSED_BPS}.get(cell.scene, WIDE_BPS)
         if not is_executor:  # as soon as the scene begins
             self._arm(cell, fate)
@@ -245,9 +259,9 @@ class Matrix:
 
     def _is_told_right(self) -> bool:
         view = self._views.read(0)
-        held = self.stage.positions_e8
-        told = 0 if view is None or view.phase == PairPhase.FLAT else view.size_e8
-        return abs(held["vest"]) == abs(held["paradex"]) == told and held["vest"] == -held["paradex"]
+        first_e8, second_e8 = self.stage.positions_e8.values()
+        told_e8 = 0 if view is None or view.phase == PairPhase.FLAT else view.size_e8
+        return abs(first_e8) == told_e8 and first_e8 == -second_e8
 
     def _verdict(self) -> str:
         doubled, open_orders = self.stage.doubled_ids(), self.stage.open_orders()
@@ -280,7 +294,7 @@ class Matrix:
 
     def _differences(self) -> Iterator[str]:
         """What the database or the journal does not tell as the venues do."""
-        orders = {venue: self.stage.orders(venue) for venue in SYMBOLS}
+        orders = {venue: self.stage.orders(venue) for venue in self.stage.symbols}
         url = start_server(Path(self.stage.config.parent / "var"))
         journal = journal_directory(self._settings)
         return differences(journal, url, PAIR, self.stage.positions_e8, orders)

@@ -1,4 +1,4 @@
-"""What everybody downstream may count on, whatever a venue sent. A breach is a finding."""
+"""Invariants that hold after any input from a venue. A breach is a finding."""
 
 from __future__ import annotations
 

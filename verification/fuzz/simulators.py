@@ -1,4 +1,4 @@
-"""What the simulated venues read from their clients: whole REST requests, and socket frames.
+"""Fuzzes what the simulated venues read from their clients: whole REST requests, and socket frames.
 
 A refusal is an answer; an exception that reaches the web server would be an HTTP 500, and is a
 finding. Each simulator lives through many inputs, as it does for its clients, and is made anew now

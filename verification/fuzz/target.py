@@ -1,4 +1,4 @@
-"""What a fuzz target is, and how one input carries a whole conversation."""
+"""Declares a fuzz target, and how one input carries a whole conversation."""
 
 from __future__ import annotations
 

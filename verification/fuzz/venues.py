@@ -92,7 +92,7 @@ def vest_market_seeds() -> Sequence[bytes]:
         {"data": "PONG"},
         {"subscription_outcomes": [{"requested": "BTC-PERP@depth", "status": "rejected", "reason": "x"}]},
     ]
-    return _conversations([(index % 2, json.dumps(frame).encode()) for index, frame in enumerate(frames)])
+    return conversations([(index % 2, json.dumps(frame).encode()) for index, frame in enumerate(frames)])
 
 
 def paradex_market_seeds() -> Sequence[bytes]:
@@ -115,7 +115,7 @@ def paradex_market_seeds() -> Sequence[bytes]:
         (TICKS, b'{"jsonrpc":"2.0","id":9007199254740992,"result":{"channel":"bbo.BTC-USD-PERP"}}'),
         (0, b'{"id":9007199254740994,"error":{"code":-32600,"message":"invalid","data":"no"}}'),
     ]  # fmt: skip
-    return _conversations(frames)
+    return conversations(frames)
 
 
 # --- private streams ---
@@ -181,7 +181,7 @@ def vest_stream_seeds() -> Sequence[bytes]:
     ]
     pushes += [{"result": None, "id": 1}, {"data": "PONG"}]
     pushes += [{"channel": "account_private", "data": {"event": "LP", "args": {}}}]
-    return _conversations([(index % 2, json.dumps(push).encode()) for index, push in enumerate(pushes)])
+    return conversations([(index % 2, json.dumps(push).encode()) for index, push in enumerate(pushes)])
 
 
 def paradex_stream_seeds() -> Sequence[bytes]:
@@ -210,7 +210,7 @@ def paradex_stream_seeds() -> Sequence[bytes]:
         (0, b'{"id":17,"error":{"code":100,"message":"INVALID_ORDER_SIZE","data":"small"}}'),
         (TICKS, b'{"id":9007199254740992,"error":{"code":40111,"message":"invalid bearer"}}'),
     ]
-    return _conversations(frames)
+    return conversations(frames)
 
 
 # --- REST ---
@@ -340,7 +340,7 @@ def vest_rest_seeds() -> Sequence[bytes]:
         6: [[row], {"id": "0x1"}], 7: [{"id": "0x1"}], 8: [{"listenKey": "k"}],
         9: [{"apiKey": "key", "accGroup": 3}, {"listenKey": "k"}], 10: [{"id": "0x1"}],
     }  # fmt: skip
-    return _rest_seeds(bodies, {"detail": {"code": 1111, "msg": "BAD_DECIMALS"}})
+    return rest_seeds(bodies, {"detail": {"code": 1111, "msg": "BAD_DECIMALS"}})
 
 
 def paradex_rest_seeds() -> Sequence[bytes]:
@@ -362,10 +362,10 @@ def paradex_rest_seeds() -> Sequence[bytes]:
         4: [{"results": [position]}], 5: [account], 6: [{}], 7: [{}], 8: [token],
         9: [paradex.CONFIG, token], 10: [order],
     }  # fmt: skip
-    return _rest_seeds(bodies, {"error": "NOT_ONBOARDED", "message": "x"})
+    return rest_seeds(bodies, {"error": "NOT_ONBOARDED", "message": "x"})
 
 
-def _rest_seeds(bodies: dict[int, list[Any]], refusal: Any) -> Sequence[bytes]:
+def rest_seeds(bodies: dict[int, list[Any]], refusal: Any) -> Sequence[bytes]:
     seeds = []
     for choice, answers in bodies.items():
         parts = [(0, json.dumps(body).encode()) for body in answers]
@@ -396,7 +396,7 @@ def decimals(data: bytes) -> None:
     assert abs(value_e8) < 2**63, text
 
 
-def _conversations(frames: Sequence[tuple[int, bytes]]) -> Sequence[bytes]:
+def conversations(frames: Sequence[tuple[int, bytes]]) -> Sequence[bytes]:
     """Each frame alone, and all of them in one go."""
     return [*(join([frame]) for frame in frames), join(frames)]
 

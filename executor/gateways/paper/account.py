@@ -35,6 +35,8 @@ class Holding:
 
     def trade(self, side: Side, price_e8: int, size_e8: int) -> int:
         """Close what the execution closes and open the rest; return the result realised, as e16."""
+        assert price_e8 > 0, "an execution has a price"
+        assert size_e8 > 0, "an execution has a size"
         realised_e16 = 0
         if self.size_e8 * side < 0:
             closing_e8 = min(size_e8, abs(self.size_e8))
@@ -47,6 +49,7 @@ class Holding:
         self.size_e8 += side * size_e8
         self.cost_e16 += side * size_e8 * price_e8
         self.realised_e16 += realised_e16
+        assert self.size_e8 or not self.cost_e16, "what is flat has cost nothing"
         return realised_e16
 
 

@@ -69,6 +69,7 @@ def standing_book(
 
 def slipped_price_e8(price_e8: int, side: Side, *, slippage_ppb: int, instrument: Instrument) -> int:
     """A level's price made worse for the taker by ``slippage_ppb``, rounded against him to the tick."""
+    assert 0 <= slippage_ppb < PPB, "the settings were validated"
     if side is Side.BUY:
         return instrument.price_up_e8(-(-price_e8 * (PPB + slippage_ppb) // PPB))
     return instrument.price_down_e8(price_e8 * (PPB - slippage_ppb) // PPB)
@@ -96,6 +97,7 @@ def walk(
     Slippage comes first: a level is within the limit when what is *paid* there is. Of each level
     only whole lots are taken; several levels may come to cost the same.
     """
+    assert size_e8 > 0, "an order has a size"
     taken: list[PaperExecution] = []
     for level_price_e8, level_size_e8 in levels:
         price_e8 = slipped_price_e8(level_price_e8, side, slippage_ppb=slippage_ppb, instrument=instrument)
@@ -103,6 +105,7 @@ def walk(
             break
         part_e8 = min(size_e8, level_size_e8)
         part_e8 -= part_e8 % instrument.lot_e8
+        assert part_e8 <= level_size_e8, "a level fills no more than it shows"
         if part_e8 > 0:
             taken.append(PaperExecution(level_price_e8, price_e8, part_e8))
             size_e8 -= part_e8

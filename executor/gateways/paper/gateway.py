@@ -15,7 +15,7 @@ from events.trades import PaperAccount, PaperHolding
 from executor.gateways.contract import Listener, NotSent, ReadyOrder
 from executor.gateways.paper.book import NoBook, PaperBook, standing_book
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
-from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of, venue_order_id
+from executor.gateways.paper.venue import OrderRefused, Terms, VirtualVenue, update_of, venue_order_id
 from executor.gateways.paper.wire import OneWay
 from executor.gateways.rate_limit import RateBudget
 from executor.market import Prices
@@ -184,7 +184,7 @@ class PaperGateway:
             valid_until_unix_ms=order.valid_until_unix_ms + self._travel_ms,
             now_unix_ms=now_unix_ms,
         )
-        if isinstance(ended, Refused):
+        if isinstance(ended, OrderRefused):
             ack = OrderAck(order.request.client_order_id, Outcome.REFUSED, "", ended.code, ended.text)
         else:
             ack = _ack(ended)
@@ -196,7 +196,7 @@ class PaperGateway:
                 self._tell_account()
 
     def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_told(self.venue, told, self.clock.mono_ns()))
+        self._stream.carry(lambda: self._listener.on_report(self.venue, told, self.clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""

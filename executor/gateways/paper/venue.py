@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     leverage_max: int  # value of all positions over equity
 
 
-class Refused(NamedTuple):
+class OrderRefused(NamedTuple):
     """The venue said no, and nothing of the order is kept: its id belongs to another one."""
 
     code: str
@@ -88,10 +88,10 @@ class VirtualVenue:
 
     def execute(
         self, request: OrderRequest, *, valid_until_unix_ms: int, now_unix_ms: int
-    ) -> PaperOrder | Refused:
+    ) -> PaperOrder | OrderRefused:
         """Take an order that arrives now. It is in the journal before this returns."""
         if request.client_order_id in self._orders:
-            return Refused(_DUPLICATE, f"{request.client_order_id} was used before")
+            return OrderRefused(_DUPLICATE, f"{request.client_order_id} was used before")
         arrived = PaperOrder(
             client_order_id=request.client_order_id,
             symbol=request.instrument.symbol,
@@ -118,7 +118,7 @@ class VirtualVenue:
             self._journal.append(order)
         except OSError as error:
             # Not kept, so it never was: what the account's file does not know is not true.
-            return Refused("PAPER_JOURNAL", str(error))
+            return OrderRefused("PAPER_JOURNAL", str(error))
         self.account = account
         self._orders[order.client_order_id] = order
         for part in taken:
@@ -152,21 +152,21 @@ class VirtualVenue:
         )
         return replace(arrived, fills=fills, code="" if is_whole else "PAPER_NO_LIQUIDITY"), taken
 
-    def _refusal(self, request: OrderRequest) -> Refused | None:
+    def _refusal(self, request: OrderRequest) -> OrderRefused | None:
         """What is wrong with an order whatever the book."""
         instrument, side = request.instrument, request.side
         position_e8 = self.account.position_e8(instrument.symbol)
         if not instrument.is_trading:
-            return Refused("PAPER_MARKET_CLOSED", f"{instrument.symbol} is not trading")
+            return OrderRefused("PAPER_MARKET_CLOSED", f"{instrument.symbol} is not trading")
         if request.time_in_force is TimeInForce.GTC:
-            return Refused("PAPER_TIME_IN_FORCE", "no order rests here: use IOC or FOK")
+            return OrderRefused("PAPER_TIME_IN_FORCE", "no order rests here: use IOC or FOK")
         try:
             check_grid(request)
         except OffGrid as error:
-            return Refused("PAPER_OFF_GRID", str(error))
+            return OrderRefused("PAPER_OFF_GRID", str(error))
         if request.reduce_only and -side * position_e8 < request.size_e8:
             detail = f"{side.name} of {request.size_e8} e8 against a position of {position_e8} e8"
-            return Refused("PAPER_REDUCE_ONLY", detail)
+            return OrderRefused("PAPER_REDUCE_ONLY", detail)
         return None
 
     def _left_in(self, instrument: Instrument, book: PaperBook, side: Side) -> list[Level]:

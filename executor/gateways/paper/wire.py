@@ -20,6 +20,8 @@ class OneWay:
     """Carries calls: what goes in now is called after a drawn latency, first in, first out."""
 
     def __init__(self, draw: random.Random, clock: Clock, *, latency_ms: float, jitter_ms: float) -> None:
+        assert latency_ms >= 0, "nothing arrives before it leaves"
+        assert jitter_ms >= 0, "nothing arrives before it leaves"
         self._draw = draw
         self._clock = clock
         self._latency_ms = latency_ms

@@ -52,7 +52,9 @@ class Listening:
         if future is not None and not future.done():
             future.set_result(ack)
 
-    def on_told(self, venue: str, told: OrderUpdate | Fill | Position | Account, recv_mono_ns: int) -> None:
+    def on_report(
+        self, venue: str, report: OrderUpdate | Fill | Position | Account, recv_mono_ns: int
+    ) -> None:
         """Not what is asked here."""
 
     def on_up(self, venue: str) -> None:

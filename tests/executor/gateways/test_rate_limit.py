@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from executor.gateways.rate_limit import URGENCY_OF, RateBudget, Urgency
-from executor.pair.messages import Purpose
+from executor.gateways.contract import Urgency
+from executor.gateways.rate_limit import RateBudget
+from executor.orders.sender import URGENCY_OF
+from executor.pair.order import Purpose
 from venues.contract import RateLimit
 
 SECOND_NS = 10**9

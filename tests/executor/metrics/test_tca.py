@@ -8,7 +8,7 @@ from events.event import PurposeName
 from events.orders import LegFilled
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
-from executor.pair.messages import LegMarket
+from executor.pair.pricing import LegMarket
 from shm.records import PairPhase, Signal, SignalKind
 from tests.executor.harness import a_world
 from venues.contract import E8

@@ -11,12 +11,13 @@ from typing import Any, cast
 
 import pytest
 
-from executor.desk import Desk, Pair
 from executor.gateways.contract import NotSent, ReadyOrder
+from executor.market import Prices
 from executor.orders.presigned import PresignedOrders
 from executor.orders.presigner import Presigner
-from executor.pair.messages import LegMarket
+from executor.pair.pricing import LegMarket
 from executor.pair.state import new_state
+from executor.pairs import PairRuntime
 from runtime.clock import SystemClock
 from tests.executor.pair.model import SIZE_E8, some_rules
 from venues.contract import E8, OrderRequest, TimeInForce
@@ -26,7 +27,7 @@ FAR_FUTURE_MS = 1 << 60
 Sign = Callable[[OrderRequest], ReadyOrder]
 
 
-def an_armoury() -> PresignedOrders:
+def presigned_orders() -> PresignedOrders:
     return PresignedOrders(band_bps=10, rearm_bps=2)
 
 
@@ -37,26 +38,23 @@ async def signing(sign: Sign) -> AsyncIterator[tuple[Presigner, Any]]:
     pair = SimpleNamespace(
         rules=rules,
         state=new_state(rules, 1),
-        presigned=an_armoury(),
+        presigned=presigned_orders(),
         layer_sizes_e8={0: SIZE_E8},
         entries_stopped="",
         max_age_ns=1_000_000_000,
     )
     gateway = SimpleNamespace(is_up=True, time_in_force=TimeInForce.IOC, sign=sign, clock=SystemClock())
-    desk = SimpleNamespace(
-        clock=SystemClock(),
-        prices=SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8)),
-        gateways=dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway),
-    )
-    signer = Presigner(cast(Desk, desk))
+    prices = SimpleNamespace(touch=lambda *_: LegMarket(True, BID_E8, ASK_E8))
+    gateways = dict.fromkeys((instrument.venue for instrument in rules.instruments), gateway)
+    signer = Presigner(cast(Any, gateways), cast(Prices, prices), SystemClock())
     try:
-        yield signer, cast(Pair, pair)
+        yield signer, cast(PairRuntime, pair)
     finally:
         signer.close()
 
 
-def armed(presigned: PresignedOrders) -> list[ReadyOrder]:
-    return list(presigned._armed.values())
+def kept(presigned: PresignedOrders) -> list[ReadyOrder]:
+    return list(presigned._templates.values())
 
 
 def signed(request: OrderRequest) -> ReadyOrder:
@@ -72,24 +70,24 @@ async def test_the_loop_goes_on_while_an_order_is_signed() -> None:
         return signed(request)
 
     async with signing(slowly) as (signer, pair):
-        future = signer.arm_one(pair)
+        future = signer.presign_one(pair)
         assert future is not None
         for _ in range(10):
             await asyncio.sleep(0)
         assert not future.done()
-        assert armed(pair.presigned) == []
+        assert kept(pair.presigned) == []
         may_finish.set()
         order = await future
 
-        assert armed(pair.presigned) == [order]
+        assert kept(pair.presigned) == [order]
 
 
 async def test_one_after_the_other_until_nothing_is_stale() -> None:
     async with signing(signed) as (signer, pair):
-        while (future := signer.arm_one(pair)) is not None:
+        while (future := signer.presign_one(pair)) is not None:
             await future
 
-        assert len(armed(pair.presigned)) == 4  # both legs, both directions
+        assert len(kept(pair.presigned)) == 4  # both legs, both directions
 
 
 async def test_what_was_signed_under_rules_that_went_is_armed_for_nobody() -> None:
@@ -101,13 +99,13 @@ async def test_what_was_signed_under_rules_that_went_is_armed_for_nobody() -> No
         return signed(request)
 
     async with signing(slowly) as (signer, pair):
-        future = signer.arm_one(pair)
+        future = signer.presign_one(pair)
         assert future is not None
-        pair.presigned = an_armoury()
+        pair.presigned = presigned_orders()
         may_finish.set()
         await future
 
-        assert armed(pair.presigned) == []
+        assert kept(pair.presigned) == []
 
 
 @pytest.mark.parametrize(("error", "is_heard"), [(NotSent("lost"), False), (RuntimeError("ours"), True)])
@@ -121,10 +119,10 @@ async def test_a_venue_that_is_lost_meanwhile_arms_nothing_and_a_mistake_of_ours
         raise error
 
     async with signing(failing) as (signer, pair):
-        future = signer.arm_one(pair)
+        future = signer.presign_one(pair)
         assert future is not None
         await asyncio.wait([future])
         await asyncio.sleep(0)
 
-        assert armed(pair.presigned) == []
+        assert kept(pair.presigned) == []
         assert (heard == [error]) is is_heard

@@ -17,7 +17,6 @@ from executor.pair.messages import (
     Event,
     Exit,
     FillTold,
-    LegMarket,
     OrderTold,
     PositionRead,
     Query,
@@ -27,7 +26,9 @@ from executor.pair.messages import (
     StreamBack,
     Tick,
 )
-from executor.pair.state import Held, PairRules, PairState, dump, load, new_state
+from executor.pair.pricing import LegMarket
+from executor.pair.rules import PairRules
+from executor.pair.state import Held, PairState, dump, load, new_state
 from shm.records import PairPhase
 from tests.executor.pair.model import MARKETS, MS, PRICES_E8, SIZE_E8, some_rules
 from venues.contract import OrderStatus, Outcome

@@ -29,10 +29,8 @@ from executor.pair.messages import (
     Exit,
     FillTold,
     GridRead,
-    LegMarket,
     OrderTold,
     PositionRead,
-    Purpose,
     Query,
     QueryAnswered,
     ReadGrid,
@@ -44,17 +42,10 @@ from executor.pair.messages import (
     StreamLost,
     Tick,
 )
-from executor.pair.order import ENDED
-from executor.pair.state import (
-    Halt,
-    PairRules,
-    PairState,
-    Plan,
-    dump,
-    load,
-    new_state,
-    next_client_order_id,
-)
+from executor.pair.order import ENDED, Purpose
+from executor.pair.pricing import LegMarket
+from executor.pair.rules import PairRules
+from executor.pair.state import Halt, PairState, Plan, dump, load, new_state, next_client_order_id
 from executor.pair.transition import open_refusals
 from shm.records import PairPhase
 from venues.contract import E8, Instrument, OrderStatus, Outcome

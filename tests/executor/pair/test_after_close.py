@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from executor.pair.machine import due_mono_ns
-from executor.pair.messages import OrderTold, PositionRead, Purpose
-from executor.pair.order import OrderState
-from executor.pair.state import Halt, PairRules
+from executor.pair.messages import OrderTold, PositionRead
+from executor.pair.order import OrderState, Purpose
+from executor.pair.rules import PairRules
+from executor.pair.state import Halt
 from shm.records import PairPhase
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, MS, SIZE_E8, Budget, some_rules

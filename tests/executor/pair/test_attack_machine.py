@@ -11,16 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from executor.pair.messages import (
-    NO_MARKET,
     FlattenRequested,
     OperatorResumed,
     PositionRead,
-    Purpose,
     ReadPositions,
     Send,
     StreamBack,
 )
-from executor.pair.order import FILL_IDS_MAX, Order, OrderState, fill_key
+from executor.pair.order import Order, OrderState, Purpose
+from executor.pair.order_updates import FILL_IDS_MAX, fill_key
+from executor.pair.pricing import NO_MARKET
 from executor.pair.state import (
     OWED_ORDERS,
     PAST_ORDERS,

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from executor.pair.fast_path import PendingSignal, dump_taken, load_taken, predicted_sends, rehearse, take_up
-from executor.pair.machine import step
-from executor.pair.messages import NO_MARKET, At, Enter, Exit, LegMarket, Send
+from executor.pair.fast_path import dump_taken, load_taken, predicted_sends
+from executor.pair.machine import predict, step, take_pending
+from executor.pair.messages import At, Enter, Exit, PendingSignal, Send
+from executor.pair.pricing import NO_MARKET, LegMarket
 from executor.pair.state import PairState
 from shm.layout import EVENT_CAPACITY
 from tests.executor.pair.model import (
@@ -103,12 +104,12 @@ def walk(seed: int) -> tuple[int, int]:
         if rng.random() < 0.5:
             world = deliver_all(world)
         for expected, came in signals(world, rng):
-            rehearsal = rehearse(world.rules, world.state, expected)
+            rehearsal = predict(world.rules, world.state, expected)
             certain = predicted_sends(world.rules, world.state, came, rehearsal)
             if certain is None:
                 continue
             assert certain == sends_of(world, came), f"seed={seed}: {came} in {world.state}"
-            taken_up = take_up(world.rules, world.state, PendingSignal(came, certain))
+            taken_up = take_pending(world.rules, world.state, PendingSignal(came, certain))
             assert taken_up == step(world.rules, world.state, came), f"seed={seed}: {came} in {world.state}"
             if type(came) is Enter:
                 entries += 1
@@ -137,7 +138,7 @@ def an_entry(now_ns: int, signal_id: int = 1) -> Enter:
 
 def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
     world = a_flat_pair()
-    rehearsal = rehearse(world.rules, world.state, an_entry(world.now_mono_ns))
+    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
 
     sends = predicted_sends(world.rules, world.state, an_entry(world.now_mono_ns + 60_000 * MS, 7), rehearsal)
 
@@ -148,7 +149,7 @@ def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
 def test_any_change_of_the_state_voids_a_rehearsal() -> None:
     """Even one that looks the same: what it was rehearsed from is gone."""
     world = a_flat_pair()
-    rehearsal = rehearse(world.rules, world.state, an_entry(world.now_mono_ns))
+    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
     again: PairState = replace(world.state, epoch=world.state.epoch)
     assert again == world.state
 
@@ -174,7 +175,7 @@ def test_other_settings_in_the_next_life_assume_no_other_orders() -> None:
     today = world.rules._replace(layers_max=0, price_band_bps=0.5, price_band_bps_max=0.5)
     assert not [command for command in step(today, world.state, event)[1] if isinstance(command, Send)]
 
-    state, commands = take_up(today, world.state, PendingSignal(event, sends))
+    state, commands = take_pending(today, world.state, PendingSignal(event, sends))
 
     assert tuple(command for command in commands if isinstance(command, Send)) == sends
     assert [order.client_order_id for leg in state.legs for order in leg.live] == [

@@ -8,17 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from executor.pair.messages import (
-    NO_MARKET,
     Acked,
     EntriesAllowed,
     EntriesStopped,
     Event,
     FlattenRequested,
     GridRead,
-    LegMarket,
     OperatorResumed,
     OrderTold,
-    Purpose,
     QueryAnswered,
     ReadGrid,
     Restarted,
@@ -27,7 +24,8 @@ from executor.pair.messages import (
     StreamBack,
     StreamLost,
 )
-from executor.pair.order import OrderState
+from executor.pair.order import OrderState, Purpose
+from executor.pair.pricing import NO_MARKET, LegMarket
 from executor.pair.state import Halt, Held, next_client_order_id
 from shm.records import PairPhase
 from tests.executor.pair.driver import Pair

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from executor.pair import accounting, entry, machine, order, reconcile, repair
+from executor.pair import accounting, entry, machine, order, order_updates, reconcile, repair
 from executor.pair import transition as transition
 from executor.pair.messages import QueryAnswered
 from executor.pair.order import Order, OrderState
-from executor.pair.state import Halt, PairRules, PairState, next_client_order_id
+from executor.pair.rules import PairRules
+from executor.pair.state import Halt, PairState, next_client_order_id
 from executor.pair.transition import Transition
 from tests.executor.pair.model import MS, Budget, Move, some_rules
 from verification.explore import Result, describe, explore
@@ -120,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         "an execution told twice counts once",
-        ((order, "is_known_fill", _never),),
+        ((order_updates, "is_known_fill", _never),),
         Budget(chatty=True, partials=1, doubled_messages=1, delays=0, exits=0),
     ),
     Mutant(
@@ -130,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "an amount not told is not nothing",
-        ((order, "amount_told", lambda order, told: told.filled_e8 or 0),),
+        ((order_updates, "amount_told", lambda order, told: told.filled_e8 or 0),),
         Budget(uncounted=1, partials=1, delays=0, exits=0),
     ),
     Mutant(

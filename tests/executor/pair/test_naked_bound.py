@@ -26,7 +26,7 @@ from executor.pair.messages import (
     Tick,
 )
 from executor.pair.order import OrderState
-from executor.pair.state import PairRules
+from executor.pair.rules import PairRules
 from executor.recovery.restore import state_of
 from runtime.carried_positions import CarriedOrder, CarriedPair
 from settings import PROJECT, Settings, load_raw, parse_settings

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from executor.pair.client_order_id import leg_of
-from executor.pair.messages import LegMarket
 from executor.pair.order import ORDER_STEPS, OrderState, moved
-from executor.pair.pricing import closable_e8, limit_price_e8, mending_costs, openable_e8, price_to_take_e8
+from executor.pair.pricing import (
+    LegMarket,
+    closable_e8,
+    limit_price_e8,
+    mending_costs,
+    openable_e8,
+    price_to_take_e8,
+)
 from executor.pair.repair import RepairOrder, unwinding_order
 from executor.pair.state import STATE_BYTES_MAX, Leg, dump, load, new_state, next_client_order_id
 from tests.executor.pair.driver import Pair

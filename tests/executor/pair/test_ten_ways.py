@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from executor.pair.machine import due_mono_ns
-from executor.pair.messages import Acked, OrderTold, Purpose, Send, SendFailed
-from executor.pair.order import OrderState
+from executor.pair.messages import Acked, OrderTold, Send, SendFailed
+from executor.pair.order import OrderState, Purpose
 from executor.pair.state import Halt
 from shm.records import PairPhase
 from simulator.faults import Fault

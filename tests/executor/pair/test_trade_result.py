@@ -7,7 +7,7 @@ from typing import Any
 from events.trades import TradeRetold
 from executor.pair.accounting import retold
 from executor.pair.messages import FillsRead, FillTold, Send
-from executor.pair.order import fill_key
+from executor.pair.order_updates import fill_key
 from executor.pair.state import OWED_ORDERS, PAST_ORDERS
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import SIZE_E8, some_rules

@@ -6,8 +6,9 @@ from typing import cast
 
 import pytest
 
+from events.event import Event
+from events.positions import VenueLost
 from executor.gateways.contract import OrderGateway
-from executor.metrics.reports import Reports
 from executor.risk.margin import Margins, margin_of
 from executor.risk.pre_trade import NO_MARGIN
 from runtime.clock import SystemClock
@@ -56,18 +57,11 @@ class _Venue:
         return ACCOUNT, []
 
 
-class _Told:
-    def __init__(self) -> None:
-        self.lost: list[str] = []
-
-    def venue_lost(self, venue: str, what: str, error: object) -> None:
-        self.lost.append(f"{venue} {what} {error}")
-
-
 async def test_a_question_that_fails_leaves_the_margin_to_grow_old() -> None:
     """The old figures stand with their old age; they are not made young, nor forgotten."""
-    venue, told = _Venue(), _Told()
-    margins = Margins(["vest"], cast(Reports, told), SystemClock())
+    venue = _Venue()
+    reported: list[Event] = []
+    margins = Margins(["vest"], reported.append, SystemClock())
     assert margins.by_venue["vest"] is NO_MARGIN
     assert margins.oldest_s(1) == -1
 
@@ -79,4 +73,4 @@ async def test_a_question_that_fails_leaves_the_margin_to_grow_old() -> None:
     assert (known.value_e8, known.free_e8) == (1_000 * E8, 400 * E8)
     assert margins.by_venue["vest"] is known
     assert margins.oldest_s(known.asked_mono_ns + 6 * 10**9) == 6.0
-    assert told.lost == ["vest margin no answer"]
+    assert reported == [VenueLost(venue="vest", what="margin", detail="no answer")]

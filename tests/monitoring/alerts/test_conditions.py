@@ -39,7 +39,7 @@ class Looks:
         return self.observer.look(self._watcher.read(), now_s)
 
     def hear(self, event: str, now_s: float = 0.0, **fields: Any) -> None:
-        self.observer.hear(an_event(event, **fields), now_s)
+        self.observer.take_event(an_event(event, **fields), now_s)
 
     def notices(self) -> list[str]:
         return [notice.key for notice in self.observer.take_notices()]

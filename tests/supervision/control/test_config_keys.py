@@ -28,7 +28,7 @@ VALUES: Mapping[str, Any] = {
     "on_single_leg": "unwind",
     "maintenance": [{"days": "sun", "utc": "01:00-02:00"}],
 }
-# Looked up where they are needed, in ``Desk.settings``, so no resolved rule shows them.
+# Looked up where they are needed, in ``Configuration.settings``, so no resolved rule shows them.
 LOOKED_UP = {
     *("risk.breaker_pause_s", "risk.naked_budget_s_per_day"),
     *("execution.stagger", "execution.stagger_max_ms", "execution.rearm_bps"),

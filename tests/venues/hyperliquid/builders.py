@@ -42,6 +42,7 @@ META: Final = {
     "collateralToken": 0,
 }
 FEES: Final = {"userCrossRate": "0.00045", "userAddRate": "0.00015"}
+USER: Final = {"role": "user"}
 BUDGET: Final = {"cumVlm": "0.0", "nRequestsUsed": 12, "nRequestsCap": 10_000, "nRequestsSurplus": 0}
 
 BTC: Final = Instrument(
@@ -99,12 +100,11 @@ def a_session(hosts: VenueHosts = HOSTS, **credentials: str) -> HyperliquidTradi
     chosen = {"private_key": MASTER_KEY, **credentials}
     trading = HyperliquidTrading(hosts, HyperliquidCredentials(**chosen))
     drive(trading.fetch_instruments({"BTC": 7}), META, FEES)
-    answers: list[Any] = ["default"]
-    if chosen.get("account"):
-        answers += [{"role": "agent", "data": {"user": chosen["account"]}}, []]
+    account = chosen.get("account")
+    answers: list[Any] = ["default", {"role": "agent", "data": {"user": account}} if account else USER]
     if chosen.get("sub_account"):
         answers += [{"role": "vault"}]
-    drive(trading.login(NOW_UNIX_MS), *answers, BUDGET)
+    drive(trading.login(NOW_UNIX_MS), *answers, BUDGET, *([[]] if account else []))
     return trading
 
 

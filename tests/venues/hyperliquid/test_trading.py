@@ -18,6 +18,7 @@ from tests.venues.hyperliquid.builders import (
     MASTER_KEY,
     META,
     NOW_UNIX_MS,
+    USER,
     VECTORS,
     a_session,
     an_answer,
@@ -85,11 +86,10 @@ OURS = {"role": "agent", "data": {"user": MASTER}}
 
 def test_an_agent_of_the_account_may_log_in() -> None:
     ends = [{"name": "tandem", "address": AGENT, "validUntil": NOW_UNIX_MS + 10**9}]
-    login(["default", OURS, ends, BUDGET])
-    login(["default", OURS, [], BUDGET])  # the unnamed one is not listed
-    login(
-        ["default", OURS, [], {"role": "subAccount", "data": {"master": MASTER}}, BUDGET], sub_account=VAULT
-    )
+    login(["default", OURS, BUDGET, ends])
+    login(["default", OURS, BUDGET, []])  # the unnamed one is not listed
+    sub_account = {"role": "subAccount", "data": {"master": MASTER}}
+    login(["default", OURS, sub_account, BUDGET, []], sub_account=VAULT)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,10 @@ def test_an_agent_of_the_account_may_log_in() -> None:
             [{"role": "agent", "data": {"user": VAULT}}],
             ["NOT_AN_AGENT", f"an agent of {VAULT}", "HYPERLIQUID_ACCOUNT"],
         ),
-        ([OURS, [{"address": AGENT, "validUntil": NOW_UNIX_MS}]], ["AGENT_EXPIRED", "approve a new one"]),
+        (
+            [OURS, BUDGET, [{"address": AGENT, "validUntil": NOW_UNIX_MS}]],
+            ["AGENT_EXPIRED", "approve a new one"],
+        ),
     ],
 )
 def test_a_key_that_may_not_sign_is_refused_with_the_remedy(answers: list[Any], words: list[str]) -> None:
@@ -113,10 +116,74 @@ def test_a_key_that_may_not_sign_is_refused_with_the_remedy(answers: list[Any], 
     assert refused.value.retry_after_ms is None
 
 
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ({"role": "missing"}, ["unknown on the testnet", "HYPERLIQUID_ACCOUNT", "deposit"]),
+        (OURS, [f"an agent of {MASTER}", f"set HYPERLIQUID_ACCOUNT={MASTER}"]),
+    ],
+)
+def test_a_key_without_an_account_is_told_apart_from_an_account_of_its_own(
+    role: dict[str, Any], words: list[str]
+) -> None:
+    """It would trade for an address that holds nothing, and every order would be refused."""
+    trading = HyperliquidTrading(HOSTS, HyperliquidCredentials(AGENT_KEY))
+    with pytest.raises(VenueError) as refused:
+        drive(trading.login(NOW_UNIX_MS), "default", role)
+    assert all(word in str(refused.value) for word in (AGENT, *words)), str(refused.value)
+
+
+def an_agents_session(ends: list[dict[str, Any]]) -> HyperliquidTrading:
+    trading = HyperliquidTrading(HOSTS, HyperliquidCredentials(AGENT_KEY, MASTER))
+    drive(trading.fetch_instruments({"BTC": 7}), META, FEES)
+    drive(trading.login(NOW_UNIX_MS), "default", OURS, BUDGET, ends)
+    return trading
+
+
+def listed(until_unix_ms: int) -> list[dict[str, Any]]:
+    return [{"name": "tandem", "address": AGENT, "validUntil": until_unix_ms}]
+
+
+def test_an_agent_that_is_removed_while_we_trade_stops_entries() -> None:
+    """The list of agents is read with every renewal: what stood there and is gone signs nothing any more."""
+    status_of_the_venue = {"time": NOW_UNIX_MS, "specialStatuses": None}
+    trading = an_agents_session(listed(NOW_UNIX_MS + 10**9))
+    assert drive(trading.query_closed(), status_of_the_venue)[1] == ""
+
+    drive(trading.renew(NOW_UNIX_MS), BUDGET, [], META)
+
+    assert drive(trading.query_closed(), status_of_the_venue)[1] == "AGENT EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "word", "has_remedy"),
+    [(90 * 86_400_000, "until 2026-12-2", False), (86_400_000, "until 2026-09-2", True), (0, "ended", True)],
+)
+def test_the_account_is_described_with_the_agents_end_its_budget_and_its_own_fee(
+    left_ms: int, word: str, has_remedy: bool
+) -> None:
+    """For the doctor: nothing of it is a key, and what is wrong has its remedy."""
+    trading = an_agents_session(listed(NOW_UNIX_MS + 10**9))
+    drive(trading.renew(NOW_UNIX_MS), BUDGET, listed(NOW_UNIX_MS + left_ms), META)
+
+    requests, details = drive(trading.describe_account(NOW_UNIX_MS), {"userCrossRate": "0.000405"})
+
+    assert json.loads(requests[0].body) == {"type": "userFees", "user": MASTER}
+    agent, mode, budget = details.facts
+    assert AGENT in agent.found
+    assert word in agent.found
+    assert bool(agent.remedy) is has_remedy
+    assert agent.stops_entries is (left_ms == 0)
+    assert mode.found.startswith("default")
+    assert (budget.found, budget.remedy) == ("9988 of 10000 are left", "")
+    assert details.taker_fee_bps == pytest.approx(4.05)
+    assert AGENT_KEY[2:] not in str(details)
+
+
 def test_a_sub_account_of_somebody_else_is_refused() -> None:
     other = {"role": "subAccount", "data": {"master": VAULT}}
     with pytest.raises(VenueError, match="HYPERLIQUID_SUB_ACCOUNT"):
-        login(["default", OURS, [], other], sub_account=VAULT)
+        login(["default", OURS, other], sub_account=VAULT)
 
 
 def test_reads_are_about_the_account_and_never_the_agent() -> None:
@@ -305,7 +372,7 @@ def test_positions_and_margin_are_read_from_one_state() -> None:
 
 def test_with_one_balance_for_everything_the_money_is_on_spot() -> None:
     trading = HyperliquidTrading(HOSTS, HyperliquidCredentials(MASTER_KEY))
-    drive(trading.login(NOW_UNIX_MS), "unifiedAccount", BUDGET)
+    drive(trading.login(NOW_UNIX_MS), "unifiedAccount", USER, BUDGET)
     spot = {"balances": [{"coin": "USDC", "total": "1000.5", "hold": "0.0"}, {"coin": "HYPE", "total": "9"}]}
     _, account = drive(trading.query_account(NOW_UNIX_MS), STATE, spot)
     assert (account.value_e8, account.free_e8) == (100_050_000_000, 99_648_000_000)

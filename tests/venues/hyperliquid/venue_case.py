@@ -16,10 +16,11 @@ from tests.venues.hyperliquid.builders import (
     MASTER,
     MASTER_KEY,
     META,
+    USER,
     an_answer,
     an_order,
 )
-from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, OrderEvent, Strikes, VenueCase
 from venues.contract import OrderStatus, Outcome, VenueHosts
 from venues.hyperliquid import VENUE
 from venues.hyperliquid.messages import cloid_text
@@ -119,14 +120,14 @@ def make_front(exchange: Any) -> HyperliquidFront:
     return HyperliquidFront(exchange, HyperliquidSettings(ack_latency_ms=2.0, book_interval_ms=20.0))
 
 
-KIT = Kit(
+VENUE_CASE = VenueCase(
     value=VENUE,
     symbol="BTC",
     instrument=BTC,
     order=ORDER,
     secrets=(MASTER_KEY[2:],),
     environment={"HYPERLIQUID_PRIVATE_KEY": MASTER_KEY},
-    login=(an_answer("default"), an_answer(BUDGET)),
+    login=(an_answer("default"), an_answer(USER), an_answer(BUDGET)),
     renewal=(an_answer(BUDGET), an_answer(META)),
     listing=(an_answer(META), an_answer(FEES)),
     # The one refusal with a status of its own, its text the venue's: any other 4xx may be the edge's.

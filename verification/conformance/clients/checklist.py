@@ -1,4 +1,4 @@
-"""What a foreign client was asked to do and how it went: one JSON object per call on standard output.
+"""Records what a foreign client did and how it went: one JSON object per call on standard output.
 
 Standard library only: this runs in the clients' own environment, where nothing of ours can be imported.
 """

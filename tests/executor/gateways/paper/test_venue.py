@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from executor.gateways.paper.book import NoBook, PaperBook
 from executor.gateways.paper.journal import PaperJournal, PaperJournalError, PaperOrder
-from executor.gateways.paper.venue import Refused, Terms, VirtualVenue, update_of
+from executor.gateways.paper.venue import OrderRefused, Terms, VirtualVenue, update_of
 from tests.executor.pair.model import an_instrument
 from venues.contract import E8, Instrument, OrderRequest, OrderStatus, Side, TimeInForce
 
@@ -60,7 +60,7 @@ class Bench:
         client_order_id: int = 0,
         late_ms: int = -1,
         instrument: Instrument = BTC,
-    ) -> PaperOrder | Refused:
+    ) -> PaperOrder | OrderRefused:
         self._last_id += 1
         request = OrderRequest(
             client_order_id or self._last_id, instrument, side, round(size * E8), round(limit * E8),
@@ -78,7 +78,7 @@ class Bench:
     def refusal(self, *arguments: object, **options: object) -> str:
         before = (self.venue.account.balance_e16, self.position)
         order = self.send(*arguments, **options)  # type: ignore[arg-type]
-        assert isinstance(order, Refused) or (order.is_refused and not order.fills)
+        assert isinstance(order, OrderRefused) or (order.is_refused and not order.fills)
         assert (self.venue.account.balance_e16, self.position) == before
         return order.code
 

@@ -1,4 +1,4 @@
-"""What paradex-py imports of ``ledgereth``, without the USB, NFC and Bluetooth drivers below it.
+"""The part of ``ledgereth`` that paradex-py imports, without the USB, NFC and Bluetooth drivers below it.
 
 Keys that lie on a hardware wallet are not used here; whoever asks for one is told so.
 """

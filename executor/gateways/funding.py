@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import aiohttp
 
-from executor.metrics.reports import Reports
+from events.event import Event
+from events.positions import VenueLost
 from runtime.clock import Clock
 from settings import Settings
 from shm.records import FundingView
@@ -23,11 +25,15 @@ class Funding:
     """The one writer of the ``funding`` slots. Missing rates grow old there; nobody waits for them."""
 
     def __init__(
-        self, settings: Settings, slots: RecordSlots[FundingView], reports: Reports, clock: Clock
+        self,
+        settings: Settings,
+        slots: RecordSlots[FundingView],
+        report: Callable[[Event], object],
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._slots = slots
-        self._reports = reports
+        self._report = report
         self._clock = clock
 
     async def run(self, hosts: dict[str, VenueHosts]) -> None:
@@ -45,7 +51,7 @@ class Funding:
             call = registry.venue(venue).fetch_funding(wanted)
             rates = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
         except (TransportError, VenueError) as error:
-            self._reports.venue_lost(venue, "funding", error)
+            self._report(VenueLost(venue=venue, what="funding", detail=str(error)))
             return
         for instrument_id, hourly_bps in rates:
             self._slots.write(instrument_id, FundingView(hourly_bps, asked_mono_ns))
