@@ -249,8 +249,8 @@ def main() -> int:
     return int(bool(wrong))
 
 
-def _shown(seen: tuple[float, int, int]) -> str:
-    return f"{seen[0]:.0f} MiB {seen[1]} {seen[2]}"
+def _shown(size: Size) -> str:
+    return f"{size[0]:.0f} MiB {size[1]:.0f} {size[2]:.0f}"
 
 
 if __name__ == "__main__":
