@@ -72,9 +72,15 @@ class Market:
 class Stage:
     """The venues, and what an instance under test needs to find them."""
 
-    def __init__(self, directory: Path, changes: Mapping[str, Any], symbols: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        changes: Mapping[str, Any],
+        symbols: Mapping[str, str],
+        market: Market | None = None,
+    ) -> None:
         self.symbols = symbols  # of the pair, by venue, the first leg first
-        self.market = Market(symbols)
+        self.market = market or Market(symbols)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -204,10 +210,12 @@ class Stage:
 
 
 @contextmanager
-def a_stage(symbols: Mapping[str, str] = SYMBOLS, **changes: Any) -> Iterator[Stage]:
-    """``changes`` of the configuration by ``section__key``."""
+def a_stage(
+    symbols: Mapping[str, str] = SYMBOLS, market: Market | None = None, **changes: Any
+) -> Iterator[Stage]:
+    """``changes`` of the configuration by ``section__key``; ``market``: another than the pair's usual one."""
     with a_directory() as directory:
-        stage = Stage(directory, changes, symbols)
+        stage = Stage(directory, changes, symbols, market)
         try:
             yield stage
         finally:
