@@ -21,7 +21,7 @@ from observability.plain_text import plain
 _MASK: Final = "***"
 # A secret that a venue, or our own limit on lengths, has cut is known by this much of its beginning.
 _HEAD: Final = 16
-_SHORTEST: Final = 4  # characters; of a shorter one the letters missing from every line would tell it
+_SHORTEST: Final = 4  # characters; masking a shorter one would show it by what is missing from every line
 _SHAPES_FROM: Final = 20  # characters; nothing shorter has one of the shapes
 _SHAPES: Final = re.compile(
     r"eyJ[\w-]{16,}(?:\.[\w-]*){0,2}"  # JSON Web Tokens, also cut short

@@ -95,7 +95,7 @@ class Address:
         return bool(self.url) and is_refused(self.url)
 
     def exposure(self) -> str:
-        """What is to be said where this leads over a network without verified TLS; "" where it does not."""
+        """The warning where this leads over a network without verified TLS; "" where it does not."""
         if not self.url:
             return ""
         known = _with_defaults(conninfo_to_dict(self.url))

@@ -59,7 +59,7 @@ _ORDER: Final = f"""
     on conflict do nothing
 """
 # order_state is the machine's word for where the order stands. An executor killed between an order's
-# bytes and its intent's line leaves the order to be told of first by what became of it.
+# bytes and its intent's line leaves an order whose first event is its outcome.
 _ORDER_CHANGE: Final = f"""
     insert into orders (bot_id, mode, client_order_id, run_id, trade_id, pair, leg, venue, symbol, side,
                         purpose, attempt, size_base, status, venue_order_id, filled_base,
@@ -68,7 +68,7 @@ _ORDER_CHANGE: Final = f"""
     values ({_BOT}, {_MODE}, %(client_order_id)s, %(run_id)s, %(trade_id)s, %(pair)s, %(leg)s, %(venue)s,
             %(symbol)s, %(side)s, %(purpose)s, %(attempt)s, %(size)s, %(order_state)s,
             nullif(%(venue_order_id)s, ''), %(filled)s, %(average_price)s, %(fee)s, %(is_estimated)s,
-            nullif(%(said)s, ''),
+            nullif(%(reason_text)s, ''),
             case when %(is_answered)s then %(ts)s::timestamptz end, %(ack_us)s, %(fill_us)s,
             case when %(is_ended)s then %(ts)s::timestamptz end)
     on conflict (bot_id, mode, client_order_id) do update set
@@ -150,7 +150,7 @@ _OPEN_TRADE_ESTIMATED: Final = f"""
     where bot_id = {_BOT} and mode = {_MODE} and trade_id = %(trade_id)s and state = 'open'
 """
 # A trade whose entry never became hedged has no row yet: its closing writes the whole of it. One that an
-# execution told late has begun again is closed twice, each time with what was earned since the last.
+# execution reported late has reopened is closed twice, each time with what was earned since the last.
 _TRADE_CLOSED: Final = f"""
     insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, size_base, closed_at,
                         entry_spread_bps, exit_spread_bps, gross_quote, fees_quote, funding_quote, net_quote,
@@ -174,8 +174,8 @@ _TRADE_CLOSED: Final = f"""
         retries = coalesce(trades.retries, 0) + excluded.retries,
         is_estimated = excluded.is_estimated
 """
-# What a closed trade has earned in all, as it is known now: told again when a price or fee is heard late, and
-# by the next executor life, because the last one may have been killed before it said so.
+# What a closed trade has earned in all, as it is known now. It is reported again when a price or fee comes
+# late, and by the next executor, because the last one may have been killed before it reported it.
 _TRADE_RESULT: Final = f"""
     insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, closed_at, gross_quote,
                         fees_quote, net_quote, is_estimated)
@@ -283,7 +283,7 @@ def _decimals(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _fate(order: OrderChanged) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "said": order.reason or order.text,
+        "reason_text": order.reason or order.text,
         "is_answered": order.is_answered,
         "is_ended": order.is_ended,
     }

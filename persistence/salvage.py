@@ -24,7 +24,7 @@ UNREADABLE = (FileNotFoundError, ValueError)  # and SegmentError: unfinished mem
 def salvage(directory: Path, epoch: int) -> int:
     """Move the events of the memory in ``directory`` into its run's journal; return how many.
 
-    ``epoch``: number of this life, as for ``Journal``. Nobody else may have the memory open. Raises
+    ``epoch``: as for ``Journal``. No other process may have the memory open. Raises
     SegmentError or ValueError for memory that is unfinished or of another version, JournalError for a
     journal that cannot be read, OSError when the disk refuses.
     """

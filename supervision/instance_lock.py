@@ -102,4 +102,4 @@ def _holder(lock_fd: int) -> str:
         about = json.loads(os.pread(lock_fd, 1_000, 0))
         return f"pid {about['pid']} on {about['host']} since {about['since']}"
     except (ValueError, KeyError, TypeError):
-        return "it has not said its pid yet"
+        return "its pid is not written yet"

@@ -38,7 +38,7 @@ _PACKAGES: Final = frozenset({"executor", "feeds", "detector", "persistence", "s
 
 
 class Takeover:
-    """What was found at the start, for the log line that does not exist yet."""
+    """What a start found of its predecessor, until there is a log to report it to."""
 
     def __init__(self) -> None:
         self.processes: list[int] = []  # that were still ending
@@ -53,14 +53,14 @@ class Takeover:
 
     @property
     def may_hold(self) -> bool:
-        """Whether a killed run left something to be looked after that the journal may not know."""
+        """Whether a killed run may hold something that the journal does not know."""
         return bool(self.machines or self.refused)
 
     def hand_over(self, directory: Path, run_id: str) -> None:
         """Put the pair machines into the new memory, where it has room for just these.
 
-        They know more than the journal: a signal's orders may have left before anything was told. Only
-        then the old memory goes: a start that is killed before leaves it to the next one.
+        They know more than the journal: a signal's orders may have left before they were reported. Only
+        then the old memory is removed: a start that is killed before leaves it to the next one.
         """
         if self.machines:
             for name, content in self.machines.items():
@@ -71,7 +71,7 @@ class Takeover:
         self.let_go(directory)
 
     def let_go(self, directory: Path) -> None:
-        """The old memory goes, unless the disk has not taken its events."""
+        """Remove the old memory, unless the disk has not taken its events."""
         left = _left(directory)
         if self.refused and left.exists():
             keep_unread(left, directory, self.number)
@@ -92,12 +92,12 @@ class Takeover:
 def instance_directory(
     settings: Settings, epochs: Epochs, takeover: Takeover, *, clean: bool = False
 ) -> Iterator[Path]:
-    """The instance's memory directory, not yet created, under a lock; removed at the end.
+    """Take over from a predecessor under the locks; yield the memory directory, not yet created.
 
-    After a failure of our own, or where the run leaves it in turn, it stays, as after a kill: the next
-    start reads it. With ``clean`` what was left is removed unread. Where the disk does not take what was
-    left it is kept: no start is refused for that. Raises SegmentError when another supervisor runs under this
-    bot_id, or when the journal cannot be read.
+    At the end the directory is removed. After a failure of our own, or with ``is_left_in_turn``, it stays, as
+    after a kill, and the next start reads it. With ``clean`` a predecessor's memory is removed unread. Where
+    the disk does not take its events it is kept: no start is refused for that. Raises SegmentError when
+    another supervisor runs under this bot_id, or when the journal cannot be read.
     """
     directory = memory_directory(settings)
     left = _left(directory)
@@ -118,7 +118,7 @@ def instance_directory(
             if not clean:
                 _read_left_memory(left, takeover)
                 # Memory of another version has other machines, or not all that belongs to them.
-                if not takeover.problem and _is_the_same(settings, left):
+                if not takeover.problem and _is_compatible(settings, left):
                     takeover.machines = {name: (left / name).read_bytes() for name in _MACHINES}
                     takeover.launch = read_launch(left)
             if not takeover.machines:
@@ -130,16 +130,16 @@ def instance_directory(
 
 
 def _left(directory: Path) -> Path:
-    """Where a predecessor's memory waits until what it knows is in the new one."""
+    """Where a predecessor's memory waits until its machines are in the new one."""
     return directory.with_name(f"{directory.name}.left")
 
 
-def _is_the_same(settings: Settings, directory: Path) -> bool:
-    """Whether the memory's machines are those of these settings: the same pairs at the same venues.
+def _is_compatible(settings: Settings, directory: Path) -> bool:
+    """Whether the memory's machines belong to these settings: the same pairs at the same venues.
 
-    Simulated venues die with their instance, so nothing is carried over from them; nor from before a
-    reboot, where the memory lies on a disk: the clock that machines go by has begun anew since; nor
-    from other code, which would read other things from the same bytes.
+    Nothing is carried over from simulated venues, which end with their instance; nor from before a reboot,
+    where the memory lies on a disk, because the monotonic clock began anew; nor from other code, which would
+    read other things from the same bytes.
     """
     try:
         content = read_launch(directory)
@@ -181,8 +181,8 @@ def processes_of(directory: Path) -> list[int]:
 
 
 def _end_orphans(directory: Path, patience_s: float, takeover: Takeover) -> None:
-    """Wait for processes whose supervisor is dead: the kernel has told them to end, and the executor
-    may be mending a leg. What does not end in time is hung, and killed."""
+    """Wait for processes whose supervisor is dead: the kernel has sent them SIGTERM, and the executor
+    may be hedging a leg. What does not end in time is hung, and killed."""
     takeover.processes = processes_of(directory)
     deadline_s = time.monotonic() + patience_s
     while left := processes_of(directory):
@@ -197,8 +197,8 @@ def _end_orphans(directory: Path, patience_s: float, takeover: Takeover) -> None
 
 
 def _read_left_memory(directory: Path, takeover: Takeover) -> None:
-    """Into the journal with what the memory holds. One that the disk refused has all later ones wait, too:
-    the journal is in the order in which things happened."""
+    """Journal a memory's events. After one that the disk refused all later ones wait, too: the journal keeps
+    the order of what happened."""
     takeover.events = takeover.events or 0
     if takeover.refused:
         return

@@ -13,8 +13,8 @@ from feeds.session import FeedSession
 from observability.logs import Reporter
 from simulator.paradex import ParadexFront, ParadexSettings
 from tests.feeds.instance import Instance
-from tests.venues.account import a_desk
-from tests.venues.paradex.venue_case import KIT
+from tests.venues.account import a_venue_harness
+from tests.venues.paradex.venue_case import VENUE_CASE
 from tests.waiting import DEADLINE_S
 from venues.contract import E8
 from venues.paradex import ParadexMarketData
@@ -45,14 +45,16 @@ async def test_the_feed_finds_the_encoding_that_is_served(
     publisher = Publisher(instance.memory, "paradex", [1], counters, time.monotonic_ns)
     events = instance.memory.events_writer("feed-paradex")
     # The account's own socket is not what is tested, and needs an encoding that is served.
-    async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, ParadexSettings())) as desk:
-        desk.front._settings = settings  # type: ignore[attr-defined]
+    async with a_venue_harness(
+        VENUE_CASE, make_front=lambda exchange: ParadexFront(exchange, ParadexSettings())
+    ) as harness:
+        harness.front._settings = settings  # type: ignore[attr-defined]
         session = FeedSession(
-            ParadexMarketData(desk.hosts, {KIT.symbol: 1}),
+            ParadexMarketData(harness.hosts, {VENUE_CASE.symbol: 1}),
             publisher,
             counters,
             Reporter("feed-paradex", run_id="test", to_queue=events.push, level=None),
-            symbols={1: KIT.symbol},
+            symbols={1: VENUE_CASE.symbol},
             stale_after_ms=60_000,
             is_stopping=lambda: (
                 (book := instance.depth(1)) is not None and list(book.bids)[:1] == [(60_000 * E8, E8)]
@@ -61,7 +63,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
         )
         async with asyncio.timeout(DEADLINE_S):
             await session.run()
-        await desk.socket.close()
+        await harness.socket.close()
     assert [event["reason"] for event in instance.events_named("feed_disconnected")] == told
     for closing in (publisher, events, counters):
         closing.close()
@@ -69,7 +71,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
 
 def test_in_json_the_book_is_asked_for_in_its_json_form() -> None:
     """``order_book.{market}.deltas`` is the SBE channel; its JSON form is not settled."""
-    feed = ParadexMarketData(KIT.hosts(1), {KIT.symbol: 1})
+    feed = ParadexMarketData(VENUE_CASE.hosts(1), {VENUE_CASE.symbol: 1})
     asked = []
     for _ in range(3):
         feed.connected(0)

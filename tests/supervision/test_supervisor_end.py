@@ -57,7 +57,7 @@ sys.exit(int(sys.argv[3]))
 """
 
 
-class World:
+class Harness:
     """A supervisor with one child."""
 
     def __init__(
@@ -117,61 +117,61 @@ def own(directory: Path) -> Settings:
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    worlds: list[World] = []
+def make_world(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
+    worlds: list[Harness] = []
 
-    def make(**changes: Any) -> World:
-        worlds.append(World(tmp_path, **changes))
+    def make(**changes: Any) -> Harness:
+        worlds.append(Harness(tmp_path, **changes))
         return worlds[-1]
 
     yield make
-    for world in worlds:
-        if world.executor.process is not None:
-            world.executor.process.kill()
-            world.executor.process.wait()
+    for harness in worlds:
+        if harness.executor.process is not None:
+            harness.executor.process.kill()
+            harness.executor.process.wait()
 
 
 def test_an_executor_that_has_just_died_is_started_once_more_to_finish(
-    make_world: Callable[..., World],
+    make_world: Callable[..., Harness],
 ) -> None:
     """Ctrl-C in the seconds between its death and its restart: nobody else knows what was under way."""
-    world = make_world(boot_s=0.5)
-    world.until_state(ProcessState.RUNNING)
-    world.executor.quick_deaths = 3  # the next restart is seconds away
-    (world.directory / "die").touch()
-    world.until_state(ProcessState.BACKOFF)
+    harness = make_world(boot_s=0.5)
+    harness.until_state(ProcessState.RUNNING)
+    harness.executor.quick_deaths = 3  # the next restart is seconds away
+    (harness.directory / "die").touch()
+    harness.until_state(ProcessState.BACKOFF)
 
-    assert world.supervisor.stop(0) == 0
+    assert harness.supervisor.stop(0) == 0
 
-    assert world.finished_in_life == "2"
+    assert harness.finished_in_life == "2"
 
 
 def test_an_executor_that_is_coming_up_again_is_told_to_end_when_it_can_hear_it(
-    make_world: Callable[..., World],
+    make_world: Callable[..., Harness],
 ) -> None:
     """A SIGTERM before its handler stands would just end it."""
-    world = make_world(boot_s=0.5)
-    world.until_state(ProcessState.RUNNING)
-    (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.incarnations == 2)
-    assert world.executor.state is ProcessState.STARTING
+    harness = make_world(boot_s=0.5)
+    harness.until_state(ProcessState.RUNNING)
+    (harness.directory / "die").touch()
+    harness.turn_until(lambda: harness.executor.incarnations == 2)
+    assert harness.executor.state is ProcessState.STARTING
 
-    assert world.supervisor.stop(0) == 0
+    assert harness.supervisor.stop(0) == 0
 
-    assert world.finished_in_life == "2"
+    assert harness.finished_in_life == "2"
 
 
 def test_an_executor_that_did_not_end_in_order_is_told_and_is_no_success(
-    make_world: Callable[..., World],
+    make_world: Callable[..., Harness],
 ) -> None:
-    world = make_world(exit_code=1)
-    world.until_state(ProcessState.RUNNING)
+    harness = make_world(exit_code=1)
+    harness.until_state(ProcessState.RUNNING)
 
-    assert world.supervisor.stop(0) == 1
+    assert harness.supervisor.stop(0) == 1
 
-    (line,) = [line for line in world.lines if line["level"] == "error"]
+    (line,) = [line for line in harness.lines if line["level"] == "error"]
     assert "look at both venues" in line["detail"]
-    assert not world.supervisor.has_executor_ended_in_order
+    assert not harness.supervisor.has_executor_ended_in_order
 
 
 def test_a_run_whose_executor_did_not_end_in_order_leaves_its_memory_to_the_next(tmp_path: Path) -> None:
@@ -185,16 +185,16 @@ def test_a_run_whose_executor_did_not_end_in_order_leaves_its_memory_to_the_next
         assert directory.exists() is is_left
 
 
-def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callable[..., World]) -> None:
+def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callable[..., Harness]) -> None:
     """SIGKILL would leave the leg that was being mended."""
-    world = make_world()
-    world.until_state(ProcessState.RUNNING)
+    harness = make_world()
+    harness.until_state(ProcessState.RUNNING)
 
-    world.supervisor.kill_all()
+    harness.supervisor.kill_all()
 
-    assert world.finished_in_life == "1"
-    assert world.executor.process is not None
-    assert world.executor.process.returncode == 0
+    assert harness.finished_in_life == "1"
+    assert harness.executor.process is not None
+    assert harness.executor.process.returncode == 0
 
 
 def test_a_failure_of_the_supervisor_leaves_the_memory_to_be_looked_at(tmp_path: Path) -> None:
@@ -211,14 +211,14 @@ def test_a_failure_of_the_supervisor_leaves_the_memory_to_be_looked_at(tmp_path:
     assert (tmp_path / f"tandem-{settings.bot_id}").exists()
 
 
-def test_a_hang_up_of_the_terminal_is_a_request_to_stop(make_world: Callable[..., World]) -> None:
+def test_a_hang_up_of_the_terminal_is_a_request_to_stop(make_world: Callable[..., Harness]) -> None:
     """The connection to the server breaks; its default would end the supervisor on the spot."""
-    world = make_world()
+    harness = make_world()
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     try:
-        world.supervisor.listen_for_signals()
+        harness.supervisor.listen_for_signals()
         signal.raise_signal(signal.SIGHUP)
-        assert world.supervisor.stop_requested
+        assert harness.supervisor.stop_requested
     finally:
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
@@ -288,36 +288,36 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Callable[..., World]) -> None:
+def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Callable[..., Harness]) -> None:
     """The monitor has nothing but the memory to say how a process is."""
-    world = make_world()
-    world.until_state(ProcessState.RUNNING)
-    assert PROCESS_STATES[world.shown("state.executor")] == "running"
-    assert world.executor.process is not None
-    assert world.shown("pid.executor") == world.executor.process.pid
-    assert world.shown("restarts.executor") == 0
-    (world.directory / "die").touch()
-    world.turn_until(lambda: world.executor.incarnations == 2)
+    harness = make_world()
+    harness.until_state(ProcessState.RUNNING)
+    assert PROCESS_STATES[harness.shown("state.executor")] == "running"
+    assert harness.executor.process is not None
+    assert harness.shown("pid.executor") == harness.executor.process.pid
+    assert harness.shown("restarts.executor") == 0
+    (harness.directory / "die").touch()
+    harness.turn_until(lambda: harness.executor.incarnations == 2)
 
-    assert PROCESS_STATES[world.shown("state.executor")] == "starting"
-    assert world.shown("restarts.executor") == 1
-    assert 0 < world.shown("started_mono_ns") < world.shown("heartbeat_mono_ns") <= time.monotonic_ns()
-    world.supervisor.stop(0)
-    assert PROCESS_STATES[world.shown("state.executor")] == "exited"
+    assert PROCESS_STATES[harness.shown("state.executor")] == "starting"
+    assert harness.shown("restarts.executor") == 1
+    assert 0 < harness.shown("started_mono_ns") < harness.shown("heartbeat_mono_ns") <= time.monotonic_ns()
+    harness.supervisor.stop(0)
+    assert PROCESS_STATES[harness.shown("state.executor")] == "exited"
 
 
 @pytest.mark.parametrize(("left", "exit_code"), [([], 0), (["paradex: open orders"], 1)])
 def test_what_the_venues_did_not_confirm_is_the_exit_code_and_said(
-    make_world: Callable[..., World], left: list[str], exit_code: int
+    make_world: Callable[..., Harness], left: list[str], exit_code: int
 ) -> None:
     """The executor has ended in order: it is the venues that somebody has to look at."""
-    world = make_world()
-    world.until_state(ProcessState.RUNNING)
-    write_unconfirmed(world.directory, left)
+    harness = make_world()
+    harness.until_state(ProcessState.RUNNING)
+    write_unconfirmed(harness.directory, left)
 
-    assert world.supervisor.stop(0) == exit_code
+    assert harness.supervisor.stop(0) == exit_code
 
-    assert world.supervisor.has_executor_ended_in_order
-    assert world.supervisor.unconfirmed == left
-    (line,) = [line for line in world.lines if line["event"] == "processes_stopped"]
+    assert harness.supervisor.has_executor_ended_in_order
+    assert harness.supervisor.unconfirmed == left
+    (line,) = [line for line in harness.lines if line["event"] == "processes_stopped"]
     assert line["exit_code"] == exit_code

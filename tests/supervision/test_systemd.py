@@ -20,7 +20,7 @@ from shm.layout import Memory
 from supervision.process_table import ProcessState
 from supervision.systemd import ServiceManager
 from tests.instance import Instance, a_directory, memory_dir, write_config
-from tests.supervision.test_supervisor_end import World
+from tests.supervision.test_supervisor_end import Harness
 from tests.waiting import DEADLINE_S
 
 WATCHDOG_S = 1.0
@@ -179,7 +179,7 @@ def test_a_real_instance_tells_when_it_can_trade_while_it_turns_and_when_it_ends
 
 def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox, tmp_path: Path) -> None:
     """A start during a venue's maintenance is no failure, and no start either."""
-    world = World(tmp_path, service_manager=ServiceManager(str(tmp_path / "notify")))
+    harness = Harness(tmp_path, service_manager=ServiceManager(str(tmp_path / "notify")))
     told: list[dict[str, str]] = []
 
     def was_told(name: str, value: str) -> bool:
@@ -190,18 +190,18 @@ def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox,
         return False
 
     try:
-        world.until_state(ProcessState.RUNNING)
-        world.supervisor.is_all_started = True
-        world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
+        harness.until_state(ProcessState.RUNNING)
+        harness.supervisor.is_all_started = True
+        harness.turn_until(lambda: was_told("STATUS", "waits for a venue"))
         assert not any("READY" in message for message in told)
 
         (tmp_path / "ready").touch()
-        world.turn_until(lambda: was_told("READY", "1"))
+        harness.turn_until(lambda: was_told("READY", "1"))
 
         (tmp_path / "ready").unlink()  # a venue is lost later: told, and no reason to be restarted
-        world.turn_until(lambda: was_told("STATUS", "waits for a venue"))
+        harness.turn_until(lambda: was_told("STATUS", "waits for a venue"))
     finally:
-        world.supervisor.kill_all()
+        harness.supervisor.kill_all()
     assert was_told("STOPPING", "1")
 
 

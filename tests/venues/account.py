@@ -14,7 +14,7 @@ import aiohttp
 from simulator.exchange import Exchange
 from simulator.front import Front
 from simulator.process import RunningSimulator
-from tests.venues.venue_case import INSTRUMENT_ID, Kit
+from tests.venues.venue_case import INSTRUMENT_ID, VenueCase
 from tests.waiting import DEADLINE_S
 from venues.contract import (
     E8,
@@ -58,24 +58,24 @@ class Clock:
         return time.time_ns() + self.ahead_s * 10**9
 
 
-class Desk:
+class VenueHarness:
     """One account, with its private stream read into ``events``; acks over HTTP go there, too."""
 
     def __init__(
         self,
-        kit: Kit,
+        venue_case: VenueCase,
         front: Front,
         clock: Clock,
         port: int,
         session: aiohttp.ClientSession,
         make_trading: Callable[[VenueHosts], Trading] | None,
     ) -> None:
-        self.kit = kit
+        self.venue_case = venue_case
         self.front = front
         self.clock = clock
-        self.hosts = kit.hosts(port)
+        self.hosts = venue_case.hosts(port)
         self.session = session
-        self.trading = (make_trading or kit.trading)(self.hosts)
+        self.trading = (make_trading or venue_case.trading)(self.hosts)
         self.events: asyncio.Queue[PrivateEvent] = asyncio.Queue()
         self.last_id = now_unix_ms() << 10
         self.instrument: Instrument
@@ -83,7 +83,7 @@ class Desk:
 
     def show(self, bid: int, ask: int) -> None:
         """One unit at one price on either side."""
-        self.front.exchange.apply_market(self.kit.symbol, [(bid * E8, E8)], [(ask * E8, E8)])
+        self.front.exchange.apply_market(self.venue_case.symbol, [(bid * E8, E8)], [(ask * E8, E8)])
 
     async def run(self, call: Call[T]) -> T:
         return await perform(self.session, self.hosts.rest_url, call, timeout_s=DEADLINE_S)
@@ -192,31 +192,37 @@ def content_of(message: aiohttp.WSMessage) -> tuple[bytes, bool]:
 
 
 @asynccontextmanager
-async def a_desk(
-    kit: Kit,
+async def a_venue_harness(
+    venue_case: VenueCase,
     *,
     make_front: Callable[[Exchange], Front] | None = None,
     make_trading: Callable[[VenueHosts], Trading] | None = None,
-) -> AsyncIterator[Desk]:
-    """The simulator on a port of the system's choosing, and a desk logged in to it.
+) -> AsyncIterator[VenueHarness]:
+    """The simulator on a port of the system's choosing, and a harness logged in to it.
 
-    ``make_front`` and ``make_trading`` replace the kit's, for what one venue alone can be told.
+    ``make_front`` and ``make_trading`` replace the venue_case's, for what one venue alone can be told.
     """
     clock = Clock()
-    exchange = Exchange(kit.simulator.listing, now_unix_ns=clock.now_unix_ns, make_id=kit.simulator.make_id)
-    front = (make_front or kit.front)(exchange)
+    exchange = Exchange(
+        venue_case.simulator.listing, now_unix_ns=clock.now_unix_ns, make_id=venue_case.simulator.make_id
+    )
+    front = (make_front or venue_case.front)(exchange)
     running = RunningSimulator("127.0.0.1")
     await running.add(front, 0)
     try:
         async with aiohttp.ClientSession() as session:
-            desk = Desk(kit, front, clock, running.ports[kit.venue], session, make_trading)
-            desk.show(60_000, 60_001)
-            [desk.instrument] = await desk.run(desk.trading.fetch_instruments({kit.symbol: INSTRUMENT_ID}))
-            await desk.run(desk.trading.login(now_unix_ms()))
-            async with session.ws_connect(desk.trading.stream_url()) as desk.socket:
-                reading = asyncio.create_task(desk.read_stream())
-                await desk.until(lambda event: isinstance(event, StreamReady))
-                yield desk
+            harness = VenueHarness(
+                venue_case, front, clock, running.ports[venue_case.venue], session, make_trading
+            )
+            harness.show(60_000, 60_001)
+            [harness.instrument] = await harness.run(
+                harness.trading.fetch_instruments({venue_case.symbol: INSTRUMENT_ID})
+            )
+            await harness.run(harness.trading.login(now_unix_ms()))
+            async with session.ws_connect(harness.trading.stream_url()) as harness.socket:
+                reading = asyncio.create_task(harness.read_stream())
+                await harness.until(lambda event: isinstance(event, StreamReady))
+                yield harness
             await reading
     finally:
         await running.stop()

@@ -12,8 +12,8 @@ from itertools import product
 import pytest
 
 from tests.venues.test_conformance import play, streaming
-from tests.venues.venue_case import Kit
-from tests.venues.venue_cases import KITS
+from tests.venues.venue_case import VenueCase
+from tests.venues.venue_cases import VENUE_CASES
 from venues.contract import HttpResponse, OrderRef, Outcome, TransportError, VenueError
 
 STATUSES = (
@@ -51,32 +51,34 @@ OWN = {
     "hyperliquid": b"Failed to deserialize the JSON body into the target type: missing field",
 }
 OWN_STATUSES = {"vest": {200, 400, 401, 403, 404, 422}, "paradex": {400, 401, 403, 404}, "hyperliquid": {422}}
-by_kit = pytest.mark.parametrize("kit", KITS.values(), ids=lambda kit: kit.venue)
+by_kit = pytest.mark.parametrize("venue_case", VENUE_CASES.values(), ids=lambda venue_case: venue_case.venue)
 
 
 @by_kit
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_not_the_venues_own_leaves_a_create_in_doubt(kit: Kit, name: str) -> None:
-    trading = streaming(kit)
+def test_what_is_not_the_venues_own_leaves_a_create_in_doubt(venue_case: VenueCase, name: str) -> None:
+    trading = streaming(venue_case)
     for status in STATUSES:
-        ack = trading.parse_create_response(kit.order, HttpResponse(status, {}, FOREIGN[name], 0))
-        assert (ack.client_order_id, ack.outcome) == (kit.order.client_order_id, Outcome.IN_DOUBT), status
+        ack = trading.parse_create_response(venue_case.order, HttpResponse(status, {}, FOREIGN[name], 0))
+        assert (ack.client_order_id, ack.outcome) == (venue_case.order.client_order_id, Outcome.IN_DOUBT), (
+            status
+        )
 
 
 @by_kit
-def test_another_venues_error_is_not_this_ones(kit: Kit) -> None:
-    trading = streaming(kit)
+def test_another_venues_error_is_not_this_ones(venue_case: VenueCase) -> None:
+    trading = streaming(venue_case)
     for status, venue in product(STATUSES, OWN):
-        ack = trading.parse_create_response(kit.order, HttpResponse(status, {}, OWN[venue], 0))
-        is_own = venue == kit.venue and status in OWN_STATUSES[venue]
+        ack = trading.parse_create_response(venue_case.order, HttpResponse(status, {}, OWN[venue], 0))
+        is_own = venue == venue_case.venue and status in OWN_STATUSES[venue]
         assert ack.outcome is (Outcome.REFUSED if is_own else Outcome.IN_DOUBT), (venue, status)
 
 
 @by_kit
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_not_the_venues_own_leaves_a_cancel_in_doubt(kit: Kit, name: str) -> None:
-    trading = streaming(kit)
-    ref = OrderRef(kit.order.client_order_id, kit.instrument, "0x1")
+def test_what_is_not_the_venues_own_leaves_a_cancel_in_doubt(venue_case: VenueCase, name: str) -> None:
+    trading = streaming(venue_case)
+    ref = OrderRef(venue_case.order.client_order_id, venue_case.instrument, "0x1")
     for status in STATUSES:
         if (status, FOREIGN[name]) == (204, b""):
             continue  # Paradex's documented success
@@ -86,13 +88,13 @@ def test_what_is_not_the_venues_own_leaves_a_cancel_in_doubt(kit: Kit, name: str
 
 @by_kit
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_not_the_venues_own_answers_no_question(kit: Kit, name: str) -> None:
+def test_what_is_not_the_venues_own_answers_no_question(venue_case: VenueCase, name: str) -> None:
     """Neither "no such order" nor a refusal that would end a start for good."""
-    trading = streaming(kit)
-    ref = OrderRef(kit.order.client_order_id, kit.instrument)
+    trading = streaming(venue_case)
+    ref = OrderRef(venue_case.order.client_order_id, venue_case.instrument)
     for status in STATUSES:
         answer = HttpResponse(status, {}, FOREIGN[name], 0)
-        if kit.venue == "vest" and (status, answer.body) == (200, b"[]"):
+        if venue_case.venue == "vest" and (status, answer.body) == (200, b"[]"):
             continue  # its documented "no such order"
         for call in (trading.query_order(ref, 1), trading.query_positions(1), trading.query_account(1)):
             with pytest.raises(TransportError):
@@ -100,9 +102,9 @@ def test_what_is_not_the_venues_own_answers_no_question(kit: Kit, name: str) -> 
 
 
 @by_kit
-def test_the_venues_own_error_is_its_word_to_a_question(kit: Kit) -> None:
-    trading = streaming(kit)
+def test_the_venues_own_error_is_its_word_to_a_question(venue_case: VenueCase) -> None:
+    trading = streaming(venue_case)
     own = {"vest": b'{"code":1002,"msg":"?"}', "paradex": b'{"error":"ACCOUNT_NOT_FOUND","message":"?"}'}
-    body = own.get(kit.venue, OWN[kit.venue])
+    body = own.get(venue_case.venue, OWN[venue_case.venue])
     with pytest.raises(VenueError):
-        play(trading.query_account(1), [HttpResponse(max(OWN_STATUSES[kit.venue]), {}, body, 0)])
+        play(trading.query_account(1), [HttpResponse(max(OWN_STATUSES[venue_case.venue]), {}, body, 0)])

@@ -1,7 +1,7 @@
 """One contract, one suite: what every venue promises, without a socket.
 
 The other half, against the simulated venues over real sockets, is ``test_conformance_sockets``.
-What a venue is to this suite stands in ``kit.Kit``; which there are, in ``kits``.
+What a venue is to this suite stands in ``venue_case.Kit``; which there are, in ``venue_cases``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.venues.venue_case import INSTRUMENT_ID, NOW_UNIX_MS, Answer, Effect, Frame, Kit, OrderEvent
-from tests.venues.venue_cases import KITS
+from tests.venues.venue_case import INSTRUMENT_ID, NOW_UNIX_MS, Answer, Effect, Frame, OrderEvent, VenueCase
+from tests.venues.venue_cases import VENUE_CASES
 from venues.contract import (
     E8,
     Call,
@@ -40,7 +40,7 @@ from venues.contract import (
 from verification.fuzz.oracles import check_event, check_market_data
 
 PORT = 1
-each_venue = pytest.mark.parametrize("kit", KITS.values(), ids=KITS.keys())
+each_venue = pytest.mark.parametrize("venue_case", VENUE_CASES.values(), ids=VENUE_CASES.keys())
 
 
 def play(call: Call[Any], answers: Sequence[HttpResponse | TransportError]) -> Any:
@@ -58,27 +58,27 @@ def play(call: Call[Any], answers: Sequence[HttpResponse | TransportError]) -> A
     raise AssertionError("the conversation went on after the last answer")
 
 
-def logged_in(kit: Kit) -> Trading:
+def logged_in(venue_case: VenueCase) -> Trading:
     """An account that knows its instrument and has its tokens."""
-    trading = kit.trading(kit.hosts(PORT))
-    play(trading.fetch_instruments({kit.symbol: INSTRUMENT_ID}), kit.listing)
-    play(trading.login(NOW_UNIX_MS), kit.login)
+    trading = venue_case.trading(venue_case.hosts(PORT))
+    play(trading.fetch_instruments({venue_case.symbol: INSTRUMENT_ID}), venue_case.listing)
+    play(trading.login(NOW_UNIX_MS), venue_case.login)
     return trading
 
 
-def streaming(kit: Kit) -> Trading:
+def streaming(venue_case: VenueCase) -> Trading:
     """An account whose private stream is ready."""
-    trading = logged_in(kit)
+    trading = logged_in(venue_case)
     trading.stream_connected(0)
     while frames := trading.stream_take_frames():
         for frame in frames:
-            trading.stream_receive(*kit.acknowledge(frame), 5)
+            trading.stream_receive(*venue_case.acknowledge(frame), 5)
     assert trading.stream_take_events() == [StreamReady(5)]
     return trading
 
 
-def subscribed(kit: Kit) -> MarketData:
-    feed = kit.market_data(kit.hosts(PORT))
+def subscribed(venue_case: VenueCase) -> MarketData:
+    feed = venue_case.market_data(venue_case.hosts(PORT))
     feed.connected(0)
     return feed
 
@@ -89,10 +89,12 @@ def receive(feed: MarketData, frames: Sequence[Frame]) -> None:
 
 
 def by_case(name: str) -> pytest.MarkDecorator:
-    """Parametrise over the kits' cases of one kind."""
-    cases = [(kit, case) for kit in KITS.values() for case in getattr(kit, name)]
+    """Parametrise over all venues' cases of one kind."""
+    cases = [(venue_case, case) for venue_case in VENUE_CASES.values() for case in getattr(venue_case, name)]
     return pytest.mark.parametrize(
-        ("kit", "case"), cases, ids=[f"{kit.venue}-{getattr(case, 'name', case[0])}" for kit, case in cases]
+        ("venue_case", "case"),
+        cases,
+        ids=[f"{venue_case.venue}-{getattr(case, 'name', case[0])}" for venue_case, case in cases],
     )
 
 
@@ -100,29 +102,29 @@ def by_case(name: str) -> pytest.MarkDecorator:
 
 
 @each_venue
-def test_every_connection_subscribes_for_itself(kit: Kit) -> None:
+def test_every_connection_subscribes_for_itself(venue_case: VenueCase) -> None:
     """Venues remember nothing of the last connection; requests of two are never mistaken."""
-    feed = subscribed(kit)
+    feed = subscribed(venue_case)
     first = [json.loads(frame) for frame in feed.take_frames()]
-    receive(feed, kit.book(100, 101, 5))
+    receive(feed, venue_case.book(100, 101, 5))
     feed.connected(9)
     second = [json.loads(frame) for frame in feed.take_frames()]
 
     assert len(first) == len(second) > 0
-    assert all(kit.symbol in json.dumps(request) for request in first)
+    assert all(venue_case.symbol in json.dumps(request) for request in first)
     numbers = [{request["id"] for request in each if "id" in request} for each in (first, second)]
     assert not numbers[0] & numbers[1]
     assert (feed.take_tops(), feed.take_depths()) == ([], [])
-    receive(feed, kit.book(90, 91, 1))  # counted anew, as the venue does
+    receive(feed, venue_case.book(90, 91, 1))  # counted anew, as the venue does
     assert feed.take_tops()[-1].bid_e8 == 90 * E8
     assert feed.take_faults() == []
 
 
 @each_venue
-def test_the_book_becomes_top_and_depth(kit: Kit) -> None:
-    feed = subscribed(kit)
+def test_the_book_becomes_top_and_depth(venue_case: VenueCase) -> None:
+    feed = subscribed(venue_case)
 
-    receive(feed, kit.book(100, 101, 5))
+    receive(feed, venue_case.book(100, 101, 5))
 
     [top], [depth] = feed.take_tops(), feed.take_depths()
     assert top[:5] == (INSTRUMENT_ID, 100 * E8, E8, 101 * E8, E8)
@@ -132,9 +134,9 @@ def test_the_book_becomes_top_and_depth(kit: Kit) -> None:
 
 
 @each_venue
-def test_a_locked_book_is_real(kit: Kit) -> None:
-    feed = subscribed(kit)
-    receive(feed, kit.book(100, 100, 5))
+def test_a_locked_book_is_real(venue_case: VenueCase) -> None:
+    feed = subscribed(venue_case)
+    receive(feed, venue_case.book(100, 100, 5))
     assert feed.take_tops()[-1].is_valid
     assert feed.take_faults() == []
 
@@ -145,27 +147,27 @@ def test_a_locked_book_is_real(kit: Kit) -> None:
     [(102, 101, FaultKind.CROSSED), (0, 101, FaultKind.EMPTY_SIDE), (100, 0, FaultKind.EMPTY_SIDE)],
 )
 def test_a_book_that_cannot_be_traded_on_is_invalid_and_named(
-    kit: Kit, bid: int, ask: int, kind: FaultKind
+    venue_case: VenueCase, bid: int, ask: int, kind: FaultKind
 ) -> None:
     """And the next good one mends it."""
-    feed = subscribed(kit)
-    receive(feed, kit.book(100, 101, 5))
+    feed = subscribed(venue_case)
+    receive(feed, venue_case.book(100, 101, 5))
     assert check_market_data(feed)
 
-    receive(feed, kit.book(bid, ask, 6))
+    receive(feed, venue_case.book(bid, ask, 6))
 
     assert {(fault.kind, fault.instrument_id) for fault in feed.take_faults()} == {(kind, INSTRUMENT_ID)}
     assert [top.is_valid for top in feed.take_tops()] == [False]
     assert [depth.is_valid for depth in feed.take_depths()] == [False]
-    receive(feed, kit.book(100, 101, 7))
+    receive(feed, venue_case.book(100, 101, 7))
     assert feed.take_tops()[-1].is_valid
 
 
 @by_case("public_frames")
-def test_every_frame_has_one_effect(kit: Kit, case: tuple[str, Frame, Effect]) -> None:
+def test_every_frame_has_one_effect(venue_case: VenueCase, case: tuple[str, Frame, Effect]) -> None:
     """News, a named fault, an error, or documented to be no news: nothing is dropped in silence."""
     _, frame, effect = case
-    feed = subscribed(kit)
+    feed = subscribed(venue_case)
     feed.take_frames()
 
     if effect is Effect.ERROR:
@@ -194,15 +196,15 @@ values = st.recursive(
 @each_venue
 @settings(max_examples=300)
 @given(message=st.dictionaries(words, values, max_size=5))
-def test_no_object_passes_in_silence(kit: Kit, message: dict[str, Any]) -> None:
+def test_no_object_passes_in_silence(venue_case: VenueCase, message: dict[str, Any]) -> None:
     """Whatever JSON comes: an error, something to hand over, or one of the documented no-news."""
-    feed = subscribed(kit)
+    feed = subscribed(venue_case)
     feed.take_frames()
     try:
         receive(feed, [Frame(json.dumps(message).encode())])
     except FrameError:
         return
-    assert check_market_data(feed) or kit.is_no_news(message), message
+    assert check_market_data(feed) or venue_case.is_no_news(message), message
 
 
 RUBBISH = [
@@ -223,43 +225,43 @@ RUBBISH = [
 @pytest.mark.parametrize("is_binary", [False, True])
 @pytest.mark.parametrize("content", RUBBISH, ids=lambda content: repr(content[:12]))
 def test_rubbish_is_a_frame_error_and_the_next_frame_is_read(
-    kit: Kit, content: bytes, is_binary: bool
+    venue_case: VenueCase, content: bytes, is_binary: bool
 ) -> None:
     """On both sockets: nothing of it is used, and nothing is broken by it."""
-    feed, trading = subscribed(kit), streaming(kit)
+    feed, trading = subscribed(venue_case), streaming(venue_case)
     feed.take_frames()
 
-    with pytest.raises(FrameError, match=kit.venue):
+    with pytest.raises(FrameError, match=venue_case.venue):
         feed.receive(content, is_binary, 1)
-    with pytest.raises(FrameError, match=kit.venue):
+    with pytest.raises(FrameError, match=venue_case.venue):
         trading.stream_receive(content, is_binary, 1)
 
     assert not check_market_data(feed)
     assert trading.stream_take_events() == []
-    receive(feed, kit.book(100, 101, 5))
+    receive(feed, venue_case.book(100, 101, 5))
     assert feed.take_tops()[-1].is_valid
-    for frame in kit.order_events[0].frames:
+    for frame in venue_case.order_events[0].frames:
         trading.stream_receive(*frame, 1)
     assert trading.stream_take_events()
 
 
 @each_venue
-def test_private_rubbish_is_a_frame_error_and_leaves_no_event(kit: Kit) -> None:
+def test_private_rubbish_is_a_frame_error_and_leaves_no_event(venue_case: VenueCase) -> None:
     """What nobody documented about an order must not become a state of it."""
-    for frame in kit.private_rubbish:
-        trading = streaming(kit)
+    for frame in venue_case.private_rubbish:
+        trading = streaming(venue_case)
         with pytest.raises(FrameError):
             trading.stream_receive(*frame, 1)
         assert trading.stream_take_events() == [], frame
 
 
 @each_venue
-def test_pings_are_sent_when_due_and_not_before(kit: Kit) -> None:
+def test_pings_are_sent_when_due_and_not_before(venue_case: VenueCase) -> None:
     """Where the protocol's own pings are enough, ticking a healthy connection sends nothing."""
-    feed, trading = subscribed(kit), streaming(kit)
+    feed, trading = subscribed(venue_case), streaming(venue_case)
     for frame in feed.take_frames():
-        receive(feed, [kit.acknowledge(frame)])
-    receive(feed, kit.book(100, 101, 5))
+        receive(feed, [venue_case.acknowledge(frame)])
+    receive(feed, venue_case.book(100, 101, 5))
     feed.tick(1)
     trading.stream_tick(1)
     assert (feed.take_frames(), trading.stream_take_frames()) == ([], [])
@@ -269,7 +271,7 @@ def test_pings_are_sent_when_due_and_not_before(kit: Kit) -> None:
     trading.stream_tick(minute_ns)
 
     sent = feed.take_frames() + trading.stream_take_frames()
-    assert len(sent) == (2 if kit.pings_by_itself else 0)
+    assert len(sent) == (2 if venue_case.pings_by_itself else 0)
     assert feed.take_faults() == []
 
 
@@ -292,28 +294,28 @@ def test_pings_are_sent_when_due_and_not_before(kit: Kit) -> None:
     ],
 )
 def test_an_order_off_the_grid_is_refused_before_anything_is_sent(
-    kit: Kit, changes: dict[str, Any], field: str
+    venue_case: VenueCase, changes: dict[str, Any], field: str
 ) -> None:
     """Tick, lot, minimum, maximum, notional; the error names the rule, and nothing waits to be sent."""
-    grid = kit.instrument._replace(min_size_e8=E8 // 10, max_size_e8=10 * E8, min_notional_e8=100 * E8)
-    request = kit.order._replace(instrument=grid, size_e8=E8, limit_price_e8=90_000 * E8)
-    trading = streaming(kit)
+    grid = venue_case.instrument._replace(min_size_e8=E8 // 10, max_size_e8=10 * E8, min_notional_e8=100 * E8)
+    request = venue_case.order._replace(instrument=grid, size_e8=E8, limit_price_e8=90_000 * E8)
+    trading = streaming(venue_case)
     assert trading.sign_create(request, NOW_UNIX_MS).request is request
 
     with pytest.raises(OffGrid) as refused:
         trading.sign_create(request._replace(**changes), NOW_UNIX_MS)
 
     assert (refused.value.field, refused.value.instrument) == (field, grid)
-    assert kit.symbol in str(refused.value)
+    assert venue_case.symbol in str(refused.value)
     assert trading.stream_take_frames() == []
 
 
 @each_venue
-def test_a_reduce_only_order_may_be_below_the_minimum_notional_alone(kit: Kit) -> None:
+def test_a_reduce_only_order_may_be_below_the_minimum_notional_alone(venue_case: VenueCase) -> None:
     """It may close a remainder; every other rule still holds."""
-    grid = kit.instrument._replace(min_size_e8=E8 // 10, min_notional_e8=100 * E8)
-    small = kit.order._replace(instrument=grid, size_e8=E8, limit_price_e8=10 * E8, reduce_only=True)
-    trading = streaming(kit)
+    grid = venue_case.instrument._replace(min_size_e8=E8 // 10, min_notional_e8=100 * E8)
+    small = venue_case.order._replace(instrument=grid, size_e8=E8, limit_price_e8=10 * E8, reduce_only=True)
+    trading = streaming(venue_case)
 
     assert trading.sign_create(small, NOW_UNIX_MS).request is small
     with pytest.raises(OffGrid):
@@ -325,33 +327,33 @@ def written(signed: SignedOrder) -> bytes:
 
 
 @each_venue
-def test_a_signed_order_carries_our_id_and_a_validity_and_is_its_own(kit: Kit) -> None:
+def test_a_signed_order_carries_our_id_and_a_validity_and_is_its_own(venue_case: VenueCase) -> None:
     """Of two orders made in one millisecond neither may pass for the other."""
-    trading = streaming(kit)
-    first = trading.sign_create(kit.order, NOW_UNIX_MS)
+    trading = streaming(venue_case)
+    first = trading.sign_create(venue_case.order, NOW_UNIX_MS)
     second = trading.sign_create(
-        kit.order._replace(client_order_id=kit.order.client_order_id + 1), NOW_UNIX_MS
+        venue_case.order._replace(client_order_id=venue_case.order.client_order_id + 1), NOW_UNIX_MS
     )
 
-    assert str(kit.order.client_order_id).encode() in written(first)
+    assert str(venue_case.order.client_order_id).encode() in written(first)
     assert NOW_UNIX_MS < first.valid_until_unix_ms < NOW_UNIX_MS + 600_000
     assert json.loads(written(first)) != json.loads(written(second))
-    sides = [written(trading.sign_create(kit.order._replace(side=side), NOW_UNIX_MS)) for side in Side]
+    sides = [written(trading.sign_create(venue_case.order._replace(side=side), NOW_UNIX_MS)) for side in Side]
     assert sides[0] != sides[1]
 
 
 @by_case("create_answers")
-def test_every_answer_to_a_create_is_an_outcome(kit: Kit, case: Answer) -> None:
+def test_every_answer_to_a_create_is_an_outcome(venue_case: VenueCase, case: Answer) -> None:
     """Accepted, refused, refused for now, or in doubt; whatever it is, it is about our order."""
-    trading = streaming(kit)
+    trading = streaming(venue_case)
     if isinstance(case.answer, HttpResponse):
-        ack: PrivateEvent = trading.parse_create_response(kit.order, case.answer)
+        ack: PrivateEvent = trading.parse_create_response(venue_case.order, case.answer)
     else:
         trading.stream_receive(*case.answer, 1)
         [ack] = trading.stream_take_events()
 
     assert isinstance(ack, OrderAck)
-    assert (ack.client_order_id, ack.outcome) == (kit.order.client_order_id, case.outcome)
+    assert (ack.client_order_id, ack.outcome) == (venue_case.order.client_order_id, case.outcome)
     assert (ack.retry_after_ms is not None) is case.names_pause
     assert bool(ack.venue_order_id) is (case.outcome is Outcome.ACCEPTED)
     if case.outcome is not Outcome.ACCEPTED:
@@ -359,9 +361,11 @@ def test_every_answer_to_a_create_is_an_outcome(kit: Kit, case: Answer) -> None:
 
 
 @by_case("order_events")
-def test_every_state_of_an_order_is_told_in_the_contracts_words(kit: Kit, case: OrderEvent) -> None:
+def test_every_state_of_an_order_is_told_in_the_contracts_words(
+    venue_case: VenueCase, case: OrderEvent
+) -> None:
     """Open, filled, cancelled, rejected; filled sizes only where the venue settles them."""
-    trading = streaming(kit)
+    trading = streaming(venue_case)
     events: list[PrivateEvent] = []
     for frame in case.frames:
         trading.stream_receive(*frame, 1)
@@ -371,7 +375,7 @@ def test_every_state_of_an_order_is_told_in_the_contracts_words(kit: Kit, case: 
         check_event(event)
     updates = [event for event in events if isinstance(event, OrderUpdate)]
     assert len(updates) == len(case.frames)
-    assert {update.client_order_id for update in updates} == {kit.order.client_order_id}
+    assert {update.client_order_id for update in updates} == {venue_case.order.client_order_id}
     assert (updates[-1].status, updates[-1].filled_e8) == (case.status, case.filled_e8)
     assert updates[-1].instrument_id in (INSTRUMENT_ID, -1)
     fills = [event for event in events if isinstance(event, Fill)]
@@ -382,51 +386,54 @@ def test_every_state_of_an_order_is_told_in_the_contracts_words(kit: Kit, case: 
 
 
 @each_venue
-def test_before_login_nothing_is_signed_or_asked(kit: Kit) -> None:
+def test_before_login_nothing_is_signed_or_asked(venue_case: VenueCase) -> None:
     """A clear error of ours, not a refusal of the venue's."""
-    trading = kit.trading(kit.hosts(PORT))
+    trading = venue_case.trading(venue_case.hosts(PORT))
     for early in (
-        lambda: trading.sign_create(kit.order, NOW_UNIX_MS),
+        lambda: trading.sign_create(venue_case.order, NOW_UNIX_MS),
         lambda: next(trading.query_account(NOW_UNIX_MS)),
-        lambda: next(trading.cancel_order(OrderRef(1, kit.instrument, "x"), NOW_UNIX_MS)),
+        lambda: next(trading.cancel_order(OrderRef(1, venue_case.instrument, "x"), NOW_UNIX_MS)),
     ):
-        with pytest.raises(RuntimeError, match=rf"{kit.venue}: log"):
+        with pytest.raises(RuntimeError, match=rf"{venue_case.venue}: log"):
             early()
 
 
 @each_venue
-def test_a_login_is_due_for_renewal_later_and_then_later_again(kit: Kit) -> None:
-    trading = logged_in(kit)
+def test_a_login_is_due_for_renewal_later_and_then_later_again(venue_case: VenueCase) -> None:
+    trading = logged_in(venue_case)
     due_unix_ms = trading.renew_due_unix_ms
     assert due_unix_ms > NOW_UNIX_MS
 
-    play(trading.renew(due_unix_ms), [answer._replace(now_unix_ms=due_unix_ms) for answer in kit.renewal])
+    play(
+        trading.renew(due_unix_ms),
+        [answer._replace(now_unix_ms=due_unix_ms) for answer in venue_case.renewal],
+    )
 
     assert trading.renew_due_unix_ms > due_unix_ms
 
 
 @each_venue
-def test_a_refused_login_is_an_error_with_the_venues_words(kit: Kit) -> None:
-    trading = kit.trading(kit.hosts(PORT))
+def test_a_refused_login_is_an_error_with_the_venues_words(venue_case: VenueCase) -> None:
+    trading = venue_case.trading(venue_case.hosts(PORT))
     with pytest.raises(VenueError) as refused:
-        play(trading.login(NOW_UNIX_MS), [kit.refusal])
-    assert refused.value.venue == kit.venue
+        play(trading.login(NOW_UNIX_MS), [venue_case.refusal])
+    assert refused.value.venue == venue_case.venue
     assert "UNAUTHORIZED" in str(refused.value)
 
 
 @each_venue
 @pytest.mark.parametrize("what", ["order", "open orders", "positions", "account", "instruments"])
-def test_a_question_without_a_usable_answer_is_never_an_empty_one(kit: Kit, what: str) -> None:
+def test_a_question_without_a_usable_answer_is_never_an_empty_one(venue_case: VenueCase, what: str) -> None:
     """No position, no order, no money: each would be acted upon."""
 
     def ask() -> Call[Any]:
-        trading = logged_in(kit)
+        trading = logged_in(venue_case)
         calls: dict[str, Call[Any]] = {
-            "order": trading.query_order(OrderRef(5, kit.instrument), NOW_UNIX_MS),
+            "order": trading.query_order(OrderRef(5, venue_case.instrument), NOW_UNIX_MS),
             "open orders": trading.query_open_orders(NOW_UNIX_MS),
             "positions": trading.query_positions(NOW_UNIX_MS),
             "account": trading.query_account(NOW_UNIX_MS),
-            "instruments": trading.fetch_instruments({kit.symbol: INSTRUMENT_ID}),
+            "instruments": trading.fetch_instruments({venue_case.symbol: INSTRUMENT_ID}),
         }
         return calls[what]
 
@@ -438,13 +445,13 @@ def test_a_question_without_a_usable_answer_is_never_an_empty_one(kit: Kit, what
     with pytest.raises((TransportError, VenueError)):
         play(ask(), [HttpResponse(503, {}, b"<html>", NOW_UNIX_MS)])
     with pytest.raises(VenueError, match="UNAUTHORIZED"):
-        play(ask(), [kit.refusal])
+        play(ask(), [venue_case.refusal])
 
 
 @each_venue
-def test_a_cancel_nobody_answered_is_never_accepted(kit: Kit) -> None:
+def test_a_cancel_nobody_answered_is_never_accepted(venue_case: VenueCase) -> None:
     """In doubt, or the transport's own error: the caller asks again either way."""
-    call = logged_in(kit).cancel_order(OrderRef(5, kit.instrument, "0x1"), NOW_UNIX_MS)
+    call = logged_in(venue_case).cancel_order(OrderRef(5, venue_case.instrument, "0x1"), NOW_UNIX_MS)
     try:
         ack = play(call, [TransportError("cable cut")])
     except TransportError:
@@ -453,6 +460,6 @@ def test_a_cancel_nobody_answered_is_never_accepted(kit: Kit) -> None:
 
 
 @each_venue
-def test_an_unknown_symbol_is_named(kit: Kit) -> None:
+def test_an_unknown_symbol_is_named(venue_case: VenueCase) -> None:
     with pytest.raises(VenueError, match="NOPE-PERP"):
-        play(logged_in(kit).fetch_instruments({"NOPE-PERP": 1}), kit.listing)
+        play(logged_in(venue_case).fetch_instruments({"NOPE-PERP": 1}), venue_case.listing)

@@ -1,6 +1,6 @@
 """What the conformance suite knows a venue by: the ``Venue`` itself, and samples of what it speaks.
 
-Another venue is one more ``Kit`` in ``venue_cases``.
+Another venue is one more ``VenueCase`` in ``venue_cases``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 
 class OrderEvent(NamedTuple):
-    """Private frames about the order of ``Kit.order``, and what they make of it."""
+    """Private frames about the order of ``VenueCase.order``, and what they make of it."""
 
     name: str
     frames: Sequence[Frame]
@@ -73,7 +73,7 @@ class Strikes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class VenueCase:
     """One venue under test. Prices in builders are whole dollars, sizes one unit."""
 
     value: Venue[Any]

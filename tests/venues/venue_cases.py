@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tests.venues.hyperliquid.venue_case import KIT as HYPERLIQUID
-from tests.venues.paradex.venue_case import KIT as PARADEX
-from tests.venues.venue_case import Kit
-from tests.venues.vest.venue_case import KIT as VEST
+from tests.venues.hyperliquid.venue_case import VENUE_CASE as HYPERLIQUID
+from tests.venues.paradex.venue_case import VENUE_CASE as PARADEX
+from tests.venues.venue_case import VenueCase
+from tests.venues.vest.venue_case import VENUE_CASE as VEST
 
-KITS: Final[Mapping[str, Kit]] = {kit.venue: kit for kit in (VEST, PARADEX, HYPERLIQUID)}
+VENUE_CASES: Final[Mapping[str, VenueCase]] = {
+    venue_case.venue: venue_case for venue_case in (VEST, PARADEX, HYPERLIQUID)
+}

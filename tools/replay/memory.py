@@ -84,7 +84,7 @@ class Stage:
 
 
 class Understudy(Stage):
-    """A stage on which the executor of then is played, too, by what it said."""
+    """A stage on which the recorded executor is played, too, by what it published."""
 
     def __init__(self, recording: Recording, settings: Settings, parent: Path) -> None:
         super().__init__(recording, settings, parent)

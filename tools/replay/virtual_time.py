@@ -46,7 +46,7 @@ def second_after(mono_ns: int) -> int:
 
 
 class _Selector(selectors.SelectSelector):
-    """Waits by moving the clock. There is nothing to be heard from outside."""
+    """Waits by moving the clock. Nothing comes from outside."""
 
     def __init__(self, clock: RecordedClock) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from tools.report.queries import Facts, Trade
 
 _GAIN, _LOSS, _MAIN, _SECOND, _GREY = "#2b8a5a", "#c0392b", "#1f4e8c", "#d98e04", "#8a8f98"
 Column = npt.NDArray[np.float64]
-_POINTS_MAX: Final = 20_000  # more cannot be told apart on a screen and cost seconds
+_POINTS_MAX: Final = 20_000  # more cannot be distinguished on a screen and cost seconds
 
 
 def draw_all(facts: Facts) -> Mapping[str, bytes]:

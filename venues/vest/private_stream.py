@@ -129,6 +129,6 @@ class PrivateStream:
         return taken
 
     def take_events(self) -> list[PrivateEvent]:
-        """What the frames said since the last call, oldest first."""
+        """Events read from frames since the last call, oldest first."""
         taken, self._events = self._events, []
         return taken

@@ -19,7 +19,7 @@ from simulator.hyperliquid import HyperliquidFront, HyperliquidSettings
 from simulator.hyperliquid.signing import action_hash
 from simulator.hyperliquid.sockets import Session
 from tests.venues.hyperliquid import builders
-from tests.venues.hyperliquid.venue_case import KIT
+from tests.venues.hyperliquid.venue_case import VENUE_CASE
 from tests.venues.venue_case import Frame
 from venues.contract import E8, OrderRef, OrderUpdate
 from venues.hyperliquid import VENUE, HyperliquidCredentials, HyperliquidMarketData, HyperliquidTrading
@@ -51,8 +51,8 @@ def market_data(data: bytes) -> None:
 
 
 def market_seeds() -> Sequence[bytes]:
-    frames = [(0, frame.content) for number in range(2) for frame in KIT.book(100, 101, number)]
-    frames += [(int(frame.is_binary), frame.content) for _, frame, _ in KIT.public_frames]
+    frames = [(0, frame.content) for number in range(2) for frame in VENUE_CASE.book(100, 101, number)]
+    frames += [(int(frame.is_binary), frame.content) for _, frame, _ in VENUE_CASE.public_frames]
     frames.append((TICKS, b'{"channel":"pong"}'))
     return conversations(frames)
 
@@ -73,9 +73,9 @@ def _new_with_an_order() -> HyperliquidTrading:
 
 
 def stream_seeds() -> Sequence[bytes]:
-    frames = [frame for event in KIT.order_events for frame in event.frames]
-    frames += [case.answer for case in KIT.create_answers if isinstance(case.answer, Frame)]
-    frames += KIT.private_rubbish
+    frames = [frame for event in VENUE_CASE.order_events for frame in event.frames]
+    frames += [case.answer for case in VENUE_CASE.create_answers if isinstance(case.answer, Frame)]
+    frames += VENUE_CASE.private_rubbish
     funding = {"time": 1, "coin": "BTC", "usdc": "-0.1", "szi": "1", "fundingRate": "0.1", "nSamples": None}
     data = {"isSnapshot": True, "user": builders.MASTER, "fundings": [funding]}
     parts = [(int(frame.is_binary) * IS_BINARY, frame.content) for frame in frames]

@@ -8,8 +8,8 @@ from executor.gateways.contract import Urgency
 from executor.gateways.rate_limit import RateBudget
 from simulator.paradex import ParadexFront, ParadexSettings
 from simulator.paradex.settings import RateLimits
-from tests.venues.account import a_desk, is_ack, only
-from tests.venues.paradex.venue_case import KIT
+from tests.venues.account import a_venue_harness, is_ack, only
+from tests.venues.paradex.venue_case import VENUE_CASE
 from venues.contract import OrderAck, Outcome, RateLimit
 from venues.paradex import ParadexTrading
 
@@ -21,12 +21,14 @@ async def test_the_reserve_the_budget_keeps_is_there_at_the_venue() -> None:
     limits = RateLimits(orders=((CALLS, WINDOW_S),))
     budget = RateBudget((RateLimit(CALLS, WINDOW_S * 1_000),))
     settings = ParadexSettings(rate_limits=limits)
-    async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, settings)) as desk:
+    async with a_venue_harness(
+        VENUE_CASE, make_front=lambda exchange: ParadexFront(exchange, settings)
+    ) as harness:
 
         async def place() -> OrderAck:
             budget.spend(time.monotonic_ns())
-            await desk.place(desk.order(price=60_100))
-            return only(OrderAck, await desk.until(is_ack))[-1]
+            await harness.place(harness.order(price=60_100))
+            return only(OrderAck, await harness.until(is_ack))[-1]
 
         opened: list[Outcome] = []
         while budget.has_room(Urgency.OPEN, time.monotonic_ns()):

@@ -20,7 +20,7 @@ from tests.venues.hyperliquid.builders import (
     an_answer,
     an_order,
 )
-from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, OrderEvent, Strikes, VenueCase
 from venues.contract import OrderStatus, Outcome, VenueHosts
 from venues.hyperliquid import VENUE
 from venues.hyperliquid.messages import cloid_text
@@ -120,7 +120,7 @@ def make_front(exchange: Any) -> HyperliquidFront:
     return HyperliquidFront(exchange, HyperliquidSettings(ack_latency_ms=2.0, book_interval_ms=20.0))
 
 
-KIT = Kit(
+VENUE_CASE = VenueCase(
     value=VENUE,
     symbol="BTC",
     instrument=BTC,

@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from simulator.paradex import ParadexFront, ParadexSettings
-from tests.venues.account import SIZE_E8, Watch, a_desk, is_ack, is_fill, is_final, only
+from tests.venues.account import SIZE_E8, Watch, a_venue_harness, is_ack, is_fill, is_final, only
 from tests.venues.paradex.samples import PRIVATE_KEY
-from tests.venues.paradex.venue_case import KIT
+from tests.venues.paradex.venue_case import VENUE_CASE
 from venues.contract import (
     E8,
     Account,
@@ -35,11 +35,13 @@ def is_position(event: PrivateEvent) -> bool:
 async def test_the_private_channels_tell_a_fill_in_either_encoding(sbe_private: bool) -> None:
     """Update, fill, position and account, as JSON and as SBE."""
     settings = ParadexSettings(sbe_private=sbe_private)
-    async with a_desk(KIT, make_front=lambda exchange: ParadexFront(exchange, settings)) as desk:
-        request = desk.order(price=60_100)
-        await desk.place(request)
+    async with a_venue_harness(
+        VENUE_CASE, make_front=lambda exchange: ParadexFront(exchange, settings)
+    ) as harness:
+        request = harness.order(price=60_100)
+        await harness.place(request)
 
-        events = await desk.until(
+        events = await harness.until(
             is_ack, is_final, is_fill, is_position, lambda event: isinstance(event, Account)
         )
 
@@ -56,25 +58,25 @@ async def test_the_private_channels_tell_a_fill_in_either_encoding(sbe_private: 
 
 async def test_a_lost_connection_cancels_what_rests() -> None:
     """Cancel-on-disconnect was armed on this connection; the venue keeps to it."""
-    async with a_desk(KIT) as desk:
-        request = desk.order(price=59_000, time_in_force=TimeInForce.GTC)
-        await desk.place(request)
-        await desk.until(is_ack)
+    async with a_venue_harness(VENUE_CASE) as harness:
+        request = harness.order(price=59_000, time_in_force=TimeInForce.GTC)
+        await harness.place(request)
+        await harness.until(is_ack)
 
-        await desk.socket.close(code=aiohttp.WSCloseCode.INTERNAL_ERROR)
+        await harness.socket.close(code=aiohttp.WSCloseCode.INTERNAL_ERROR)
 
-        await desk.until_nothing_is_open()
+        await harness.until_nothing_is_open()
 
 
 async def test_orders_go_over_http_where_the_socket_may_not_take_them() -> None:
     """The fallback: same order, same events, the ack is the answer."""
     credentials = ParadexCredentials(PRIVATE_KEY, l1_address="0x" + "11" * 20)
-    async with a_desk(
-        KIT, make_trading=lambda hosts: ParadexTrading(hosts, credentials, create_transport="http")
-    ) as desk:
-        await desk.place(desk.order(price=60_100))
+    async with a_venue_harness(
+        VENUE_CASE, make_trading=lambda hosts: ParadexTrading(hosts, credentials, create_transport="http")
+    ) as harness:
+        await harness.place(harness.order(price=60_100))
 
-        events = await desk.until(is_ack, is_final)
+        events = await harness.until(is_ack, is_final)
 
         [ack], final = only(OrderAck, events), only(OrderUpdate, events)[-1]
         assert ack.outcome is Outcome.ACCEPTED
@@ -83,12 +85,12 @@ async def test_orders_go_over_http_where_the_socket_may_not_take_them() -> None:
 
 async def test_a_maintenance_refusal_may_be_tried_again() -> None:
     """cancel_only lasts minutes: refused for now, with a pause."""
-    async with a_desk(KIT) as desk:
-        assert isinstance(desk.front, ParadexFront)
-        desk.front.system_status = "cancel_only"
-        await desk.place(desk.order(price=60_100))
+    async with a_venue_harness(VENUE_CASE) as harness:
+        assert isinstance(harness.front, ParadexFront)
+        harness.front.system_status = "cancel_only"
+        await harness.place(harness.order(price=60_100))
 
-        [ack] = only(OrderAck, await desk.until(is_ack))
+        [ack] = only(OrderAck, await harness.until(is_ack))
 
         assert (ack.outcome, ack.retry_after_ms) == (Outcome.REFUSED, 5_000)
 
@@ -96,12 +98,12 @@ async def test_a_maintenance_refusal_may_be_tried_again() -> None:
 @pytest.mark.parametrize("options", [{"schema_version": 1}, {"sbe": False}])
 async def test_market_data_follows_the_simulated_book(options: dict[str, Any]) -> None:
     """The older schema and plain JSON, as the newest in the conformance suite."""
-    async with a_desk(KIT) as desk:
-        watch = Watch(ParadexMarketData(desk.hosts, {KIT.symbol: 7}, **options))
-        async with desk.session.ws_connect(watch.feed.url) as socket:
+    async with a_venue_harness(VENUE_CASE) as harness:
+        watch = Watch(ParadexMarketData(harness.hosts, {VENUE_CASE.symbol: 7}, **options))
+        async with harness.session.ws_connect(watch.feed.url) as socket:
             watch.feed.connected(0)
             await watch.until(socket, lambda: bool(watch.depths))
-            desk.show(61_000, 61_002)
+            harness.show(61_000, 61_002)
             await watch.until(
                 socket,
                 lambda: (
@@ -117,13 +119,13 @@ async def test_market_data_follows_the_simulated_book(options: dict[str, Any]) -
 
 async def test_a_stream_with_an_expired_token_ends_and_asks_for_another() -> None:
     """Tokens live five minutes; a reconnection after a quiet night must not go on without one."""
-    async with a_desk(KIT) as desk:
-        desk.clock.ahead_s = 400
+    async with a_venue_harness(VENUE_CASE) as harness:
+        harness.clock.ahead_s = 400
 
-        async with desk.session.ws_connect(desk.trading.stream_url()) as socket:
-            await desk.socket.close()
-            desk.socket = socket
+        async with harness.session.ws_connect(harness.trading.stream_url()) as socket:
+            await harness.socket.close()
+            harness.socket = socket
             with pytest.raises(FrameError, match="auth refused: 40111"):
-                await desk.read_stream()
+                await harness.read_stream()
 
-        assert desk.trading.renew_due_unix_ms == 0
+        assert harness.trading.renew_due_unix_ms == 0

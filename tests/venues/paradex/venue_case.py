@@ -22,7 +22,7 @@ from tests.venues.paradex.samples import (
     refusal,
     sbe_frame,
 )
-from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, OrderEvent, Strikes, VenueCase
 from venues.contract import E8, OrderStatus, Outcome, VenueHosts
 from venues.paradex import VENUE
 
@@ -94,7 +94,7 @@ def hosts(port: int) -> VenueHosts:
     return VenueHosts(f"http://{base}", f"ws://{base}", f"ws://{base}")
 
 
-KIT = Kit(
+VENUE_CASE = VenueCase(
     value=VENUE,
     symbol=SYMBOL,
     instrument=BTC,

@@ -9,7 +9,7 @@ from typing import Any
 from simulator.faults import Fault
 from simulator.vest import VENUE as SIMULATOR
 from simulator.vest import VestFront
-from tests.venues.venue_case import Answer, Effect, Frame, Kit, OrderEvent, Strikes
+from tests.venues.venue_case import Answer, Effect, Frame, OrderEvent, Strikes, VenueCase
 from tests.venues.vest.builders import (
     API_KEY,
     BTC,
@@ -63,7 +63,7 @@ def hosts(port: int) -> VenueHosts:
     return VenueHosts(f"http://{base}/v2", f"ws://{base}/ws-api", f"ws://{base}/ws-api")
 
 
-KIT = Kit(
+VENUE_CASE = VenueCase(
     value=VENUE,
     symbol="BTC-PERP",
     instrument=BTC,
