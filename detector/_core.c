@@ -219,6 +219,10 @@ int64_t core_decide(const Rules *rules, const Quote quotes[2], const FeedStatus 
     return decide(rules, &market, streaks, outcomes);
 }
 
+double core_true_quotient(int64_t a, int64_t b, int64_t under) {
+    return true_quotient((int128_t)a * b, under);
+}
+
 const LayoutItem *core_layout(void) {
     return LAYOUT;
 }

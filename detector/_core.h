@@ -60,6 +60,9 @@ typedef struct {
 /* Decides on what has come, as far as it is certain; returns how many quotes that was. */
 int64_t core_turn(Core *core);
 
+/* true_quotient() of a product: a * b / under. For tests. */
+double core_true_quotient(int64_t a, int64_t b, int64_t under);
+
 /* Whether a turn would find a quote. */
 int64_t core_has_work(const Core *core);
 

@@ -53,6 +53,7 @@ def load_detector() -> ctypes.CDLL:
     for call in (library.core_turn, library.core_rest, library.core_has_work, library.core_decide):
         call.restype = _I64
     library.core_keep_warm.restype = None
+    library.core_true_quotient.restype = ctypes.c_double
     return library
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from random import Random
 from struct import pack
@@ -10,13 +11,13 @@ import pytest
 
 from detector.gates import FeedStatus, Pending
 from detector.layers import Layer
-from detector.native import NativeStrategy
+from detector.native import NativeStrategy, load_detector
 from detector.rules import Rules
 from detector.strategy import Market, Opportunity, Outcome, PairStrategy
 from runtime import native
 from shm.entry_block import GATES
 from shm.records import DepthBook, PairView, Quote
-from tests.detector.builders import an_instrument, some_rules
+from tests.detector.builders import a_wide_market, an_instrument, some_rules
 from venues.contract import E8
 
 START_NS = 10**13
@@ -168,3 +169,41 @@ def test_both_twins_decide_every_quote_alike(seed: int) -> None:
 
 def _streaks(strategy: PairStrategy) -> list[tuple[int, int]]:
     return [(streak.target, streak.ticks) for streak in strategy.streaks]
+
+
+@pytest.mark.parametrize("missing_e8", [0, 1])
+@pytest.mark.parametrize("leg", [0, 1])
+def test_a_touch_that_misses_the_size_by_the_smallest_step_is_too_thin_for_both(
+    missing_e8: int, leg: int
+) -> None:
+    """The ratio makes half a step of the size: it counts as a whole one."""
+    rules = some_rules(layers=(Layer(10.0, 100_000_001),), liquidity_ratio_min=1.5)
+    market = a_wide_market(size=10.0)
+    needed_e8 = 150_000_002
+    names = ("first", "ask_size_e8"), ("second", "bid_size_e8")
+    name, field = names[leg]
+    thin = getattr(market, name)._replace(**{field: needed_e8 - missing_e8})
+    market = market._replace(**{name: thin})
+
+    found = [kind(rules).on_quote(market)[0] for kind in (PairStrategy, NativeStrategy)]
+
+    assert list(map(kind_of, found)) == ["size" if missing_e8 else "ENTER"] * 2
+    assert bits(found[0]) == bits(found[1])
+
+
+def test_integers_are_divided_as_in_python_whatever_their_size() -> None:
+    """Beyond 53 bits too, and where the quotient lies a hair beside the middle of two floats."""
+    rng, divide = Random(1), load_detector().core_true_quotient
+    cases = [
+        (rng.randrange(-(2**bits_a), 2**bits_a), rng.randrange(1, 2**bits_b), rng.randrange(1, 2**bits_c))
+        for _ in range(20_000)
+        for bits_a, bits_b, bits_c in [(rng.randint(1, 60), rng.randint(1, 60), rng.randint(1, 60))]
+    ]
+    # (2**53 + 1) * 2**k + 1 over 2**k: the middle of two floats, and the smallest bit more.
+    cases += [(2**53 + 1, 1, 1), (2**53 + 3, 1, 1)]
+    cases += [((2**53 + 1) * 2**6 + 1, 1, 2**6), (-(2**53 + 1) * 2**6 - 1, 1, 2**6)]
+    cases += [(2**59 + 2**6 + 1, 2**6, 2**12 + 1), (2**60 - 1, 2**60 - 1, 2**60 - 1)]
+
+    for a, b, under in cases:
+        found = divide(ctypes.c_int64(a), ctypes.c_int64(b), ctypes.c_int64(under))
+        assert pack("<d", found) == pack("<d", a * b / under), (a, b, under)
