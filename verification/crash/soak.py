@@ -2,7 +2,7 @@
 
     python -m verification.crash.soak [--minutes 30] [--seed 1]
 
-At the end everything must agree: venues, database and what the log told; and every process must be as
+At the end everything must agree: venues, database and the log; and every process must be as
 large as it was at the beginning. Exit code 1 where it is not.
 """
 
@@ -44,7 +44,7 @@ class Sizes:
         self._pids: dict[str, int] = {}
 
     def look(self, name: str, pid: int) -> None:
-        """Note a process once per life, or, for one that lives on, at every look."""
+        """Note a process once per incarnation, or, for one that goes on, at every poll."""
         if self._pids.get(name) == pid and name != "supervisor":
             return
         try:
@@ -109,7 +109,7 @@ class Soak(Matrix):
             self._halted_s = now_s
 
     def _gather(self) -> None:
-        """What the log of the instance has told, before its lines go."""
+        """What the log of the instance reported, before its lines are dropped."""
         self.trades_told |= {line["trade_id"] for line in self.instance.events("trade_closed")}
         self.disagreements += [
             f"{line['ts']} {line.get('venue')} {line.get('explained_by')}"
@@ -221,7 +221,7 @@ def main() -> int:
     for name, seen in soak.sizes.seen.items():
         largest = max(item[0] for item in seen)
         print(f"  {name:14} {len(seen):8}  {_shown(seen[0])} -> {_shown(seen[-1])} ({largest:.0f})")
-    print(f"differences told while it ran: {Counter(item.split()[-1] for item in soak.disagreements)}")
+    print(f"differences reported while it ran: {Counter(item.split()[-1] for item in soak.disagreements)}")
     print("disagreements at the end:", "; ".join(wrong) or "0")
     return int(bool(wrong))
 
