@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.measure import percentiles, print_table, time_calls, write_results
 from executor.pair.machine import decide, due_mono_ns, step
-from executor.pair.messages import Acked, At, Enter, Event, Exit, OrderTold, PositionRead, StreamBack, Tick
+from executor.pair.messages import Acked, At, Enter, Event, Exit, OrderReport, PositionRead, StreamBack, Tick
 from executor.pair.pricing import LegMarket
 from executor.pair.rules import PairRules
 from executor.pair.state import PairState, dump, new_state
@@ -83,8 +83,8 @@ class Story:
     def _after(self, state: PairState, event: Event) -> PairState:
         return step(self.rules, state, event)[0]
 
-    def _fill(self, client_order_id: int) -> OrderTold:
-        return OrderTold(
+    def _fill(self, client_order_id: int) -> OrderReport:
+        return OrderReport(
             self._at(), client_order_id, OrderStatus.FILLED, SIZE_E8, PRICES_E8[0], 10**6, "", "0x12345678"
         )
 

@@ -114,7 +114,9 @@ class Pairs:
 
     def naked_now_ns(self, now_mono_ns: int) -> int:
         """For how long legs have been naked that are naked now, all pairs added up."""
-        return sum(now_mono_ns - pair.state.naked_mono_ns for pair in self._pairs if pair.state.is_naked_told)
+        return sum(
+            now_mono_ns - pair.state.naked_mono_ns for pair in self._pairs if pair.state.is_naked_reported
+        )
 
     def orders_in_doubt(self) -> int:
         """How many orders wait for a venue's answer about their fate."""

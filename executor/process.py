@@ -1,4 +1,4 @@
-"""The executor process: signals in, machines stepped, both venues spoken to, everything told.
+"""The executor process: signals in, machines stepped, both venues spoken to, everything reported.
 
 One event loop, and a thread beside it that signs (``arming``). Signals arrive through shared memory:
 the detector rings the bell when the loop sleeps, and a timer bounds a lost ring. Nothing here blocks,
@@ -41,7 +41,7 @@ from executor.orders.presigner import Presigner, likely_signals, predict_one
 from executor.orders.sender import Sender
 from executor.orders.stagger import Stagger
 from executor.orders.warming import NullStore, null_sender
-from executor.pair.accounting import holding, retold
+from executor.pair.accounting import events_to_repeat, holding
 from executor.pair.fast_path import load_taken
 from executor.pair.messages import Restarted
 from executor.pair.state import PairState, load, new_state
@@ -349,7 +349,10 @@ class Executor:
             if pair.was_restored:
                 # The last process may have been killed between a change and its event.
                 now_mono_ns = self._clock.mono_ns()
-                for event in (*retold(pair.rules, pair.state, now_mono_ns), holding(pair.rules, pair.state)):
+                for event in (
+                    *events_to_repeat(pair.rules, pair.state, now_mono_ns),
+                    holding(pair.rules, pair.state),
+                ):
                     self._report(event)
         for orphan in self._orphaned:
             difference = ReconcileDiff(
@@ -498,34 +501,36 @@ class Executor:
 def _make_pair(
     process: bootstrap.Launch, store: StateStore, held: Sequence[CarriedPair], number: int
 ) -> PairRuntime:
-    """A pair as its last process left it, as the journal of an earlier run tells it, or a new one."""
+    """A pair as its last process left it, as the journal of an earlier run reports it, or a new one."""
     resolved = resolve_pair(process.settings, process.instruments, number)
     rules = resolved.rules
-    entry, told = store.read(number), find_held(rules, held)
+    entry, reported = store.read(number), find_held(rules, held)
     known = _load(process, rules.pair, entry.state) if entry else None
     event = store.read_event(number) if known else None
     if entry is not None and known is not None:
         state, result = known, PairResult(*entry[1:])
-    elif told is not None:
-        state = state_of(rules, process.epoch, told, process.clock.mono_ns(), unix_ms(process.clock))
-        result = PairResult(told.result_day, told.result_e8, told.best_e8, estimated=told.estimated)
+    elif reported is not None:
+        state = state_of(rules, process.epoch, reported, process.clock.mono_ns(), unix_ms(process.clock))
+        result = PairResult(
+            reported.result_day, reported.result_e8, reported.best_e8, estimated=reported.estimated
+        )
     else:
         state, result = new_state(rules, process.epoch), PairResult()
     return PairRuntime(
         **resolved._asdict(),
         state=state,
-        was_restored=known is not None or told is not None,
+        was_restored=known is not None or reported is not None,
         suspended=process.suspended.get(rules.pair, ""),
         result=result,
         unsettled=load_taken(event) if event else None,
-        funding_due=_funding_due(state, told),
+        funding_due=_funding_due(state, reported),
     )
 
 
-def _funding_due(state: PairState, told: CarriedPair | None) -> list[CarriedFunding]:
-    """Orders whose funding an earlier life may not have told: those the journal names, and those that
-    the machine still remembers. What was told before is told once more, under the same payment's name."""
-    due = {funding.client_order_id: funding for funding in (told.funding_due if told else ())}
+def _funding_due(state: PairState, reported: CarriedPair | None) -> list[CarriedFunding]:
+    """Orders whose funding an earlier process may not have reported: those the journal names, and those that
+    the machine still remembers. What was reported before is repeated under the same payment's name."""
+    due = {funding.client_order_id: funding for funding in (reported.funding_due if reported else ())}
     for number, leg in enumerate(state.legs):
         for order in leg.past:
             if order.filled_e8 and order.venue_order_id:
@@ -536,7 +541,7 @@ def _funding_due(state: PairState, told: CarriedPair | None) -> list[CarriedFund
 
 
 def _load(process: bootstrap.Launch, pair: str, state: bytes) -> PairState | None:
-    """An earlier life's state; None, and said, where another version wrote it: the journal and the venues
+    """An earlier process's state; None, and reported, where another version wrote it: journal and venues
     know most of it, and an executor that ends of it leaves the pair to itself."""
     try:
         return load(state)

@@ -7,10 +7,10 @@ from executor.market import Prices
 from executor.metrics.latency import LatencyRecorder
 from executor.orders.stagger import Stagger
 from executor.orders.venue_ids import VenueIds
-from executor.pair.messages import Acked, At, FillTold, StreamBack, StreamLost
+from executor.pair.messages import Acked, At, FillReport, StreamBack, StreamLost
 from executor.pair.order import is_fill_of
 from executor.pairs import Feed, PairRuntime, Pairs, Report
-from executor.venue_queries import VenueQueries, order_told
+from executor.venue_queries import VenueQueries, order_report
 from runtime.background import BackgroundTasks
 from venues.contract import Account, Fill, OrderAck, OrderUpdate, Outcome, Position
 
@@ -71,11 +71,11 @@ class VenueEvents:
                 client_order_id = report.client_order_id or self._ids.owner(venue, report.venue_order_id)
                 pair = self._pairs.of_order(client_order_id)
                 if pair is not None:
-                    self._feed(pair, order_told(self._prices.at(pair), client_order_id, report))
+                    self._feed(pair, order_report(self._prices.at(pair), client_order_id, report))
             case Fill() if 0 <= report.instrument_id < 2 * len(self._pairs):
                 pair = self._pairs[report.instrument_id // 2]
                 client_order_id = self._order_of_fill(venue, pair, report)
-                event = FillTold(
+                event = FillReport(
                     at=self._prices.at(pair),
                     leg=report.instrument_id % 2,
                     client_order_id=client_order_id,

@@ -14,7 +14,7 @@ from executor.pair.messages import (
     CancelConfirmed,
     FillsRead,
     GridRead,
-    OrderTold,
+    OrderReport,
     PositionRead,
     QueryAnswered,
 )
@@ -70,8 +70,10 @@ class VenueQueries:
             return
         at = self._prices.at(pair)
         named = client_order_id if update is None else update.client_order_id or client_order_id
-        told = None if update is None else order_told(at, named, update)
-        answer = QueryAnswered(at, client_order_id, asked_mono_ns, told, is_by_venue_id=bool(venue_order_id))
+        reported = None if update is None else order_report(at, named, update)
+        answer = QueryAnswered(
+            at, client_order_id, asked_mono_ns, reported, is_by_venue_id=bool(venue_order_id)
+        )
         self._feed(pair, answer)
         if update is not None and named == client_order_id:  # its fills may never be reported
             self._report_funding_of_order(pair, leg, client_order_id, update)
@@ -238,9 +240,9 @@ def _nobody(_: PairRuntime, __: object) -> None:
     raise AssertionError("the engine connects its parts before they are used")
 
 
-def order_told(at: At, client_order_id: int, update: OrderUpdate) -> OrderTold:
+def order_report(at: At, client_order_id: int, update: OrderUpdate) -> OrderReport:
     """A venue's update as the machine takes it in."""
-    return OrderTold(
+    return OrderReport(
         at=at,
         client_order_id=client_order_id,
         status=update.status,

@@ -320,10 +320,10 @@ def _of_order(order: Order, now_mono_ns: int) -> Order:
     """What is only told is left out: prices, fees, the venue's own id, unless it is another's."""
     return replace(
         order,
-        told_quote_e8=0,
+        reported_quote_e8=0,
         fills_quote_e8=0,
         fills_fee_e8=0,
-        told_fee_e8=None,
+        reported_fee_e8=None,
         trade_id=0,
         limit_price_e8=0,
         venue_order_id=order.venue_order_id if order.venue_order_id[1:] != str(order.client_order_id) else "",

@@ -262,7 +262,7 @@ from msgspec.structs import replace
 def give_up(transition):
     for order in transition.live_orders():
         if order.state is orders.OrderState.SENT and transition.now_mono_ns >= order.due_mono_ns:
-            order_refused = replace(order, is_told=True)
+            order_refused = replace(order, is_reported=True)
             gone = orders.moved(order_refused, orders.OrderState.REJECTED, transition.now_mono_ns)
             transition.put(order, gone)
 machine.ask_about_silent_orders = give_up
@@ -278,7 +278,7 @@ machine.ask_about_silent_orders = give_up
         "a part that filled counts",
         """
 from executor.pair import machine, order_updates as orders
-orders.amount_told = lambda order, told: 0
+orders.amount_reported = lambda order, told: 0
 machine.after_fill = lambda order, fill, **_: order
 """,
         Case(("filled_in_part:venue=paradex",), "entry"),

@@ -26,7 +26,7 @@ from executor.pair.messages import (
     Enter,
     Event,
     Exit,
-    OrderTold,
+    OrderReport,
     PositionRead,
     Send,
     StreamBack,
@@ -156,7 +156,7 @@ class Bench:
         status = OrderStatus.FILLED if filled_e8 == send.size_e8 else OrderStatus.CANCELLED
         fee_e8 = int(filled_e8 * price_e8 // E8 * FEES_BPS[send.leg] / 10_000)
         return self._feed(
-            OrderTold(self._at, send.client_order_id, status, filled_e8, price_e8 or None, fee_e8)
+            OrderReport(self._at, send.client_order_id, status, filled_e8, price_e8 or None, fee_e8)
         )
 
     def _feed(self, event: Event) -> list[Send]:

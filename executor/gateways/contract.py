@@ -1,7 +1,7 @@
 """What the executor needs of a venue, whoever fills the orders.
 
 ``live`` speaks to the venue itself. A gateway that fills orders by walking recorded depth fits
-behind the same contract: the process knows no other words.
+behind the same contract: the process knows nothing else of a venue.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Listener(Protocol):
         """News from the private stream."""
 
     def on_up(self, venue: str) -> None:
-        """Logged in, and the private stream tells everything from now on."""
+        """Logged in, and the private stream reports everything from now on."""
 
     def on_down(self, venue: str, reason: str) -> None:
         """The private stream is silent until the next ``on_up``."""
@@ -89,7 +89,7 @@ class OrderGateway(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """The stream stands: what becomes of an order will be told."""
+        """The stream stands: what becomes of an order will be reported."""
 
     @property
     def can_ask(self) -> bool:
@@ -125,7 +125,7 @@ class OrderGateway(Protocol):
 
     async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
         """Every execution of an order sent that long ago, as far as the venue lists them by now; None where
-        it tells them with the order alone. Raises as above."""
+        it reports them with the order alone. Raises as above."""
 
     async def query_open_orders(self) -> list[OrderUpdate]:
         """Every open order of the account. Raises TransportError or VenueError."""

@@ -8,7 +8,7 @@ the round trip.
 What became of a request whose answer did not arrive whole is unknown to us, whatever the reason: it
 is reported as ``AnswerLost`` and the order is in doubt. Only ``NotSent`` promises that not a byte
 was written. An answer without a length, ended by the server's close, counts as lost: it cannot be
-told from one cut short.
+reported from one cut short.
 """
 
 from __future__ import annotations

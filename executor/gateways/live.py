@@ -133,7 +133,7 @@ class LiveGateway:
     def closed(self) -> str:
         return self._closed
 
-    # --- life ---
+    # --- start and end ---
 
     async def run(self) -> None:
         assert self._session is None, "a gateway runs once"
@@ -281,9 +281,9 @@ class LiveGateway:
             ack = OrderAck(request.client_order_id, Outcome.IN_DOUBT, text=answer.reason)
         else:
             ack = self._trading.parse_create_response(request, answer)
-            self.budget.told(answer.headers, recv_mono_ns)
+            self.budget.reported(answer.headers, recv_mono_ns)
             self.clock.answered(answer.headers, sent_ns, self.clock.steady_ns())
-        self._heard_pause(ack, recv_mono_ns)
+        self._note_pause(ack, recv_mono_ns)
         self._listener.on_ack(self.venue, ack, recv_mono_ns)
 
     def _on_event(self, event: PrivateEvent, recv_mono_ns: int) -> None:
@@ -293,14 +293,14 @@ class LiveGateway:
                 self._listener.on_up(self.venue)
             case OrderAck():
                 self._unanswered.discard(event.client_order_id)
-                self._heard_pause(event, recv_mono_ns)
+                self._note_pause(event, recv_mono_ns)
                 self._listener.on_ack(self.venue, event, recv_mono_ns)
             case _:
                 if isinstance(event, OrderUpdate | Fill):
                     self.clock.happened(event.venue_unix_ns)
                 self._listener.on_report(self.venue, event, recv_mono_ns)
 
-    def _heard_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
+    def _note_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
         if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:
             self.budget.refused(ack.retry_after_ms, recv_mono_ns)
 
@@ -311,11 +311,11 @@ class LiveGateway:
     # --- questions ---
 
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
-        told = await self._perform(self._trading.query_order(ref, unix_ms(self.clock)))
-        if told is None and isinstance(self._trading, VoidsOrders):
+        reported = await self._perform(self._trading.query_order(ref, unix_ms(self.clock)))
+        if reported is None and isinstance(self._trading, VoidsOrders):
             # Here doubt need not wait until the order's time is over: it is made sure never to run.
-            told = await self._perform(self._trading.void_order(ref, unix_ms(self.clock)))
-        return told
+            reported = await self._perform(self._trading.void_order(ref, unix_ms(self.clock)))
+        return reported
 
     async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
         now_unix_ms = unix_ms(self.clock)
@@ -326,9 +326,9 @@ class LiveGateway:
         return await self._perform(self._trading.query_open_orders(unix_ms(self.clock)))
 
     async def query_positions(self) -> dict[int, int]:
-        told = await self._perform(self._trading.query_positions(unix_ms(self.clock)))
+        reported = await self._perform(self._trading.query_positions(unix_ms(self.clock)))
         flat = {item.instrument_id: 0 for item in self._instruments}
-        return flat | {position.instrument_id: position.size_e8 for position in told}
+        return flat | {position.instrument_id: position.size_e8 for position in reported}
 
     async def query_instruments(self) -> list[Instrument]:
         wanted = {item.symbol: item.instrument_id for item in self._instruments}
@@ -344,7 +344,7 @@ class LiveGateway:
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
         self.budget.spend(self.clock.mono_ns())
         ack = await self._perform(self._trading.cancel_order(ref, unix_ms(self.clock)))
-        self._heard_pause(ack, self.clock.mono_ns())
+        self._note_pause(ack, self.clock.mono_ns())
         return ack
 
     async def _perform(self, call: Call[_T]) -> _T:

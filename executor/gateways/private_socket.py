@@ -43,7 +43,7 @@ class SocketLost(Exception):
 
 
 class PrivateSocket:
-    """A chain of connections, one after the other. ``on_event`` hears what the venue told."""
+    """A chain of connections, one after the other. ``on_event`` hears what the venue reported."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class RateBudget:
         until_mono_ns = now_mono_ns + (retry_after_ms or _PAUSE_MS) * _NS_PER_MS
         self._paused_until_mono_ns = max(self._paused_until_mono_ns, until_mono_ns)
 
-    def told(self, headers: Mapping[str, str], now_mono_ns: int) -> None:
+    def reported(self, headers: Mapping[str, str], now_mono_ns: int) -> None:
         """Take over ``x-ratelimit-*`` of an answer to an order, where it says that less is left than we
         think: another program may use the account. What it says of a limit we do not know is ignored."""
         names = ("x-ratelimit-limit", "x-ratelimit-window", "x-ratelimit-remaining")

@@ -83,11 +83,11 @@ class LatencyRecorder:
         assert len(self._sent_mono_ns) <= _ORDERS_KEPT
 
     def sent_mono_ns(self, client_order_id: int) -> int:
-        """When an order of this life was written; 0 when that is unknown or forgotten."""
+        """When an order of this process was written; 0 when that is unknown or forgotten."""
         return self._sent_mono_ns.get(client_order_id, 0)
 
     def acked(self, client_order_id: int, recv_mono_ns: int) -> None:
-        """The venue has answered an order of this life."""
+        """The venue has answered an order of this process."""
         sent_mono_ns = self._sent_mono_ns.get(client_order_id)
         if sent_mono_ns is not None:
             self.record("sent_to_acked", recv_mono_ns - sent_mono_ns)
@@ -98,13 +98,13 @@ class LatencyRecorder:
         answered_id, duration_us = self._last_ack
         return duration_us if answered_id == client_order_id else None
 
-    def filled(self, client_order_id: int, told_mono_ns: int) -> float | None:
-        """The venue has told a fill of an order of this life; return how long that took, in µs."""
+    def filled(self, client_order_id: int, reported_mono_ns: int) -> float | None:
+        """The venue has reported a fill of an order of this process; return how long that took, in µs."""
         sent_mono_ns = self._sent_mono_ns.get(client_order_id)
         if sent_mono_ns is None:
             return None
-        self.record("sent_to_filled", told_mono_ns - sent_mono_ns)
-        return _us(sent_mono_ns, told_mono_ns)
+        self.record("sent_to_filled", reported_mono_ns - sent_mono_ns)
+        return _us(sent_mono_ns, reported_mono_ns)
 
     def both_sent(self, stages: SignalTimestamps) -> None:
         """Both legs of a signal have been written."""

@@ -64,7 +64,7 @@ class SlippageModel:
         self._views: dict[int, SlippageView] = {}
 
     def load(self) -> None:
-        """Take up what earlier lives learned. Raises OSError or ValueError for an unusable file."""
+        """Adopt what earlier processes learned. Raises OSError or ValueError for an unusable file."""
         kept = read_kept(self._path)
         for instrument in self._instruments:
             for side in Side:

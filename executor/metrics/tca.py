@@ -21,7 +21,7 @@ _KINDS = {SignalKind.ENTER: "entry", SignalKind.EXIT: "exit"}
 
 
 class ExecutionReport:
-    """The orders that one signal became, followed until they are told as an entry or an exit."""
+    """The orders that one signal became, followed until they are reported as an entry or an exit."""
 
     def __init__(self, stages: SignalTimestamps, markets: tuple[LegMarket, LegMarket]) -> None:
         signal = stages.signal

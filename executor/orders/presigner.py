@@ -70,7 +70,7 @@ class Presigner:
         return signing
 
     def _now_ms(self, pair: PairRuntime, item: WantedTemplate) -> int:
-        """The time by which the template's validity is told: its venue's."""
+        """The time by which the template's validity is reported: its venue's."""
         return unix_ms(self._gateways[pair.rules.instruments[item.slot.leg].venue].clock)
 
     def _wanted(self, pair: PairRuntime) -> list[WantedTemplate]:

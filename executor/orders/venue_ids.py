@@ -7,7 +7,7 @@ from typing import Final
 
 from executor.pairs import Pairs
 
-_KEPT: Final = 4_096  # hours of trading; an older id that comes again is found out by what it is said of
+_KEPT: Final = 4_096  # hours of trading; an older id that comes again is noticed by the order it names
 
 
 class VenueIds:

@@ -1,4 +1,4 @@
-"""What a step tells: naked time, trades that opened and closed, the phase, the view of others."""
+"""What a step reports: naked time, trades that opened and closed, the phase, the view of others."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _PHASE_OF_PLAN = {
 }
 
 
-def tell(transition: Transition) -> None:
-    """Bring everything that is told up to date with what the step has changed."""
-    _tell_intents(transition)
+def report_step(transition: Transition) -> None:
+    """Bring everything that is reported up to date with what the step has changed."""
+    _report_intents(transition)
     phase = phase_of(transition.rules, transition.state)
     _measure_nakedness(transition, phase)
     _follow_trade(transition, phase)
-    _tell_holding(transition)
-    _tell_halted_again(transition)
+    _report_holding(transition)
+    _report_halted_again(transition)
     if phase is not transition.state.phase:
         before = transition.state.phase
         assert phase in PHASE_STEPS[before], f"{before.name} -> {phase.name}"
@@ -76,7 +76,7 @@ def phase_of(rules: PairRules, state: PairState) -> PairPhase:
     return PairPhase.REPAIRING if is_naked(rules, state) else PairPhase.HEDGED
 
 
-def _tell_holding(transition: Transition) -> None:
+def _report_holding(transition: Transition) -> None:
     """Tell what the pair holds and why whenever that changed: a start after a reboot begins from here."""
     before, state = transition.before, transition.state
     if state.legs is before.legs and state.trade is before.trade:
@@ -112,9 +112,11 @@ def _holding_leg(rules: PairRules, state: PairState, leg: int) -> HoldingLeg:
     )
 
 
-def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[LegRetold | TradeRetold]:
-    """What became of the latest orders and trades: the life that heard it may have been killed before it was
-    kept."""
+def events_to_repeat(
+    rules: PairRules, state: PairState, now_mono_ns: int
+) -> Iterator[LegRetold | TradeRetold]:
+    """What became of the latest orders and trades: the process may have been killed before
+    it was journalled."""
     for leg in state.legs:
         for order in leg.past:
             yield LegRetold(**about_order(rules, order), **fate(order))
@@ -123,7 +125,7 @@ def retold(rules: PairRules, state: PairState, now_mono_ns: int) -> Iterator[Leg
 
 
 def _basis(state: PairState) -> tuple[object, ...]:
-    """What ``holding`` tells of a trade; one that has bought and sold nothing yet is none."""
+    """What ``holding`` reports of a trade; one that has bought and sold nothing yet is none."""
     trade = state.trade
     if trade is None or trade.books == (LegLedger(), LegLedger()):
         return ()
@@ -131,7 +133,7 @@ def _basis(state: PairState) -> tuple[object, ...]:
     return trade.trade_id, trade.layers, trade.opened_mono_ns, is_reckoned, trade.is_estimated, trade.books
 
 
-def _tell_intents(transition: Transition) -> None:
+def _report_intents(transition: Transition) -> None:
     for send in transition.sends:
         order = transition.find(send.client_order_id)
         assert order is not None
@@ -145,7 +147,7 @@ def _tell_intents(transition: Transition) -> None:
         )
 
 
-def _tell_halted_again(transition: Transition) -> None:
+def _report_halted_again(transition: Transition) -> None:
     """While HALTED the operator hears of every change of the exposure, not only of the first one."""
     before, halt = transition.before, transition.state.halt
     if halt is Halt.NONE or before.halt is not halt or before.legs is transition.state.legs:
@@ -162,17 +164,17 @@ def _measure_nakedness(transition: Transition, phase: PairPhase) -> None:
         facts = exposure(transition)
         if state.trade is not None and facts["net_notional_e8"] > state.trade.naked_notional_max_e8:
             transition.change_trade(naked_notional_max_e8=facts["net_notional_e8"])
-        # Two fills never come in the same instant: only a difference that has to be mended is told.
-        if phase in (PairPhase.REPAIRING, PairPhase.HALTED) and not state.is_naked_told:
-            transition.change(is_naked_told=True)
+        # Two fills never come in the same instant: only a difference that has to be mended is reported.
+        if phase in (PairPhase.REPAIRING, PairPhase.HALTED) and not state.is_naked_reported:
+            transition.change(is_naked_reported=True)
             transition.report(NakedStart, **facts)
     elif state.naked_mono_ns:
         naked_ns = now_mono_ns - state.naked_mono_ns
         if state.trade is not None:
             transition.change_trade(naked_ns=state.trade.naked_ns + naked_ns)
-        if state.is_naked_told:
+        if state.is_naked_reported:
             transition.report(NakedEnd, naked_ms=naked_ns / 1e6, **exposure(transition))
-        transition.change(naked_mono_ns=0, is_naked_told=False)
+        transition.change(naked_mono_ns=0, is_naked_reported=False)
 
 
 def _follow_trade(transition: Transition, phase: PairPhase) -> None:
@@ -194,11 +196,11 @@ def _follow_trade(transition: Transition, phase: PairPhase) -> None:
     elif phase is PairPhase.HEDGED:
         hedged_e8 = min(abs(leg.held_e8) for leg in transition.state.legs)
         if hedged_e8 > trade.hedged_e8:
-            _tell_opened(transition, trade, hedged_e8)
+            _report_opened(transition, trade, hedged_e8)
         transition.change_trade(hedged_e8=hedged_e8)
 
 
-def _tell_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
+def _report_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None:
     assert hedged_e8 > trade.hedged_e8, "a layer that was opened makes the hedge larger"
     transition.change_trade(
         layers=max(trade.layers, trade.layer + 1),

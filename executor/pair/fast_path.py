@@ -1,16 +1,16 @@
-"""The short way of a signal: its orders leave before the pair machine has taken the step.
+"""The fast path of a signal: its orders leave before the pair machine has taken the step.
 
 A full step costs many times what the orders cost that follow from it, and at rest those are known
-beforehand but for their prices. So a step is rehearsed while nothing happens (``rehearse``), with the
+beforehand but for their prices. So a step is predicted while nothing happens (``machine.predict``), with the
 state as it is and a signal like the one expected. When the signal comes and nothing has changed,
 ``predicted_sends`` says which orders the machine *will* command; the event is journalled with them, they
 are written, and then the machine takes the very step, whose sends must be those that left.
 
 Certain means: ``step`` with this state and this event gives these sends, whatever else it gives. It
-holds because at rest nothing of a step's sends depends on time but waits that a rehearsal found to be
+holds because at rest nothing of a step's sends depends on time but waits that the prediction found to be
 over, and nothing on prices but limits, computed here as there, and the least size of an entry, asked
 here again. ``tests/executor/pair/test_fast_path.py`` compares both over random histories. Where there is no
-certainty there is None, and the signal goes the long way.
+certainty there is None, and the signal waits for its step.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _ENTER, _EXIT = b"N", b"X"
 
 
 def predicted_sends(
-    rules: PairRules, state: PairState, event: Enter | Exit, rehearsal: Prediction | None
+    rules: PairRules, state: PairState, event: Enter | Exit, prediction: Prediction | None
 ) -> tuple[Send, ...] | None:
     """The sends that ``machine.step(rules, state, event)`` will command, or None if that is not certain."""
-    if rehearsal is None or rehearsal.state is not state or not rehearsal.sends:
+    if prediction is None or prediction.state is not state or not prediction.sends:
         return None
     first, second = event.at.markets
     if not (first.is_valid and second.is_valid):
         return None
     if type(event) is Enter:
-        return _certain_entry(rules, state, event, rehearsal)
+        return _certain_entry(rules, state, event, prediction)
     sends = []
-    for send in rehearsal.sends:
+    for send in prediction.sends:
         market = first if send.leg == 0 else second
         touch_e8 = market.ask_e8 if send.side > 0 else market.bid_e8
         if touch_e8 <= 0:
@@ -50,18 +50,18 @@ def predicted_sends(
 
 
 def _certain_entry(
-    rules: PairRules, state: PairState, event: Enter, rehearsal: Prediction
+    rules: PairRules, state: PairState, event: Enter, prediction: Prediction
 ) -> tuple[Send, ...] | None:
     if (
-        event.layer != rehearsal.layer
-        or event.size_e8 != rehearsal.size_e8
+        event.layer != prediction.layer
+        or event.size_e8 != prediction.size_e8
         or event.signal_id <= state.last_signal_id
-        or event.direction != rehearsal.sends[0].side
+        or event.direction != prediction.sends[0].side
     ):
         return None
-    assert len(rehearsal.sends) == 2, "an entry is both legs"
+    assert len(prediction.sends) == 2, "an entry is both legs"
     sends = []
-    for send in rehearsal.sends:
+    for send in prediction.sends:
         instrument, price_e8 = rules.instruments[send.leg], event.prices_e8[send.leg]
         if price_e8 <= 0:
             return None

@@ -7,22 +7,22 @@ exhaustive exploration and in a replay. One step is always the same five things:
 2. ask about orders that have been silent for too long;
 3. move orders that ended into the position;
 4. plan: send what the pair needs, if and only if nothing is under way or in doubt;
-5. tell: naked time, trade, phase, view.
+5. report: naked time, trade, phase, view.
 
 The first four are ``decide``: its orders may leave before the fifth, ``conclude``, is done. An entry,
 which finds the pair at rest, is decided by the first alone.
 
-The phases and their drawing are in ``state``, the life of an order in ``orders``, what an entry must
-meet in ``entries``, what position reads prove in ``positions``, and the choice between completing and
-unwinding in ``plans``.
+The phases and their drawing are in ``state``, the states of an order in ``order``, what an entry must meet
+in ``entry``, what position reads prove in ``reconcile``, the choice between completing and unwinding in
+``repair``, and what the venues are asked in ``questions``.
 
 What is promised, whatever the venues do, in whatever order they say it:
 
 - no order is sent while another one of the pair is under way or in doubt (a batch counts as one);
-- doubt about an order ends with the venue's word, or with its spaced and repeated "no such order"
+- doubt about an order ends with the venue's report, or with its spaced and repeated "no such order"
   past the order's validity *and* a position that did not move; if that verdict turns out wrong
   after all, the late execution is taken in and mended like any other;
-- amounts filled come from the venue; a message told twice counts once;
+- amounts filled come from the venue; a message reported twice counts once;
 - an order that shrinks a position is reduce-only, and only an entry and its completion grow one;
 - at rest the pair is flat, hedged, or HALTED with its exposure in the alert.
 """
@@ -36,7 +36,7 @@ from msgspec.structs import replace
 
 from events.decisions import SignalRefused
 from events.orders import AnswerDisowned
-from executor.pair.accounting import tell
+from executor.pair.accounting import report_step
 from executor.pair.client_order_id import check_epoch, leg_of
 from executor.pair.entry import begin_entry, on_enter
 from executor.pair.fast_path import is_at_rest
@@ -49,12 +49,12 @@ from executor.pair.messages import (
     EntriesStopped,
     Event,
     Exit,
+    FillReport,
     FillsRead,
-    FillTold,
     FlattenRequested,
     GridRead,
     OperatorResumed,
-    OrderTold,
+    OrderReport,
     PendingSignal,
     PositionRead,
     Prediction,
@@ -78,7 +78,7 @@ from executor.pair.order import (
     moved,
 )
 from executor.pair.order_facts import about_order
-from executor.pair.order_updates import after_fill, after_fills_read, after_told, is_about
+from executor.pair.order_updates import after_fill, after_fills_read, after_report, is_about
 from executor.pair.questions import (
     ask_about_grids,
     ask_about_refusals,
@@ -119,7 +119,7 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
     """The first half of a step: what the event makes of the pair, and the orders that leave now.
 
     ``transition.sends`` may be written as soon as ``transition.state`` is in the journal. ``conclude`` comes
-    next, before any other event; a life that ends in between leaves a state to start from.
+    next, before any other event; a process that ends in between leaves a state to start from.
     """
     transition = Transition(rules, state, event.at)
     if isinstance(event, Enter) and on_enter(transition, event):
@@ -138,13 +138,13 @@ def decide(rules: PairRules, state: PairState, event: Event) -> Transition:
 
 
 def conclude(transition: Transition) -> tuple[PairState, list[Command]]:
-    """The second half: everything that is only asked and told. Not one more order."""
+    """The second half: everything that is only asked and reported. Not one more order."""
     _remember_touches(transition)
     ask_about_refusals(transition)
     ask_about_grids(transition)
     read_positions_when_due(transition)
     sent = len(transition.sends)
-    tell(transition)
+    report_step(transition)
     assert len(transition.sends) == sent, "orders are decided before anything is reported"
     return transition.state, [*transition.sends, *transition.others]
 
@@ -215,7 +215,7 @@ def _on_operator_resumed(transition: Transition, event: OperatorResumed) -> None
     if any(order.state in DOUBTFUL for order in transition.live_orders()):
         return  # nobody but the venue can end doubt
     if state.halt is Halt.UNEXPLAINED:
-        # An order under way may be in what was read, and its fill be told after it: counted twice.
+        # An order under way may be in what was read, and its fill be reported after it: counted twice.
         if not event.adopt or has_live_order(state) or not all(leg.reads for leg in state.legs):
             transition.change(next_read_mono_ns=transition.now_mono_ns)
             return
@@ -246,7 +246,7 @@ def _on_acked(transition: Transition, event: Acked) -> None:
     transition.put(order, new, code=event.code, text=event.text)
 
 
-def _on_order_told(transition: Transition, event: OrderTold) -> None:
+def _on_order_report(transition: Transition, event: OrderReport) -> None:
     order = transition.find(event.client_order_id)
     if order is None:
         # Another instance's, or one that we have forgotten: what matters is what it has moved.
@@ -256,7 +256,7 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
     if not is_about(order, event, transition.rules.instruments[order.leg].instrument_id):
         _disown(transition, order, event)
         return
-    new = after_told(
+    new = after_report(
         order, event, now_mono_ns=transition.now_mono_ns, wait_ns=transition.rules.reply_timeout_ns
     )
     if event.is_of_grid and event.status is OrderStatus.REJECTED:
@@ -267,7 +267,7 @@ def _on_order_told(transition: Transition, event: OrderTold) -> None:
         transition.cancel(new)  # written off long ago: it must not go on
 
 
-def _on_fill_told(transition: Transition, event: FillTold) -> None:
+def _on_fill_report(transition: Transition, event: FillReport) -> None:
     order = transition.find(event.client_order_id)
     if order is None:
         # A stranger traded our instrument (the operator, another bot, a liquidation), or an order
@@ -291,13 +291,13 @@ def _on_fills_read(transition: Transition, event: FillsRead) -> None:
 
 def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
     order = transition.find(event.client_order_id)
-    if event.told is not None and event.told.client_order_id == event.client_order_id:
-        _on_order_told(transition, event.told)
+    if event.reported is not None and event.reported.client_order_id == event.client_order_id:
+        _on_order_report(transition, event.reported)
         return
     if order is None or (order.state in ENDED and not order.is_refused):
         return
-    if event.told is not None:
-        _disown(transition, order, event.told)
+    if event.reported is not None:
+        _disown(transition, order, event.reported)
         return
     if event.is_by_venue_id:  # which may never have been its own: asked by our name, it counts
         transition.put(order, replace(order, venue_order_id="", due_mono_ns=transition.now_mono_ns))
@@ -310,24 +310,24 @@ def _on_query_answered(transition: Transition, event: QueryAnswered) -> None:
 
 
 def _on_cancel_confirmed(transition: Transition, event: CancelConfirmed) -> None:
-    """The order is ending: how it ended is asked for soon, should nobody tell."""
+    """The order is ending: how it ended is asked for soon, should nobody report."""
     order = transition.find(event.client_order_id)
     if order is not None and order.state not in ENDED:
         due_mono_ns = min(order.due_mono_ns, transition.now_mono_ns + transition.rules.query_interval_ns)
         transition.put(order, replace(order, due_mono_ns=due_mono_ns))
 
 
-def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
+def _disown(transition: Transition, order: Order, reported: OrderReport) -> None:
     """What the venue says under an order's name is about another: believe nothing of it, forget the venue's
     id, which may be that other's, and ask by our own."""
     transition.others.append(
         AnswerDisowned(
             **about_order(transition.rules, order),
             size_e8=order.size_e8,
-            venue_order_id=told.venue_order_id,
-            named_order_id=told.client_order_id,
-            named_side=told.side.name if told.side else None,
-            named_size_e8=told.size_e8,
+            venue_order_id=reported.venue_order_id,
+            named_order_id=reported.client_order_id,
+            named_side=reported.side.name if reported.side else None,
+            named_size_e8=reported.size_e8,
         )
     )
     new = order
@@ -336,7 +336,7 @@ def _disown(transition: Transition, order: Order, told: OrderTold) -> None:
     if order.state in (OrderState.SENT, OrderState.OPEN):
         new = moved(new, OrderState.IN_DOUBT, transition.now_mono_ns)
     transition.put(order, new)
-    transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position tells
+    transition.doubt_position(order.leg)  # something moved, or may have: whose it was, the position reports
 
 
 def _on_send_failed(transition: Transition, event: SendFailed) -> None:
@@ -354,8 +354,8 @@ def _pass_time(transition: Transition, event: Event) -> None:
 
 def _on_restarted(transition: Transition, event: Restarted) -> None:
     check_epoch(event.epoch)
-    assert event.epoch > transition.state.epoch, "an executor life must have a larger epoch than the last"
-    # A reason not to enter, or to end flat, belongs to the life that gave it: the next one looks for itself.
+    assert event.epoch > transition.state.epoch, "an executor must have a larger epoch than the last"
+    # A reason not to enter, or to end flat, belongs to the process that gave it: the next one finds its own.
     transition.change(epoch=event.epoch, next_read_mono_ns=0, view=None, entries_stopped="")
     if transition.state.flatten == SHUTDOWN:
         transition.change(flatten="")
@@ -391,8 +391,8 @@ _HANDLERS: Final[dict[type, Callable[[Transition, Any], None]]] = {
     Enter: _pass_time,  # taken before all this, or refused
     Exit: _on_exit,
     Acked: _on_acked,
-    OrderTold: _on_order_told,
-    FillTold: _on_fill_told,
+    OrderReport: _on_order_report,
+    FillReport: _on_fill_report,
     FillsRead: _on_fills_read,
     QueryAnswered: _on_query_answered,
     CancelConfirmed: _on_cancel_confirmed,
@@ -431,7 +431,7 @@ def predict(rules: PairRules, state: PairState, event: Enter | Exit) -> Predicti
 
 
 def take_pending(rules: PairRules, state: PairState, taken: PendingSignal) -> tuple[PairState, list[Command]]:
-    """The step of a signal whose orders may have left already, told by those orders.
+    """The step of a signal whose orders may have left already, reported by those orders.
 
     It is the step that ``step`` would take with the rules they left by. Today's may be others: an
     operator who allows fewer layers, or another price band, does not change what is at the venues.

@@ -9,8 +9,8 @@ The machine is four names: ``machine.step(rules, state, event) -> (state, comman
 ``decide``, whose sends may leave at once, and ``conclude``),
 ``state.new_state(rules, epoch, held=None)`` for a first start, ``state.dump``/``state.load`` for the
 journal (then ``Restarted`` comes first), ``machine.due_mono_ns(rules, state)`` for the next ``Tick``. An
-armed order is signed for ``state.next_client_order_id(rules, state, leg)``: a ``Send`` with that id may
-take it, any other id means the armed order is spent.
+presigned order is signed for ``state.next_client_order_id(rules, state, leg)``: a ``Send`` with that id may
+take it, any other id means the presigned order is spent.
 
 Every event begins with ``at``: our clock and both legs' prices when the event was taken up. The
 machine has no other source of time or price. Leg 0 is the pair's first instrument, leg 1 its
@@ -75,7 +75,7 @@ class Acked(NamedTuple):
     is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as is known
 
 
-class OrderTold(NamedTuple):
+class OrderReport(NamedTuple):
     """What the venue says an order has become: private stream, or inside a ``QueryAnswered``.
 
     The id is the order's that the venue names; whether what it says of it fits is the machine's to see.
@@ -95,7 +95,7 @@ class OrderTold(NamedTuple):
     is_of_grid: bool = False  # rejected for the steps or bounds of its price or size, as far as it says
 
 
-class FillTold(NamedTuple):
+class FillReport(NamedTuple):
     """One execution from the private stream. May come twice, late, or before the ack."""
 
     at: At
@@ -108,7 +108,7 @@ class FillTold(NamedTuple):
 
 
 class FillsRead(NamedTuple):
-    """The executions of one order as the venue lists them: asked for where they were not all heard."""
+    """The executions of one order as the venue lists them: asked for where they were not all received."""
 
     at: At
     client_order_id: int
@@ -121,12 +121,12 @@ class QueryAnswered(NamedTuple):
     at: At
     client_order_id: int
     asked_mono_ns: int  # when the request left
-    told: OrderTold | None  # None: the venue does not know the order *now*
+    reported: OrderReport | None  # None: the venue does not know the order *now*
     is_by_venue_id: bool = False  # it was asked for by the id that the venue is believed to have given it
 
 
 class CancelConfirmed(NamedTuple):
-    """A venue took a ``Cancel``: the order is about to end, or has. How is told, or asked for.
+    """A venue took a ``Cancel``: the order is about to end, or has. How is reported, or asked for.
 
     A cancel that is refused is no event. "No such order" is no denial here: by our id a venue may
     know open orders alone, and one that has filled is not open.
@@ -137,7 +137,7 @@ class CancelConfirmed(NamedTuple):
 
 
 class PositionRead(NamedTuple):
-    """One leg's position as the venue answered a ``ReadPositions``. A flat leg is told as 0.
+    """One leg's position as the venue answered a ``ReadPositions``. A flat leg is reported as 0.
 
     Positions pushed by a private stream do not belong here: nothing says how old they are.
     """
@@ -149,7 +149,7 @@ class PositionRead(NamedTuple):
 
 
 class GridRead(NamedTuple):
-    """The venue has said what the leg's prices and sizes must be, and the rules of this step are by it."""
+    """The venue has published what the leg's prices and sizes must be, and the rules go by it."""
 
     at: At
     leg: int
@@ -171,9 +171,9 @@ class Tick(NamedTuple):
 
 
 class Restarted(NamedTuple):
-    """The first event after ``load``: whatever was under way when the last life ended is in doubt.
+    """The first event after ``load``: whatever was under way when the last process ended is in doubt.
 
-    epoch: number of this executor life, larger than that of every life before, below 2**29.
+    epoch: number of this executor process, larger than that of every one before, below 2**29.
     """
 
     at: At
@@ -181,7 +181,7 @@ class Restarted(NamedTuple):
 
 
 class StreamLost(NamedTuple):
-    """The private stream of a leg's venue is down: nothing will be told, nothing is opened."""
+    """The private stream of a leg's venue is down: nothing will be reported, nothing is opened."""
 
     at: At
     leg: int
@@ -228,8 +228,8 @@ Event = (
     Enter
     | Exit
     | Acked
-    | OrderTold
-    | FillTold
+    | OrderReport
+    | FillReport
     | FillsRead
     | QueryAnswered
     | CancelConfirmed
@@ -256,7 +256,7 @@ class Send(NamedTuple):
     leg: int
     side: Side
     size_e8: int
-    limit_price_e8: int  # the worst price allowed: an armed order may be tighter, never wider
+    limit_price_e8: int  # the worst price allowed: a presigned order may be tighter, never wider
     reduce_only: bool
     purpose: Purpose
     attempt: int  # 0 for the first try, then the number of the retry
@@ -267,7 +267,7 @@ class Cancel(NamedTuple):
 
     client_order_id: int
     leg: int
-    venue_order_id: str  # "" when the venue has not told it
+    venue_order_id: str  # "" when the venue has not reported it
 
 
 class Query(NamedTuple):

@@ -1,22 +1,22 @@
-"""The life of one order, from the instant it is handed to the wire until nobody doubts what it did.
+"""The states of one order, from the instant it is handed to the wire until nobody doubts what it did.
 
-                 ack, OPEN, a fill                       final, amount told
+                 ack, OPEN, a fill                       final, amount reported
         SENT ───────────────────────► OPEN ──────────────────────────────────► FILLED
          │ │                          │  ▲                                     CANCELLED
          │ └── silence, lost reply ┐  │  │ the venue knows it                  REJECTED
          │                         ▼  ▼  │                                        ▲
          │                        IN_DOUBT ───────────────────────────────────────┤
-         │                           │   final, amount not told                   │
+         │                           │   final, amount not reported                   │
          ├── never left ► UNSENT     ├──────────────► UNCOUNTED ── query/positions┘
          └── refused ► REJECTED      └── asked often enough, long enough, and the
                                          position did not move ► ABSENT
 
-Only the venue's word ends doubt. ABSENT is the one verdict drawn from its silence, so it is not
+Only the venue's report ends doubt. ABSENT is the one verdict drawn from its silence, so it is not
 believed for ever: an ABSENT order that speaks after all is alive again. A refusal by the answer to its
-create alone is the venue's word as well, and yet may have been meant for somebody else: such an order is
+create alone is the venue's report as well, and yet may have been meant for somebody else: such an order is
 asked for until it can no longer come into being, and may explain a position for as long as it is known.
 
-What an order filled is the largest of what the venue told in total and what single executions add
+What an order filled is the largest of what the venue reported in total and what single executions add
 up to. Both only grow, so doubled, late and reordered messages change nothing.
 """
 
@@ -52,7 +52,7 @@ ORDER_STEPS: Final[Mapping[OrderState, Set[OrderState]]] = {
     _S.IN_DOUBT: {_S.OPEN, _S.UNCOUNTED, _S.UNSENT, _S.ABSENT, *_VENUE_FINAL},
     _S.UNCOUNTED: {*_VENUE_FINAL},
     _S.FILLED: set(),
-    _S.CANCELLED: {_S.FILLED},  # an execution that was told after the end
+    _S.CANCELLED: {_S.FILLED},  # an execution that was reported after the end
     # refused, and yet the venue speaks of it, or holds what it made
     _S.REJECTED: {_S.FILLED, _S.CANCELLED, _S.UNCOUNTED, _S.IN_DOUBT},
     _S.UNSENT: {_S.IN_DOUBT},  # the same for an order we believed unsent
@@ -65,7 +65,7 @@ DOUBTFUL: Final = frozenset({_S.IN_DOUBT, _S.UNCOUNTED})
 
 
 class Order(Struct, frozen=True, array_like=True, gc=False):
-    """One order and everything the venue has said about it."""
+    """One order and everything the venue has reported about it."""
 
     client_order_id: int
     leg: int
@@ -82,15 +82,15 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     due_mono_ns: int = 0  # silence until then, and the venue is asked
     doubt_mono_ns: int = 0  # since when it is in doubt; 0 when it is not
     venue_order_id: str = ""
-    told_e8: int = 0  # largest cumulative amount told
-    told_quote_e8: int = 0  # its value at the average price told with it; 0 when none was told
-    told_fee_e8: int | None = None
+    reported_e8: int = 0  # largest cumulative amount reported
+    reported_quote_e8: int = 0  # its value at the average price reported with it; 0 when none was reported
+    reported_fee_e8: int | None = None
     fill_ids: tuple[str, ...] = ()  # each as ``fill_key`` makes it
     fills_e8: int = 0
     fills_quote_e8: int = 0
     fills_fee_e8: int = 0
-    counted_e8: int = 0  # read off the position, where the venue tells no amount
-    is_told: bool = False  # the venue gave the final amount in words
+    counted_e8: int = 0  # read off the position, where the venue reports no amount
+    is_reported: bool = False  # the venue reported the final amount
     is_refused: bool = False  # rejected by the answer to its create alone, not by an update
     questions: int = 0  # queries since it last came into doubt, or since it was refused
     unknown_answers: int = 0  # spaced answers "no such order" since then
@@ -100,9 +100,12 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def filled_e8(self) -> int:
-        # Executions told again under other names, after a reconnect, must not make it larger than it is.
-        told_e8 = min(max(self.told_e8, self.fills_e8), self.size_e8)
-        return told_e8 if self.is_told else max(told_e8, self.counted_e8)
+        """How much it has filled, as far as is known. Asked dozens of times a step: no calls here."""
+        filled_e8 = self.reported_e8 if self.reported_e8 > self.fills_e8 else self.fills_e8
+        # Executions reported again under other names, after a reconnect, must not make it larger than it is.
+        if filled_e8 > self.size_e8:
+            filled_e8 = self.size_e8
+        return filled_e8 if self.is_reported or filled_e8 > self.counted_e8 else self.counted_e8
 
     @property
     def leaves_e8(self) -> int:
@@ -114,32 +117,36 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def quote_e8(self) -> int:
-        """Value of what it filled; what was told without a price is valued at the limit."""
+        """Value of what it filled; what was reported without a price is valued at the limit."""
         filled_e8 = self.filled_e8
-        if self.fills_e8 == filled_e8:  # exact, where an average told with the total is rounded
+        if self.fills_e8 == filled_e8:  # exact, where an average reported with the total is rounded
             return self.fills_quote_e8
-        if self.told_quote_e8 and self.told_e8 == filled_e8:
-            return self.told_quote_e8
+        if self.reported_quote_e8 and self.reported_e8 == filled_e8:
+            return self.reported_quote_e8
         return self.fills_quote_e8 + (filled_e8 - self.fills_e8) * self.limit_price_e8 // E8
 
     @property
     def fee_e8(self) -> int:
-        return max(self.told_fee_e8 or 0, self.fills_fee_e8, key=abs)
+        return max(self.reported_fee_e8 or 0, self.fills_fee_e8, key=abs)
 
     @property
     def is_accounted(self) -> bool:
-        """Whether price and fee of everything it filled were told. Until then they are estimates."""
+        """Whether price and fee of everything it filled were reported. Until then they are estimates."""
         filled_e8 = self.filled_e8
         if self.fills_e8 == filled_e8:
             return True
-        return bool(self.told_quote_e8) and self.told_e8 == filled_e8 and self.told_fee_e8 is not None
+        return (
+            bool(self.reported_quote_e8)
+            and self.reported_e8 == filled_e8
+            and self.reported_fee_e8 is not None
+        )
 
     @property
     def is_certain(self) -> bool:
-        """Whether its amount is the venue's word about it and not our conclusion from its silence, or from
+        """Whether its amount is the venue's own report and not our conclusion from its silence, or from
         an answer that may have been meant for another."""
-        is_told = self.is_told and not self.is_refused
-        return is_told or self.fills_e8 >= self.size_e8 or self.state is OrderState.UNSENT
+        is_reported = self.is_reported and not self.is_refused
+        return is_reported or self.fills_e8 >= self.size_e8 or self.state is OrderState.UNSENT
 
 
 def moved(order: Order, state: OrderState, now_mono_ns: int) -> Order:
@@ -169,10 +176,10 @@ def after_ack(order: Order, outcome: Outcome, *, now_mono_ns: int, wait_ns: int)
         case Outcome.ACCEPTED:
             return known_open(order, now_mono_ns, wait_ns)
         case Outcome.REFUSED if order.state in (OrderState.SENT, OrderState.IN_DOUBT):
-            if order.filled_e8:  # refused, yet executions were told: believe neither, ask
+            if order.filled_e8:  # refused, yet executions were reported: believe neither, ask
                 return moved(order, OrderState.IN_DOUBT, now_mono_ns)
             asked_anew = {"due_mono_ns": now_mono_ns, "questions": 0, "unknown_answers": 0, "late_denials": 0}
-            order = replace(order, is_told=True, is_refused=True, unknown_mono_ns=0, **asked_anew)
+            order = replace(order, is_reported=True, is_refused=True, unknown_mono_ns=0, **asked_anew)
             return moved(order, OrderState.REJECTED, now_mono_ns)
         case Outcome.REFUSED if order.state is OrderState.OPEN:
             return moved(order, OrderState.IN_DOUBT, now_mono_ns)
@@ -215,11 +222,11 @@ def after_unknown(order: Order, *, asked_mono_ns: int, spacing_ns: int) -> Order
 
 
 def after_difference(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
-    """A position nobody can explain otherwise tells that an order which is over filled after all."""
+    """A position nobody can explain otherwise reports that an order which is over filled after all."""
     assert order.state in ENDED, "what is under way is not explained by a position"
     assert 0 <= filled_e8 <= order.size_e8, "an order fills no more than its size"
     state = OrderState.FILLED if filled_e8 == order.size_e8 else OrderState.CANCELLED
-    order = replace(order, counted_e8=filled_e8, is_told=False, is_refused=False)
+    order = replace(order, counted_e8=filled_e8, is_reported=False, is_refused=False)
     return moved(order, state, now_mono_ns)
 
 
@@ -230,7 +237,7 @@ def is_refusal_open(order: Order) -> bool:
 
 
 def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
-    """The position told how much a doubtful order filled."""
+    """The position reported how much a doubtful order filled."""
     assert order.filled_e8 <= filled_e8 <= order.size_e8
     order = replace(order, counted_e8=filled_e8)
     if filled_e8 == 0 and order.state is OrderState.IN_DOUBT:
@@ -239,13 +246,13 @@ def after_count(order: Order, filled_e8: int, now_mono_ns: int) -> Order:
 
 
 def known_open(order: Order, now_mono_ns: int, wait_ns: int) -> Order:
-    """The venue has it. An order that was over at the venue's own word stays over."""
+    """The venue has it. An order that was over by the venue's own report stays over."""
     match order.state:
         case OrderState.SENT | OrderState.IN_DOUBT | OrderState.ABSENT:
             order = moved(order, OrderState.OPEN, now_mono_ns)
             return replace(order, due_mono_ns=now_mono_ns + wait_ns)
-        case OrderState.REJECTED | OrderState.UNSENT if order.is_refused or not order.is_told:
-            order = replace(order, is_told=False, is_refused=False)
+        case OrderState.REJECTED | OrderState.UNSENT if order.is_refused or not order.is_reported:
+            order = replace(order, is_reported=False, is_refused=False)
             return moved(order, OrderState.IN_DOUBT, now_mono_ns)
     return order
 

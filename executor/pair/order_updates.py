@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from executor.pair.messages import FillsRead, FillTold, OrderTold
+from executor.pair.messages import FillReport, FillsRead, OrderReport
 from executor.pair.order import ENDED, Order, OrderState, ended, known_open, moved
 from venues.contract import E8, OrderStatus
 
@@ -19,45 +19,45 @@ _FINAL_OF: Final = {
 }
 
 
-def after_told(order: Order, told: OrderTold, *, now_mono_ns: int, wait_ns: int) -> Order:
+def after_report(order: Order, reported: OrderReport, *, now_mono_ns: int, wait_ns: int) -> Order:
     """What an update of the venue makes of an order."""
-    filled_e8 = amount_told(order, told)
-    if told.venue_order_id:
-        order = replace(order, venue_order_id=told.venue_order_id)
-    if filled_e8 is not None and filled_e8 >= order.told_e8:
-        order = replace(order, told_e8=filled_e8)
-        if told.average_price_e8 is not None:
-            order = replace(order, told_quote_e8=filled_e8 * told.average_price_e8 // E8)
-        if told.fee_e8 is not None:
-            order = replace(order, told_fee_e8=told.fee_e8)
-    if told.status is OrderStatus.OPEN:
+    filled_e8 = amount_reported(order, reported)
+    if reported.venue_order_id:
+        order = replace(order, venue_order_id=reported.venue_order_id)
+    if filled_e8 is not None and filled_e8 >= order.reported_e8:
+        order = replace(order, reported_e8=filled_e8)
+        if reported.average_price_e8 is not None:
+            order = replace(order, reported_quote_e8=filled_e8 * reported.average_price_e8 // E8)
+        if reported.fee_e8 is not None:
+            order = replace(order, reported_fee_e8=reported.fee_e8)
+    if reported.status is OrderStatus.OPEN:
         return known_open(order, now_mono_ns, wait_ns)
     if filled_e8 is None and order.fills_e8 < order.size_e8:
         if order.state in ENDED and order.state is not OrderState.ABSENT and not order.is_refused:
             return order
-        order = replace(order, is_told=order.is_told and not order.is_refused, is_refused=False)
+        order = replace(order, is_reported=order.is_reported and not order.is_refused, is_refused=False)
         return moved(order, OrderState.UNCOUNTED, now_mono_ns)
-    order = replace(order, is_told=True, is_refused=False)
-    return ended(order, _FINAL_OF[told.status], now_mono_ns)
+    order = replace(order, is_reported=True, is_refused=False)
+    return ended(order, _FINAL_OF[reported.status], now_mono_ns)
 
 
-def is_about(order: Order, told: OrderTold, instrument_id: int) -> bool:
+def is_about(order: Order, reported: OrderReport, instrument_id: int) -> bool:
     """Whether what the venue says under an order's name fits the order: its contract, side and size.
 
     A venue may cut down what can only shrink a position.
     """
-    if told.instrument_id not in (-1, instrument_id) or told.side not in (None, order.side):
+    if reported.instrument_id not in (-1, instrument_id) or reported.side not in (None, order.side):
         return False
-    if not told.size_e8 or told.size_e8 == order.size_e8:  # 0: told by its executions alone
+    if not reported.size_e8 or reported.size_e8 == order.size_e8:  # 0: reported by its executions alone
         return True
-    return order.reduce_only and told.size_e8 < order.size_e8
+    return order.reduce_only and reported.size_e8 < order.size_e8
 
 
-def amount_told(order: Order, told: OrderTold) -> int | None:
-    """The cumulative amount an update tells; None is not nothing: the venue did not say."""
-    if told.filled_e8 is None and told.status is OrderStatus.FILLED:
+def amount_reported(order: Order, reported: OrderReport) -> int | None:
+    """The cumulative amount an update reports; None is not nothing: the venue did not say."""
+    if reported.filled_e8 is None and reported.status is OrderStatus.FILLED:
         return order.size_e8
-    return told.filled_e8
+    return reported.filled_e8
 
 
 def fill_key(fill_id: str) -> str:
@@ -69,7 +69,7 @@ def is_known_fill(order: Order, fill_id: str) -> bool:
     return fill_key(fill_id) in order.fill_ids
 
 
-def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) -> Order:
+def after_fill(order: Order, fill: FillReport, *, now_mono_ns: int, wait_ns: int) -> Order:
     """What one execution makes of an order; the same execution twice changes nothing.
 
     Of an order with more than ``FILL_IDS_MAX`` the rest counts by what the venue says in total, or lists:
@@ -88,15 +88,15 @@ def after_fill(order: Order, fill: FillTold, *, now_mono_ns: int, wait_ns: int) 
     )
     assert len(order.fill_ids) <= FILL_IDS_MAX, "a state keeps its room in memory"
     if order.fills_e8 >= order.size_e8:
-        # All that it can fill has been told: which executions that were need not be remembered.
+        # All that it can fill has been reported: which executions that were need not be remembered.
         return ended(replace(order, fill_ids=()), OrderState.FILLED, now_mono_ns)
     return known_open(order, now_mono_ns, wait_ns)
 
 
 def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
-    """What the venue's list of its executions makes of an order: it takes the place of what was heard singly.
+    """What the venue's list of its executions makes of an order: it takes the place of single ones.
 
-    A list that knows less than was heard lags behind: it is asked for again.
+    A list that knows less than was received lags behind: it is asked for again.
     """
     fills = list({fill.fill_id: fill for fill in read.fills}.values())
     size_e8 = sum(fill.size_e8 for fill in fills)

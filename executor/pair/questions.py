@@ -24,7 +24,7 @@ def on_grid_read(transition: Transition, event: GridRead) -> None:
 
 
 def ask_about_grids(transition: Transition) -> None:
-    """Until the venue has said what it takes, which a read that failed does not."""
+    """Until the venue has published what it takes; a read that failed does not count."""
     for number, leg in enumerate(transition.state.legs):
         if leg.grid_doubted_mono_ns and transition.now_mono_ns >= leg.next_grid_mono_ns:
             next_mono_ns = transition.now_mono_ns + 2 * transition.rules.query_interval_ns

@@ -1,7 +1,7 @@
 """What position reads prove: that all is as expected, what a doubtful order did, or a surprise.
 
 The venue is right about what is held; the journal says why. A difference is first laid to one of
-our own orders whose amount is not the venue's word, then to somebody who closed a position of
+our own orders whose amount is not the venue's own figure, then to somebody who closed a position of
 ours, and what neither explains is reported and never touched.
 """
 
@@ -70,7 +70,7 @@ def believe_reads(transition: Transition, number: int) -> None:
 def position_may_settle(rules: PairRules, order: Order, reads: int, read_mono_ns: int) -> bool:
     """Whether a doubtful order's amount may be read off the position.
 
-    The order is over at the venue's word; or the venue has denied it often enough, some of it, and
+    The order is over by the venue's own report; or the venue has denied it often enough, some of it, and
     the last read, so late that it can no longer come into being.
     """
     if order.state not in DOUBTFUL or reads < rules.equal_reads_min:
@@ -111,8 +111,8 @@ def explain_difference(transition: Transition, number: int) -> None:
         if order.state is OrderState.FILLED:
             continue  # what is missing of it was sold by somebody
         filled_e8 = order.filled_e8 + difference_e8 * order.side
-        told_e8 = max(order.told_e8, order.fills_e8)
-        if not order.is_certain and told_e8 <= filled_e8 <= order.size_e8:
+        reported_e8 = max(order.reported_e8, order.fills_e8)
+        if not order.is_certain and reported_e8 <= filled_e8 <= order.size_e8:
             transition.report_leg(ReconcileDiff, number, **facts, explained_by=order.client_order_id)
             _report_not_flat(transition, number)
             transition.put(order, after_difference(order, filled_e8, transition.now_mono_ns))
@@ -184,14 +184,14 @@ def take_position(transition: Transition, number: int, position_e8: int) -> None
 def own_late_close(transition: Transition, old: Order, new: Order) -> None:
     """What was believed to be closed by somebody else was closed by an order of ours, which says so late.
 
-    The position has followed the venue already: that is taken back, for what ``new`` tells to move it.
+    The position has followed the venue already: that is taken back, for what ``new`` reports to move it.
     """
     leg = transition.state.legs[old.leg]
-    told_e8 = new.signed_filled_e8 - old.signed_filled_e8
-    is_explained = leg.gone_e8 * told_e8 < 0 and old.reduce_only and old.sent_mono_ns < leg.gone_mono_ns
+    reported_e8 = new.signed_filled_e8 - old.signed_filled_e8
+    is_explained = leg.gone_e8 * reported_e8 < 0 and old.reduce_only and old.sent_mono_ns < leg.gone_mono_ns
     if not is_explained or transition.now_mono_ns >= leg.gone_mono_ns + transition.rules.back_again_ns:
         return
-    taken_back_e8 = min(abs(told_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
+    taken_back_e8 = min(abs(reported_e8), abs(leg.gone_e8)) * sign(leg.gone_e8)
     assert taken_back_e8
     assert abs(taken_back_e8) <= abs(leg.gone_e8), "no more comes back than went"
     transition.report_leg(

@@ -79,12 +79,17 @@ def plan_next(transition: Transition) -> None:
 def note_hedge_drift(transition: Transition) -> None:
     """Remember since when the legs differ by more than a pair may be held with."""
     rules, state = transition.rules, transition.state
-    larger_e8 = max(abs(leg.held_e8) for leg in state.legs)
-    is_beyond = 10_000 * abs(net_e8(state)) > rules.hedge_drift_bps_max * larger_e8
-    is_drifted = rules.hedge_drift_bps_max > 0 and is_beyond and not is_flat(rules, state)
+    is_drifted = rules.hedge_drift_bps_max > 0 and _is_beyond_drift(rules, state)
     drift_mono_ns = (state.drift_mono_ns or transition.now_mono_ns) if is_drifted else 0
     if drift_mono_ns != state.drift_mono_ns:
         transition.change(drift_mono_ns=drift_mono_ns)
+
+
+def _is_beyond_drift(rules: PairRules, state: PairState) -> bool:
+    first_e8, second_e8 = (leg.held_e8 for leg in state.legs)
+    larger_e8 = max(abs(first_e8), abs(second_e8))
+    is_beyond = 10_000 * abs(first_e8 + second_e8) > rules.hedge_drift_bps_max * larger_e8
+    return is_beyond and not is_flat(rules, state)
 
 
 def has_drifted_for_too_long(rules: PairRules, state: PairState, now_mono_ns: int) -> bool:

@@ -41,7 +41,9 @@ class PairRules(NamedTuple):
     # ... before a position of ours is believed gone: the other leg is closed then, and a venue's
     # reads may lag behind its fills or be empty while it starts.
     gone_reads_min: int = 8
-    read_lag_ns: int = 3_000_000_000  # ... nor by reads asked within this of the last fill told on the leg
+    read_lag_ns: int = (
+        3_000_000_000  # ... nor by reads asked within this of the last fill reported on the leg
+    )
     back_again_ns: int = 600_000_000_000  # until then what was believed gone may show itself again
     max_doubt_ns: int = 15_000_000_000  # then HALTED, while asking goes on
     max_unmended_ns: int = 15_000_000_000  # naked for longer, whatever the reason: HALTED, too

@@ -51,7 +51,7 @@ assert set(PHASE_STEPS) == set(PairPhase)
 
 
 HEDGE_DRIFT: Final = "hedge_drift"  # the reason to close legs that differed for too long
-SHUTDOWN: Final = "shutdown"  # the reason to flatten of a life that is to end flat
+SHUTDOWN: Final = "shutdown"  # the reason to flatten of a process that is to end flat
 
 
 class Plan(IntEnum):
@@ -79,7 +79,7 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     position_e8: int = 0  # signed; what ended orders made of it
     live: tuple[Order, ...] = ()
     past: tuple[Order, ...] = ()  # oldest first
-    sequence: int = 0  # ids used in this life
+    sequence: int = 0  # ids used in this epoch
     is_stream_up: bool = False
     is_verified: bool = False  # the venue has confirmed the position since start or reconnect
     is_to_confirm: bool = False  # mended since then: nothing is opened before the venue has looked again
@@ -92,7 +92,7 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     not_before_mono_ns: int = 0  # the venue asked to be left alone until then
     gone_e8: int = 0  # signed: what was believed to be closed by somebody else
     gone_mono_ns: int = 0
-    filled_mono_ns: int = 0  # when a fill of ours was told last
+    filled_mono_ns: int = 0  # when a fill of ours was reported last
     grid_doubted_mono_ns: int = 0  # since when the venue does not like our grid; 0 when it is known
     next_grid_mono_ns: int = 0  # when it is asked for again
     disputed_mono_ns: int = 0  # since when every read says something else than we know; 0 when it does not
@@ -127,7 +127,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     prices_e8: tuple[int, int]  # detected, of the newest entry signal
     layers: int = 0  # that stand
     layer: int = 0  # the newest one tried
-    hedged_e8: int = 0  # hedged size as last told
+    hedged_e8: int = 0  # hedged size as last reported
     opened_mono_ns: int = 0  # first hedged; 0 before
     closed_mono_ns: int = 0  # flat; 0 before
     exit_reason: str = ""
@@ -139,7 +139,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
-    """The result of a trade whose books are closed: what is told late about its orders corrects it."""
+    """The result of a trade whose books are closed: what is reported late about its orders corrects it."""
 
     trade_id: int
     direction: int
@@ -150,7 +150,7 @@ class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Held(NamedTuple):
-    """An open trade as the journal or the database tells it, to be checked against the venues."""
+    """An open trade as the journal or the database reports it, to be checked against the venues."""
 
     trade_id: int
     sizes_e8: tuple[int, int]  # signed position of each leg
@@ -174,7 +174,7 @@ class PairState(Struct, frozen=True, array_like=True, gc=False):
     flatten: str = ""  # why everything is to be closed; "" when it is not
     trade: Trade | None = None
     naked_mono_ns: int = 0  # since when the legs differ; 0 when they do not
-    is_naked_told: bool = False  # naked_start was logged for it
+    is_naked_reported: bool = False  # naked_start was logged for it
     unverified_mono_ns: int = 0  # since when a position is not confirmed; 0 when both are
     next_read_mono_ns: int = 0
     last_signal_id: int = 0
@@ -185,7 +185,7 @@ class PairState(Struct, frozen=True, array_like=True, gc=False):
 
 
 def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairState:
-    """A pair that has not heard from its venues yet: nothing is opened before they confirm ``held``.
+    """A pair that has not received from its venues yet: nothing is opened before they confirm ``held``.
 
     Without ``held`` both legs are expected flat. ``Restarted`` is not needed after this.
     """
@@ -232,7 +232,7 @@ def next_client_order_id(rules: PairRules, state: PairState, leg: int) -> int:
 
 
 def net_e8(state: PairState) -> int:
-    """Signed difference of the legs as far as the venues have told; 0 when hedged."""
+    """Signed difference of the legs as far as the venues have reported; 0 when hedged."""
     return state.legs[0].held_e8 + state.legs[1].held_e8
 
 
@@ -265,7 +265,7 @@ _decoder: Final = msgspec.msgpack.Decoder(PairState)
 
 
 def is_estimated(state: PairState, trade: Trade | ClosedTrade) -> bool:
-    """Whether a part of the trade was not told by a venue: an order's price or fee, or what no order did."""
+    """Whether a part of the trade is not known: an order's price or fee, or what no order did."""
     return trade.is_estimated or any(
         order.trade_id == trade.trade_id and not order.is_accounted
         for leg in state.legs

@@ -1,8 +1,8 @@
-"""What a trade has earned: an estimate until the venues have told every price and fee, then corrected.
+"""What a trade has earned: an estimate until the venues have reported every price and fee, then corrected.
 
-A trade's books are closed when it is flat, whether or not everything was heard: results and limits go
-by what is known. Its result is then kept as long as one of its orders is, and what is told late about such
-an order corrects it.
+A trade's books are closed when it is flat, whether or not everything was received: results and limits go
+by what is known. Its result is then kept as long as one of its orders is, and what is reported late about
+such an order corrects it.
 """
 
 from __future__ import annotations

@@ -156,10 +156,10 @@ class Transition:
     def cancel(self, order: Order) -> None:
         self.others.append(Cancel(order.client_order_id, order.leg, order.venue_order_id))
 
-    def put(self, old: Order, new: Order, **told: Any) -> None:
+    def put(self, old: Order, new: Order, **reported: Any) -> None:
         """Replace an order by what it has become: position, trade and events follow.
 
-        told: what the venue said with it, for the events.
+        reported: what the venue reported with it, for the events.
         """
         if new == old:
             return
@@ -196,7 +196,7 @@ class Transition:
             self.change(next_read_mono_ns=self.now_mono_ns)  # is there anything to close?
         if is_laid_to_rest(old, new) or (new.is_refused and not old.is_refused):
             self.have_confirmed(old.leg)
-        self._report_change(old, new, told)
+        self._report_change(old, new, reported)
         self._correct_closed_trade(old, new)
 
     def have_confirmed(self, leg: int) -> None:
@@ -262,7 +262,7 @@ class Transition:
             self.book(old.leg, old.side, size_e8, quote_e8, fee_e8)
 
     def _correct_closed_trade(self, old: Order, new: Order) -> None:
-        """Put into a trade whose books are closed what is told late about an order of it."""
+        """Put into a trade whose books are closed what is reported late about an order of it."""
         trade = self.state.trade
         if new.filled_e8 != old.filled_e8 or (trade is not None and trade.trade_id == old.trade_id):
             return  # booked in the current trade
@@ -301,9 +301,9 @@ class Transition:
         """Of the current trade; 0 without one."""
         return self.state.trade.trade_id if self.state.trade else 0
 
-    def _report_change(self, old: Order, new: Order, told: dict[str, Any]) -> None:
+    def _report_change(self, old: Order, new: Order, reported: dict[str, Any]) -> None:
         facts = {**about_order(self.rules, new), **fate(new)}
-        facts.update((name, value) for name, value in told.items() if value not in ("", None))
+        facts.update((name, value) for name, value in reported.items() if value not in ("", None))
         report, reported_before = self.others.append, len(self.others)
         if new.state is not old.state:
             if new.state in DOUBTFUL:
@@ -352,7 +352,7 @@ def has_closed_nothing(order: Order) -> bool:
     return (
         order.reduce_only
         and order.state in (OrderState.REJECTED, OrderState.CANCELLED)
-        and order.is_told
+        and order.is_reported
         and not order.filled_e8
     )
 
@@ -363,14 +363,14 @@ def is_reducing(purpose: Purpose) -> bool:
 
 
 def leg_is_ready(rules: PairRules, leg: Leg) -> bool:
-    """Whether what happens on the leg is heard, its position confirmed, its grid known, and nothing on its
+    """Whether what happens on the leg is received, its position confirmed, its grid known, and nothing on its
     way to it."""
     is_confirmed = leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
     return is_confirmed and is_grid_known(leg) and not open_refusals(leg)
 
 
 def is_grid_known(leg: Leg) -> bool:
-    """Whether the venue has not complained of a price or a size since it said what it takes."""
+    """Whether the venue has not complained of a price or a size since it published what it takes."""
     return not leg.grid_doubted_mono_ns
 
 
@@ -386,7 +386,7 @@ def is_laid_to_rest(old: Order, new: Order) -> bool:
 
 
 def have_confirmed(transition: Transition) -> None:
-    """What was mended or closed is told by the fills of single orders; now the venues say what is held."""
+    """What was mended or closed is known by the fills of single orders; now the venues say what is held."""
     for number in (0, 1):
         transition.have_confirmed(number)
 

@@ -1,8 +1,8 @@
-"""A pair as the journal of an earlier run tells it, made into the state its machine begins with.
+"""A pair as the journal of an earlier run reports it, made into the state its machine begins with.
 
 Used when shared memory is gone with everything in it: the whole instance was killed, or the machine
-rebooted. What is told here is why something may be ours; both venues confirm it before it is
-believed, and every order whose end was not told begins in doubt and is asked for.
+rebooted. What is reported here is why something may be ours; both venues confirm it before it is
+believed, and every order whose end was not reported begins in doubt and is asked for.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def find_held(rules: PairRules, held: Sequence[CarriedPair]) -> CarriedPair | No
 
 def fits(pair: CarriedPair, legs: tuple[str, ...]) -> bool:
     """Whether every leg the journal has mentioned is the configured one."""
-    return all(told in ("", leg) for told, leg in zip(pair.legs, legs, strict=True))
+    return all(reported in ("", leg) for reported, leg in zip(pair.legs, legs, strict=True))
 
 
 def state_of(
@@ -77,15 +77,15 @@ def state_of(
             state.trade,
             direction=held.direction or state.trade.direction or 1,
             is_estimated=held.is_estimated or not held.trade_id,
-            # One that was never hedged is told when it is.
+            # One that was never hedged is reported when it is.
             hedged_e8=state.trade.hedged_e8 if held.opened_unix_ms else 0,
         )
         state = replace(state, trade=trade)
-    for told in held.orders:
-        order = _in_doubt(told, mono_ns(told.sent_unix_ms), now_mono_ns)
+    for reported in held.orders:
+        order = _in_doubt(reported, mono_ns(reported.sent_unix_ms), now_mono_ns)
         legs = list(state.legs)
         leg = legs[order.leg]
-        # Positions are told with what orders under way have filled; the machine counts them apart.
+        # Positions are reported with what orders under way have filled; the machine counts them apart.
         legs[order.leg] = replace(
             leg,
             live=(*leg.live, order),
@@ -102,19 +102,19 @@ def state_of(
 
 
 def _unaccounted(state: PairState, held: CarriedPair, mono_ns: Callable[[int], int]) -> PairState:
-    """The state with the orders whose price or fee was not told, and the trades that this will correct."""
+    """The state with the orders whose price or fee is missing, and the trades that this will correct."""
     legs = list(state.legs)
-    for told in held.unaccounted:
+    for reported in held.unaccounted:
         order = replace(
-            _order(told, mono_ns(told.sent_unix_ms)),
-            state=OrderState[told.state.upper()],
-            is_told=True,
+            _order(reported, mono_ns(reported.sent_unix_ms)),
+            state=OrderState[reported.state.upper()],
+            is_reported=True,
             # No more than was booked of it, and of fees no total: that is what is asked for.
-            told_fee_e8=None,
-            fill_ids=_keys(told.fill_ids),
-            fills_e8=told.fills_e8,
-            fills_quote_e8=told.fills_quote_e8,
-            fills_fee_e8=told.fee_e8,
+            reported_fee_e8=None,
+            fill_ids=_keys(reported.fill_ids),
+            fills_e8=reported.fills_e8,
+            fills_quote_e8=reported.fills_quote_e8,
+            fills_fee_e8=reported.fee_e8,
         )
         legs[order.leg] = replace(legs[order.leg], past=(*legs[order.leg].past, order)[-OWED_ORDERS:])
     closed = tuple(
@@ -144,23 +144,23 @@ def _holding(state: PairState, held: CarriedPair) -> PairState:
     return replace(state, legs=(legs[0], legs[1]))
 
 
-def _order(told: CarriedOrder, sent_mono_ns: int) -> Order:
+def _order(reported: CarriedOrder, sent_mono_ns: int) -> Order:
     return Order(
-        client_order_id=told.client_order_id,
-        leg=told.leg,
-        side=Side[told.side],
-        size_e8=told.size_e8,
-        limit_price_e8=told.limit_price_e8,
-        reduce_only=told.reduce_only,
-        purpose=Purpose[told.purpose.upper()],
-        attempt=told.attempt,
-        trade_id=told.trade_id,
+        client_order_id=reported.client_order_id,
+        leg=reported.leg,
+        side=Side[reported.side],
+        size_e8=reported.size_e8,
+        limit_price_e8=reported.limit_price_e8,
+        reduce_only=reported.reduce_only,
+        purpose=Purpose[reported.purpose.upper()],
+        attempt=reported.attempt,
+        trade_id=reported.trade_id,
         sent_mono_ns=sent_mono_ns,
         # It was signed under the settings of the run that sent it, whatever they are now.
         gone_mono_ns=sent_mono_ns + _APPEAR_NS_MAX,
-        venue_order_id=told.venue_order_id,
-        told_e8=told.filled_e8,
-        told_quote_e8=told.filled_e8 * told.average_price_e8 // E8,
+        venue_order_id=reported.venue_order_id,
+        reported_e8=reported.filled_e8,
+        reported_quote_e8=reported.filled_e8 * reported.average_price_e8 // E8,
     )
 
 
@@ -168,15 +168,15 @@ def _keys(fill_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(fill_key, fill_ids[-FILL_IDS_MAX:]))
 
 
-def _in_doubt(told: CarriedOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
+def _in_doubt(reported: CarriedOrder, sent_mono_ns: int, now_mono_ns: int) -> Order:
     order = replace(
-        _order(told, sent_mono_ns),
-        fill_ids=_keys(told.fill_ids),
-        fills_e8=told.fills_e8,
-        fills_quote_e8=told.fills_quote_e8,
-        fills_fee_e8=told.fee_e8,
+        _order(reported, sent_mono_ns),
+        fill_ids=_keys(reported.fill_ids),
+        fills_e8=reported.fills_e8,
+        fills_quote_e8=reported.fills_quote_e8,
+        fills_fee_e8=reported.fee_e8,
     )
     order = moved(order, OrderState.IN_DOUBT, now_mono_ns)
-    if told.state == OrderState.UNCOUNTED.name.lower():
+    if reported.state == OrderState.UNCOUNTED.name.lower():
         order = moved(order, OrderState.UNCOUNTED, now_mono_ns)
     return order

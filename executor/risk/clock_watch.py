@@ -1,4 +1,4 @@
-"""Whether this host's clock and the venues' agree: beyond a second nothing is opened, and a person is told.
+"""Whether this host's clock and the venues' agree: beyond a second nothing is opened, and an alert is sent.
 
 What closes or mends goes on: it is stamped with the venue's own time (``VenueClock``).
 """

@@ -41,7 +41,7 @@ class Results:
         self.today_e8 = 0
         self.best_e8 = 0  # never below the day's beginning
         self.estimated = 0  # trades in ``today_e8`` whose result may still be corrected
-        self._trades: dict[int, int] = {}  # results by trade id of this life and day, in order
+        self._trades: dict[int, int] = {}  # results by trade id of this process and day, in order
         self._before = (0, 0)  # result and best of the day before them
         self.naked_ns = 0  # of what has ended; what goes on is added by ``Desk.naked_today_ns``
         self.refresh()
@@ -65,7 +65,7 @@ class Results:
         estimates: -1 when its result was an estimate and is none now.
 
         The best of the day is reckoned anew, as if the trade's result had been known when it closed. For
-        a trade of an earlier life it is left: a top that is too high stops entries early, never late.
+        a trade of an earlier process it is left: a top that is too high stops entries early, never late.
         """
         self.refresh()
         if closed_day != utc_day(self._clock) or pair.day != closed_day:

@@ -19,7 +19,7 @@ class _Share(NamedTuple):
 
     notionals_e8: tuple[int, int]  # absolute, by leg
     net_e8: int  # signed: first leg plus second leg
-    is_priced: bool = True  # False: something is held whose price nobody has told yet
+    is_priced: bool = True  # False: something is held whose price nobody has reported yet
 
 
 _NOTHING = _Share((0, 0), 0)

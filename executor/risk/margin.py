@@ -53,7 +53,7 @@ def margin_of(account: Account, positions: Iterable[Position], asked_mono_ns: in
 def _distance_ppb(account: Account, held: list[Position], position: Position) -> int:
     """How far the price may move against a position before it is liquidated, part of the price.
 
-    Where the venue names no liquidation price there may be none, or it is not told: then it is how
+    Where the venue names no liquidation price there may be none, or it is not reported: then it is how
     far all positions together may move against the account before it falls to its maintenance margin.
     """
     mark_e8 = _mark_e8(position)

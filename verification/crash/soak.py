@@ -2,7 +2,7 @@
 
     python -m verification.crash.soak [--minutes 30] [--seed 1]
 
-At the end everything must agree: venues, database and the log; and every process must be as
+At the end everything must agree: venues, database and what the log told; and every process must be as
 large as it was at the beginning. Exit code 1 where it is not.
 """
 
@@ -15,8 +15,9 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import psycopg
@@ -36,15 +37,36 @@ _HALTED_S: Final = 20.0  # then the operator looks
 _RSS_GROWTH: Final = 1.15
 
 
+Size = tuple[float, float, float]  # MiB, descriptors, threads
+
+
+def early_and_late(seen: Sequence[Size]) -> tuple[Size, Size]:
+    """How large a process usually was in the first and in the last third of its lives.
+
+    One life says little: it may have been looked at with connections lost, or before it had made them all.
+    """
+    third = max(1, len(seen) // 3)
+    return _usual(seen[:third]), _usual(seen[-third:])
+
+
+def _usual(seen: Sequence[Size]) -> Size:
+    return median(mib for mib, _, _ in seen), median(fds for _, fds, _ in seen), median(n for _, _, n in seen)
+
+
+def has_grown(early: Size, late: Size) -> bool:
+    """Whether what usually is so large was smaller, by more than lives differ."""
+    return late[0] > early[0] * _RSS_GROWTH + 8 or late[1] > early[1] + 4 or late[2] > early[2]
+
+
 class Sizes:
     """Memory, descriptors and threads of a process, seen at the same age of its lives."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, list[tuple[float, int, int]]] = defaultdict(list)
+        self.seen: dict[str, list[Size]] = defaultdict(list)
         self._pids: dict[str, int] = {}
 
     def look(self, name: str, pid: int) -> None:
-        """Note a process once per incarnation, or, for one that goes on, at every poll."""
+        """Note a process once per life, or, for one that lives on, at every look."""
         if self._pids.get(name) == pid and name != "supervisor":
             return
         try:
@@ -109,7 +131,7 @@ class Soak(Matrix):
             self._halted_s = now_s
 
     def _gather(self) -> None:
-        """What the log of the instance reported, before its lines are dropped."""
+        """What the log of the instance has told, before its lines go."""
         self.trades_told |= {line["trade_id"] for line in self.instance.events("trade_closed")}
         self.disagreements += [
             f"{line['ts']} {line.get('venue')} {line.get('explained_by')}"
@@ -198,9 +220,9 @@ class Soak(Matrix):
         if doubled := self.stage.doubled_ids():
             wrong.append(f"client order ids twice: {doubled}")
         for name, seen in self.sizes.seen.items():
-            first, last = seen[min(1, len(seen) - 1)], seen[-1]
-            if last[0] > first[0] * _RSS_GROWTH + 8 or last[1] > first[1] + 4 or last[2] > first[2]:
-                wrong.append(f"{name} has grown: (MiB, descriptors, threads) {first} -> {last}")
+            early, late = early_and_late(seen)
+            if has_grown(early, late):
+                wrong.append(f"{name} has grown: (MiB, descriptors, threads) {early} -> {late}")
         return wrong
 
 
@@ -217,17 +239,18 @@ def main() -> int:
     print(f"{arguments.minutes:g} minutes, {len(soak.trades_told)} trades, {kills} kills")
     for deed, count in sorted(soak.done.items()):
         print(f"  {deed:24} {count}")
-    print("process        lives seen  MiB, descriptors, threads: first -> last (largest MiB)")
+    print("process        lives seen  MiB, descriptors, threads: early -> late (largest MiB)")
     for name, seen in soak.sizes.seen.items():
         largest = max(item[0] for item in seen)
-        print(f"  {name:14} {len(seen):8}  {_shown(seen[0])} -> {_shown(seen[-1])} ({largest:.0f})")
+        early, late = map(_shown, early_and_late(seen))
+        print(f"  {name:14} {len(seen):8}  {early} -> {late} ({largest:.0f})")
     print(f"differences reported while it ran: {Counter(item.split()[-1] for item in soak.disagreements)}")
     print("disagreements at the end:", "; ".join(wrong) or "0")
     return int(bool(wrong))
 
 
-def _shown(seen: tuple[float, int, int]) -> str:
-    return f"{seen[0]:.0f} MiB {seen[1]} {seen[2]}"
+def _shown(size: Size) -> str:
+    return f"{size[0]:.0f} MiB {size[1]:.0f} {size[2]:.0f}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ Level = tuple[int, int]
 
 
 class PaperBook(NamedTuple):
-    """Both sides as they stand now. ``seen_mono_ns`` tells one pair of feed messages from the next."""
+    """Both sides as they stand now. ``seen_mono_ns`` reports one pair of feed messages from the next."""
 
     bids: Sequence[Level]
     asks: Sequence[Level]

@@ -1,6 +1,6 @@
 """The gateway of mode paper: a virtual venue behind the same contract as a real one.
 
-The process, the pair machine and the detector are those of mode live and cannot tell. No key is
+The process, the pair machine and the detector are those of mode live and cannot report. No key is
 read and nothing is sent anywhere: prices come from the feeds, through shared memory.
 """
 
@@ -94,9 +94,9 @@ def terms_of(settings: Settings, chosen: PaperVenueSettings, instruments: tuple[
 class PaperGateway:
     """See ``executor.gateways.contract.OrderGateway``.
 
-    Orders, questions and what is told travel: out, and back by one way for answers and another for
+    Orders, questions and what is reported travel: out, and back by one way for answers and another for
     the private stream. What is still on its way when the process dies has not happened; what has
-    arrived is in the account's file, and the next life is told of it when it asks.
+    arrived is in the account's file, and the next process learns of it by its queries.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class PaperGateway:
             for way in ("orders", "answers", "stream")
         )
 
-    # --- state and life ---
+    # --- state ---
 
     @property
     def closed(self) -> str:
@@ -156,7 +156,7 @@ class PaperGateway:
     async def run(self) -> None:
         """Be there until cancelled: no login can fail, no stream can be lost."""
         self._is_open = True
-        self._tell_account()
+        self._report_account()
         self._listener.on_up(self.venue)
         try:
             await asyncio.get_running_loop().create_future()
@@ -190,13 +190,13 @@ class PaperGateway:
             ack = _ack(ended)
         self._answers.carry(lambda: self._listener.on_ack(self.venue, ack, self.clock.mono_ns()))
         if isinstance(ended, PaperOrder) and not ended.is_refused:
-            for told in self._news(ended):
-                self._tell(told)
+            for reported in self._news(ended):
+                self._tell(reported)
             if ended.fills:
-                self._tell_account()
+                self._report_account()
 
-    def _tell(self, told: Fill | OrderUpdate) -> None:
-        self._stream.carry(lambda: self._listener.on_report(self.venue, told, self.clock.mono_ns()))
+    def _tell(self, reported: Fill | OrderUpdate) -> None:
+        self._stream.carry(lambda: self._listener.on_report(self.venue, reported, self.clock.mono_ns()))
 
     def _news(self, order: PaperOrder) -> list[Fill | OrderUpdate]:
         """What the private stream says of an order: every execution, then how it ended."""
@@ -218,7 +218,7 @@ class PaperGateway:
         ]
         return [*fills, update_of(order, instrument_id)]
 
-    def _tell_account(self) -> None:
+    def _report_account(self) -> None:
         account = self._virtual.account
         held = {symbol: item for symbol, item in account.holdings.items() if item.size_e8}
         self._reporter.report(
@@ -246,7 +246,7 @@ class PaperGateway:
     async def query_fills(self, ref: OrderRef, age_ms: int) -> list[Fill] | None:
         def answer() -> list[Fill] | None:
             order = self._virtual.order(ref.client_order_id)
-            return [told for told in self._news(order) if isinstance(told, Fill)] if order else []
+            return [reported for reported in self._news(order) if isinstance(reported, Fill)] if order else []
 
         return await self._ask(answer)
 
@@ -275,7 +275,7 @@ class PaperGateway:
         raise TransportError(f"{self.venue}: the virtual venue has no market of its own")
 
     async def cancel_order(self, ref: OrderRef) -> OrderAck:
-        """Always too late; the order's end is told as any venue tells it."""
+        """Always too late; the order's end is reported as any venue reports it."""
         text = "no such order is open"
         return await self._ask(
             lambda: OrderAck(ref.client_order_id, Outcome.REFUSED, "", "PAPER_NOT_OPEN", text)
@@ -285,18 +285,18 @@ class PaperGateway:
         """What ``answer`` says when the question arrives, once that has come back."""
         if not self._is_open:
             raise TransportError(f"{self.venue}: not open")
-        heard: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        received: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
 
-        def hear(said: _T) -> None:
-            if not heard.done():  # cancelled meanwhile: whoever asked is gone
-                heard.set_result(said)
+        def receive(result: _T) -> None:
+            if not received.done():  # cancelled meanwhile: whoever asked is gone
+                received.set_result(result)
 
         def arrived() -> None:
-            said = answer()
-            self._answers.carry(lambda: hear(said))
+            result = answer()
+            self._answers.carry(lambda: receive(result))
 
         self._out.carry(arrived)
-        return await heard
+        return await received
 
 
 def _ack(order: PaperOrder) -> OrderAck:

@@ -67,7 +67,7 @@ _T = TypeVar("_T")
 
 
 class PaperJournal:
-    """The one writer of an account's file. ``orders`` are those of earlier lives, oldest first."""
+    """The one writer of an account's file. ``orders`` are those of earlier processes, oldest first."""
 
     def __init__(self, path: Path, venue: str, first_balance_e8: int) -> None:
         """Open the file, or begin it with ``first_balance_e8``. Raises PaperJournalError."""

@@ -51,7 +51,7 @@ Look = Callable[[Instrument], PaperBook | NoBook]
 
 
 class VirtualVenue:
-    """One virtual account and its orders. ``look`` tells how an instrument's book stands now."""
+    """One virtual account and its orders. ``look`` reports how an instrument's book stands now."""
 
     def __init__(
         self, instruments: Sequence[Instrument], terms: Terms, look: Look, journal: PaperJournal
@@ -76,7 +76,7 @@ class VirtualVenue:
         return self.account.equity_e16(self._mark_e8) // E8
 
     def margin(self) -> tuple[Account, list[Position]]:
-        """The account and what it holds, as a venue would tell. Nothing is ever liquidated here."""
+        """The account and what it holds, as a venue would report. Nothing is ever liquidated here."""
         equity_e8 = self.equity_e8()
         used_e8 = self.account.exposure_e16(self._mark_e8) // (E8 * self._terms.leverage_max)
         positions = [
@@ -191,7 +191,7 @@ class VirtualVenue:
 
 
 def update_of(order: PaperOrder, instrument_id: int) -> OrderUpdate:
-    """What the venue tells of an order."""
+    """What the venue reports of an order."""
     status = OrderStatus.FILLED if order.filled_e8 == order.size_e8 else OrderStatus.CANCELLED
     prices = [(fill.price_e8, fill.size_e8) for fill in order.fills]
     return OrderUpdate(

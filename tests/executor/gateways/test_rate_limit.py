@@ -96,11 +96,11 @@ def headers(calls: str, window_s: str, left: str) -> dict[str, str]:
 def test_the_venue_knows_better_what_is_left() -> None:
     """Another program on the account spends, too."""
     budget = spent(0)
-    budget.told(headers("20", "1", "3"), NOW)
+    budget.reported(headers("20", "1", "3"), NOW)
     assert allowed(budget) == {"CLOSE", "CANCEL", "HEDGE"}
 
     budget = spent(15)
-    budget.told(headers("20", "1", "19"), NOW)  # answered before our later orders were counted
+    budget.reported(headers("20", "1", "19"), NOW)  # answered before our later orders were counted
     assert "OPEN" not in allowed(budget)
 
 
@@ -110,5 +110,5 @@ def test_the_venue_knows_better_what_is_left() -> None:
 def test_headers_that_say_nothing_change_nothing(told: dict[str, str]) -> None:
     """Of another group of calls, or no numbers."""
     budget = spent(0)
-    budget.told(told, NOW)
+    budget.reported(told, NOW)
     assert "OPEN" in allowed(budget)

@@ -16,8 +16,8 @@ from executor.pair.messages import (
     Enter,
     Event,
     Exit,
-    FillTold,
-    OrderTold,
+    FillReport,
+    OrderReport,
     PositionRead,
     Query,
     QueryAnswered,
@@ -99,7 +99,7 @@ class Pair:
         size_e8 = send.size_e8 if size_e8 is None else size_e8
         status = OrderStatus.FILLED if size_e8 == send.size_e8 else OrderStatus.CANCELLED
         return self.feed(
-            OrderTold(
+            OrderReport(
                 self.at,
                 send.client_order_id,
                 status,
@@ -110,11 +110,11 @@ class Pair:
         )
 
     def told(self, send: Send, status: OrderStatus, filled_e8: int | None) -> list[Send]:
-        return self.feed(OrderTold(self.at, send.client_order_id, status, filled_e8))
+        return self.feed(OrderReport(self.at, send.client_order_id, status, filled_e8))
 
     def execution(self, send: Send, fill_id: str, size_e8: int, leg: int | None = None) -> list[Send]:
         return self.feed(
-            FillTold(
+            FillReport(
                 self.at,
                 send.leg if leg is None else leg,
                 send.client_order_id,
@@ -128,7 +128,7 @@ class Pair:
     def refuse(self, send: Send) -> list[Send]:
         """The venue itself says that it rejected the order."""
         return self.feed(
-            OrderTold(self.at, send.client_order_id, OrderStatus.REJECTED, 0, reason="INSUFFICIENT_MARGIN")
+            OrderReport(self.at, send.client_order_id, OrderStatus.REJECTED, 0, reason="INSUFFICIENT_MARGIN")
         )
 
     def refuse_by_answer(self, send: Send, retry_after_ms: int | None = None) -> list[Send]:

@@ -27,9 +27,9 @@ from executor.pair.messages import (
     Enter,
     Event,
     Exit,
-    FillTold,
+    FillReport,
     GridRead,
-    OrderTold,
+    OrderReport,
     PositionRead,
     Query,
     QueryAnswered,
@@ -369,7 +369,7 @@ def _decide_order(world: World, move: Move) -> World:
     if move.kind == "rest":
         world = _spend(world, "rests")
         world = _with_order(world, move.number, order._replace(is_resting=True))
-        opened = OrderTold(_NOW, send.client_order_id, OrderStatus.OPEN, 0)
+        opened = OrderReport(_NOW, send.client_order_id, OrderStatus.OPEN, 0)
         return world._replace(mail=(*world.mail, opened)) if world.streams[send.leg] else world
     tells = move.detail != "uncounted"
     if not tells:
@@ -393,7 +393,7 @@ def _decide_order(world: World, move: Move) -> World:
         case "refuse_grid":
             world = _spend(world, "grid_refusals")._replace(grids=_with(world.grids, send.leg, False))
             status = OrderStatus.REJECTED
-            told = (OrderTold(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
+            told = (OrderReport(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
         case "vanish":
             return _without_order(_spend(world, "lost_on_wire"), move.number)
         case "expire":
@@ -425,9 +425,9 @@ def _stranger_trades(world: World, leg: int, how: str) -> World:
     world = _with_position(world, leg, world.positions_e8[leg] + LOT_E8)
     theirs = next_client_order_id(world.rules, replace(world.state, epoch=1_000_000), leg)
     if how == "told by fill":
-        told: Event = FillTold(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
+        told: Event = FillReport(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
     elif how == "told by order":
-        told = OrderTold(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
+        told = OrderReport(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
     else:
         return world
     return world._replace(mail=(*world.mail, told))
@@ -441,7 +441,7 @@ def _news(order: VenueOrder) -> tuple[Event, ...]:
     )
     if not (order.filled_e8 and order.tells_amount):
         return told
-    fill = FillTold(
+    fill = FillReport(
         _NOW,
         send.leg,
         send.client_order_id,
@@ -453,9 +453,9 @@ def _news(order: VenueOrder) -> tuple[Event, ...]:
     return (*told, fill)
 
 
-def _told(order: VenueOrder) -> OrderTold:
+def _told(order: VenueOrder) -> OrderReport:
     tells = order.tells_amount
-    return OrderTold(
+    return OrderReport(
         _NOW,
         order.send.client_order_id,
         order.status,
@@ -734,8 +734,8 @@ _NOW = At(0)
 
 
 def _dated(event: Event, at: At) -> Event:
-    if isinstance(event, QueryAnswered) and event.told is not None:
-        event = event._replace(told=event.told._replace(at=at))
+    if isinstance(event, QueryAnswered) and event.reported is not None:
+        event = event._replace(reported=event.reported._replace(at=at))
     return event._replace(at=at)
 
 

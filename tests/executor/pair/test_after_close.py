@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from executor.pair.machine import due_mono_ns
-from executor.pair.messages import OrderTold, PositionRead
+from executor.pair.messages import OrderReport, PositionRead
 from executor.pair.order import OrderState, Purpose
 from executor.pair.rules import PairRules
 from executor.pair.state import Halt
@@ -144,7 +144,7 @@ def test_a_difference_that_ends_in_time_closes_nothing() -> None:
     pair = drifted()
     pair.wait(2_900)
     late = pair.state.legs[1].past[-1]  # the rest of it is told after its end
-    pair.feed(OrderTold(pair.at, late.client_order_id, OrderStatus.FILLED, SIZE_E8, late.limit_price_e8))
+    pair.feed(OrderReport(pair.at, late.client_order_id, OrderStatus.FILLED, SIZE_E8, late.limit_price_e8))
     assert pair.positions_e8 == (SIZE_E8, -SIZE_E8)
 
     assert not pair.wait(10_000)

@@ -15,7 +15,7 @@ from executor.pair.messages import (
     FlattenRequested,
     GridRead,
     OperatorResumed,
-    OrderTold,
+    OrderReport,
     QueryAnswered,
     ReadGrid,
     Restarted,
@@ -674,7 +674,7 @@ def test_an_answer_about_another_order_is_not_believed_and_asked_for_by_our_own_
     pair.wait(800)
     assert [query.venue_order_id for query in pair.queries()] == ["the old one's id"]
 
-    about_old = OrderTold(
+    about_old = OrderReport(
         pair.at, old.client_order_id, OrderStatus.FILLED, SIZE_E8, side=old.side, size_e8=SIZE_E8
     )
     pair.feed(QueryAnswered(pair.at, first.client_order_id, pair.now_mono_ns, about_old, True))
@@ -695,7 +695,7 @@ def test_what_does_not_fit_the_order_it_names_is_not_believed(wrong: dict[str, A
     pair = Pair()
     first, second = pair.enter()
     pair.fill(second)
-    told = OrderTold(pair.at, first.client_order_id, OrderStatus.FILLED, None)
+    told = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, None)
 
     pair.feed(told._replace(**{"side": Side.BUY, "size_e8": SIZE_E8, "instrument_id": 0, **wrong}))
 
@@ -708,7 +708,7 @@ def test_a_reduce_only_order_that_its_venue_has_cut_down_is_still_the_same() -> 
     pair = Pair().hedged()
     first, second = pair.exit()
     pair.fill(second)
-    told = OrderTold(pair.at, first.client_order_id, OrderStatus.FILLED, LOT_E8)
+    told = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, LOT_E8)
 
     pair.feed(told._replace(side=Side.SELL, size_e8=LOT_E8))
 
@@ -742,7 +742,7 @@ def test_an_order_refused_for_its_grid_has_it_read_and_is_tried_on_the_new_one(i
     pair.fill(first)
     refused: Event = Acked(pair.at, second.client_order_id, Outcome.REFUSED, is_of_grid=True)
     if not is_by_answer:
-        refused = OrderTold(pair.at, second.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True)
+        refused = OrderReport(pair.at, second.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True)
     assert not pair.feed(refused)
     assert [command for command in pair.commands if isinstance(command, ReadGrid)] == [ReadGrid(1)]
     assert not pair.wait(300)  # the same again would be refused again
@@ -775,7 +775,7 @@ def test_nothing_is_opened_until_the_grid_is_known() -> None:
     asked_mono_ns = pair.now_mono_ns
     pair.wait(10)
     for send in (first, second):
-        pair.feed(OrderTold(pair.at, send.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True))
+        pair.feed(OrderReport(pair.at, send.client_order_id, OrderStatus.REJECTED, 0, is_of_grid=True))
     for leg in (0, 1):
         pair.feed(GridRead(pair.at, leg, asked_mono_ns))
     assert not pair.enter()
@@ -1039,7 +1039,7 @@ def test_an_order_of_a_foreign_life_that_filled_has_the_position_read() -> None:
     pair = Pair()
     foreign = next_client_order_id(pair.rules, replace(pair.state, epoch=77), 1)
     for filled_e8, is_asked in ((0, False), (LOT_E8, True)):
-        pair.feed(OrderTold(pair.at, foreign, OrderStatus.CANCELLED, filled_e8))
+        pair.feed(OrderReport(pair.at, foreign, OrderStatus.CANCELLED, filled_e8))
         assert pair.asks_positions() == is_asked
 
     assert not pair.enter()
@@ -1179,9 +1179,9 @@ def test_a_late_fee_still_counts_and_a_missing_one_is_not_waited_for_for_ever() 
     assert len(pair.logged("trade_closed")) == 1
 
 
-def _told(pair: Pair, client_order_id: int, status: OrderStatus, filled_e8: int | None) -> OrderTold:
-    return OrderTold(pair.at, client_order_id, status, filled_e8)
+def _told(pair: Pair, client_order_id: int, status: OrderStatus, filled_e8: int | None) -> OrderReport:
+    return OrderReport(pair.at, client_order_id, status, filled_e8)
 
 
-def _filled_told(pair: Pair, client_order_id: int) -> OrderTold:
+def _filled_told(pair: Pair, client_order_id: int) -> OrderReport:
     return _told(pair, client_order_id, OrderStatus.FILLED, SIZE_E8)

@@ -37,11 +37,11 @@ def _same_epoch_id(rules: PairRules, state: PairState, leg: int) -> int:
 
 
 def _added_up(order: Order) -> int:
-    return order.told_e8 + order.fills_e8
+    return order.reported_e8 + order.fills_e8
 
 
 def _told_is_certain(order: Order) -> bool:
-    return order.is_told or order.fills_e8 >= order.size_e8 or order.state is OrderState.UNSENT
+    return order.is_reported or order.fills_e8 >= order.size_e8 or order.state is OrderState.UNSENT
 
 
 def _keeps_reads(_: Transition, __: int) -> None:
@@ -67,11 +67,11 @@ def _always(*_: object) -> bool:
 
 def _answers_what_was_asked(transition: Transition, event: QueryAnswered) -> None:
     """Whatever a venue says to a question is taken for the fate of the order it was asked about."""
-    if event.told is not None:
-        asked = event.told._replace(
+    if event.reported is not None:
+        asked = event.reported._replace(
             client_order_id=event.client_order_id, instrument_id=-1, side=None, size_e8=None
         )
-        machine._on_order_told(transition, asked)
+        machine._on_order_report(transition, asked)
 
 
 def _never(*_: object) -> bool:
@@ -131,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "an amount not told is not nothing",
-        ((order_updates, "amount_told", lambda order, told: told.filled_e8 or 0),),
+        ((order_updates, "amount_reported", lambda order, told: told.filled_e8 or 0),),
         Budget(uncounted=1, partials=1, delays=0, exits=0),
     ),
     Mutant(

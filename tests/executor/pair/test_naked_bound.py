@@ -15,7 +15,7 @@ from executor.pair.messages import (
     CancelConfirmed,
     Event,
     FlattenRequested,
-    OrderTold,
+    OrderReport,
     PositionRead,
     Query,
     QueryAnswered,
@@ -105,9 +105,9 @@ class SlowVenues:
     def _post(self, mono_ns: int, event: Event) -> None:
         self.mail.append((mono_ns, event))
 
-    def _told(self, send: Send) -> OrderTold:
+    def _told(self, send: Send) -> OrderReport:
         price_e8 = send.limit_price_e8
-        return OrderTold(self.pair.at, send.client_order_id, OrderStatus.FILLED, send.size_e8, price_e8, 0)
+        return OrderReport(self.pair.at, send.client_order_id, OrderStatus.FILLED, send.size_e8, price_e8, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from executor.pair.machine import due_mono_ns
-from executor.pair.messages import Acked, OrderTold, Send, SendFailed
+from executor.pair.messages import Acked, OrderReport, Send, SendFailed
 from executor.pair.order import OrderState, Purpose
 from executor.pair.state import Halt
 from shm.records import PairPhase
@@ -231,7 +231,7 @@ def test_10_the_retry_of_a_lost_reply_doubles_the_leg() -> None:
     assert pair.feed(Acked(pair.at, second.client_order_id, Outcome.IN_DOUBT)) == []
     assert [query.client_order_id for query in pair.queries()] == [second.client_order_id]
     assert not pair.wait(2_000)
-    told = OrderTold(pair.at, second.client_order_id, OrderStatus.FILLED, SIZE_E8, PRICES_E8[1])
+    told = OrderReport(pair.at, second.client_order_id, OrderStatus.FILLED, SIZE_E8, PRICES_E8[1])
     assert pair.feed(told) == []
 
     assert pair.positions_e8 == (SIZE_E8, -SIZE_E8)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from events.trades import TradeRetold
-from executor.pair.accounting import retold
-from executor.pair.messages import FillsRead, FillTold, Send
+from executor.pair.accounting import events_to_repeat
+from executor.pair.messages import FillReport, FillsRead, Send
 from executor.pair.order_updates import fill_key
 from executor.pair.state import OWED_ORDERS, PAST_ORDERS
 from tests.executor.pair.driver import Pair
@@ -75,7 +75,7 @@ def test_executions_count_once_however_they_come() -> None:
     first, second = an_execution(untold, "f1", half_e8), an_execution(untold, "f2", SIZE_E8 - half_e8)
 
     def heard(fill: Fill) -> None:
-        told = FillTold(pair.at, untold.leg, untold.client_order_id, *fill[:1], *fill[5:8])
+        told = FillReport(pair.at, untold.leg, untold.client_order_id, *fill[:1], *fill[5:8])
         pair.feed(told)
 
     heard(first)
@@ -168,7 +168,11 @@ def test_the_next_life_tells_the_results_again() -> None:
     closed_without_account(pair)
     (closed,) = pair.logged("trade_closed")
 
-    told = [event for event in retold(pair.rules, pair.state, pair.now_mono_ns) if type(event) is TradeRetold]
+    told = [
+        event
+        for event in events_to_repeat(pair.rules, pair.state, pair.now_mono_ns)
+        if type(event) is TradeRetold
+    ]
 
     (event,) = told
     assert (event.trade_id, event.gross_e8, event.fees_e8, event.net_e8) == tuple(
