@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import pytest
+
 from runtime.crash_points import POINTS
 from tests.crash.stage import a_stage
+from tests.executor.harness import HYPERLIQUID_PAIRS, symbols_of
 from tests.waiting import DEADLINE_S
 from verification.crash.__main__ import unreached_scenes
 from verification.crash.kill_all import Everything
@@ -27,6 +30,22 @@ def test_killed_at_points_of_a_trade_everything_ends_flat_or_hedged() -> None:
     with a_stage(runtime__on_shutdown="flatten") as stage:
         matrix = Matrix(stage, reach_s=DEADLINE_S)
         outcomes = [matrix.run(cell) for cell in SAMPLE]
+        wrong = matrix.finish()
+
+    assert {outcome.result for outcome in outcomes} <= {"FLAT", "HEDGED"}, outcomes
+    assert wrong == []
+
+
+@pytest.mark.parametrize("venues", HYPERLIQUID_PAIRS, ids="-".join)
+def test_with_a_leg_at_hyperliquid_on_either_side_it_is_the_same(venues: tuple[str, str]) -> None:
+    """There an answer that was lost with its process is asked for, or its nonce used up."""
+    with a_stage(symbols_of(venues), runtime__on_shutdown="flatten") as stage:
+        matrix = Matrix(stage, reach_s=DEADLINE_S)
+        outcomes = [
+            matrix.run(Cell("executor", "order_send", "after", 1, "entry")),
+            matrix.run(Cell("feed-hyperliquid", "frame_receive", "after", 1, "hold")),
+            matrix.run(Cell("executor", "stream_receive", "before", 1, "exit")),
+        ]
         wrong = matrix.finish()
 
     assert {outcome.result for outcome in outcomes} <= {"FLAT", "HEDGED"}, outcomes
