@@ -73,7 +73,7 @@ def main() -> int:
     )
     parser.add_argument("--trades", type=int, default=300, help="per run and variant")
     parser.add_argument("--warm-up", type=int, default=40, help="trades before those that count; even")
-    parser.add_argument("--runs", type=int, default=1, help="of everything; medians are told")
+    parser.add_argument("--runs", type=int, default=1, help="of everything; medians are printed")
     parser.add_argument("--gap-ms", type=float, default=50.0, help="pause around a trade")
     parser.add_argument("--only", default="", help="variants whose name contains this")
     parser.add_argument("--keep", type=Path, help="keep the logs in this directory")
@@ -127,7 +127,7 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
         directory = Path(name)
         out = directory / "trades.json"
         certificate, ca_file = make_certificate(directory) if variant.tls else (None, None)
-        # Signing as shipped takes a tenth of a second a trade, and as much precision as is told.
+        # Signing as shipped takes a tenth of a second a trade, and as much precision as is printed.
         trades_wanted = (
             max(20, arguments.trades // 10) if variant.contender == "asyncio" else arguments.trades
         )

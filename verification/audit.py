@@ -89,14 +89,14 @@ def asked() -> tuple[list[str], str]:
     command = [program, "--requirement", lock, "--disable-pip", "--require-hashes", "--format", "json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        told = json.loads(done.stdout)
+        report = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return [], f"pip-audit gives no answer within {_TIMEOUT_S:g} s"
     except ValueError:
         return [], f"pip-audit cannot ask: {' '.join(done.stderr.split())[-200:]}"
     return [
         f"requirements.lock: {package['name']} {package['version']}: {fault['id']}"
-        for package in told["dependencies"]
+        for package in report["dependencies"]
         for fault in package.get("vulns", ())
     ], ""
 

@@ -5,7 +5,7 @@
 One executor process trades on the simulated venues, entry and exit back to back: a third of the trades each
 on Vest and Paradex, and with Hyperliquid on either side. A fault strikes at the
 entry or the exit of a share of the trades, at one venue; which, when and where comes from the seed.
-After every trade the executor's view, and what it told persistence, are compared with the venues' own
+After every trade the executor's view, and what it reported to persistence, are compared with the venues' own
 books. A halted pair is resumed as the operator would: ``tools reconcile flatten``. Exit code 1 for a
 client order id that came twice, books that differ, or a trade that does not come to rest.
 """
@@ -128,7 +128,7 @@ async def _trade(world: World, tally: Tally, faults: FaultRuns, fault: tuple[str
 
 
 def _broken(world: World, fault: tuple[str, str, str] | None) -> list[str]:
-    """What does not hold where the trade is said to rest; that it does not rest is the first of it."""
+    """What does not hold where the trade should be at rest; first of all that it is not."""
     unrest = [] if world.phase in REST else [f"{world.phase.name} is no rest"]
     return [f"{text} (fault {fault})" for text in (*unrest, *broken_promises(world))]
 

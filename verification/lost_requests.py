@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -168,7 +169,8 @@ def a_lab(**changes: Any) -> Iterator[Lab]:
             yield lab
         finally:
             if lab.instance is not None:
-                lab.instance.stop()
+                # Not SIGINT: what a shell starts in the background has it ignored, and so have its children.
+                lab.instance.stop(signal.SIGTERM)
             watching.cancel()
             for proxy in proxies.values():
                 stage.run(proxy.stop())

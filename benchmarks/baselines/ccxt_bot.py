@@ -1,7 +1,7 @@
 """Baseline (b): the bot of ``asyncio_bot`` with ccxt.pro as its client of Paradex.
 
 ccxt knows no Vest, so that side stays as it was. Books come from ``watch_order_book``, in JSON or in
-the binary encoding that ccxt uses unless told not to; orders go by ``create_order``. Both venues'
+the binary encoding that ccxt uses by default; orders go by ``create_order``. Both venues'
 signatures are made free, as ccxt's own take longer than everything else together.
 """
 

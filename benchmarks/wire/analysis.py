@@ -66,15 +66,15 @@ def wire_to_wire(trades: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
 
 def stages(trades: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
     """Tandem's own stamps of the same trades, or a floor's, stage by stage."""
-    told: dict[str, Mapping[str, Any]] = {}
+    reported: dict[str, Mapping[str, Any]] = {}
     for line in log:
         if line["event"] == "signal_stages":
             for client_order_id in line["client_order_ids"]:
-                told[str(client_order_id)] = line
+                reported[str(client_order_id)] = line
     samples: dict[str, list[int]] = {name: [] for _, name in STAMPS[1:]}
     gaps: list[int] = []
     for trade in trades:
-        line_or_none = told.get(trade["client_order_ids"]["vest"])
+        line_or_none = reported.get(trade["client_order_ids"]["vest"])
         if line_or_none is None:
             continue
         sent = sorted(line_or_none["sent_mono_ns"])

@@ -44,7 +44,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What to answer, now or when told so."""
+    """What to answer, now or on request."""
 
     value: Any
     after: asyncio.Future[None] | None = None

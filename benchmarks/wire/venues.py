@@ -544,7 +544,7 @@ async def run(arguments: argparse.Namespace) -> None:
     trades = await trade_all(venues, arguments.trades, arguments.gap_ms / 1e3, rng)
     arguments.out.write_text(json.dumps([asdict(trade) for trade in trades]))
     print("done", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)  # serve on until told
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)  # serve until asked to end
     for task in background:
         task.cancel()
 

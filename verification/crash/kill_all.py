@@ -29,7 +29,7 @@ _HOLD_POINTS: Final = (("machine_write", 1), ("question", 1), ("stream_receive",
 
 
 def cells() -> list[Cell]:
-    """Around every send and everything that is kept or heard, in every scene of a trade."""
+    """Around every send and everything that is kept or received, in every scene of a trade."""
     return [
         Cell("executor", point, moment, nth, scene)
         for scene in ("entry", "hold", "exit", "retry", "unwind")

@@ -31,7 +31,7 @@ from verification.agreement import differences
 SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
 REACH_S: Final = 15.0
 _SETTLE_S: Final = 60.0
-_STEADY_S: Final = 10.5  # a life this long counts as a steady one to the supervisor: no back-off
+_STEADY_S: Final = 10.5  # an incarnation this long counts as steady to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 _KILLED: Final = "SIGKILL"
 # Where the executor speaks with a venue, or is about to.

@@ -244,7 +244,7 @@ def main() -> int:
         largest = max(item[0] for item in seen)
         early, late = map(_shown, early_and_late(seen))
         print(f"  {name:14} {len(seen):8}  {early} -> {late} ({largest:.0f})")
-    print(f"differences told while it ran: {Counter(item.split()[-1] for item in soak.disagreements)}")
+    print(f"differences reported while it ran: {Counter(item.split()[-1] for item in soak.disagreements)}")
     print("disagreements at the end:", "; ".join(wrong) or "0")
     return int(bool(wrong))
 

@@ -21,7 +21,7 @@ from verification.crash.matrix import REACH_S, Cell, Matrix, Outcome
 STOPPED_S: Final = 30.0
 PATIENCE_MS: Final = 120_000  # of a supervisor that replaces nobody
 _SWING_S: Final = 3.0  # the market opens and closes the gap
-_NOTICE_S: Final = 1.0  # one leg alone for longer has to be told
+_NOTICE_S: Final = 1.0  # a leg unhedged for longer has to be reported
 _TRADED_WITHOUT: Final = ("supervisor", "persistence")
 _EXECUTOR: Final = (
     Cell("executor", "order_send", "after", 1, "entry"),  # one leg has left, the other has not
@@ -93,7 +93,7 @@ class Stopped(Matrix):
         if is_replaced is (is_patient or cell.process == "supervisor"):
             return Outcome(cell, "replaced" if is_replaced else "not replaced", again_s)
         if unhedged_s > _NOTICE_S and not alarms:
-            return Outcome(cell, f"unhedged for {unhedged_s:.1f} s and nothing told", again_s)
+            return Outcome(cell, f"unhedged for {unhedged_s:.1f} s and nothing reported", again_s)
         if cell.process in _TRADED_WITHOUT and not filled:
             return Outcome(cell, "nothing was traded meanwhile", again_s)
         return Stood(cell, self._verdict(), again_s, unhedged_s)

@@ -20,7 +20,7 @@ from venues.contract import E8
 from verification.agreement import differences
 
 MONEY_E8 = 1_000_000  # a hundredth: funding settles in between
-_KEPT_S = 30.0  # until everything reported is stored, and what was not heard has been asked for
+_KEPT_S = 30.0  # until everything reported is stored, and what was lost has been queried
 
 
 class Kept:

@@ -179,7 +179,7 @@ def _status(exchange: Any, order_id: str) -> str | None:
 
 
 async def _over_socket(calls: Checklist, url: str, key: int, *, is_sbe: bool) -> None:
-    """With an L2 key and its address given; ccxt speaks SBE unless told not to."""
+    """With an L2 key and its address given; ccxt speaks SBE by default."""
     with calls.section():
         options = {"paradexAccount": _account(url, key), **({} if is_sbe else {"sbe": False})}
         credentials = {"walletAddress": L1_ADDRESS, "privateKey": CCXT_L1_KEY, "options": options}
@@ -226,7 +226,7 @@ async def _order_watches(exchange: Any, calls: Checklist) -> None:
         else:
             resting.append((await _limit(exchange, low, "cx-pro"))["id"])
 
-    with calls("watch_orders", "an order is told as open and as canceled") as call:
+    with calls("watch_orders", "an order is reported as open and as canceled") as call:
         orders = await _watched(
             lambda: exchange.watch_orders(SYMBOL),
             place_or_cancel,
@@ -245,17 +245,17 @@ async def _trade_watches(exchange: Any, calls: Checklist) -> None:
         await exchange.create_order(SYMBOL, "market", side, SIZE, None, parameters)
         is_long = not is_long
 
-    with calls("watch_trades", "the market is told of a trade") as call:
+    with calls("watch_trades", "a trade is published") as call:
         trades = await _watched(lambda: exchange.watch_trades(SYMBOL), buy_or_sell)
         call.expect(all(trade["price"] > 0 and trade["symbol"] == SYMBOL for trade in trades), trades)
-    with calls("watch_my_trades", "fills of both sides are told, with a fee") as call:
+    with calls("watch_my_trades", "fills of both sides are reported, with a fee") as call:
         fills = await _watched(
             lambda: exchange.watch_my_trades(SYMBOL),
             buy_or_sell,
             lambda fills: {"buy", "sell"} <= {fill["side"] for fill in fills},
         )
         call.expect(all(fill["fee"]["cost"] > 0 for fill in fills), fills)
-    with calls("watch_positions", "a long position is told, and its end") as call:
+    with calls("watch_positions", "a long position is reported, and its end") as call:
         positions = await _watched(
             lambda: exchange.watch_positions([SYMBOL]),
             buy_or_sell,
@@ -263,7 +263,7 @@ async def _trade_watches(exchange: Any, calls: Checklist) -> None:
         )
         sides = {position["side"] for position in positions if position["contracts"]}
         call.expect(sides == {"long"}, positions)
-    with calls("watch_balance", "the collateral is told") as call:
+    with calls("watch_balance", "the collateral is reported") as call:
         balances = await _watched(lambda: _one(exchange.watch_balance()), buy_or_sell)
         call.expect(balances[-1]["total"]["USDC"] > 0, balances)
 
@@ -273,7 +273,7 @@ async def _watched(
     cause: Callable[[], Awaitable[None]],
     is_enough: Callable[[list[Any]], bool] = bool,
 ) -> list[Any]:
-    """Cause events again and again until a watch has told enough of them; return what it told.
+    """Cause events again and again until a watch has reported enough of them; return what it reported.
 
     ccxt does not say when a subscription has been answered, so the first events may be missed.
     Raises Unexpected at the deadline.
@@ -284,7 +284,7 @@ async def _watched(
             while not is_enough(seen):
                 seen += await _told(asyncio.ensure_future(watch()), cause)
     except TimeoutError:
-        raise Unexpected(f"not within {DEADLINE_S:g} s; told so far: {seen!r:.200}") from None
+        raise Unexpected(f"not within {DEADLINE_S:g} s; received so far: {seen!r:.200}") from None
     return seen
 
 

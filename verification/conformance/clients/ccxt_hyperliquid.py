@@ -189,17 +189,17 @@ async def _watches(exchange: Any, calls: Checklist) -> None:
             return
         await exchange.create_order(SYMBOL, "limit", "buy", SIZE, low)
 
-    with calls("watch_trades", "the market is told of a trade") as call:
+    with calls("watch_trades", "a trade is published") as call:
         trades = await _watched(lambda: exchange.watch_trades(SYMBOL), buy_or_sell)
         call.expect(all(trade["price"] > 0 and trade["symbol"] == SYMBOL for trade in trades), trades)
-    with calls("watch_my_trades", "fills of both sides are told, with a fee") as call:
+    with calls("watch_my_trades", "fills of both sides are reported, with a fee") as call:
         fills = await _watched(
             lambda: exchange.watch_my_trades(SYMBOL),
             buy_or_sell,
             lambda fills: {"buy", "sell"} <= {fill["side"] for fill in fills},
         )
         call.expect(all(fill["fee"]["cost"] > 0 for fill in fills), fills)
-    with calls("watch_orders", "an order is told as open and as canceled") as call:
+    with calls("watch_orders", "an order is reported as open and as canceled") as call:
         orders = await _watched(
             lambda: exchange.watch_orders(SYMBOL),
             place_or_cancel,
@@ -220,7 +220,7 @@ async def _watched(
     cause: Callable[[], Awaitable[None]],
     is_enough: Callable[[list[Any]], bool] = bool,
 ) -> list[Any]:
-    """Cause events until a watch has told enough of them. Raises Unexpected at the deadline."""
+    """Cause events until a watch has reported enough of them. Raises Unexpected at the deadline."""
     seen: list[Any] = []
     try:
         async with asyncio.timeout(2 * DEADLINE_S):
@@ -234,7 +234,7 @@ async def _watched(
                 finally:
                     watching.cancel()
     except TimeoutError:
-        raise Unexpected(f"not within {2 * DEADLINE_S:g} s; told so far: {seen!r:.200}") from None
+        raise Unexpected(f"not within {2 * DEADLINE_S:g} s; received so far: {seen!r:.200}") from None
     return seen
 
 

@@ -47,7 +47,7 @@ class Client:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._news = asyncio.Condition()
-        self.heard: dict[str, list[Any]] = {}  # channel -> data, oldest first
+        self.received: dict[str, list[Any]] = {}  # channel -> data, oldest first
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession()
@@ -69,7 +69,7 @@ class Client:
                 self._answers.pop(data["id"]).set_result(data["response"])
                 continue
             async with self._news:
-                self.heard.setdefault(channel, []).append(data)
+                self.received.setdefault(channel, []).append(data)
                 self._news.notify_all()
 
     async def until(self, what: str, holds: Callable[[], object]) -> None:
@@ -78,7 +78,9 @@ class Client:
             async with asyncio.timeout(DEADLINE_S), self._news:
                 await self._news.wait_for(holds)
         except TimeoutError:
-            raise Unexpected(f"not within {DEADLINE_S:g} s: {what}; heard {self.heard!r:.300}") from None
+            raise Unexpected(
+                f"not within {DEADLINE_S:g} s: {what}; received {self.received!r:.300}"
+            ) from None
 
     async def subscribe(self, **subscription: str) -> None:
         await self._socket.send_json({"method": "subscribe", "subscription": subscription})
@@ -210,8 +212,8 @@ async def _subscribe(client: Client, calls: Checklist) -> None:
     for kind in ("bbo", "l2Book"):
         with calls("subscribe", f"{kind} has a first frame with both sides") as call:
             await client.subscribe(type=kind, coin=COIN)
-            await client.until(kind, partial(client.heard.get, kind))
-            data = client.heard[kind][0]
+            await client.until(kind, partial(client.received.get, kind))
+            data = client.received[kind][0]
             bid, ask = data["bbo"] if kind == "bbo" else (side[0] for side in data["levels"])
             call.expect(0 < float(bid["px"]) < float(ask["px"]), data)
     for kind in ("orderUpdates", "userFills", "userFundings", "clearinghouseState"):
@@ -219,19 +221,21 @@ async def _subscribe(client: Client, calls: Checklist) -> None:
             await client.subscribe(type=kind, user=client.address)
             await client.until(kind, partial(_is_acknowledged, client, kind))
     with calls("subscribe", "userFills begins with a snapshot") as call:
-        await client.until("userFills", lambda: client.heard.get("userFills"))
-        call.expect(client.heard["userFills"][0].get("isSnapshot") is True, client.heard["userFills"][0])
+        await client.until("userFills", lambda: client.received.get("userFills"))
+        call.expect(
+            client.received["userFills"][0].get("isSnapshot") is True, client.received["userFills"][0]
+        )
 
 
 def _is_acknowledged(client: Client, kind: str) -> bool:
-    answers = client.heard.get("subscriptionResponse", ())
+    answers = client.received.get("subscriptionResponse", ())
     return any(answer["subscription"]["type"] == kind for answer in answers)
 
 
 def _news_of(client: Client, number: int) -> list[str]:
-    """The words that the stream has said about an order, oldest first."""
+    """The statuses that the stream has sent of an order, oldest first."""
     cloid = f"0x{number:032x}"
-    rows = [row for rows in client.heard.get("orderUpdates", ()) for row in rows]
+    rows = [row for rows in client.received.get("orderUpdates", ()) for row in rows]
     return [row["status"] for row in rows if row["order"].get("cloid") == cloid]
 
 
@@ -288,7 +292,7 @@ async def _trade(client: Client, calls: Checklist, mid: int) -> None:
 
 
 def _fills(client: Client) -> list[Any]:
-    return [row for data in client.heard["userFills"] for row in data["fills"]]
+    return [row for data in client.received["userFills"] for row in data["fills"]]
 
 
 def _filled(client: Client, oid: int) -> float:
@@ -296,7 +300,7 @@ def _filled(client: Client, oid: int) -> float:
 
 
 def _held(client: Client) -> str:
-    rows = client.heard["clearinghouseState"][-1]["clearinghouseState"]["assetPositions"]
+    rows = client.received["clearinghouseState"][-1]["clearinghouseState"]["assetPositions"]
     return str(rows[0]["position"]["szi"]) if rows else "0"
 
 

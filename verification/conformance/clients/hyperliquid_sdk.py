@@ -41,11 +41,11 @@ def main() -> None:
                 state = info.user_state(wallet.address)
                 call.expect(float(state["marginSummary"]["accountValue"]) > 0, state)
             exchange = Exchange(wallet, url)
-            heard = _subscriptions(info, wallet.address, calls)
+            received = _subscriptions(info, wallet.address, calls)
             _orders(exchange, info, wallet.address, calls)
             _trades(exchange, info, wallet.address, calls)
             _settings(exchange, calls)
-            _heard(heard, calls)
+            _received(received, calls)
         finally:
             info.disconnect_websocket()
     _with_agent(url, wallet, Checklist("hyperliquid-python-sdk · agent"))
@@ -74,7 +74,7 @@ def _public_reads(info: Any, calls: Checklist) -> None:
 
 
 def _subscriptions(info: Any, address: str, calls: Checklist) -> dict[str, list[Any]]:
-    heard: dict[str, list[Any]] = {}
+    received: dict[str, list[Any]] = {}
     wanted: list[dict[str, str]] = [
         *({"type": kind, "coin": COIN} for kind in ("bbo", "l2Book", "trades")),
         *(
@@ -85,17 +85,17 @@ def _subscriptions(info: Any, address: str, calls: Checklist) -> dict[str, list[
     for subscription in wanted:
         kind = subscription["type"]
         with calls("subscribe", kind):
-            info.subscribe(subscription, heard.setdefault(kind, []).append)
-    return heard
+            info.subscribe(subscription, received.setdefault(kind, []).append)
+    return received
 
 
-def _heard(heard: dict[str, list[Any]], calls: Checklist) -> None:
-    """After all the trading: everything subscribed to has told something."""
-    for kind, messages in heard.items():
-        with calls("subscribe", f"{kind} told something") as call:
+def _received(received: dict[str, list[Any]], calls: Checklist) -> None:
+    """After all the trading: every subscription has brought something."""
+    for kind, messages in received.items():
+        with calls("subscribe", f"{kind} brought something") as call:
             call.eventually(lambda messages=messages: messages, kind)  # type: ignore[misc]
     with calls("userFills", "a snapshot first, then the fills of our orders") as call:
-        fills = heard["userFills"]
+        fills = received["userFills"]
         call.expect(fills[0]["data"].get("isSnapshot") is True, fills[0])
         call.expect(any(message["data"]["fills"] for message in fills[1:]), fills)
 

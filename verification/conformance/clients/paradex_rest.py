@@ -1,4 +1,4 @@
-"""The SDK's REST calls: market data, account, and the life of orders."""
+"""The SDK's REST calls: market data, account, and orders from create to end."""
 
 from __future__ import annotations
 
@@ -128,6 +128,6 @@ def orders_over_rest(api: Any, calls: Checklist) -> None:
             call.eventually(lambda: closed_as(api, sold["id"]) == "", "filled")
             (position,) = api.fetch_positions()["results"]
             call.expect(Decimal(position["size"]) == 0, position)
-        with calls("fetch_orders_history", "it tells both orders, newest first") as call:
+        with calls("fetch_orders_history", "it lists both orders, newest first") as call:
             history = api.fetch_orders_history({"market": MARKET})
             call.expect(ids(history)[:2] == [sold["id"], bought["id"]], history)

@@ -25,20 +25,20 @@ SBE_NAMES: Final = {
 
 
 class Inbox:
-    """Everything the channels have told, by channel, and somebody who waits for it."""
+    """Everything the channels have sent, by channel, and a caller that waits for it."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, list[dict[str, Any]]] = {}
+        self._received: dict[str, list[dict[str, Any]]] = {}
         self._news = asyncio.Event()
 
     async def receive(self, channel: object, message: dict[str, Any]) -> None:
         """The SDK's callback."""
         params = message["params"]
-        self._heard.setdefault(params["channel"], []).append(params["data"])
+        self._received.setdefault(params["channel"], []).append(params["data"])
         self._news.set()
 
     def forget(self, channel: str) -> None:
-        self._heard.pop(channel, None)
+        self._received.pop(channel, None)
 
     async def until(self, channel: str, **wanted: str | Decimal) -> dict[str, Any]:
         """Wait for an event of a channel whose fields are as wanted. Raises Unexpected at the deadline."""
@@ -46,13 +46,15 @@ class Inbox:
             async with asyncio.timeout(DEADLINE_S):
                 while True:
                     self._news.clear()
-                    for data in self._heard.get(channel, []):
+                    for data in self._received.get(channel, []):
                         if all(_same(_field(data, name), value) for name, value in wanted.items()):
                             return data
                     await self._news.wait()
         except TimeoutError:
-            heard = self._heard.get(channel, [])
-            raise Unexpected(f"{channel}: no {wanted}; {len(heard)} events, last {heard[-1:]}") from None
+            received = self._received.get(channel, [])
+            raise Unexpected(
+                f"{channel}: no {wanted}; {len(received)} events, last {received[-1:]}"
+            ) from None
 
 
 async def trade_over_socket(client: Any, calls: Checklist, *, is_sbe: bool) -> None:
@@ -129,19 +131,19 @@ async def _market_channels(socket: Any, inbox: Inbox, calls: Checklist, *, is_sb
 async def _orders_over_socket(api: Any, socket: Any, inbox: Inbox, calls: Checklist) -> None:
     low = await asyncio.to_thread(far_below, api)
     orders = "orders.ALL"
-    with calls("ws submit_order", "is accepted, told as NEW and as OPEN") as call:
+    with calls("ws submit_order", "is accepted, reported as NEW and as OPEN") as call:
         order = (await socket.submit_order(limit_order(low, "ws-1")))["order"]
         call.expect(order["status"] == "NEW", order)
         await inbox.until(orders, id=order["id"], status="NEW", client_id="ws-1")
         await inbox.until(orders, id=order["id"], status="OPEN", remaining_size=SIZE)
-    with calls("ws modify_order", "is pending, then told with its new price") as call:
+    with calls("ws modify_order", "is pending, then reported with its new price") as call:
         change = limit_order(low - 100, "ws-1")
         change.id = order["id"]
         pending = (await socket.modify_order(order["id"], change))["order"]
         call.expect(pending["request_info"]["status"] == "PENDING", pending)
         changed = await inbox.until(orders, id=order["id"], price=low - 100)
         call.expect(changed["request_info"]["status"] == "SUCCESS", changed)
-    with calls("ws cancel_order", "is queued, then told as cancelled") as call:
+    with calls("ws cancel_order", "is queued, then reported as cancelled") as call:
         queued = await socket.cancel_order(order["id"])
         call.expect(queued["status"] == "QUEUED_FOR_CANCELLATION", queued)
         await inbox.until(orders, id=order["id"], status="CLOSED", cancel_reason="USER_CANCELED")
@@ -155,7 +157,7 @@ async def _orders_over_socket(api: Any, socket: Any, inbox: Inbox, calls: Checkl
         ]
         ids = [result["order"]["id"] for result in results]
         call.expect(len(ids) == 2, results)
-    with calls("ws cancel_orders_batch", "both are told as cancelled"):
+    with calls("ws cancel_orders_batch", "both are reported as cancelled"):
         await socket.cancel_orders_batch(ids)
         for order_id in ids:
             await inbox.until(orders, id=order_id, status="CLOSED")
@@ -174,17 +176,17 @@ async def _orders_over_socket(api: Any, socket: Any, inbox: Inbox, calls: Checkl
 
 
 async def _trades_over_socket(socket: Any, inbox: Inbox, calls: Checklist) -> None:
-    with calls("ws submit_order", "a market order is told as filled"):
+    with calls("ws submit_order", "a market order is reported as filled"):
         order = (await socket.submit_order(market_order(OrderSide.Buy)))["order"]
         await inbox.until("orders.ALL", id=order["id"], status="CLOSED", remaining_size=Decimal(0))
-    with calls("fills", "its fill is told, with a fee") as call:
+    with calls("fills", "its fill is reported, with a fee") as call:
         fill = await inbox.until("fills.ALL", order_id=order["id"], liquidity="TAKER")
         call.expect(Decimal(fill["fee"]) > 0 and fill["side"] == "BUY", fill)
-    with calls("trades", "the market is told of it"):
+    with calls("trades", "it is published"):
         await inbox.until(f"trades.{MARKET}", side="BUY", price=Decimal(fill["price"]))
-    with calls("positions", "a long position is told"):
+    with calls("positions", "a long position is reported"):
         await inbox.until("positions", market=MARKET, side="LONG", size=SIZE)
-    with calls("account", "the margin it needs is told") as call:
+    with calls("account", "the margin it needs is reported") as call:
         account = await inbox.until("account")
         call.expect(Decimal(account["account_value"]) > 0, account)
     with calls("ws submit_order", "a reduce-only market order closes the position"):

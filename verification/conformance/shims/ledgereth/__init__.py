@@ -1,6 +1,6 @@
 """The part of ``ledgereth`` that paradex-py imports, without the USB, NFC and Bluetooth drivers below it.
 
-Keys that lie on a hardware wallet are not used here; whoever asks for one is told so.
+Keys that lie on a hardware wallet are not used here; a caller that asks for one gets an error.
 """
 
 from __future__ import annotations
