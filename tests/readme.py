@@ -32,16 +32,18 @@ def check_lines_of_the_readme(lines: Sequence[Line], directory: Path) -> None:
         pytest.skip("jq is not installed")
     (directory / "tandem.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
     commands = jq_lines()
-    assert len(commands) == 5
-    told = {comment: _run(text, directory) for comment, text in commands.items()}
+    assert len(commands) == 6
+    outputs = {comment: _run(text, directory) for comment, text in commands.items()}
 
-    each, by_pair, why, trouble, timeline = told.values()
+    each, by_pair, refusals, outcomes, trouble, timeline = outputs.values()
     closed = [line for line in lines if line["event"] == "trade_closed"]
     assert [row["net"] for row in map(json.loads, each)] == pytest.approx(
         [line["net_e8"] / 1e8 for line in closed]
     )
     assert sum(row["trades"] for row in map(json.loads, by_pair)) == len(closed)
-    assert len(why) == sum(line["event"] == "refusals" for line in lines)
+    assert len(refusals) == sum(line["event"] == "refusals" for line in lines)
+    assert len(outcomes) == sum(line["event"] in ("trade_opened", "trade_closed") for line in lines)
+    assert all(row["why"] for row in map(json.loads, outcomes) if row["event"] == "trade_closed")
     assert len(trouble) == sum(line["level"] != "info" for line in lines)
     _check_timeline(timeline, lines, closed[-1]["trade_id"])
 
