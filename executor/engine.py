@@ -156,7 +156,8 @@ class Engine:
         self._latency.record("decided_to_seen", seen_mono_ns - signal.decided_mono_ns)
         self._latency.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
-            pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
+            if signal.direction:  # none: what a trade left on both legs is closed, by no trade's measure
+                pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
             first_id, second_id = stages.client_order_ids
             self._report(
                 SignalStages(

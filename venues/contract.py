@@ -17,7 +17,9 @@ from dataclasses import MISSING, dataclass, fields
 from enum import Enum, IntEnum
 from typing import (
     TYPE_CHECKING,
+    Annotated,
     Any,
+    Final,
     Generic,
     Literal,
     NamedTuple,
@@ -26,6 +28,8 @@ from typing import (
     runtime_checkable,
 )
 
+import msgspec
+
 from observability.redaction import redact
 
 if TYPE_CHECKING:
@@ -33,6 +37,12 @@ if TYPE_CHECKING:
 
 E8 = 100_000_000
 _INT64_MAX = 2**63 - 1
+
+
+# An order's id as a venue names it. It is kept with the order, whose room in memory is limited: what is
+# longer is no id that a venue's documents know, and the message that holds it is not believed.
+VENUE_ID_CHARS_MAX: Final = 128
+VenueId = Annotated[str, msgspec.Meta(max_length=VENUE_ID_CHARS_MAX)]
 
 
 class Side(IntEnum):

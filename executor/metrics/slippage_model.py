@@ -40,7 +40,7 @@ def read_kept(path: Path) -> dict[str, SlippageView]:
         if not (isinstance(entry, list) and len(entry) == 3):
             raise ValueError(f"{name} has not the three figures it should have")
         samples, mean_bps, updated_unix_s = entry
-        is_whole = isinstance(samples, int) and isinstance(updated_unix_s, int)
+        is_whole = isinstance(samples, int) and 0 < samples < 2**31 and isinstance(updated_unix_s, int)
         if not (is_whole and isinstance(mean_bps, int | float) and abs(mean_bps) <= _CAP_BPS):
             raise ValueError(f"{name} has figures that cannot be: {entry}")
         views[name] = SlippageView(samples, float(mean_bps), updated_unix_s)

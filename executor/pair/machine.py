@@ -104,7 +104,7 @@ from executor.pair.repair import (
     trade_to_close,
 )
 from executor.pair.rules import PairRules
-from executor.pair.state import SHUTDOWN, Halt, PairState, Plan, has_live_order, is_flat
+from executor.pair.state import REASON_CHARS_MAX, SHUTDOWN, Halt, PairState, Plan, has_live_order, is_flat
 from executor.pair.transition import Transition, adopt_plan, open_refusals
 from shm.entry_block import EntryBlock
 from venues.contract import OrderStatus, Outcome, Side
@@ -194,13 +194,18 @@ def begin_exit(transition: Transition, event: Exit) -> None:
 
 
 def _on_flatten(transition: Transition, event: FlattenRequested) -> None:
-    transition.change(flatten=event.reason or "requested")
+    transition.change(flatten=_kept(event.reason))
     if transition.state.trade is not None:
         transition.change_trade(exit_reason=transition.state.flatten)
 
 
 def _on_entries_stopped(transition: Transition, event: EntriesStopped) -> None:
-    transition.change(entries_stopped=event.reason or "requested")
+    transition.change(entries_stopped=_kept(event.reason))
+
+
+def _kept(reason: str) -> str:
+    """A reason as the state keeps it: it may be a venue's or an operator's text, and room is limited."""
+    return reason[:REASON_CHARS_MAX] or "requested"
 
 
 def _on_entries_allowed(transition: Transition, event: EntriesAllowed) -> None:

@@ -12,6 +12,9 @@ from executor.pair.order import ENDED, Order, OrderState, ended, known_open, mov
 from venues.contract import E8, OrderStatus
 
 FILL_IDS_MAX: Final = 64  # executions counted singly per order; past them the venue's totals are believed
+# 720 million in quote currency. No order of ours is worth as much: a price or a fee beyond it is a fault of
+# the venue's, and a state that took it over would not fit the 64 bits that it is stored in.
+QUOTE_E8_MAX: Final = 1 << 56
 _FINAL_OF: Final = {
     OrderStatus.FILLED: OrderState.FILLED,
     OrderStatus.CANCELLED: OrderState.CANCELLED,
@@ -26,9 +29,9 @@ def after_report(order: Order, reported: OrderReport, *, now_mono_ns: int, wait_
         order = replace(order, venue_order_id=reported.venue_order_id)
     if filled_e8 is not None and filled_e8 >= order.reported_e8:
         order = replace(order, reported_e8=filled_e8)
-        if reported.average_price_e8 is not None:
+        if reported.average_price_e8 is not None and is_possible(filled_e8, reported.average_price_e8, 0):
             order = replace(order, reported_quote_e8=filled_e8 * reported.average_price_e8 // E8)
-        if reported.fee_e8 is not None:
+        if reported.fee_e8 is not None and is_possible(0, 0, reported.fee_e8):
             order = replace(order, reported_fee_e8=reported.fee_e8)
     if reported.status is OrderStatus.OPEN:
         return known_open(order, now_mono_ns, wait_ns)
@@ -60,6 +63,12 @@ def amount_reported(order: Order, reported: OrderReport) -> int | None:
     return reported.filled_e8
 
 
+def is_possible(size_e8: int, price_e8: int, fee_e8: int) -> bool:
+    """Whether an order of ours can have cost that. What cannot be is taken as not reported: the amount
+    counts by what the venue says in total, at the limit price, and stays an estimate."""
+    return 0 <= size_e8 * price_e8 // E8 <= QUOTE_E8_MAX and abs(fee_e8) <= QUOTE_E8_MAX
+
+
 def fill_key(fill_id: str) -> str:
     """A venue's id of an execution in 16 characters, however long the venue makes it."""
     return blake2b(fill_id.encode(), digest_size=8).hexdigest()
@@ -77,7 +86,7 @@ def after_fill(order: Order, fill: FillReport, *, now_mono_ns: int, wait_ns: int
     """
     if is_known_fill(order, fill.fill_id) or order.fills_e8 >= order.size_e8:
         return order
-    if len(order.fill_ids) >= FILL_IDS_MAX:
+    if len(order.fill_ids) >= FILL_IDS_MAX or not is_possible(fill.size_e8, fill.price_e8, fill.fee_e8):
         return order
     order = replace(
         order,
@@ -101,6 +110,8 @@ def after_fills_read(order: Order, read: FillsRead, now_mono_ns: int) -> Order:
     fills = list({fill.fill_id: fill for fill in read.fills}.values())
     size_e8 = sum(fill.size_e8 for fill in fills)
     if not order.fills_e8 <= size_e8 <= order.size_e8 or not size_e8:
+        return order
+    if not all(is_possible(fill.size_e8, fill.price_e8, fill.fee_e8) for fill in fills):
         return order
     order = replace(
         order,

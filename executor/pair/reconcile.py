@@ -10,6 +10,7 @@ from __future__ import annotations
 from events.positions import FlatConfirmed, NotFlat, PositionsRestored, ReconcileDiff
 from executor.pair.messages import PositionRead, ReadPositions
 from executor.pair.order import DOUBTFUL, Order, OrderState, after_count, after_difference
+from executor.pair.order_updates import QUOTE_E8_MAX
 from executor.pair.rules import PairRules
 from executor.pair.state import (
     Halt,
@@ -175,7 +176,9 @@ def take_position(transition: Transition, number: int, position_e8: int) -> None
     transition.ensure_trade(next_client_order_id(transition.rules, transition.state, 0), direction or 1)
     side = shrinking_side(-difference_e8)
     touch_e8 = leg.ask_e8 if side is Side.BUY else leg.bid_e8
-    transition.book(number, side, abs(difference_e8), abs(difference_e8) * touch_e8 // E8, 0)
+    transition.book(
+        number, side, abs(difference_e8), min(abs(difference_e8) * touch_e8 // E8, QUOTE_E8_MAX), 0
+    )
     transition.change_trade(is_estimated=True)
     transition.change_leg(number, position_e8=position_e8)
     transition.distrust_reads(number)

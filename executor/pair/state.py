@@ -51,6 +51,7 @@ assert set(PHASE_STEPS) == set(PairPhase)
 
 
 HEDGE_DRIFT: Final = "hedge_drift"  # the reason to close legs that differed for too long
+REASON_CHARS_MAX: Final = 200  # of what a venue or an operator gives as a reason
 SHUTDOWN: Final = "shutdown"  # the reason to flatten of a process that is to end flat
 
 

@@ -50,7 +50,6 @@ class Results:
     def add(self, pair: PairResult, result_e8: int, *, trade_id: int = 0, is_estimated: bool = False) -> None:
         """A pair has realised something; its part is then to be written where it survives."""
         self._begin_day(pair)
-        assert pair.day == self._seen_day or pair.day == utc_day(self._clock), "a result belongs to today"
         pair.result_e8 += result_e8
         pair.estimated += is_estimated
         self._trades[trade_id] = self._trades.get(trade_id, 0) + result_e8

@@ -20,7 +20,17 @@ from typing import Final, Literal, NamedTuple, TypeVar
 import msgspec
 
 from observability.redaction import redact
-from venues.contract import Account, Fill, OrderStatus, OrderUpdate, Position, PrivateEvent, Side
+from venues.contract import (
+    VENUE_ID_CHARS_MAX,
+    Account,
+    Fill,
+    OrderStatus,
+    OrderUpdate,
+    Position,
+    PrivateEvent,
+    Side,
+    VenueId,
+)
 from venues.paradex import sbe
 from venues.paradex.messages import UNIX_US_BOUND, PayloadError, UnixMs, exact_e8, read_json, reported_e8
 
@@ -166,7 +176,7 @@ class PrivateReader:
                 market=message.market,
                 side=Side[_enum(sbe.OrderSide, message.side).name],
                 client_id=message.client_id,
-                venue_order_id=message.venue_order_id,
+                venue_order_id=_venue_id(message.venue_order_id),
                 state=_enum(sbe.OrderStateCode, message.state),
                 size_e8=message.size_e8,
                 remaining_e8=message.remaining_e8,
@@ -183,7 +193,7 @@ class PrivateReader:
             return Fill(
                 fill_id=_name(message.fill_id),
                 client_order_id=self.client_order_id(message.client_id),
-                venue_order_id=message.venue_order_id,
+                venue_order_id=_venue_id(message.venue_order_id),
                 instrument_id=instrument_id,
                 side=Side[_enum(sbe.OrderSide, message.side).name],
                 price_e8=_positive(message.price_e8),
@@ -259,6 +269,13 @@ def _positive(value_e8: int) -> int:
     return value_e8
 
 
+def _venue_id(order_id: str) -> str:
+    """An order's id that has room in what is kept of it. Raises PayloadError."""
+    if len(order_id) > VENUE_ID_CHARS_MAX:
+        raise PayloadError(f"an order's id of {len(order_id)} characters")
+    return order_id
+
+
 def _name(fill_id: str) -> str:
     """A fill's own name. Without one the next such fill would pass for the same one repeated."""
     if not fill_id:
@@ -297,7 +314,7 @@ class FillsPage(NamedTuple):
 
 
 class _OrderJson(msgspec.Struct, frozen=True):
-    id: str
+    id: VenueId
     market: str
     side: Literal["BUY", "SELL"]
     status: Literal["NEW", "UNTRIGGERED", "OPEN", "CLOSED"]
@@ -318,7 +335,7 @@ class _FillJson(msgspec.Struct, frozen=True):
     size: str
     # In the settlement asset: paying in another token is an option of each order, never used here.
     fee: str
-    order_id: str | None = None  # none for transfers and settlements
+    order_id: VenueId | None = None  # none for transfers and settlements
     client_id: str | None = None
     created_at: UnixMs = 0
     realized_funding: str = "0"

@@ -45,6 +45,7 @@ from venues.contract import (
     TransportError,
     VenueError,
     VenueHosts,
+    VenueId,
     check_grid,
 )
 from venues.paradex import rest, sbe
@@ -406,7 +407,7 @@ def _read_nothing(body: bytes) -> None:
 
 
 class _CreatedOrderJson(msgspec.Struct, frozen=True):
-    id: str
+    id: VenueId
     market: str
     side: str
     size: str

@@ -10,7 +10,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from venues.contract import E8, Fill, OrderStatus, OrderUpdate, Side, parse_e8
+from venues.contract import E8, Fill, OrderStatus, OrderUpdate, Side, VenueId, parse_e8
 from venues.vest.errors import DELETED_BY_LIQUIDATION, describe, is_of_grid
 
 _NS_PER_MS: Final = 1_000_000
@@ -57,7 +57,7 @@ class OrderRow(msgspec.Struct, kw_only=True, rename="camel"):
     CANCELLED and REJECTED events carry id, status, code, post time and nonce alone.
     """
 
-    id: str
+    id: VenueId
     status: str
     nonce: int | None = None
     symbol: str | None = None

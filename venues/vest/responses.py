@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from observability.redaction import redact
-from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
+from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError, VenueId
 from venues.vest.assumptions import RETRY_AFTER_MS
 from venues.vest.errors import RATE_LIMITED, VENUE_CODES, Request, Verdict
 from venues.vest.hosts import NAME
@@ -38,7 +38,7 @@ class ErrorAnswer(NamedTuple):
 
 
 class _Acknowledgement(msgspec.Struct):
-    id: str
+    id: VenueId
     code: int | None = None  # an answer that accepts and refuses settles nothing
 
 

@@ -85,7 +85,16 @@ def test_a_later_life_begins_with_what_was_learned(memory: Memory, tmp_path: Pat
     later.close()
 
 
-FIGURES = ("[1, 2]", "3", "[null, 1, 1]", "[1, Infinity, 1]", "[1, NaN, 1]", "[1e999, 1, 1]", "[1, 1e9, 1]")
+FIGURES = (
+    "[1, 2]",
+    "3",
+    "[null, 1, 1]",
+    "[1, Infinity, 1]",
+    "[1, NaN, 1]",
+    "[1e999, 1, 1]",
+    "[1, 1e9, 1]",
+    "[-5, 0, 1]",
+)
 
 
 @pytest.mark.parametrize(

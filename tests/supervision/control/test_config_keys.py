@@ -30,7 +30,8 @@ VALUES: Mapping[str, Any] = {
 }
 # Looked up where they are needed, in ``Configuration.settings``, so no resolved rule shows them.
 LOOKED_UP = {
-    *("risk.breaker_pause_s", "risk.naked_budget_s_per_day"),
+    *("risk.breaker_pause_s", "risk.naked_budget_s_per_day", "risk.max_consecutive_failures"),
+    *("risk.max_daily_loss_quote", "risk.max_drawdown_quote"),  # ``TradingState.limit``
     *("execution.stagger", "execution.stagger_max_ms", "execution.rearm_bps"),
 }
 
