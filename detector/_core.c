@@ -29,7 +29,7 @@ static void refresh_view(const Core *core, Pair *pair, int64_t pair_id) {
     int64_t sequence = slot_sequence(&core->views, pair_id);
     if (sequence == pair->view_sequence) return;
     pair->has_view = slot_read(&core->views, pair_id, &pair->view) == sizeof pair->view;
-    pair->view_sequence = sequence;
+    pair->view_sequence = pair->has_view ? sequence : -1; /* what could not be read is read again */
 }
 
 static Uncertain decide_pair(const Core *core, Pair *pair, Streak streaks[2], int64_t at_mono_ns, Outcome outcomes[2]) {
@@ -181,7 +181,7 @@ int64_t core_turn(Core *core) {
     return done;
 }
 
-int64_t core_rest(Core *core, int64_t sleep_ns_max) {
+void core_rest(const Core *core, int64_t sleep_ns_max) {
     const Bell *bell = &core->own_bell;
     bell_drain(bell);
     bell_announce_sleep(bell);
@@ -191,7 +191,6 @@ int64_t core_rest(Core *core, int64_t sleep_ns_max) {
         ppoll(&rung, 1, &most, NULL);
     }
     bell_awake(bell);
-    return core_turn(core);
 }
 
 void core_keep_warm(Core *core) {

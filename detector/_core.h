@@ -66,8 +66,9 @@ double core_true_quotient(int64_t a, int64_t b, int64_t under);
 /* Whether a turn would find a quote. */
 int64_t core_has_work(const Core *core);
 
-/* Sleeps until rung, at most so long, and then takes a turn. */
-int64_t core_rest(Core *core, int64_t sleep_ns_max);
+/* Sleeps until rung, at most so long. The turn comes after Python has read the clock: a maintenance window may
+   have begun meanwhile, or other settings be in force. */
+void core_rest(const Core *core, int64_t sleep_ns_max);
 
 /* Decides one pair on what is known already, and forgets it. */
 void core_keep_warm(Core *core);

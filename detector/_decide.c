@@ -62,6 +62,7 @@ static Touch touch_of(const Quote *quote, int sign) {
 static Side usable_levels(const Rules *rules, const Market *market, int leg, int sign, Depth *into) {
     const Depth *book = market->read_depth(market->books, leg, into);
     if (!book || !book->is_valid) return (Side){0};
+    if (book->bids < 0 || book->asks < 0 || book->bids + book->asks > 2 * DEPTH_LEVELS) return (Side){0};
     if (market->now_mono_ns - book->recv_mono_ns > rules->quote_age_ns_max) return (Side){0};
     return sign > 0 ? (Side){book->levels + book->bids, book->asks} : (Side){book->levels, book->bids};
 }
@@ -70,8 +71,8 @@ static int64_t size_within_e8(Side side, int sign, int64_t touch_e8, double reac
     int64_t worst_e8 = touch_e8 + sign * (int64_t)((double)touch_e8 * reach_bps / 10000), total_e8 = 0;
     for (int64_t at = 0; at < side.count; at++) {
         if ((side.levels[at].price_e8 - worst_e8) * sign > 0) break;
+        if (side.levels[at].size_e8 >= CERTAIN_MAX - total_e8) return CERTAIN_MAX; /* more than any order needs */
         total_e8 += side.levels[at].size_e8;
-        if (total_e8 >= CERTAIN_MAX) return CERTAIN_MAX; /* more than any order needs */
     }
     return total_e8;
 }
@@ -231,7 +232,7 @@ static Uncertain decide_entry(const Rules *rules, const Market *market, int dire
         refuse_bps(outcome, GATE_THRESHOLD, spread_bps, trigger_bps);
     } else if (edge_bps < rules->edge_bps_min) {
         refuse_bps(outcome, GATE_EDGE, edge_bps, rules->edge_bps_min);
-    } else if (ticks < rules->confirm_ticks) {
+    } else if (ticks < rules->confirm_ticks || isnan(edge_bps)) { /* no edge counts as a tick that is not a number */
         refuse(outcome, GATE_CONFIRMATION, ticks, rules->confirm_ticks);
     } else {
         return place_entry(rules, market, direction, layer, spread_bps, edge_bps, outcome);
@@ -284,6 +285,7 @@ Uncertain decide(const Rules *rules, const Market *market, Streak streaks[2], Ou
         return CERTAIN;
     }
     if (!has_certain_prices(market->quotes[0]) || !has_certain_prices(market->quotes[1])) return UNCERTAIN_PRICE;
+    if (market->view && market->view->layers_open < 0) return UNCERTAIN_RULES; /* as an index Python has its own answer */
     Streak after[2] = {streaks[0], streaks[1]};
     for (int which = 0; which < 2; which++) {
         Uncertain reason = decide_direction(rules, market, which == 0 ? 1 : -1, &after[which], &outcomes[which]);

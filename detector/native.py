@@ -50,9 +50,9 @@ def load_detector() -> ctypes.CDLL:
         raise NotNative(
             f"{DETECTOR.path.name} has other structures; build it again: python -m runtime.native"
         )
-    for call in (library.core_turn, library.core_rest, library.core_has_work, library.core_decide):
+    for call in (library.core_turn, library.core_has_work, library.core_decide):
         call.restype = _I64
-    library.core_keep_warm.restype = None
+    library.core_rest.restype = library.core_keep_warm.restype = None
     library.core_true_quotient.restype = ctypes.c_double
     return library
 
@@ -129,6 +129,7 @@ class NativeDetector(Detector):
     def __init__(self, library: ctypes.CDLL, bell: Doorbell, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._library = library
+        self._own_bell = bell  # C points into it
         counters = self._counters
         self._handed_over = {reason: counters.index(handed_over(reason)) for reason in UNCERTAIN[1:]}
         places = {venue: place for place, venue in enumerate(self._feeds)}
@@ -163,7 +164,6 @@ class NativeDetector(Detector):
             seen_to_decided=histogram_address(self._seen_to_decided),
             epoch=self._epoch,
         )
-        counters.set(counters.index("native"), 1)
 
     def _pair_in_c(self, pair: Pair, places: Mapping[str, int]) -> PairC:
         counters, rules = self._counters, pair.rules
@@ -193,11 +193,11 @@ class NativeDetector(Detector):
         return bool(self._library.core_has_work(ctypes.byref(self._core)))
 
     def park(self, max_park_ms: float) -> Idle:
-        """Sleep in C, where the quote that ends the sleep is decided as well."""
+        """Sleep in C. The quote that ends the sleep waits for ``do_work``, which reads the clock first."""
         most_ns = _I64(round(max_park_ms * 1_000_000))
 
         def rest(agent: Agent) -> None:
-            self._after(self._library.core_rest(ctypes.byref(self._core), most_ns))
+            self._library.core_rest(ctypes.byref(self._core), most_ns)
 
         return rest
 

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     max_park_ms = launch.settings.runtime.keep_warm_ms or MAX_PARK_MS
     idle = idle_strategy(waiting, bell, max_park_ms=max_park_ms)
     library = _library(launch)
+    launch.counters.set(launch.counters.index("native"), int(library is not None))
     if library is None:
         detector = Detector(*given, epoch=launch.epoch, watch=watch)
     else:

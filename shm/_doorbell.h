@@ -14,6 +14,7 @@ typedef struct {
 
 /* Both sides store and then load, so both are sequentially consistent: of two in C no ring is missed. */
 static inline void bell_ring(const Bell *bell) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was published comes before the look at who sleeps */
     if (!__atomic_load_n(bell->word, __ATOMIC_SEQ_CST)) return;
     int64_t one = 1;
     store_release(bell->word, 0);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "_checksum.h"
 #include "_layout.h"
@@ -14,7 +15,21 @@ typedef struct {
     int64_t capacity, stride; /* bytes */
 } Slots;
 
-enum { SLOT_ATTEMPTS = 64, SLOT_REPAIRED = -1 };
+/* Python's writes take microseconds; a slot that is odd for longer has a writer that is dead, or was stopped. */
+enum { SLOT_WAIT_NS = 10000, SLOT_REPAIRED = -1 };
+
+static inline int64_t slot_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Whether to try again; the first try costs no look at the clock. */
+static inline bool slot_may_wait(int64_t *until_ns) {
+    int64_t now_ns = slot_now_ns();
+    if (!*until_ns) *until_ns = now_ns + SLOT_WAIT_NS;
+    return now_ns < *until_ns;
+}
 
 static inline int64_t *slot_words(const Slots *slots, int64_t index) {
     return slots->words + (index * slots->stride >> 3);
@@ -37,7 +52,8 @@ static inline void slot_write(const Slots *slots, int64_t index, const void *bod
 /* Copies the latest value; its size, or -1 where there is none to be believed. */
 static inline int64_t slot_read(const Slots *slots, int64_t index, void *body) {
     const int64_t *words = slot_words(slots, index);
-    for (int attempt = 0; attempt < SLOT_ATTEMPTS; attempt++) {
+    int64_t until_ns = 0;
+    do {
         int64_t sequence = load_acquire(words);
         if (sequence == 0) return -1;
         if (sequence & 1) continue;
@@ -48,7 +64,7 @@ static inline int64_t slot_read(const Slots *slots, int64_t index, void *body) {
         if (load_relaxed(words) != sequence) continue;
         if (sum == (int64_t)checksum(body, (size_t)size, sequence)) return size;
         if (sum == SLOT_REPAIRED) return -1;
-    }
+    } while (slot_may_wait(&until_ns));
     return -1;
 }
 

@@ -669,10 +669,10 @@ def funding_bps(text: str, *, hours: int) -> float:
 
     Raises ValueError if the text is no finite number.
     """
-    rate = float(text)
-    if not math.isfinite(rate):
+    rate_bps = 10_000 * float(text) / hours
+    if not math.isfinite(rate_bps):
         raise ValueError(f"{text[:40]!r} is no funding rate")
-    return 10_000 * rate / hours
+    return rate_bps
 
 
 def format_e8(value_e8: int, decimals: int) -> str:

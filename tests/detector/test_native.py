@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
+from math import inf, nan
 from random import Random
 from struct import pack
 
@@ -189,6 +190,35 @@ def test_a_touch_that_misses_the_size_by_the_smallest_step_is_too_thin_for_both(
 
     assert list(map(kind_of, found)) == ["size" if missing_e8 else "ENTER"] * 2
     assert bits(found[0]) == bits(found[1])
+
+
+@pytest.mark.parametrize("figure", ["funding_bps", "slippage_bps"])
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_an_expectation_that_is_no_number_opens_nothing_that_python_would_not(
+    figure: str, value: float
+) -> None:
+    rules = some_rules(layers=(Layer(10.0, E8),), confirm_ticks=1)
+    found = []
+    for kind in (PairStrategy, NativeStrategy):
+        strategy = kind(rules)
+        setattr(strategy, figure, value)
+        found.append([strategy.on_quote(a_wide_market(size=10.0)) for _ in range(3)])
+
+    assert [[bits(one) for one in both] for both in found[1]] == [
+        [bits(one) for one in both] for both in found[0]
+    ]
+
+
+def test_a_view_with_impossible_layers_is_python_s_to_decide() -> None:
+    view = a_random_view(Random(3), START_NS)
+    assert view is not None
+    compiled = NativeStrategy(some_rules(layers=(Layer(10.0, E8),)))
+    market = a_wide_market(size=10.0)._replace(view=view._replace(phase=3, layers_open=-(10**8)))
+
+    with pytest.raises(IndexError):
+        compiled.on_quote(market)
+
+    assert compiled.handed_over["rules"] == 1
 
 
 def test_integers_are_divided_as_in_python_whatever_their_size() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from detector.native import NativeDetector, load_detector
+from detector.rules import rules_for
+from observability.logs import Reporter
 from runtime import native
 from runtime.native import DETECTOR, Library, NotNative, build_library, load
-from settings import PROJECT
+from settings import PROJECT, parse_settings
 from shm import native_layout
 from tests.detector.builders import a_view
-from tests.detector.instance import Instance
+from tests.detector.instance import RAW_SETTINGS, Instance
 from tests.waiting import wait_until
 
 BEYOND = 2.0e10  # a price of more than 2**60 e8
@@ -55,6 +59,33 @@ def test_a_quote_that_is_not_certain_is_decided_in_python_and_counted(instance: 
     assert handed_over == (1 if instance.is_native else 0)
     assert (first.signal_id, second.signal_id) == ((1 << 32) + 1, (1 << 32) + 2)
     assert instance.count("handed_over_price_total") == (4 if instance.is_native else 0)
+
+
+def test_the_quote_that_ends_a_sleep_waits_for_the_clock(instance: Instance) -> None:
+    """A maintenance window may have begun, or other settings be in force: Python reads that first."""
+    if not instance.is_native:
+        pytest.skip("Python's own sleep decides nothing")
+    instance.feeds_are_up()
+    instance.executor_says()
+    settings = parse_settings(RAW_SETTINGS, "config.yaml")
+    detector = NativeDetector(
+        load_detector(),
+        instance.memory.doorbell("detector"),
+        instance.memory,
+        instance.memory.counters("detector", writer=True),
+        settings,
+        [rules_for(settings, 0, instance.instruments)],
+        Reporter("detector", run_id="r", level=None),
+        epoch=1,
+    )
+    instance.publish(0, 99.9, 100.0)
+    instance.publish(1, 100.2, 100.3)
+
+    detector.park(0.0)(detector)
+    assert instance.count("quotes_total") == 0
+
+    assert detector.do_work(time.monotonic_ns()) == 2
+    assert instance.count("quotes_total") == 2
 
 
 # --- a library that cannot be used ---
