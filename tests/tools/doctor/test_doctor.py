@@ -123,7 +123,10 @@ def test_without_an_instance_it_asks_venues_of_its_own_and_leaves_nothing(
     }
     assert "one was started" in of(findings, "simulator")[0][1]
     for venue in ("vest", "paradex"):
-        assert "takes our keys; value 100000.00, free 100000.00, maintenance margin 0.00; flat" in of(findings, f"{venue} account")[0][1]
+        assert (
+            "takes our keys; value 100000.00, free 100000.00, maintenance margin 0.00; flat"
+            in of(findings, f"{venue} account")[0][1]
+        )
     assert list(_processes_of(tmp_path)) == []
     assert list(Path(raw["runtime"]["memory_dir"]).iterdir()) == []
     assert not (tmp_path / "var").exists()
