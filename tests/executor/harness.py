@@ -49,7 +49,7 @@ from simulator.orders import NewOrder, SimOrder
 from simulator.process import RunningSimulator, serve
 from supervision.preflight import _fetch_all, loopback_urls
 from tests.events.catalogue import check
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, eventually
 from venues.contract import E8, Instrument
 from venues.registry import venue
 
@@ -361,15 +361,19 @@ class World:
         self, condition: Callable[[], bool], what: str = "", timeout_s: float = DEADLINE_S
     ) -> None:
         """Wait for a condition; AssertionError with the log when it does not come true."""
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
+
+        def is_so() -> bool:
+            if condition():
+                return True
             is_dead = self.process is not None and self.process.returncode not in (None, 0, -signal.SIGKILL)
-            if time.monotonic() > deadline_s or is_dead:
-                shown = "\n".join(json.dumps(line) for line in self.lines[-60:])
-                raise AssertionError(
-                    f"{what or 'condition'} did not come true:\n{shown}\n{self.errors.decode()}"
-                )
-            await asyncio.sleep(0.002)
+            assert not is_dead, f"the executor ended before {what or 'the condition'}"
+            return False
+
+        try:
+            await eventually(is_so, what, timeout_s)
+        except AssertionError as error:
+            shown = "\n".join(json.dumps(line) for line in self.lines[-60:])
+            raise AssertionError(f"{error}\n{shown}\n{self.errors.decode()}") from None
 
     async def until_phase(self, phase: PairPhase) -> None:
         await self.until(lambda: self.phase is phase, phase.name)

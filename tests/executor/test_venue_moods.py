@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -61,9 +60,10 @@ async def test_an_entry_during_a_venues_pause_is_refused_by_its_own_gate() -> No
         line = await world.until_told("signal_refused")
         assert line["gate"] in ("rate_budget", "pair_state")
         while not world.told("signal_refused", gate="rate_budget"):
-            await asyncio.sleep(0.05)
             assert world.phase is PairPhase.FLAT
+            refused = len(world.told("signal_refused"))
             world.enter()
+            await world.until(lambda count=refused: len(world.told("signal_refused")) > count, "a refusal")  # type: ignore[misc]
         assert world.counter("signals_refused_total") >= 1
 
 

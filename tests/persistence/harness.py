@@ -90,12 +90,14 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.delay_s = 0.0  # before each piece is passed on
-        self.is_silent = False  # takes everything, passes nothing on
+        self.passes = threading.Event()  # while it is clear, everything is taken and nothing passed on
+        self.passes.set()
         self._is_closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self._is_closed = True
+        self.passes.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -119,8 +121,7 @@ class Proxy:
                         if not data:
                             return
                         time.sleep(self.delay_s)
-                        while self.is_silent and not self._is_closed:
-                            time.sleep(0.02)
+                        self.passes.wait()
                         (server if source is client else client).sendall(data)
             except OSError:
                 return

@@ -64,9 +64,11 @@ def test_killed_between_reading_and_giving_the_space_back(world: World) -> None:
     ]
     for name, how, count in deaths:
         world.start(DYING.format(name=name, count=count, how=how))
-        while world.process is not None and world.process.poll() is None:
+        process = world.process
+        assert process is not None
+        while process.poll() is None:
             world.push(5)  # each push is another group, until the process has met its call
-            time.sleep(0.02)
+            wait_until(lambda: world.has_drained() or process.poll() is not None)  # noqa: B023
         assert world.ended() == -signal.SIGKILL
 
     world.start()

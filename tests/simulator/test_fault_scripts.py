@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -15,7 +14,7 @@ from simulator.fault_runs import FaultRuns, Simulator
 from simulator.fault_scripts import ScriptError
 from simulator.vest.errors import Code
 from tests.simulator.vest_server import VestServer, a_vest
-from tests.waiting import DEADLINE_S
+from tests.waiting import eventually
 
 
 class OneVenue:
@@ -150,10 +149,11 @@ async def test_a_position_is_liquidated(start: Start) -> None:
         client = await vest.client()
         await start(vest, "liquidated:venue=vest")
         await client.place(client.market(price="60010.00"))
-        deadline_s = time.monotonic() + DEADLINE_S
-        while (await client.account())["positions"]:
-            assert time.monotonic() < deadline_s, "still open"
-            await asyncio.sleep(0.01)
+
+        async def is_closed() -> bool:
+            return not (await client.account())["positions"]
+
+        await eventually(is_closed, "the position's end")
 
 
 async def test_stopping_a_script_heals_the_venue(start: Start) -> None:

@@ -51,7 +51,7 @@ while not asked:
     if life == 1 and (directory / "die").exists():
         sys.exit(3)
     time.sleep(0.01)
-time.sleep(0.3)
+time.sleep(0.3)  # what is left to do takes a while: whoever does not wait for it finds nothing finished
 (directory / "finished").write_text(str(life))
 sys.exit(int(sys.argv[3]))
 """

@@ -219,20 +219,28 @@ def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, serv
 
 
 ORPHAN = """
-import os, pathlib, sys, time
+import os, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from monitoring.alerts.process import has_lost
 said, parent = pathlib.Path(sys.argv[2]), os.getpid()
-if os.fork() == 0:
+child = os.fork()
+if child == 0:
     before = has_lost(parent, 0.2)
     (said / "begun").touch()
     after = has_lost(parent, 60)
     (said / "unfinished").write_text(f"{before} {after}")
     (said / "unfinished").rename(said / "said")
     os._exit(0)
+
+def rests():
+    status = pathlib.Path(f"/proc/{child}/status").read_text()
+    return int(status.partition("\\nvoluntary_ctxt_switches:")[2].split()[0])
+
 while not (said / "begun").exists():
-    time.sleep(0.01)
-time.sleep(0.3)
+    os.sched_yield()
+before = rests()
+while rests() < before + 2:  # it has looked for its parent, and waits to look again
+    os.sched_yield()
 """
 
 

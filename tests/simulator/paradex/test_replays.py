@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from simulator.faults import Fault
 from tests.simulator.paradex.client import Client
 from tests.simulator.paradex.conftest import StartVenue, Venue
-from tests.waiting import DEADLINE_S
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -20,13 +18,6 @@ async def client(venue: Venue) -> AsyncIterator[Client]:
         await client.onboard()
         await client.log_in()
         yield client
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not await condition():
-        assert time.monotonic() < deadline_s, what
-        await asyncio.sleep(0.01)
 
 
 async def held(client: Client) -> list[str]:
@@ -69,7 +60,7 @@ async def test_a_modification_sent_again_is_refused(client: Client) -> None:
     async def is_open() -> bool:
         return bool((await client.get(f"/orders/{created['id']}"))["status"] == "OPEN")
 
-    await until(is_open, "the order rests")
+    await eventually(is_open, "the order rests")
     path = f"/orders/{created['id']}"
     assert (await client.call("PUT", path, json=change))[0] == 200
     status, refused, _ = await client.call("PUT", path, json=change)
@@ -88,7 +79,7 @@ async def test_a_venue_may_be_told_to_take_it(start: StartVenue) -> None:
         async def is_doubled() -> bool:
             return await held(client) == ["0.02"]
 
-        await until(is_doubled, "the order is carried out twice")
+        await eventually(is_doubled, "the order is carried out twice")
 
 
 @pytest.mark.parametrize("answers_last", [False, True])
@@ -113,4 +104,4 @@ async def test_a_middlebox_repeats_a_request(
     async def is_held() -> bool:
         return await held(client) == ["0.02" if is_taken else "0.01"]
 
-    await until(is_held, "what was taken is held")
+    await eventually(is_held, "what was taken is held")

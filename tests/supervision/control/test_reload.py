@@ -88,7 +88,7 @@ class Host:
             write_acknowledgement(self.memory.directory, Acknowledgement(number, self.word("entries_held")))
             for table in self.takers:
                 table.set(table.index("settings_generation"), self.word("settings_generation"))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         self.commands.close()
@@ -179,7 +179,7 @@ def test_entries_are_held_for_as_long_as_settings_change(host: Host) -> None:
         try:
             while True:
                 held.append(host.word("entries_held"))
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
         finally:
             told.cancel()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import select
@@ -23,7 +22,7 @@ import pytest
 from settings import PROJECT
 from supervision.control import socket as channel_module
 from supervision.control.socket import Answer, Channel, NobodyAnswers, Request, ask
-from tests.waiting import DEADLINE_S, wait_until
+from tests.waiting import DEADLINE_S, eventually, wait_until
 
 
 class Ear:
@@ -43,9 +42,7 @@ class Ear:
     async def _handle(self, request: Request, by: str) -> Answer:
         self.asked.append(request)
         if request["command"] == "wait":
-            # Another thread may say it, too: looking is simplest.
-            while not any(item["command"] == "go on" for item in self.asked):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await eventually(lambda: any(item["command"] == "go on" for item in self.asked))
         if request["command"] == "fail":
             raise RuntimeError("a mistake of our own")
         return {"ok": True, "summary": request["command"], "by": by}
