@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from events.decisions import SignalStages
@@ -267,7 +267,15 @@ class Engine:
                     self._report(command)
 
     def _store_state(self, pair: PairRuntime) -> None:
-        entry = StoredPair(dump(pair.state), *astuple(pair.result))
+        result = pair.result  # field by field: ``astuple`` copies each of them, before every order
+        entry = StoredPair(
+            state=dump(pair.state),
+            day=result.day,
+            result_e8=result.result_e8,
+            best_e8=result.best_e8,
+            naked_ns=result.naked_ns,
+            estimated=result.estimated,
+        )
         self._store.write(pair.rules.pair_id, entry)
         pair.stored = pair.state
 
