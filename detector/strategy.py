@@ -20,7 +20,7 @@ from detector.gates import FeedStatus, Pending, Refusal
 from detector.liquidity import Levels, past_touch_bps, size_within_e8
 from detector.rules import Rules
 from detector.spreads import exit_spread_bps, net_edge_bps
-from shm.entry_block import EntryBlock
+from shm.entry_block import GATES, EntryBlock
 from shm.records import DepthBook, PairPhase, PairView, Quote, QuoteFlags, SignalKind
 from venues.contract import E8, Instrument, Side
 
@@ -61,17 +61,7 @@ DISTRUST: Final = frozenset(
     (EntryBlock.FEED_ALIVE, EntryBlock.QUOTE_VALID, EntryBlock.QUOTE_AGE, EntryBlock.LEG_SKEW)
 )
 # A refusal by one of these ends a streak; later gates leave it standing.
-ENDS_STREAK: Final = frozenset(
-    (
-        EntryBlock.FEED_ALIVE,
-        EntryBlock.QUOTE_VALID,
-        EntryBlock.QUOTE_AGE,
-        EntryBlock.LEG_SKEW,
-        EntryBlock.ABSURD,
-        EntryBlock.THRESHOLD,
-        EntryBlock.EDGE,
-    )
-)
+ENDS_STREAK: Final = frozenset(GATES[: GATES.index(EntryBlock.EDGE) + 1])
 # Plain ints: comparing with members of an enum costs several times as much.
 _VALID, _STALE, _FLAT = int(QuoteFlags.VALID), int(QuoteFlags.STALE), int(PairPhase.FLAT)
 _EXIT = -1  # a target is the number of the layer to open, or this
