@@ -32,9 +32,25 @@ def pipe() -> Iterator[tuple[int, int]]:
     reader, writer = os.pipe2(os.O_NONBLOCK)
     fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
     yield reader, writer
-    for fd in (reader, writer):
-        with contextlib.suppress(OSError):
-            os.close(fd)
+    os.close(reader)
+    os.close(writer)
+
+
+@contextlib.contextmanager
+def writing(fd: int, **options: float) -> Iterator[LineWriter]:
+    """A writer whose thread has ended before its descriptor can be closed.
+
+    A thread that outlives it writes into whatever has the descriptor's number next: another test's shared
+    memory, or the log of its instance.
+    """
+    lines = LineWriter(fd, **options)
+    try:
+        yield lines
+    finally:
+        lines.finish()
+        assert lines._thread is not None
+        lines._thread.join(DEADLINE_S)
+        assert not lines._thread.is_alive()
 
 
 class Reader:
@@ -60,17 +76,17 @@ def test_lines_lost_on_a_pipe_that_does_not_wait_are_counted(
     pipe: tuple[int, int],
 ) -> None:
     reader, writer = pipe
-    lines = LineWriter(writer, patience_s=0.0)
-    for number in range(500):
-        lines.put(a_line(number))
-    wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
+    with writing(writer, patience_s=0.0) as lines:
+        for number in range(500):
+            lines.put(a_line(number))
+        wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
 
-    seen = Reader(reader)
-    wait_until(
-        lambda: "log_dropped" in seen.events(), "what was lost is reported, without another line to write"
-    )
-    lines.put(a_line(500))
-    wait_until(lambda: any(line.get("n") == 500 for line in seen.lines), "the log goes on")
+        seen = Reader(reader)
+        wait_until(
+            lambda: "log_dropped" in seen.events(), "what was lost is reported, without another line to write"
+        )
+        lines.put(a_line(500))
+        wait_until(lambda: any(line.get("n") == 500 for line in seen.lines), "the log goes on")
 
     dropped = [line for line in seen.lines if line["event"] == "log_dropped"]
     written = [line for line in seen.lines if line["event"] == "leg_sent"]
@@ -82,12 +98,12 @@ def test_lines_lost_on_a_pipe_that_does_not_wait_are_counted(
 
 def test_a_short_pause_of_the_reader_loses_nothing(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    lines = LineWriter(writer, patience_s=60.0)
-    for number in range(500):
-        lines.put(a_line(number))
+    with writing(writer, patience_s=60.0) as lines:
+        for number in range(500):
+            lines.put(a_line(number))
 
-    seen = Reader(reader)
-    wait_until(lambda: len(seen.lines) == 500, "all lines")
+        seen = Reader(reader)
+        wait_until(lambda: len(seen.lines) == 500, "all lines")
 
     assert [line["n"] for line in seen.lines] == list(range(500))
 
@@ -98,17 +114,17 @@ def test_a_reader_that_went_away_and_came_back_is_written_to_again(tmp_path: Pat
     os.mkfifo(path)
     first = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(path, os.O_WRONLY)
-    lines = LineWriter(writer)
-    lines.put(a_line(1))
-    seen = Reader(first)
-    wait_until(lambda: len(seen.lines) == 1, "the first line")
-    os.close(first)
-    lines.put(a_line(2))
-    wait_until(lambda: lines._lost == 1, "nobody reads")
+    with writing(writer) as lines:
+        lines.put(a_line(1))
+        seen = Reader(first)
+        wait_until(lambda: len(seen.lines) == 1, "the first line")
+        os.close(first)
+        lines.put(a_line(2))
+        wait_until(lambda: lines._lost == 1, "nobody reads")
 
-    second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    seen = Reader(second)
-    wait_until(lambda: "log_dropped" in seen.events(), "the next reader is told")
+        second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        seen = Reader(second)
+        wait_until(lambda: "log_dropped" in seen.events(), "the next reader is told")
 
     assert seen.lines[0]["count"] == 1
     os.close(second)
@@ -151,13 +167,13 @@ def test_what_is_out_of_half_a_line_is_finished_before_the_next_one() -> None:
     ours.setblocking(False)
     theirs.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    lines = LineWriter(ours.fileno(), patience_s=0.0)
-    for number in range(400):
-        lines.put(a_line(number, 3_000 if number % 2 else 10))
-    wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
+    with writing(ours.fileno(), patience_s=0.0) as lines:
+        for number in range(400):
+            lines.put(a_line(number, 3_000 if number % 2 else 10))
+        wait_until(lambda: lines._lost > 0 and lines._waiting.empty(), "something is lost")
 
-    seen = Reader(theirs.fileno())
-    wait_until(lambda: "log_dropped" in seen.events(), "every line is JSON, and the loss is reported")
+        seen = Reader(theirs.fileno())
+        wait_until(lambda: "log_dropped" in seen.events(), "every line is JSON, and the loss is reported")
     ours.close()
     theirs.close()
 
@@ -165,17 +181,17 @@ def test_what_is_out_of_half_a_line_is_finished_before_the_next_one() -> None:
 def test_nobody_who_logs_ever_waits(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
     """The thread that logs makes no system call at all, whatever the descriptor does."""
     _, writer = pipe
-    lines = LineWriter(writer)
-    calls: list[str] = []
-    write = os.write
+    with writing(writer) as lines:
+        calls: list[str] = []
+        write = os.write
 
-    def noted(fd: int, data: bytes) -> int:
-        calls.append(threading.current_thread().name)
-        return write(fd, data)
+        def noted(fd: int, data: bytes) -> int:
+            calls.append(threading.current_thread().name)
+            return write(fd, data)
 
-    monkeypatch.setattr(os, "write", noted)
-    for number in range(500):
-        lines.put(a_line(number))
-    wait_until(lambda: len(calls) > 0, "something was written")
+        monkeypatch.setattr(os, "write", noted)
+        for number in range(500):
+            lines.put(a_line(number))
+        wait_until(lambda: len(calls) > 0, "something was written")
 
     assert set(calls) == {"stdout"}
