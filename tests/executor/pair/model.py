@@ -310,7 +310,8 @@ def play(world: World, move: Move) -> World:
             return _without_mail(_spend(world, "lost_messages"), move.number)
         case "close_outside":
             held_e8 = world.positions_e8[move.number]
-            left_e8 = held_e8 // 2 if move.detail == "partly" else 0
+            half_e8 = held_e8 // 2 // LOT_E8 * LOT_E8  # a venue holds whole lots
+            left_e8 = half_e8 if move.detail == "partly" else 0
             world = _spend(world, "outsiders")._replace(is_meddled=True)
             return _with_position(world, move.number, left_e8)
         case "stranger_trades":
