@@ -218,11 +218,12 @@ class Engine:
             failed = ahead.failed
         elif sends:
             orders = [self._sender.render(pair, send, event.at) for send in sends]
-            pair.state = transition.state
+            pair.take_state(transition.state)
             self._store_state(pair)
             assert pair.stored is pair.state, "no order leaves before the state that knows it is stored"
             failed = self._sender.write(pair, sends, orders)
-        pair.state, commands = machine.conclude(transition)
+        state, commands = machine.conclude(transition)
+        pair.take_state(state)
         self._add_results(pair, commands)
         self._store_state(pair)
         if sends:
@@ -257,7 +258,8 @@ class Engine:
     def settle(self, pair: PairRuntime) -> None:
         """Take the step of a signal whose orders an earlier process may have written before it."""
         if pair.unsettled is not None:
-            pair.state, commands = machine.take_pending(pair.rules, pair.state, pair.unsettled)
+            state, commands = machine.take_pending(pair.rules, pair.state, pair.unsettled)
+            pair.take_state(state)
             pair.unsettled = None
             assert not self._waiting, "what was begun is ended before anything else"
             self._add_results(pair, commands)

@@ -17,7 +17,7 @@ from executor.pair.messages import Event as MachineEvent
 from executor.pair.messages import PendingSignal, Prediction
 from executor.pair.order import DOUBTFUL, Order
 from executor.pair.rules import PairRules
-from executor.pair.state import PairState
+from executor.pair.state import Halt, PairState, entry_finds_pair_at_rest
 from executor.risk.daily_pnl import PairResult
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import CarriedFunding
@@ -29,7 +29,7 @@ Report = Callable[[Event], object]  # journals and logs an event
 
 @dataclass(slots=True)
 class PairRuntime:
-    """One pair and what surrounds its machine. The engine alone changes ``state``."""
+    """One pair and what surrounds its machine. The engine alone changes ``state``, by ``take_state``."""
 
     rules: PairRules
     state: PairState
@@ -56,6 +56,15 @@ class PairRuntime:
     reported_positions_e8: list[int | None] = field(default_factory=lambda: [None, None])
     timer: asyncio.TimerHandle | None = None
     stored: PairState | None = None  # what the state store holds
+    may_enter: bool = field(init=False)  # the state would take an entry; read on the hot path
+
+    def __post_init__(self) -> None:
+        self.take_state(self.state)
+
+    def take_state(self, state: PairState) -> None:
+        """Go on from this state, and work out what the next signal is asked."""
+        self.state = state
+        self.may_enter = state.halt is Halt.NONE and entry_finds_pair_at_rest(state)
 
     def order(self, client_order_id: int) -> Order | None:
         """One of its orders, as long as its machine remembers it."""

@@ -11,7 +11,6 @@ from executor.market import Prices
 from executor.metrics.counters import ExecutorCounters
 from executor.pair.messages import At, Enter, Exit
 from executor.pair.pricing import price_to_take_e8
-from executor.pair.state import Halt, entry_finds_pair_at_rest
 from executor.pairs import PairRuntime, Pairs, Report
 from executor.risk.book import Risk
 from executor.risk.pre_trade import Approved, Entry, EntryLeg, Refused, check, check_age
@@ -57,7 +56,7 @@ class Signals:
         report: Report,
         clock: Clock,
     ) -> None:
-        self._pairs = pairs
+        self._pairs = tuple(pairs)
         self._engine = engine
         self._risk = risk
         self._trading_state = trading_state
@@ -111,7 +110,6 @@ class Signals:
         self._queue.close()
 
     def _take(self, signal: Signal, seen_mono_ns: int) -> None:
-        self._counters.count("signals_total")
         assert 0 <= signal.pair_id < len(self._pairs), "the detector trades the same pairs"
         pair = self._pairs[signal.pair_id]
         pair.last_signal_id = signal.signal_id
@@ -120,12 +118,14 @@ class Signals:
             self._refused(pair, signal, verdict)
         else:
             breaker = self._risk.breaker
-            if signal.kind == SignalKind.ENTER:
+            is_trial = breaker.has_tripped and signal.kind == SignalKind.ENTER
+            if is_trial:
                 breaker.entry_left()
             has_left = self._engine.submit(pair, event, signal, seen_mono_ns)
-            if signal.kind == SignalKind.ENTER and not has_left:
-                breaker.undecided()  # the machine refused it: a half-open breaker may try another
+            if is_trial and not has_left:
+                breaker.undecided()  # the machine refused it: another may try
         self._engine.publish(pair)  # the detector waits to see its signal consumed
+        self._counters.count("signals_total")
 
     def _judge(
         self, pair: PairRuntime, signal: Signal, at: At
@@ -148,15 +148,17 @@ class Signals:
 
     def _entry(self, pair: PairRuntime, signal: Signal, at: At) -> Entry:
         risk, now_mono_ns = self._risk, at.now_mono_ns
-        state, base = pair.state, pair.rules.instruments[0].base
         first_side, second_side = _SIDES[signal.direction]
+        orders_last_minute = risk.rate.remembered
+        if orders_last_minute + 2 > pair.limits.orders_per_minute:
+            orders_last_minute = risk.rate.last_minute(now_mono_ns)
         return Entry(
             now_mono_ns=now_mono_ns,
             decided_mono_ns=signal.decided_mono_ns,
             expires_mono_ns=signal.expires_mono_ns,
-            is_at_rest=state.halt is Halt.NONE and entry_finds_pair_at_rest(state),
-            orders_last_minute=risk.rate.last_minute(now_mono_ns),
-            net_exposure_e8=abs(risk.exposure.net_e8[base]),
+            is_at_rest=pair.may_enter,
+            orders_last_minute=orders_last_minute,
+            net_exposure_e8=abs(risk.exposure.net_e8[pair.rules.instruments[0].base]),
             size_e8=signal.size_e8,
             first=self._entry_leg(pair, 0, first_side, signal.first_price_e8, signal.size_e8, at),
             second=self._entry_leg(pair, 1, second_side, signal.second_price_e8, signal.size_e8, at),
@@ -186,7 +188,7 @@ class Signals:
             visible_e8=visible_e8,
             other_mid_e8=(other.bid_e8 + other.ask_e8) // 2,
             can_send=gateway.can_send,
-            room_to_open=gateway.budget.room_to_open(at.now_mono_ns),
+            opens_from_mono_ns=gateway.budget.opens_from_mono_ns,
             margin=risk.margins.by_venue[venue],
         )
 

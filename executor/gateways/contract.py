@@ -36,11 +36,12 @@ class Urgency(IntEnum):
 class Budget(Protocol):
     """What a venue's rate limits leave us. Asking spends nothing."""
 
+    @property
+    def opens_from_mono_ns(self) -> int:
+        """When an order that opens a position may leave, should nothing more be spent until then."""
+
     def has_room(self, urgency: Urgency, now_mono_ns: int) -> bool:
         """Whether an order of this class may leave now. Always, for hedges and cancels."""
-
-    def room_to_open(self, now_mono_ns: int) -> int:
-        """Calls left above the reserve in the tightest limit; 0 during a pause, for logs."""
 
 
 class NotSent(Exception):
@@ -119,6 +120,9 @@ class OrderGateway(Protocol):
 
     def send(self, order: ReadyOrder) -> None:
         """Write it now. Raises NotSent when certainly not a byte left."""
+
+    def count_sent(self, now_mono_ns: int) -> None:
+        """Spend what an order that was written costs of the venue's rate limits."""
 
     async def query_order(self, ref: OrderRef) -> OrderUpdate | None:
         """The order as the venue knows it now. Raises TransportError or VenueError."""

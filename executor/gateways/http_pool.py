@@ -78,9 +78,12 @@ class HttpPool:
         self._connections: list[_Connection] = []
 
     @property
-    def free(self) -> int:
-        """Connections that could take a request now."""
-        return sum(connection.is_free for connection in self._connections)
+    def has_free(self) -> bool:
+        """Whether a request would leave at once."""
+        for connection in self._connections:  # noqa: SIM110 - a generator costs as much as all the rest
+            if connection.is_free:
+                return True
+        return False
 
     def render(self, request: HttpRequest) -> bytes:
         """The complete bytes of one request. May be called in any thread."""

@@ -127,7 +127,7 @@ class LiveGateway:
     @property
     def can_send(self) -> bool:
         """The fallback does not count: it is there for what mends and closes, not for entries."""
-        return self._is_logged_in and (self._pool.free > 0 if self._takes_http else self._is_stream_ready)
+        return self._is_logged_in and (self._pool.has_free if self._takes_http else self._is_stream_ready)
 
     @property
     def closed(self) -> str:
@@ -273,7 +273,9 @@ class LiveGateway:
             wire = self._pool.render(self._trading.create_over_http(order.wire))
             self._pool.send(wire, partial(self._on_answer, order.request, self.clock.steady_ns()))
         self._trading.order_leaves(order.request, order.wire)  # no answer is read before this returns
-        self.budget.spend(self.clock.mono_ns())
+
+    def count_sent(self, now_mono_ns: int) -> None:
+        self.budget.spend(now_mono_ns)
 
     def _on_answer(self, request: OrderRequest, sent_ns: int, answer: HttpResponse | AnswerLost) -> None:
         recv_mono_ns = self.clock.mono_ns()

@@ -5,7 +5,8 @@ sent. The last of a limit is a reserve. What opens a position stops first, then 
 and what mends a naked leg always go, because there even the venue's refusal costs less than waiting.
 
 Only integers, no clock: times come in. The venue corrects us by what its answers say about its limits,
-and by a refusal, after which nothing is opened until the pause it asked for is over.
+and by a refusal, after which nothing is opened until the pause it asked for is over. From when an order
+may open is worked out whenever a limit changes, so that an entry on its way only compares two numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from venues.contract import RateLimit
 
 _NS_PER_MS: Final = 1_000_000
 _PAUSE_MS: Final = 1_000  # after a refusal that names no pause
-
+_NEVER_MONO_NS: Final = 1 << 62
 
 # Per cent of a limit that a class leaves to those above it. At least one call is left.
 _LEAVES_PERCENT: Final[Mapping[Urgency, int]] = {Urgency.OPEN: 25, Urgency.CLOSE: 10}
@@ -30,33 +31,29 @@ class RateBudget:
     def __init__(self, limits: Sequence[RateLimit]) -> None:
         self._buckets = [_Bucket(limit) for limit in limits]
         self._paused_until_mono_ns = 0
+        self.opens_from_mono_ns = 0  # when an order that opens may leave, should nothing more be spent
+        self._work_out()
 
     def has_room(self, urgency: Urgency, now_mono_ns: int) -> bool:
         """Whether an order of this class may leave now. Always, for hedges and cancels."""
         if urgency >= Urgency.CANCEL:
             return True
-        if urgency is Urgency.OPEN and now_mono_ns < self._paused_until_mono_ns:
-            return False
+        if urgency is Urgency.OPEN:
+            return now_mono_ns >= self.opens_from_mono_ns
         percent = _LEAVES_PERCENT[urgency]
         return all(bucket.calls_left(now_mono_ns) > bucket.reserve(percent) for bucket in self._buckets)
-
-    def room_to_open(self, now_mono_ns: int) -> int:
-        """Calls left above the reserve in the tightest limit; 0 during a pause: no entry may leave."""
-        if now_mono_ns < self._paused_until_mono_ns:
-            return 0
-        percent = _LEAVES_PERCENT[Urgency.OPEN]
-        left = [bucket.calls_left(now_mono_ns) - bucket.reserve(percent) for bucket in self._buckets]
-        return max(0, min(left, default=1))
 
     def spend(self, now_mono_ns: int) -> None:
         """A request that counts was written, whatever its class."""
         for bucket in self._buckets:
             bucket.spend(now_mono_ns)
+        self._work_out()
 
     def refused(self, retry_after_ms: int | None, now_mono_ns: int) -> None:
         """The venue turned a request away for its rate, or wants a pause for another reason."""
         until_mono_ns = now_mono_ns + (retry_after_ms or _PAUSE_MS) * _NS_PER_MS
         self._paused_until_mono_ns = max(self._paused_until_mono_ns, until_mono_ns)
+        self._work_out()
 
     def reported(self, headers: Mapping[str, str], now_mono_ns: int) -> None:
         """Take over ``x-ratelimit-*`` of an answer to an order, where it says that less is left than we
@@ -69,6 +66,13 @@ class RateBudget:
         for bucket in self._buckets:
             if bucket.limit == RateLimit(calls, window_s * 1_000):
                 bucket.lower_to(left, now_mono_ns)
+        self._work_out()
+
+    def _work_out(self) -> None:
+        percent = _LEAVES_PERCENT[Urgency.OPEN]
+        self.opens_from_mono_ns = max(
+            self._paused_until_mono_ns, *(bucket.room_from_mono_ns(percent) for bucket in self._buckets), 0
+        )
 
 
 class _Bucket:
@@ -89,6 +93,14 @@ class _Bucket:
 
     def reserve(self, percent: int) -> int:
         return max(1, self.limit.calls * percent // 100)
+
+    def room_from_mono_ns(self, percent: int) -> int:
+        """When one call more than the reserve is left, should nothing be spent."""
+        wanted = (self.reserve(percent) + 1) * self._call_ns
+        if wanted > self._full:
+            return _NEVER_MONO_NS  # the reserve is all there is
+        missing = max(0, wanted - self._level)
+        return self._filled_mono_ns + -(-missing // self.limit.calls)
 
     def spend(self, now_mono_ns: int) -> None:
         self._refill(now_mono_ns)

@@ -24,10 +24,10 @@ class SignalTimestamps:
     signal: Signal
     seen: int
     checked: int = 0  # the gates before the wire had no objection
-    client_order_ids: list[int] = field(default_factory=lambda: [0, 0])  # of the signal's own batch
-    sent: list[int] = field(default_factory=lambda: [0, 0])
-    acked: list[int] = field(default_factory=lambda: [0, 0])
-    filled: list[int] = field(default_factory=lambda: [0, 0])
+    client_order_ids: list[int] = field(default_factory=[0, 0].copy)  # of the signal's own batch
+    sent: list[int] = field(default_factory=[0, 0].copy)
+    acked: list[int] = field(default_factory=[0, 0].copy)
+    filled: list[int] = field(default_factory=[0, 0].copy)
 
     def reached(self, stamps: list[int], client_order_id: int, now_mono_ns: int) -> None:
         """Stamp the leg that this order of the signal's batch is; orders sent later have no place here."""

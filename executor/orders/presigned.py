@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from executor.gateways.contract import ReadyOrder
-from executor.pair.pricing import limit_price_e8
+from executor.pair.pricing import LegMarket, limit_price_e8, touch_e8
 from venues.contract import Instrument, Side
 
 # A limit close to the touch would save a signature and lose the fill: this part of the band has to be
@@ -88,19 +88,23 @@ class PresignedOrders:
             del self._templates[slot]
 
     def take(
-        self, slot: Slot, *, client_order_id: int, worst_price_e8: int, touch_e8: int, now_unix_ms: int
+        self, slot: Slot, *, client_order_id: int, worst_price_e8: int, market: LegMarket, now_unix_ms: int
     ) -> ReadyOrder | None:
         """Hand over the slot's template if it may be sent now; it is spent either way.
 
         It may when its id is the one wanted, it stays valid a moment longer, and its limit price
-        reaches far enough beyond the touch without passing ``worst_price_e8``. A ``touch_e8`` of 0
-        is an unknown one: no template.
+        reaches far enough beyond the market's touch without passing ``worst_price_e8``.
         """
         order = self._templates.pop(slot, None)
-        if order is None or order.request.client_order_id != client_order_id or not touch_e8:
+        if order is None or order.request.client_order_id != client_order_id:
+            return None
+        price_now_e8 = touch_e8(market, slot.side)
+        if not price_now_e8:
             return None
         if order.valid_until_unix_ms - now_unix_ms < VALIDITY_SPARE_MS // 2:
             return None
-        reach_e8 = touch_e8 * self._reach_ppb // 1_000_000_000
+        reach_e8 = price_now_e8 * self._reach_ppb // 1_000_000_000
         price_e8 = order.request.limit_price_e8 * slot.side
-        return order if touch_e8 * slot.side + reach_e8 <= price_e8 <= worst_price_e8 * slot.side else None
+        return (
+            order if price_now_e8 * slot.side + reach_e8 <= price_e8 <= worst_price_e8 * slot.side else None
+        )

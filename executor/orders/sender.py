@@ -16,7 +16,6 @@ from executor.pair.config import SIGNING_SPARE_MS
 from executor.pair.messages import At, Send, SendFailed
 from executor.pair.order import ENDED, OrderState, Purpose
 from executor.pair.order_facts import about_leg
-from executor.pair.pricing import touch_e8
 from executor.pair.state import is_naked
 from executor.pairs import Feed, PairRuntime, Report
 from runtime.clock import Clock, unix_ms
@@ -49,6 +48,9 @@ class Outlet(Protocol):
 
     def send(self, order: ReadyOrder) -> None:
         """Write it now. Raises NotSent when certainly not a byte left."""
+
+    def count_sent(self, now_mono_ns: int) -> None:
+        """Spend what an order that was written costs of the venue's rate limits."""
 
 
 class SentCounts(Protocol):
@@ -103,6 +105,7 @@ class Sender:
         self._clock = clock
         self._feed: Feed | None = None
         self._held_back: set[int] = set()  # client order ids
+        self._hits = 0  # templates taken and not counted yet: that waits until the bytes have left
 
     def connect(self, feed: Feed) -> None:
         """Have an order that was held back and then did not leave become an event of its pair's machine."""
@@ -116,7 +119,7 @@ class Sender:
             Slot(send.leg, send.side, send.size_e8, send.reduce_only),
             client_order_id=send.client_order_id,
             worst_price_e8=send.limit_price_e8,
-            touch_e8=touch_e8(at.markets[send.leg], send.side),
+            market=at.markets[send.leg],
             now_unix_ms=unix_ms(gateway.clock),
         )
         if presigned is not None:
@@ -124,7 +127,7 @@ class Sender:
             assert presigned.request.size_e8 == send.size_e8, (
                 "a template serves the very order it was made for"
             )
-            self._counters.count("template_hits_total")
+            self._hits += 1
             return presigned
         self._counters.count("template_misses_total")
         request = OrderRequest(
@@ -160,12 +163,14 @@ class Sender:
         assert len({send.leg for send in sends}) == len(sends), "one order per leg"
         failed: list[tuple[Send, str]] = []
         written: list[tuple[Send, int]] = []
-        is_entry = any(send.purpose is Purpose.ENTRY for send in sends)
-        withheld = (
-            next((str(order) for order in orders if isinstance(order, NotSent)), "") if is_entry else ""
-        )
-        withheld = withheld or self._no_room_for(pair, sends)
-        hold = self._hold(pair) if is_entry and len(sends) == 2 and not withheld else None
+        is_entry = sends[0].purpose is Purpose.ENTRY
+        if is_entry:  # its venues' rate limits were asked a moment ago, by ``pre_trade.check``
+            withheld = next((str(order) for order in orders if isinstance(order, NotSent)), "")
+        else:
+            withheld = self._no_room_for(pair, sends)
+        hold = None
+        if is_entry and self._stagger.is_on and len(sends) == 2 and not withheld:
+            hold = self._hold(pair)
         for send, order in zip(sends, orders, strict=True):
             if hold is not None and send.leg == hold.leg and isinstance(order, ReadyOrder):
                 continue
@@ -255,7 +260,11 @@ class Sender:
         self, pair: PairRuntime, written: Sequence[tuple[Send, int]], stages: SignalTimestamps | None = None
     ) -> None:
         stages = stages or pair.in_flight
+        if self._hits:
+            self._counters.count("template_hits_total", self._hits)
+            self._hits = 0
         for send, sent_mono_ns in written:
+            self._gateways[pair.rules.instruments[send.leg].venue].count_sent(sent_mono_ns)
             self._rate.count(sent_mono_ns)
             self._counters.count("orders_sent_total")
             self._latency.sent(send.client_order_id, sent_mono_ns)

@@ -29,7 +29,7 @@ class Stagger:
     def begin_anew(self, *, is_on: bool, hold_ns_max: int) -> None:
         """Go by other settings, and by the answers that come from now on."""
         assert hold_ns_max >= 0, "an order cannot leave before it is sent"
-        self._is_on = is_on
+        self.is_on = is_on
         self._hold_ns_max = hold_ns_max
         self._round_trips: dict[str, tuple[int, float]] = {}  # venue -> answers, average ns
 
@@ -43,7 +43,7 @@ class Stagger:
 
     def hold(self, venues: tuple[str, str]) -> Hold | None:
         """Which leg of an entry waits, and how long; None when both leave at once."""
-        if not self._is_on or venues[0] == venues[1]:
+        if not self.is_on or venues[0] == venues[1]:
             return None
         (first_count, first_ns), (second_count, second_ns) = (
             self._round_trips.get(venue, (0, 0.0)) for venue in venues

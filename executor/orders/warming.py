@@ -79,6 +79,9 @@ class _NullGateway:
     def send(self, order: ReadyOrder) -> None:
         """Nothing leaves."""
 
+    def count_sent(self, now_mono_ns: int) -> None:
+        """So nothing is spent."""
+
 
 class _NullRate:
     def count(self, now_mono_ns: int) -> None:

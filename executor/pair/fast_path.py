@@ -60,7 +60,7 @@ def _certain_entry(
     ):
         return None
     assert len(prediction.sends) == 2, "an entry is both legs"
-    sends = []
+    limits_e8 = []
     for send in prediction.sends:
         instrument, price_e8 = rules.instruments[send.leg], event.prices_e8[send.leg]
         if price_e8 <= 0:
@@ -68,8 +68,9 @@ def _certain_entry(
         limit_e8 = limit_price_e8(instrument, send.side, price_e8, rules.price_band_bps)
         if openable_e8(instrument, event.size_e8, limit_e8) != event.size_e8:
             return None
-        sends.append(_with_limit(send, limit_e8))
-    return tuple(sends)
+        limits_e8.append(limit_e8)
+    first, second = prediction.sends
+    return _with_limit(first, limits_e8[0]), _with_limit(second, limits_e8[1])
 
 
 def is_at_rest(state: PairState) -> bool:

@@ -15,6 +15,7 @@ class Breaker:
     def __init__(self, risk: RiskSettings) -> None:
         self.limit(risk)
         self._open_until_mono_ns = 0  # 0: closed
+        self.has_tripped = False  # since the last success: open or half open; read on the hot path
         self._is_trying = False  # half open, and the one entry is under way
         self.failures = 0
 
@@ -25,11 +26,6 @@ class Breaker:
         self._pause_ns = int(risk.breaker_pause_s * 1e9)
         assert self.failures_max > 0
         assert self._pause_ns >= 0, "the settings were validated"
-
-    @property
-    def has_tripped(self) -> bool:
-        """Since the last success: open or half open."""
-        return self._open_until_mono_ns > 0
 
     def is_open(self, now_mono_ns: int) -> bool:
         """Whether an entry must not leave now."""
@@ -45,7 +41,7 @@ class Breaker:
             return False
         self._is_trying = False
         self._open_until_mono_ns = now_mono_ns + self._pause_ns
-        assert self.has_tripped, "an open breaker has tripped"
+        self.has_tripped = True
         return True
 
     def undecided(self) -> None:
@@ -57,4 +53,5 @@ class Breaker:
         self.failures = 0
         self._is_trying = False
         self._open_until_mono_ns = 0
+        self.has_tripped = False
         return had_tripped

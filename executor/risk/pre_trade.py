@@ -115,7 +115,7 @@ class EntryLeg(NamedTuple):
     visible_e8: int  # what the book shows within the limit; the touch alone where that is plenty
     other_mid_e8: int  # middle of the other leg's touch; 0 when it has no usable one
     can_send: bool
-    room_to_open: int  # calls that the venue's rate limit leaves above the reserve for closes and repairs
+    opens_from_mono_ns: int  # when the venue's rate limits leave an entry more than the reserve
     margin: Margin
 
 
@@ -214,8 +214,9 @@ def _refuse_slippage(entry: Entry, limits: Limits) -> Refused | None:
 
 def _refuse_rate(entry: Entry) -> Refused | None:
     """An entry leaves what mends and closes positions enough room in both venues' rate limits."""
-    room = min(entry.first.room_to_open, entry.second.room_to_open)
-    return Refused(EntryBlock.RATE_BUDGET, room, 1) if room < 1 else None
+    if max(entry.first.opens_from_mono_ns, entry.second.opens_from_mono_ns) <= entry.now_mono_ns:
+        return None
+    return Refused(EntryBlock.RATE_BUDGET, 0, 1)
 
 
 def _refused_amount(block: EntryBlock, value_e8: int, limit_e8: int) -> Refused:

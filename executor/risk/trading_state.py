@@ -119,7 +119,7 @@ class TradingState:
             found.append(Refused(EntryBlock.FOREIGN_ORDERS, 1, 0))
         if slow.has_unexplained_position:
             found.append(Refused(EntryBlock.UNEXPLAINED, 1, 0))
-        if breaker.is_open(now_mono_ns):
+        if breaker.has_tripped and breaker.is_open(now_mono_ns):
             found.append(Refused(EntryBlock.BREAKER, breaker.failures, self._failures_max))
         if slow.venue_closed:
             found.append(Refused(EntryBlock.VENUE_CLOSED, 1, 0, slow.venue_closed))

@@ -177,6 +177,9 @@ class PaperGateway:
             raise NotSent(f"{self.venue}: not open")
         self._out.carry(lambda: self._arrived(order))
 
+    def count_sent(self, now_mono_ns: int) -> None:
+        """A virtual venue has no rate limits."""
+
     def _arrived(self, order: ReadyOrder) -> None:
         now_unix_ms = unix_ms(self.clock)
         ended = self._virtual.execute(

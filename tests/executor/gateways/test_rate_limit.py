@@ -54,7 +54,7 @@ def test_a_limit_refills_all_the_time() -> None:
 
     assert not budget.has_room(Urgency.OPEN, NOW + 49_999_999)
     assert budget.has_room(Urgency.OPEN, NOW + 50_000_000)
-    assert budget.room_to_open(NOW + 10 * SECOND_NS) == 15
+    assert budget.opens_from_mono_ns == NOW + 50_000_000
 
 
 def test_the_longer_window_counts_too() -> None:
@@ -85,7 +85,7 @@ def test_a_refusal_stops_entries_for_as_long_as_the_venue_asks(
     budget.refused(retry_after_ms, NOW)
 
     assert allowed(budget, NOW + pause_ns - 1) == {"CLOSE", "CANCEL", "HEDGE"}
-    assert budget.room_to_open(NOW) == 0
+    assert budget.opens_from_mono_ns == NOW + pause_ns
     assert "OPEN" in allowed(budget, NOW + pause_ns)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from executor.gateways.contract import ReadyOrder
 from executor.orders.presigned import VALIDITY_SPARE_MS, PresignedOrders, Slot, WantedTemplate
+from executor.pair.pricing import NO_MARKET, LegMarket
 from venues.contract import E8, Instrument, OrderRequest, Side, TimeInForce
 
 INSTRUMENT = Instrument(
@@ -48,7 +49,7 @@ def taken(
         slot,
         client_order_id=client_order_id,
         worst_price_e8=worst_e8,
-        touch_e8=touch_e8,
+        market=LegMarket(True, bid_e8=touch_e8, ask_e8=touch_e8),
         now_unix_ms=now_unix_ms,
     )
 
@@ -102,7 +103,7 @@ def test_without_a_price_nothing_armed_is_sent() -> None:
     presigned = an_armoury()
     armed(BUY, presigned)
     assert presigned.take(
-        BUY, client_order_id=COID, worst_price_e8=10**18, touch_e8=0, now_unix_ms=NOW_MS
+        BUY, client_order_id=COID, worst_price_e8=10**18, market=NO_MARKET, now_unix_ms=NOW_MS
     ) is None  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def a_leg(**changes: Any) -> EntryLeg:
         visible_e8=E8,
         other_mid_e8=50_000 * E8,
         can_send=True,
-        room_to_open=1,
+        opens_from_mono_ns=0,
         margin=RICH,
     )
     return leg._replace(**changes)
@@ -131,7 +131,7 @@ OBJECTIONS: list[tuple[Entry, Refused]] = [
     (an_entry(a_leg(visible_e8=E8 // 40)), Refused(EntryBlock.LIQUIDITY, 1.25, 2.0)),
     (an_entry(a_leg(worse_e8=25 * E8)), Refused(EntryBlock.SLIPPAGE, 5.0, 4.0)),
     (an_entry(a_leg(limit_price_e8=50_501 * E8)), Refused(EntryBlock.PRICE_COLLAR, 100.2, 100.0)),
-    (an_entry(a_leg(room_to_open=0)), Refused(EntryBlock.RATE_BUDGET, 0, 1)),
+    (an_entry(a_leg(opens_from_mono_ns=NOW_NS + 1)), Refused(EntryBlock.RATE_BUDGET, 0, 1)),
 ]
 
 
@@ -167,7 +167,7 @@ def test_an_exit_is_asked_for_its_age_alone() -> None:
         (an_entry(second=a_leg(visible_e8=0)), EntryBlock.LIQUIDITY),
         (an_entry(second=a_leg(worse_e8=25 * E8)), EntryBlock.SLIPPAGE),
         (an_entry(second=a_leg(limit_price_e8=49_499 * E8)), EntryBlock.PRICE_COLLAR),
-        (an_entry(second=a_leg(room_to_open=0)), EntryBlock.RATE_BUDGET),
+        (an_entry(second=a_leg(opens_from_mono_ns=NOW_NS + 1)), EntryBlock.RATE_BUDGET),
     ],
 )
 def test_the_second_leg_is_asked_like_the_first(entry: Entry, block: EntryBlock) -> None:
