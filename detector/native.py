@@ -75,7 +75,7 @@ class NativeStrategy(PairStrategy):
         pending, view = market.pending, market.view
         streaks = (StreakC * 2)(*(StreakC(streak.target, streak.ticks) for streak in self.streaks))
         outcomes = (OutcomeC * 2)()
-        reason = self._library.core_decide(
+        arguments = (  # of core_decide, whose C names nothing
             ctypes.byref(rules_in_c(self)),
             QUOTE.pack(*market.first) + QUOTE.pack(*market.second),
             (FeedStatusC * 2)(FeedStatusC(*market.first_feed), FeedStatusC(*market.second_feed)),
@@ -87,6 +87,7 @@ class NativeStrategy(PairStrategy):
             streaks,
             outcomes,
         )
+        reason = self._library.core_decide(*arguments)
         if self._failure is not None:
             raise self._failure
         if reason:

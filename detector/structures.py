@@ -102,14 +102,14 @@ def outcome_of(found: OutcomeC) -> Outcome:
     """An outcome as ``PairStrategy`` gives it."""
     if found.is_opportunity:
         return Opportunity(
-            SignalKind(found.kind),
-            found.direction,
-            found.layer,
-            found.size_e8,
-            found.first_price_e8,
-            found.second_price_e8,
-            found.spread_bps,
-            found.edge_bps,
+            kind=SignalKind(found.kind),
+            direction=found.direction,
+            layer=found.layer,
+            size_e8=found.size_e8,
+            first_price_e8=found.first_price_e8,
+            second_price_e8=found.second_price_e8,
+            spread_bps=found.spread_bps,
+            edge_bps=found.edge_bps,
         )
     gate = GATES[found.gate]
     if gate in _IN_BPS:

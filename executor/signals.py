@@ -148,6 +148,7 @@ class Signals:
 
     def _entry(self, pair: PairRuntime, signal: Signal, at: At) -> Entry:
         risk, now_mono_ns = self._risk, at.now_mono_ns
+        assert signal.direction in _SIDES, "an entry goes one of two ways"
         first_side, second_side = _SIDES[signal.direction]
         orders_last_minute = risk.rate.remembered
         if orders_last_minute + 2 > pair.limits.orders_per_minute:

@@ -71,7 +71,11 @@ def slots_in_c(table: SlotTable) -> SlotsC:
 def ring_in_c(ring: BroadcastReader) -> RingReaderC:
     """A reader of its own, at the place where the Python one stands."""
     return RingReaderC(
-        address_of(ring._words), ring._mask, ring._stride_words, ring._body.size, ring.position + 1, 0, 0
+        words=address_of(ring._words),
+        mask=ring._mask,
+        stride_words=ring._stride_words,
+        record_size=ring._body.size,
+        next=ring.position + 1,
     )
 
 

@@ -111,6 +111,8 @@ class Instrument(NamedTuple):
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""
+        if not self.significant_figures:  # most venues have one step for all prices
+            return self.tick_e8
         return price_step_e8(price_e8, self.tick_e8, self.significant_figures)
 
     def price_down_e8(self, price_e8: int) -> int:

@@ -99,6 +99,7 @@ class _Bucket:
         wanted = (self.reserve(percent) + 1) * self._call_ns
         if wanted > self._full:
             return _NEVER_MONO_NS  # the reserve is all there is
+        assert self._level <= self._full, "a limit holds no more than its calls"
         missing = max(0, wanted - self._level)
         return self._filled_mono_ns + -(-missing // self.limit.calls)
 

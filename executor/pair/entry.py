@@ -42,7 +42,7 @@ def on_enter(transition: Transition, event: Enter) -> bool:
             SignalRefused, signal_id=event.signal_id, gate=block.value, value=value, limit=limit
         )
         return False
-    assert not transition.live_orders(), "an entry begins at rest"
+    assert transition.state.plan is Plan.NONE, "an entry begins at rest"
     assert min(limits_e8) > 0, "a refusal has seen to the prices"
     trade = begin_entry(transition, event)
     for leg in (0, 1):

@@ -70,6 +70,7 @@ def _certain_entry(
             return None
         limits_e8.append(limit_e8)
     first, second = prediction.sends
+    assert (first.leg, second.leg) in ((0, 1), (1, 0)), "one order a leg"
     return _with_limit(first, limits_e8[0]), _with_limit(second, limits_e8[1])
 
 

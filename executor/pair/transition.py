@@ -366,7 +366,7 @@ def leg_is_ready(rules: PairRules, leg: Leg) -> bool:
     """Whether what happens on the leg is received, its position confirmed, its grid known, and nothing on its
     way to it."""
     is_confirmed = leg.is_stream_up and leg.is_verified and not leg.is_to_confirm
-    return is_confirmed and is_grid_known(leg) and not open_refusals(leg)
+    return is_confirmed and is_grid_known(leg) and not (leg.past and open_refusals(leg))
 
 
 def is_grid_known(leg: Leg) -> bool:
