@@ -12,6 +12,7 @@ import yaml
 
 from configuration.env_file import exposure_of
 from events.instance import ConfigError
+from executor.gateways.read_load import read_loads
 from executor.pair.config import compare_naked_bound, naked_bound_ms
 from persistence.address import Address, AddressError
 from persistence.journal import journal_directory
@@ -133,8 +134,8 @@ def print_resolved(settings: Settings, env_file: Path) -> None:
     shown = settings.model_dump(mode="json", by_alias=False)
     shown["secrets"] = {name: "********" if name in present else "not set" for name in names_wanted}
     shown["naked_bound_ms"] = naked_bound_ms(settings)
-    found, remedy = compare_naked_bound(settings)
-    shown["warnings"] = [f"{found}: {remedy}"] if remedy else []
+    looks = [compare_naked_bound(settings), *((load.found, load.remedy) for load in read_loads(settings))]
+    shown["warnings"] = [f"{found}: {remedy}" for found, remedy in looks if remedy]
     shown["reload"] = {**changeable(settings), Reload.RESTART.value: "everything else"}
     sys.stdout.write(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True))
 

@@ -557,6 +557,25 @@ class VenueHosts:
     private_ws_url: str
 
 
+class ReadBudget(NamedTuple):
+    """How much a venue lets be asked in a minute, and what each question that is repeated costs of it.
+
+    Weights as documented. A question that the venue counts elsewhere, or not at all, costs 0 here.
+    """
+
+    per_minute: int
+    open_orders: int
+    account: int
+    positions: int
+    order: int  # by our id, of one that the venue does not know, with what ends the doubt
+    instruments: int = 0
+    funding: int = 0
+    status: int = 0  # ``query_closed``
+    server_time: int = 0
+    warm: int = 0  # ``warm_request``
+    renewals_per_minute: int = 0
+
+
 class Secret(NamedTuple):
     """One credential of a venue: its environment variable and whether it must be there."""
 
@@ -605,6 +624,7 @@ class Venue(Generic[Keys]):
     fetch_server_time_ms: Callable[[], Call[int]] | None = None
     fetch_system_state: Callable[[], Call[str]] | None = None  # "ok", or why the venue as a whole is not
     warm_request: HttpRequest = _ROOT_REQUEST  # a cheap public GET that keeps a connection warm
+    read_budget: ReadBudget | None = None  # None where the venue publishes no numbers
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -17,7 +17,7 @@ from venues import registry
 from venues.contract import TransportError, VenueError, VenueHosts
 from venues.rest_client import perform
 
-_INTERVAL_S = 60.0  # rates move by the minute at most
+INTERVAL_S = 60.0  # rates move by the minute at most
 _TIMEOUT_S = 5.0
 
 
@@ -42,7 +42,7 @@ class Funding:
             while True:
                 for venue, where in hosts.items():
                     await self._read(session, venue, where.rest_url)
-                await asyncio.sleep(_INTERVAL_S)
+                await asyncio.sleep(INTERVAL_S)
 
     async def _read(self, session: aiohttp.ClientSession, venue: str, rest_url: str) -> None:
         asked_mono_ns = self._clock.mono_ns()

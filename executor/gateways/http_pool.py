@@ -28,6 +28,7 @@ from runtime.clock import Clock, unix_ms
 from venues.contract import HttpRequest, HttpResponse
 
 CONNECT_TIMEOUT_S = 5.0
+PING_INTERVAL_S = 5.0
 _LASTED_NS = 1_000_000_000  # a connection that ended sooner counts as a failed attempt
 
 
@@ -54,7 +55,7 @@ class HttpPool:
         *,
         size: int,
         ping: HttpRequest,
-        ping_interval_s: float = 5.0,
+        ping_interval_s: float = PING_INTERVAL_S,
         answer_limit_s: float = 10.0,
         on_round_trip_ns: Callable[[int], None] = lambda _: None,
         tls: ssl.SSLContext | None = None,

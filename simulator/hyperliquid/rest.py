@@ -113,8 +113,9 @@ class Api:
         answer = self._answers.get(kind) if isinstance(kind, str) else None
         if answer is None:
             return Reply(422, DESERIALIZE)
-        weight = 2 if kind in _LIGHT else 60 if kind in _HEAVY else 20
-        if road == "rest" and not self._weights.spend(remote, weight, self._exchange.now_unix_ns()):
+        if road == "rest" and not self._weights.spend(
+            remote, weight_of(str(kind)), self._exchange.now_unix_ns()
+        ):
             return Reply(429, "Too Many Requests")
         name = {"orderStatus": "orders.query", "openOrders": "orders.open"}.get(str(kind), f"info.{kind}")
         fault = self._faults.take(f"{road}.{name}")
@@ -297,6 +298,11 @@ class Api:
 
     def _now_ms(self) -> int:
         return self._exchange.now_unix_ns() // MS_NS
+
+
+def weight_of(kind: str) -> int:
+    """What a question costs of the weight that an address has each minute."""
+    return 2 if kind in _LIGHT else 60 if kind in _HEAVY else 20
 
 
 def _coin(action: Any) -> str:

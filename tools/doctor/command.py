@@ -34,6 +34,7 @@ from tools.doctor.host import look_at_host
 from tools.doctor.keeping import is_instance_running, look_at_keeping
 from tools.doctor.naked import look_at_naked_bound
 from tools.doctor.online import look_at_venues
+from tools.doctor.reads import look_at_read_loads
 from tools.doctor.software import look_at_software
 
 _CALLS: Final = 10
@@ -81,7 +82,7 @@ def _configuration(settings: Settings, source: str) -> list[Finding]:
             findings.append(problem("configuration", f"simulator.faults: {error}", "correct it there"))
     pairs = ", ".join(pair.id for pair in settings.pairs)
     findings.append(ok("configuration", f"{source}: mode {settings.mode}, pairs {pairs}"))
-    return [*findings, look_at_naked_bound(settings)]
+    return [*findings, look_at_naked_bound(settings), *look_at_read_loads(settings)]
 
 
 def _online(settings: Settings, raw: dict[str, Any], arguments: argparse.Namespace) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from venues.contract import Venue
+from venues.hyperliquid.assumptions import READ_BUDGET
 from venues.hyperliquid.funding import fetch_funding
 from venues.hyperliquid.hosts import NAME, PRODUCTION_HOSTS, QUOTE, TESTNET_HOSTS
 from venues.hyperliquid.instruments import (
@@ -35,6 +36,7 @@ VENUE: Final[Venue[HyperliquidCredentials]] = Venue(
     fetch_server_time_ms=fetch_server_time_ms,
     fetch_system_state=fetch_system_state,
     warm_request=WARM_REQUEST,
+    read_budget=READ_BUDGET,
 )
 
 __all__ = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from venues.contract import E8, RateLimit
+from venues.contract import E8, RateLimit, ReadBudget
 
 # Uncertain (1): whether the venue hashes the JSON as posted or what it parsed. We always send the
 # canonical form (key order, numbers without trailing zeros, lower-case hex), which satisfies both.
@@ -50,6 +50,21 @@ MAX_DECIMALS: Final = 6  # of a perpetual's price, less the decimals of its size
 
 # Documented per IP: 1200 of weight a minute over HTTP and 2000 messages over sockets. One order weighs 1.
 ORDER_LIMITS: Final[tuple[RateLimit, ...]] = (RateLimit(1_200, 60_000),)
+# Reads share that weight. Documented: 2 for books, states, one order and the clock, 20 for whatever else we
+# repeat. Each sum is of the dearest way its conversation can take.
+READ_BUDGET: Final = ReadBudget(
+    per_minute=1_200,
+    open_orders=20,
+    account=4,  # with one balance for everything the money is asked for besides
+    positions=2,
+    order=5,  # the order, an action with its nonce, the order once more
+    instruments=40,  # listing and fees
+    funding=20,
+    status=2,
+    server_time=2,
+    warm=2,
+    renewals_per_minute=61,  # budget, agents, listing; the dead man's switch
+)
 RETRY_AFTER_MS: Final = 1_000  # after a 429 without Retry-After
 
 # Documented: beyond the address's budget about one action passes every ten seconds.

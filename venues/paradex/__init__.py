@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from venues.contract import Venue
+from venues.contract import ReadBudget, Venue
 from venues.paradex.funding import fetch_funding
 from venues.paradex.hosts import NAME, PRODUCTION_HOSTS, TESTNET_HOSTS
 from venues.paradex.market_data import ParadexMarketData
 from venues.paradex.rest import fetch_instruments, fetch_server_time_ms, fetch_system_state, fetch_touch
 from venues.paradex.session import ParadexCredentials, account_name
 from venues.paradex.trading import ParadexTrading
+
+# Private GETs of an account, REST. Source: documentation, "Rate limits". What is public has 1500 of its own.
+READ_BUDGET: Final = ReadBudget(per_minute=600, open_orders=1, account=1, positions=1, order=2)
 
 VENUE: Final[Venue[ParadexCredentials]] = Venue(
     name=NAME,
@@ -34,6 +37,7 @@ VENUE: Final[Venue[ParadexCredentials]] = Venue(
     fetch_funding=fetch_funding,
     fetch_server_time_ms=fetch_server_time_ms,
     fetch_system_state=fetch_system_state,
+    read_budget=READ_BUDGET,
 )
 
 __all__ = [
