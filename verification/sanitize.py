@@ -1,8 +1,7 @@
-"""``python -m verification.sanitize``: the compiled detector's tests, built with the address and undefined-behaviour
-sanitizers of gcc.
+"""``python -m verification.sanitize``: the compiled detector's tests under the sanitizers of gcc.
 
-Works on a copy of the project, so what is installed stays as it was built. Exit code: that of the tests; 2 where
-this machine has no such compiler.
+Address and undefined behaviour are watched, on a copy of the project: what is installed stays as it was built.
+Exit code: that of the tests; 2 where this machine has no such compiler.
 """
 
 from __future__ import annotations
