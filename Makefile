@@ -5,7 +5,7 @@ READY := .venv/.ready
 BUILT := .venv/.built
 
 .PHONY: owned help run check test lint types audit format lock clean bench endurance conformance differential \
-    fuzz torture sanitize explore crash faults proxy campaign naked soak
+    fuzz torture explore crash faults proxy campaign naked soak
 
 help:
 	@echo "make run          trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -28,7 +28,6 @@ help:
 	@echo "make crash        kill every process at every point of the code (an hour)"
 	@echo "make soak         trade under random kills and outages, MINUTES=30"
 	@echo "make torture      ten million publishes between two processes (ten minutes)"
-	@echo "make sanitize     the compiled detector's tests under the sanitizers of gcc (two minutes)"
 	@echo "make endurance    ten million quotes through an instance (a quarter of an hour)"
 
 # Files of two owners lock each other out: refused before the first of them is made.
@@ -79,9 +78,6 @@ explore: $(READY)
 
 torture: $(READY)
 	@$(PY) -m verification.torture --publishes 10000000
-
-sanitize: $(BUILT)
-	@$(PY) -m verification.sanitize
 
 crash: $(READY)
 	@$(PY) -m verification.crash
