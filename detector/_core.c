@@ -22,13 +22,13 @@ typedef struct {
 static const Depth *read_depth(void *books, int leg, Depth *into) {
     const Books *of = books;
     const Venue *venue = &of->core->venues[of->pair->venues[leg]];
-    return slot_read(&venue->depth, of->pair->instruments[leg], into) < 0 ? NULL : into;
+    return slot_read(&venue->depth, of->pair->instruments[leg], into, sizeof *into) < 0 ? NULL : into;
 }
 
 static void refresh_view(const Core *core, Pair *pair, int64_t pair_id) {
     int64_t sequence = slot_sequence(&core->views, pair_id);
     if (sequence == pair->view_sequence) return;
-    pair->has_view = slot_read(&core->views, pair_id, &pair->view) == sizeof pair->view;
+    pair->has_view = slot_read(&core->views, pair_id, &pair->view, sizeof pair->view) == sizeof pair->view;
     pair->view_sequence = pair->has_view ? sequence : -1; /* what could not be read is read again */
 }
 
@@ -143,18 +143,20 @@ static void catch_up(Core *core, int64_t place) {
     venue->overtaken_seen = venue->ring.overtaken;
     for (int64_t id = 0; id < core->instrument_count; id++) {
         if (core->pair_of[id] < 0 || core->venue_of[id] != place) continue;
-        if (slot_read(&venue->tops, id, &core->quotes[id]) != sizeof(Quote)) core->quotes[id] = (Quote){0};
+        Quote *newest = &core->quotes[id];
+        if (slot_read(&venue->tops, id, newest, sizeof *newest) != sizeof *newest) *newest = (Quote){0};
     }
 }
 
-/* False: a quote was left to Python, or there is no room for another signal. */
+/* False: a quote was left to Python, or there is no room for another signal; call again for what is left. */
 static bool drain(Core *core, int64_t place, int64_t *done) {
     Venue *venue = &core->venues[place];
-    read_statuses(core);
-    for (int taken = 0; taken < QUOTES_PER_TURN; taken++) {
+    if (!core->taken) read_statuses(core);
+    while (core->taken < QUOTES_PER_TURN) {
         Quote quote;
         if (core->decided_count == DECIDED_MAX) return false;
         if (!ring_poll(&venue->ring, &quote)) return true;
+        core->taken++;
         int64_t seen_mono_ns = now_mono_ns();
         if (venue->ring.overtaken != venue->overtaken_seen) catch_up(core, place);
         if (!take_quote(core, &quote, seen_mono_ns)) {
@@ -176,8 +178,16 @@ int64_t core_has_work(const Core *core) {
 int64_t core_turn(Core *core) {
     int64_t done = 0;
     core->left_reason = CERTAIN;
-    for (int64_t place = 0; place < core->venue_count; place++)
-        if (ring_has_more(&core->venues[place].ring) && !drain(core, place, &done)) break;
+    core->is_cut = false;
+    while (core->place < core->venue_count) {
+        if (ring_has_more(&core->venues[core->place].ring) && !drain(core, core->place, &done)) {
+            core->is_cut = true;
+            return done;
+        }
+        core->place++;
+        core->taken = 0;
+    }
+    core->place = 0;
     return done;
 }
 

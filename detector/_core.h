@@ -54,10 +54,13 @@ typedef struct {
     /* The pair's quote that is Python's to decide, and why: an Uncertain. The turn ends with it. */
     Quote left;
     int64_t left_reason, left_seen_mono_ns;
+    /* A turn that Python's part cut goes on where it stopped: at this venue, so many of its quotes taken. */
+    int64_t is_cut, place, taken;
     int64_t warm_next;
 } Core;
 
-/* Decides on what has come, as far as it is certain; returns how many quotes that was. */
+/* Decides on what has come, as far as it is certain; returns how many quotes that was. While is_cut, Python takes in
+   what was left to it and calls again. */
 int64_t core_turn(Core *core);
 
 /* true_quotient() of a product: a * b / under. For tests. */

@@ -187,7 +187,11 @@ class NativeDetector(Detector):
         """Decide on what has arrived; return how many quotes that was."""
         if now_mono_ns >= self._next_clock_ns:
             self._read_clock(now_mono_ns)
-        return self._after(self._library.core_turn(ctypes.byref(self._core)))
+        core, done = self._core, 0
+        while True:
+            done += self._after(self._library.core_turn(ctypes.byref(core)))
+            if not core.is_cut:
+                return done
 
     def has_work(self) -> bool:
         """Whether a quote waits."""

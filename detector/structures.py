@@ -176,6 +176,9 @@ class CoreC(ctypes.Structure):
         ("left", _I64 * (QUOTE.size // 8)),
         ("left_reason", _I64),
         ("left_seen_mono_ns", _I64),
+        ("is_cut", _I64),
+        ("place", _I64),
+        ("taken", _I64),
         ("warm_next", _I64),
     )
 

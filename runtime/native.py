@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +22,18 @@ from typing import Final, NamedTuple
 from shm.native_layout import difference
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
+_FLAGS: Final = (
+    *("-O2", "-std=gnu11", "-fPIC", "-shared", "-Wall", "-Wextra"),
+    "-ffp-contract=off",  # a product and a sum in one would round once where Python rounds twice
+)
+# What every source of ours needs of a compiler's machine.
+_PROBE: Final = """#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+int64_t probe(void) { return (int64_t)strlen("") + getpid(); }
+"""
 SOURCES: Final = tuple(sorted(PROJECT.glob("venues/*/_*.c")))
 
 
@@ -33,8 +46,8 @@ class Library(NamedTuple):
     path: Path
 
     def digest(self) -> str:
-        """Of all it is built from: another one is built from other sources."""
-        content = blake2b(digest_size=16)
+        """Of all it is built from, and how: another one was built from other sources, or otherwise."""
+        content = blake2b(" ".join(_FLAGS).encode(), digest_size=16)
         for file in (*self.sources, *self.headers):
             content.update(file.read_bytes())
         return content.hexdigest()
@@ -94,8 +107,7 @@ def build_library(library: Library, with_compiler: str) -> None:
     NotNative."""
     unfinished = library.path.with_suffix(f".{os.getpid()}")
     command = [
-        *(with_compiler, "-O2", "-std=gnu11", "-fPIC", "-shared", "-Wall", "-Wextra"),
-        "-ffp-contract=off",  # a product and a sum in one would round once where Python rounds twice
+        *(with_compiler, *_FLAGS),
         f'-DSOURCE_DIGEST="{library.digest()}"',
         *("-o", str(unfinished), *map(str, library.sources), "-lm"),
     ]
@@ -140,6 +152,24 @@ def no_compiler() -> str:
     return "" if compiler() else "no C compiler (install gcc, or name one in CC)"
 
 
+def _cannot_build(with_compiler: str) -> str:
+    """Why this compiler builds nothing here, our code or any; empty where it does."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "probe.c"
+        source.write_text(_PROBE)
+        command = [with_compiler, *_FLAGS, "-o", str(source.with_suffix(".so")), str(source)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except OSError as error:
+            return f"{with_compiler} does not run: {error.strerror}"
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.strip() or f"exit code {error.returncode}").splitlines()[0]
+            return (
+                f"{with_compiler} builds nothing here (install libc6-dev, or name another one in CC): {said}"
+            )
+    return ""
+
+
 def compiler() -> str | None:
     """The C compiler of this machine: what CC names, or cc, or gcc."""
     return shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
@@ -154,13 +184,14 @@ def absent() -> Sequence[str]:
 
 
 def main() -> int:
-    """Build everything; 0 also where it cannot be done, 1 only where the compiler refuses our code."""
+    """Build everything; 0 also where it cannot be done, 1 only where the compiler refuses our code alone."""
     found = compiler()
-    why_not = missing()
+    no_part = no_compiler() if found is None else _cannot_build(found)
+    why_not = no_part or missing()
     if why_not:
-        which = "parts are" if found is None else "extensions are"
+        which = "parts are" if no_part else "extensions are"
         print(f"tandem: the compiled {which} not built: {why_not}; the Python ones serve", file=sys.stderr)
-    if found is None:
+    if found is None or no_part:
         return 0
     failed = False
     for library in LIBRARIES:

@@ -49,8 +49,8 @@ static inline void slot_write(const Slots *slots, int64_t index, const void *bod
     store_release(words, sequence + 1);
 }
 
-/* Copies the latest value; its size, or -1 where there is none to be believed. */
-static inline int64_t slot_read(const Slots *slots, int64_t index, void *body) {
+/* Copies the latest value into so many bytes; its size, or -1 where there is none to be believed, or room. */
+static inline int64_t slot_read(const Slots *slots, int64_t index, void *body, int64_t room) {
     const int64_t *words = slot_words(slots, index);
     int64_t until_ns = 0;
     do {
@@ -58,7 +58,8 @@ static inline int64_t slot_read(const Slots *slots, int64_t index, void *body) {
         if (sequence == 0) return -1;
         if (sequence & 1) continue;
         int64_t size = load_relaxed(words + SLOT_SIZE), sum = load_relaxed(words + SLOT_CHECKSUM);
-        if (size < 0 || size > slots->capacity) continue; /* torn: the size belongs to another write */
+        /* Torn: the size belongs to another write. Or another version's table has larger slots. */
+        if (size < 0 || size > slots->capacity || size > room) continue;
         memcpy(body, words + SLOT_BODY, (size_t)size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (load_relaxed(words) != sequence) continue;

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from detector.native import NativeDetector, load_detector
 from detector.rules import rules_for
+from detector.structures import PairC
 from observability.logs import Reporter
 from runtime import native
 from runtime.native import DETECTOR, Library, NotNative, build_library, load
 from settings import PROJECT, parse_settings
 from shm import native_layout
+from shm.native_access import slots_in_c
+from shm.records import PAIR_VIEW, Quote
+from shm.slot import SlotTable
 from tests.detector.builders import a_view
 from tests.detector.instance import RAW_SETTINGS, Instance
 from tests.waiting import wait_until
@@ -63,12 +68,67 @@ def test_a_quote_that_is_not_certain_is_decided_in_python_and_counted(instance: 
 
 def test_the_quote_that_ends_a_sleep_waits_for_the_clock(instance: Instance) -> None:
     """A maintenance window may have begun, or other settings be in force: Python reads that first."""
-    if not instance.is_native:
-        pytest.skip("Python's own sleep decides nothing")
     instance.feeds_are_up()
     instance.executor_says()
+    with in_this_process(instance, NativeDetector) as detector:
+        instance.publish(0, 99.9, 100.0)
+        instance.publish(1, 100.2, 100.3)
+
+        detector.park(0.0)(detector)
+        assert instance.count("quotes_total") == 0
+
+        assert detector.do_work(time.monotonic_ns()) == 2
+        assert instance.count("quotes_total") == 2
+
+
+def test_a_turn_that_python_has_cut_goes_on_where_it_stopped(instance: Instance) -> None:
+    """Quotes that come to another venue meanwhile wait for the next turn, as Python's own turn has it."""
+
+    class Interrupted(NativeDetector):
+        def _decide_in_python(self, quote: Quote, seen_mono_ns: int) -> None:
+            super()._decide_in_python(quote, seen_mono_ns)
+            instance.publish(1, 100.2, 100.3)
+
+    instance.feeds_are_up()
+    instance.executor_says()
+    with in_this_process(instance, Interrupted) as detector:
+        instance.publish(1, BEYOND, BEYOND)
+        assert detector.do_work(time.monotonic_ns()) == 1
+        instance.publish(0, BEYOND, BEYOND)  # Python's, which shows the other venue's next quote
+        instance.publish(0, 99.9, 100.0)
+
+        assert detector.do_work(time.monotonic_ns()) == 2
+        assert instance.count("handed_over_price_total") == 2
+        assert detector.has_work()
+
+
+def test_a_record_larger_than_ours_is_not_taken_in(instance: Instance) -> None:
+    """A table of another version may have larger slots; what lies behind the view in memory stays."""
+    instance.feeds_are_up()
+    path = instance.directory / "larger"
+    SlotTable.create(path, count=1, capacity=2 * PAIR_VIEW.size)
+    larger = SlotTable.attach(path, writer=True)
+    larger.write(0, b"\xff" * 2 * PAIR_VIEW.size)
+    with in_this_process(instance, NativeDetector) as detector:
+        detector._core.views = slots_in_c(larger)
+        before = bytes(detector._pairs_c[0])
+        instance.publish(0, 99.9, 100.0)
+        instance.publish(1, 100.2, 100.3)
+        assert detector.do_work(time.monotonic_ns()) == 2
+        after = bytes(detector._pairs_c[0])
+
+    start, end = PairC.view.offset, PairC.pending_id.offset
+    assert after[start:end] == before[start:end], "neither view, nor whether there is one"
+    assert instance.outcomes()["pair_state"] > 0
+    larger.close()
+
+
+@contextmanager
+def in_this_process(instance: Instance, kind: type[NativeDetector]) -> Iterator[NativeDetector]:
+    if not instance.is_native:
+        pytest.skip("of the compiled one alone")
     settings = parse_settings(RAW_SETTINGS, "config.yaml")
-    detector = NativeDetector(
+    detector = kind(
         load_detector(),
         instance.memory.doorbell("detector"),
         instance.memory,
@@ -78,17 +138,31 @@ def test_the_quote_that_ends_a_sleep_waits_for_the_clock(instance: Instance) -> 
         Reporter("detector", run_id="r", level=None),
         epoch=1,
     )
-    instance.publish(0, 99.9, 100.0)
-    instance.publish(1, 100.2, 100.3)
-
-    detector.park(0.0)(detector)
-    assert instance.count("quotes_total") == 0
-
-    assert detector.do_work(time.monotonic_ns()) == 2
-    assert instance.count("quotes_total") == 2
+    try:
+        yield detector
+    finally:
+        detector.on_close()
 
 
 # --- a library that cannot be used ---
+
+
+def test_a_compiler_that_builds_nothing_is_named_and_python_serves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the C library's headers a compiler is there, and of no use."""
+    if native.no_compiler():
+        pytest.skip(native.no_compiler())
+    compiler = tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\nexec {native.compiler()} -nostdinc "$@"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+
+    assert native.main() == 0
+
+    written = capsys.readouterr().err
+    assert f"{compiler} builds nothing here (install libc6-dev, or name another one in CC)" in written
+    assert "the Python ones serve" in written
 
 
 @pytest.fixture
