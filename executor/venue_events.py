@@ -125,6 +125,7 @@ def acked(at: At, ack: OrderAck) -> Acked:
         venue_order_id=ack.venue_order_id,
         code=ack.code,
         text=ack.text,
-        retry_after_ms=ack.retry_after_ms,
+        # Entries keep the whole pause: the gateway's budget sees to that.
+        retry_after_ms=ack.retry_after_ms if ack.mends_after_ms is None else ack.mends_after_ms,
         is_of_grid=ack.is_of_grid,
     )

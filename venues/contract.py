@@ -195,6 +195,8 @@ class OrderAck(NamedTuple):
     text: str = ""
     # The venue wants to be left alone for so long; on REFUSED the same request may then be made again.
     retry_after_ms: int | None = None
+    # … what closes or mends, where a refusal costs nothing there: asked sooner, a leg stands alone less long.
+    mends_after_ms: int | None = None  # None: as long
     is_of_grid: bool = False  # refused for the steps or bounds of its price or size, as far as the code says
 
 

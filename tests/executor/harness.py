@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -393,10 +394,28 @@ class World:
         await self.until(lambda: self.counter("heartbeat_mono_ns") != beat_mono_ns, "a beat")
 
     async def open(self, *, direction: int = 1) -> None:
-        """Enter, once that is allowed, and wait until the pair is hedged."""
-        await self.until(lambda: self.view is not None and self.view.entries_allowed == 1, "leave to enter")
-        self.enter(direction=direction)
-        await self.until_phase(PairPhase.HEDGED)
+        """Enter, once that is allowed, and wait until the pair is hedged.
+
+        An entry that this machine took too long to sign does not leave, and is asked for again, as the
+        detector would.
+        """
+        is_hedged = False
+        while not is_hedged:
+            await self.until(
+                lambda: self.view is not None and self.view.entries_allowed == 1, "leave to enter"
+            )
+            given_up = self.unsent() + 2  # both legs: an entry leaves whole or not at all
+            self.enter(direction=direction)
+            await self.until(partial(self._has_entered_or_not, given_up), PairPhase.HEDGED.name)
+            is_hedged = self.phase is PairPhase.HEDGED
+
+    def _has_entered_or_not(self, given_up: int) -> bool:
+        is_given_up = self.phase is PairPhase.FLAT and self.unsent() >= given_up
+        return is_given_up or self.phase is PairPhase.HEDGED
+
+    def unsent(self) -> int:
+        """How many orders have not left, for one reason or the other."""
+        return len(self.told("leg_rejected", order_state="unsent"))
 
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:

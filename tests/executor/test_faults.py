@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from settings import KNOWN_VENUES
+from shm.records import PairPhase
 from simulator import fault_scripts
-from tests.executor.harness import HYPERLIQUID_PAIRS
-from verification.faults import HYPERLIQUID_COMBINATIONS, Case, all_cases, play
+from tests.executor.harness import HYPERLIQUID_PAIRS, a_world
+from verification.faults import HYPERLIQUID_COMBINATIONS, MOMENTS, Case, all_cases, play, signal
 
 SAMPLE = (
     Case(("reply_lost:venue=vest",), "entry"),
@@ -31,6 +32,31 @@ async def test_a_fault_leaves_the_pair_flat_hedged_or_halted(case: Case) -> None
     outcome = await play(case)
     assert not outcome.broken, "\n".join(outcome.broken)
     assert outcome.struck >= len(case.scripts)
+
+
+# No template, and both signatures of the first entry take longer than an entry waits for them.
+SLOW_TO_SIGN = """
+import threading, time
+from executor.gateways.live import LiveGateway
+from executor.orders.presigned import PresignedOrders
+PresignedOrders.take = lambda self, slot, **about: None
+sign, slow = LiveGateway.sign, [0.15, 0.15]
+def sign_slowly(self, request):
+    if slow and threading.current_thread() is threading.main_thread():
+        time.sleep(slow.pop())
+    return sign(self, request)
+LiveGateway.sign = sign_slowly
+"""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_an_entry_that_was_signed_too_late_is_asked_for_again(moment: str) -> None:
+    """Nothing leaves and nothing changes: who waited for an order waited for ever."""
+    async with a_world() as world:
+        await world.start(prelude=SLOW_TO_SIGN)
+        await (signal(world, moment) if moment == "entry" else world.open())
+        await world.until_phase(PairPhase.HEDGED)
+        assert world.unsent() == 2
 
 
 def test_every_script_of_a_venue_is_played_with_that_venue_in_the_pair() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from executor.gateways.rate_limit import RateBudget
+from executor.pair.messages import At
+from executor.pair.pricing import NO_MARKET
+from executor.venue_events import acked
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns
 from tests.executor.harness import HYPERLIQUID_PAIRS, SIZE_E8, World, a_world, symbols_of
 from venues.contract import Side
+from venues.hyperliquid import errors
 
 PAIRS = {f"{pair[0]} first": symbols_of(pair) for pair in HYPERLIQUID_PAIRS}
 each_pair = pytest.mark.parametrize("symbols", PAIRS.values(), ids=PAIRS.keys())
@@ -90,6 +95,33 @@ async def test_what_is_particular_to_it_leaves_no_leg_alone(script: str) -> None
         rest = (PairPhase.FLAT, PairPhase.HEDGED)
         await world.until(lambda: sum(world.positions_e8) == 0 and world.phase in rest, "hedged")
         assert not world.told("halted")
+
+
+def test_a_close_refused_for_the_request_budget_does_not_wait_as_long_as_entries() -> None:
+    """What is refused costs nothing there. The other leg is closed already: it must not stand alone for ten
+    seconds because entries have to wait that long."""
+    text = "Too many cumulative requests sent (10001 > 10000) for cumulative volume traded $0.00."
+    ack = errors.ack_of(1, errors.of_action(text), text)
+    budget = RateBudget(())
+    assert ack.retry_after_ms is not None
+    budget.refused(ack.retry_after_ms, 0)
+    assert budget.opens_from_mono_ns == 10_000_000_000
+    assert acked(At(0, (NO_MARKET, NO_MARKET)), ack).retry_after_ms == 3_000
+    assert acked(At(0, (NO_MARKET, NO_MARKET)), ack._replace(mends_after_ms=None)).retry_after_ms == 10_000
+
+
+@each_pair
+async def test_a_close_refused_for_the_request_budget_is_closed_all_the_same(symbols: dict[str, str]) -> None:
+    """Refused twice, as in the script: HALTED before, because two pauses are longer than anybody waits."""
+    async with a_world(symbols) as world:
+        await world.start()
+        await world.open()
+        faults = FaultRuns(world.simulator)
+        await faults.start(fault_scripts.parse(f"budget_used_up:venue={OURS}"))
+        world.exit()
+        await world.until_phase(PairPhase.FLAT)
+        assert not world.told("halted")
+        await faults.stop()
 
 
 async def test_a_reduce_only_close_is_cut_to_what_is_left_and_the_rest_is_not_believed() -> None:

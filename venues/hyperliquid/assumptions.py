@@ -69,6 +69,10 @@ RETRY_AFTER_MS: Final = 1_000  # after a 429 without Retry-After
 
 # Documented: beyond the address's budget about one action passes every ten seconds.
 BUDGET_RETRY_AFTER_MS: Final = 10_000
+# … and what is refused costs nothing. What mends a leg that stands alone is asked again this often, and is
+# there when that one action passes. Not sooner: four tries last as long as the ten seconds, and a leg that
+# the other venue can unwind at once is not waited for.
+BUDGET_MENDS_AFTER_MS: Final = 3_000
 
 # Uncertain: how long only post-only orders pass after an upgrade ("the first minutes").
 POST_ONLY_RETRY_AFTER_MS: Final = 5_000

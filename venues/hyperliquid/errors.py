@@ -16,6 +16,7 @@ import msgspec
 
 from venues.contract import HttpResponse, OrderAck, Outcome, TransportError, VenueError
 from venues.hyperliquid.assumptions import (
+    BUDGET_MENDS_AFTER_MS,
     BUDGET_RETRY_AFTER_MS,
     EXPIRED_TEXT,
     POST_ONLY_RETRY_AFTER_MS,
@@ -42,6 +43,7 @@ class Rule(NamedTuple):
     outcome: Outcome
     retry_after_ms: int | None = None
     remedy: str = ""
+    mends_after_ms: int | None = None
 
 
 _REFUSED, _DOUBT = Outcome.REFUSED, Outcome.IN_DOUBT
@@ -55,7 +57,13 @@ _OF_ACTIONS: Final[Sequence[Rule]] = (
     Rule("Unable to recover signer", "SIGNATURE", _REFUSED),
     Rule("Invalid nonce: duplicate nonce", DUPLICATE_NONCE, _DOUBT),  # the same bytes arrived before
     Rule("Invalid nonce", NONCE_TOO_LOW, _DOUBT),  # not now; an earlier copy may have been executed
-    Rule("Too many cumulative requests sent", "REQUEST_BUDGET", _REFUSED, BUDGET_RETRY_AFTER_MS),
+    Rule(
+        "Too many cumulative requests sent",
+        "REQUEST_BUDGET",
+        _REFUSED,
+        BUDGET_RETRY_AFTER_MS,
+        mends_after_ms=BUDGET_MENDS_AFTER_MS,
+    ),
     Rule("Only post-only orders allowed", "POST_ONLY", _REFUSED, POST_ONLY_RETRY_AFTER_MS),
     Rule(EXPIRED_TEXT, "EXPIRED", _REFUSED),
     Rule("Signed action over weight limit", "TOO_MANY_ORDERS", _REFUSED),
@@ -107,6 +115,7 @@ def ack_of(client_order_id: int, rule: Rule, text: str) -> OrderAck:
         code=rule.code,
         text=text,
         retry_after_ms=rule.retry_after_ms,
+        mends_after_ms=rule.mends_after_ms,
         is_of_grid=is_of_grid,
     )
 
