@@ -155,6 +155,7 @@ def _scene(pair: Any) -> str:
     if pair.state.entries_stopped == EntryBlock.STOPPING.text or flatten == "shutdown":
         return "shutdown"
     if pair.in_flight is not None and plan == "NONE":  # a signal's orders may leave before its step is taken
-        return "entry" if pair.state.trade is None else "exit"
+        trade = pair.state.trade  # a closed one is kept until its fees are known
+        return "entry" if trade is None or trade.closed_mono_ns else "exit"
     scenes = {"ENTRY": "entry", "COMPLETE": "retry", "UNWIND": "unwind", "EXIT": "exit"}
     return scenes.get(plan, "hold" if pair.state.trade is not None else "idle")
