@@ -1,4 +1,4 @@
-"""``make sanitize``: the compiled parts under AddressSanitizer and UBSan, by the tests that know Python's.
+"""``make sanitize``: the compiled parts under AddressSanitizer and UBSan, by their tests against Python.
 
     python -m verification.native.sanitize [TEST ...]
 
