@@ -5,7 +5,7 @@ READY := .venv/.ready
 BUILT := .venv/.built
 
 .PHONY: owned help run check test lint types audit format lock clean bench endurance conformance differential \
-    fuzz torture explore crash faults proxy campaign naked soak
+    fuzz torture explore crash faults proxy campaign naked soak sanitize mutants
 
 help:
 	@echo "make run          trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -20,6 +20,8 @@ help:
 	@echo "make conformance  the venues' own clients, unchanged, against the simulator (a minute)"
 	@echo "make differential 10,000 random orders a venue, judged by libraries we did not write (minutes)"
 	@echo "make fuzz         every reader of foreign bytes, SECONDS=30 each"
+	@echo "make sanitize     the compiled parts under AddressSanitizer and UBSan (minutes)"
+	@echo "make mutants      small faults in the compiled parts, each of which a test must find (half an hour)"
 	@echo "make explore      every interleaving of larger trouble for the pair machine (an hour)"
 	@echo "make faults       the executor under every fault script (ten minutes)"
 	@echo "make proxy        88 faults between bot and venues, at entry and exit (half an hour)"
@@ -78,6 +80,13 @@ explore: $(READY)
 
 torture: $(READY)
 	@$(PY) -m verification.torture --publishes 10000000
+
+# Both build in a copy of the project: what is built here stays as it is.
+sanitize: $(READY)
+	@$(PY) -m verification.native.sanitize
+
+mutants: $(READY)
+	@$(PY) -m verification.native.mutants
 
 crash: $(READY)
 	@$(PY) -m verification.crash

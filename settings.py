@@ -328,7 +328,7 @@ class RuntimeSettings(Section):
     lock_memory: bool = False
     keep_cores_awake: bool = False
     keep_warm_ms: Annotated[float, Field(ge=0, le=1_000)] = 0.0
-    native: bool = False
+    native: bool = True
     ring_cells: Annotated[int, Field(ge=16, le=1 << 20)] = 4_096
     event_queue_kib: Annotated[int, Field(ge=64, le=1 << 20)] = 4_096
     heartbeat_timeout_ms: Milliseconds = 5_000

@@ -76,11 +76,21 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="of everything; medians are printed")
     parser.add_argument("--gap-ms", type=float, default=50.0, help="pause around a trade")
     parser.add_argument("--only", default="", help="variants whose name contains this")
+    parser.add_argument(
+        "--venues",
+        default="vest,paradex",
+        choices=("vest,paradex", "hyperliquid,paradex"),
+        help="the legs; with Hyperliquid Tandem alone is measured, whose baselines speak Vest",
+    )
     parser.add_argument("--keep", type=Path, help="keep the logs in this directory")
     parser.add_argument("--load-max", type=float, default=load.LOAD_MAX, help="a run at more does not count")
     parser.add_argument("--referee", action="store_true", help="capture the plain runs, and compare (root)")
     arguments = parser.parse_args()
-    wanted = [variant for variant in VARIANTS if arguments.only in variant.name]
+    first = arguments.venues.partition(",")[0]
+    contenders = VARIANTS if first == "vest" else (one for one in VARIANTS if one.contender == "tandem")
+    wanted = [
+        one for one in (each._replace(first=first) for each in contenders) if arguments.only in one.name
+    ]
     results: dict[str, list[dict[str, Any]]] = {}
     failed = False
     for run in range(arguments.runs):
@@ -134,6 +144,7 @@ def measure(variant: Variant, arguments: argparse.Namespace) -> dict[str, Any]:
         command = [
             *(sys.executable, "-m", "benchmarks.wire.venues", "--trades", str(trades_wanted)),
             *("--warm-up", str(arguments.warm_up), "--busy", str(variant.busy)),
+            *("--first", variant.first),
             *("--gap-ms", str(arguments.gap_ms), "--pairs", str(variant.pairs), "--out", str(out)),
             *(("--certificate", str(certificate)) if certificate else ()),
             *(("--stamp-departures",) if arguments.referee else ()),
@@ -245,7 +256,7 @@ def record(results: dict[str, list[dict[str, Any]]], arguments: argparse.Namespa
     found = list(ratios(VARIANTS, medians))
     path = RESULTS / "wire_to_wire.json"
     path.write_text(json.dumps({**head, "medians": medians, "results": results}, indent=1) + "\n")
-    if not arguments.only:  # a glance at one variant is no history
+    if not arguments.only and arguments.venues == "vest,paradex":  # a glance at one variant is no history
         with HISTORY.open("a") as file:
             file.write(json.dumps({**head, **history(results, medians, found)}) + "\n")
     plot = draw(

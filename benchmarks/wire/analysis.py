@@ -57,7 +57,7 @@ def wire_to_wire(trades: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
             [max(stamps) - min(stamps) for trade in trades for stamps in [trade["arrived_mono_ns"].values()]]
         ),
     }
-    for venue in ("vest", "paradex"):
+    for venue in dict.fromkeys(trade["venue"] for trade in trades):
         mine = [ns for ns, trade in zip(both, trades, strict=True) if trade["venue"] == venue]
         if mine:
             found[f"both legs, {venue}'s frame"] = summarise(mine)
@@ -74,7 +74,9 @@ def stages(trades: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]]
     samples: dict[str, list[int]] = {name: [] for _, name in STAMPS[1:]}
     gaps: list[int] = []
     for trade in trades:
-        line_or_none = reported.get(trade["client_order_ids"]["vest"])
+        # Paradex' have a prefix; the other leg's stands for both.
+        ids = trade["client_order_ids"]
+        line_or_none = reported.get(next(ids[venue] for venue in ids if venue != "paradex"))
         if line_or_none is None:
             continue
         sent = sorted(line_or_none["sent_mono_ns"])

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from benchmarks.wire.market import ENTRY_BPS, EXIT_BPS, paradex_symbol, vest_symbol
+from benchmarks.wire.market import ENTRY_BPS, EXIT_BPS, hyperliquid_symbol, paradex_symbol, vest_symbol
 from settings import PROJECT
 
 Ports = Mapping[str, int]  # by venue
@@ -32,6 +32,7 @@ _SIZE_BASE: Final = "0.01"
 _SECRETS: Final = {
     "VEST_PRIMARY_PRIVATE_KEY": "0x" + "11" * 32,
     "PARADEX_L2_PRIVATE_KEY": "0x" + "02" * 31,
+    "HYPERLIQUID_PRIVATE_KEY": "0x" + "11" * 32,
 }
 
 
@@ -47,11 +48,13 @@ class Variant(NamedTuple):
     fifo: bool = False  # the hot processes are real-time
     busy: int = 0  # quotes a second on each venue beyond the recorded ones
     beside: str = ""  # a tool that watches meanwhile
+    first: str = "vest"  # the venue of the first leg; the second is Paradex
 
     @property
     def name(self) -> str:
         parts = (
             self.contender,
+            self.first if self.first != "vest" else "",
             self.idle if self.contender == "tandem" else "",
             "awake" if self.awake else "idle",
             "fifo" if self.fifo else "",
@@ -72,18 +75,19 @@ def urls(ports: Ports, *, tls: bool) -> dict[str, dict[str, str]]:
     """What to configure, by venue."""
     http, ws = ("https", "wss") if tls else ("http", "ws")
     host = "127.0.0.1"
-    vest, paradex = f"{host}:{ports['vest']}", f"{host}:{ports['paradex']}"
+    at = {venue: f"{host}:{port}" for venue, port in ports.items()}
+    hosts = {
+        "vest": ("/v2", "/ws-api"),
+        "paradex": ("/v1", "/v1"),
+        "hyperliquid": ("", "/ws"),
+    }
     return {
-        "vest": {
-            "rest_url": f"{http}://{vest}/v2",
-            "public_ws_url": f"{ws}://{vest}/ws-api",
-            "private_ws_url": f"{ws}://{vest}/ws-api",
-        },
-        "paradex": {
-            "rest_url": f"{http}://{paradex}/v1",
-            "public_ws_url": f"{ws}://{paradex}/v1",
-            "private_ws_url": f"{ws}://{paradex}/v1",
-        },
+        venue: {
+            "rest_url": f"{http}://{where}{hosts[venue][0]}",
+            "public_ws_url": f"{ws}://{where}{hosts[venue][1]}",
+            "private_ws_url": f"{ws}://{where}{hosts[venue][1]}",
+        }
+        for venue, where in at.items()
     }
 
 
@@ -102,11 +106,12 @@ def keep_cores_awake(wanted: bool) -> Iterator[None]:
 
 
 def tandem_config(variant: Variant, ports: Ports, directory: Path) -> dict[str, Any]:
+    first_symbol = vest_symbol if variant.first == "vest" else hyperliquid_symbol
     pairs = [
         {
             "id": f"p{number}",
-            "base": vest_symbol(number).partition("-")[0],
-            "legs": {"vest": vest_symbol(number), "paradex": paradex_symbol(number)},
+            "base": hyperliquid_symbol(number),
+            "legs": {variant.first: first_symbol(number), "paradex": paradex_symbol(number)},
             "size_base": _SIZE_BASE,
         }
         for number in range(variant.pairs)

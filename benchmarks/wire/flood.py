@@ -95,7 +95,7 @@ async def _stay_calm(markets: list[Market], venues: Venues) -> None:
     while True:
         await asyncio.sleep(1.0)
         for market in markets:
-            venues.send_vest(market)
+            venues.send_first(market)
             venues.send_book(market)
 
 

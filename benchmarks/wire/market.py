@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from simulator.hyperliquid import messages as hyperliquid
 from simulator.paradex import messages, sbe
 from venues.contract import E8, format_e8
 
@@ -22,6 +23,7 @@ EXIT_BPS: Final = 1.0
 _SHORT_BPS: Final = 0.3  # how far from a threshold the market waits …
 _PAST_BPS: Final = 0.3  # … and how far it then goes past it
 _TICK_E8: Final = E8 // 2
+_WHOLE_E8: Final = E8  # Hyperliquid's step at this price: five figures
 _BASE_E8: Final = 83_440 * E8
 
 
@@ -33,53 +35,63 @@ def paradex_symbol(number: int) -> str:
     return f"{_base(number)}-USD-PERP"
 
 
+def hyperliquid_symbol(number: int) -> str:
+    return _base(number)
+
+
 def _base(number: int) -> str:
     return "BTC" if number == 0 else f"C{number:02d}"
 
 
 @dataclass(slots=True)
 class Market:
-    """One asset on both venues: bids in e8; an ask is a tick above its bid."""
+    """One asset on both venues: bids in e8; an ask is a tick above its bid. The first leg is Vest's, or
+    Hyperliquid's, whose tick both then have."""
 
     number: int
-    vest_bid_e8: int = _BASE_E8
+    first: str = "vest"
+    first_bid_e8: int = _BASE_E8
     paradex_bid_e8: int = _BASE_E8
     sequence: int = 1  # Paradex numbers every change of its book
     book_sequence: int = 0
 
     def approach(self, *, is_entry: bool) -> None:
         """Come close to the threshold without crossing it."""
-        self.vest_bid_e8 = _BASE_E8
+        self.first_bid_e8 = _BASE_E8
         self._set_gap(ENTRY_BPS - _SHORT_BPS if is_entry else EXIT_BPS + _SHORT_BPS, is_entry=is_entry)
 
     def cross(self, *, is_entry: bool, venue: str) -> None:
         """Cross it by moving one venue's prices alone."""
-        step_e8 = int(_BASE_E8 * (_SHORT_BPS + _PAST_BPS) / 10_000) // _TICK_E8 * _TICK_E8
-        # Entering buys on Vest and sells on Paradex: the gap opens with Paradex up or Vest down.
+        step_e8 = int(_BASE_E8 * (_SHORT_BPS + _PAST_BPS) / 10_000) // self.tick_e8 * self.tick_e8
+        # Entering buys the first leg and sells on Paradex: the gap opens with Paradex up or that leg down.
         if venue == "paradex":
             self.paradex_bid_e8 += step_e8 if is_entry else -step_e8
         else:
-            self.vest_bid_e8 += -step_e8 if is_entry else step_e8
+            self.first_bid_e8 += -step_e8 if is_entry else step_e8
 
     def _set_gap(self, gap_bps: float, *, is_entry: bool) -> None:
-        """Entering buys on Vest and sells on Paradex; leaving goes the other way."""
-        paid_e8 = self.vest_bid_e8 + _TICK_E8 if is_entry else self.vest_bid_e8
+        """Entering buys the first leg and sells on Paradex; leaving goes the other way."""
+        paid_e8 = self.first_bid_e8 + self.tick_e8 if is_entry else self.first_bid_e8
         price_e8 = int(paid_e8 * (1 + gap_bps / 10_000))
         if not is_entry:
-            price_e8 -= _TICK_E8
-        self.paradex_bid_e8 = price_e8 // _TICK_E8 * _TICK_E8
+            price_e8 -= self.tick_e8
+        self.paradex_bid_e8 = price_e8 // self.tick_e8 * self.tick_e8
 
     def touch(self, venue: str) -> tuple[int, int]:
         """Best bid and ask."""
-        bid_e8 = self.vest_bid_e8 if venue == "vest" else self.paradex_bid_e8
-        return bid_e8, bid_e8 + _TICK_E8
+        bid_e8 = self.paradex_bid_e8 if venue == "paradex" else self.first_bid_e8
+        return bid_e8, bid_e8 + self.tick_e8
+
+    @property
+    def tick_e8(self) -> int:
+        """The step of prices on both venues."""
+        return _TICK_E8 if self.first == "vest" else _WHOLE_E8
 
     # --- frames ---
 
     def vest_depth(self) -> bytes:
         """The whole book: twenty levels a side, about a thousand bytes."""
-        self.sequence += 1
-        size_e8 = 3 * E8 + self.sequence % 9_000 * 10_000
+        size_e8 = self._next_size_e8()
         sides: dict[str, Any] = {
             name: [
                 [
@@ -89,17 +101,38 @@ class Market:
                 for level in range(LEVELS)
             ]
             for name, best_e8, sign in (
-                ("bids", self.vest_bid_e8, -1),
-                ("asks", self.vest_bid_e8 + _TICK_E8, 1),
+                ("bids", self.first_bid_e8, -1),
+                ("asks", self.first_bid_e8 + _TICK_E8, 1),
             )
         }
         return orjson.dumps({"channel": f"{vest_symbol(self.number)}@depth", "data": sides})
+
+    def hyperliquid_bbo(self) -> bytes:
+        bid_e8, ask_e8 = self.touch(self.first)
+        size_e8 = self._next_size_e8()
+        sides = [hyperliquid.level(price_e8, size_e8) for price_e8 in (bid_e8, ask_e8)]
+        data = {"coin": hyperliquid_symbol(self.number), "time": time.time_ns() // 1_000_000, "bbo": sides}
+        return orjson.dumps({"channel": "bbo", "data": data})
+
+    def hyperliquid_book(self) -> bytes:
+        """The whole book: twenty levels a side."""
+        touch, size_e8 = self.touch(self.first), self._next_size_e8()
+        bids, asks = (
+            [(best_e8 + sign * level * self.tick_e8, size_e8) for level in range(LEVELS)]
+            for best_e8, sign in zip(touch, (-1, 1), strict=True)
+        )
+        data = hyperliquid.book(hyperliquid_symbol(self.number), (bids, asks), time.time_ns() // 1_000_000)
+        return orjson.dumps({"channel": "l2Book", "data": data})
+
+    def _next_size_e8(self) -> int:
+        self.sequence += 1
+        return 3 * E8 + self.sequence % 9_000 * 10_000
 
     def paradex_bbo(self, *, is_sbe: bool) -> bytes:
         self.sequence += 1
         size_e8 = E8 + self.sequence % 9_000 * 1_000
         symbol, now_us = paradex_symbol(self.number), time.time_ns() // 1_000
-        ask_e8 = self.paradex_bid_e8 + _TICK_E8
+        ask_e8 = self.paradex_bid_e8 + self.tick_e8
         if is_sbe:
             return sbe.bbo(
                 symbol,

@@ -32,6 +32,7 @@ from typing import Any, Final
 import orjson
 import uvloop
 
+from benchmarks.wire.hyperliquid import Hyperliquid
 from benchmarks.wire.market import Market, paradex_symbol, vest_symbol
 from benchmarks.wire.servers import Client, Reply, Request, serve
 from simulator.paradex import messages, sbe
@@ -42,7 +43,8 @@ _RECORDED: Final = (
     Path(__file__).parents[2] / "tests/data/paradex/bbo_BTC-USD-PERP_20261008_first103_decoded.csv"
 )
 _BOOKS_PER_S: Final = 9.6  # of order_book deltas in the capture the recorded quotes come from
-_VEST_PER_S: Final = 4.0  # 2.6 to 6.5 in the venue's own stream
+_FIRST_PER_S: Final = 4.0  # 2.6 to 6.5 in the venue's own stream
+_WHOLE_BOOKS_PER_S: Final = 2.0  # Hyperliquid's books; its best prices come as often as Vest's here
 _LEGS_WITHIN_S: Final = 5.0
 _ANSWER_AFTER_S: Final = 0.002
 _FAR_MS: Final = 7 * 86_400_000
@@ -77,8 +79,10 @@ class _Order:
 class Venues:
     """Accounts, books and streams of both venues, and the trade that is under way."""
 
-    def __init__(self, instruments: int, *, stamps_departures: bool = False) -> None:
-        self.markets = [Market(number) for number in range(instruments)]
+    def __init__(self, instruments: int, *, first: str = "vest", stamps_departures: bool = False) -> None:
+        self.first = first
+        self.hyperliquid = Hyperliquid(self)
+        self.markets = [Market(number, first) for number in range(instruments)]
         self.stamps_departures = stamps_departures
         self.trade: Trade | None = None
         self.both_came = asyncio.Event()
@@ -91,12 +95,17 @@ class Venues:
 
     # --- public frames ---
 
-    def send_vest(self, market: Market) -> None:
-        channel = f"{vest_symbol(market.number)}@depth"
-        frame = market.vest_depth()
-        for client in self.vest_clients:
-            if channel in client.channels:
-                client.send(frame, is_binary=True)
+    def send_first(self, market: Market) -> None:
+        """The first leg's new top of book to whoever follows it."""
+        for client, frame, is_binary in self.first_frames(market):
+            client.send(frame, is_binary=is_binary)
+
+    def first_frames(self, market: Market) -> list[tuple[Client, bytes, bool]]:
+        """The same: to whom, what, and whether it is binary."""
+        if self.first != "vest":
+            return self.hyperliquid.top_frames(market)
+        frame, channel = market.vest_depth(), f"{vest_symbol(market.number)}@depth"
+        return [(client, frame, True) for client in self.vest_clients if channel in client.channels]
 
     def send_paradex(self, market: Market) -> None:
         """The new top of book to whoever follows it."""
@@ -148,13 +157,13 @@ class Venues:
             settle()
         self.both_came.set()
 
-    def _make_order(self, venue: str, client_id: str, symbol: str, is_buy: bool, size_e8: int) -> _Order:
+    def make_order(self, venue: str, client_id: str, symbol: str, is_buy: bool, size_e8: int) -> _Order:
         """An order that fills at the touch: it is for the bot to give a limit that allows it."""
         self._order_count += 1
         bid_e8, ask_e8 = self.markets[0].touch(venue)
         return _Order(self._order_count, client_id, symbol, is_buy, size_e8, ask_e8 if is_buy else bid_e8)
 
-    def _fill(self, venue: str, order: _Order) -> None:
+    def fill(self, venue: str, order: _Order) -> None:
         signed_e8 = order.size_e8 if order.is_buy else -order.size_e8
         key = (venue, order.symbol)
         self.positions_e8[key] = self.positions_e8.get(key, 0) + signed_e8
@@ -183,12 +192,12 @@ class Venues:
 
     def _vest_create(self, request: Request) -> Reply:
         fields = orjson.loads(request.body)["order"]
-        order = self._make_order(
+        order = self.make_order(
             "vest", str(fields["nonce"]), fields["symbol"], fields["isBuy"], parse_e8(fields["size"])
         )
 
         def settle() -> None:
-            self._fill("vest", order)
+            self.fill("vest", order)
             event = {"channel": "account_private", "data": {"event": "ORDER", "args": self._vest_row(order)}}
             for client in self.vest_clients:
                 if "account_private" in client.channels:
@@ -242,7 +251,7 @@ class Venues:
             client.send_json({"result": None, "id": request["id"]})
             for market in self.markets:
                 if f"{vest_symbol(market.number)}@depth" in request["params"]:
-                    self.send_vest(market)
+                    self.send_first(market)
 
     # --- Paradex ---
 
@@ -306,7 +315,7 @@ class Venues:
         self.order_came("paradex", order, arrived_mono_ns, settle)
 
     def _paradex_order(self, params: dict[str, Any]) -> _Order:
-        return self._make_order(
+        return self.make_order(
             "paradex",
             params.get("client_id", ""),
             params["market"],
@@ -318,7 +327,7 @@ class Venues:
         return messages.order(_order_record(order)._replace(status="NEW", remaining_e8=order.size_e8))
 
     def _paradex_settle(self, order: _Order) -> None:
-        self._fill("paradex", order)
+        self.fill("paradex", order)
         now_us = _unix_ms() * 1_000
         fill, update = _fill_record(order), _order_record(order)
         encoded = {
@@ -466,10 +475,10 @@ async def trade_all(venues: Venues, count: int, gap_s: float, rng: random.Random
     """Let the first market cross its threshold ``count`` times, in and out, by either venue's frame."""
     market, done = venues.markets[0], []
     for number in range(count):
-        is_entry, venue = number % 2 == 0, ("paradex", "vest")[number // 2 % 2]
+        is_entry, venue = number % 2 == 0, ("paradex", venues.first)[number // 2 % 2]
         trade = Trade(number, venue, is_entry)
         market.approach(is_entry=is_entry)
-        venues.send_vest(market)
+        venues.send_first(market)
         venues.send_paradex(market)
         await asyncio.sleep(gap_s * rng.uniform(0.3, 0.7))
         venues.both_came.clear()
@@ -493,9 +502,8 @@ async def trade_all(venues: Venues, count: int, gap_s: float, rng: random.Random
 
 def _send_stamped(venues: Venues, market: Market, trade: Trade) -> None:
     """Send one venue's new top of book; the frames are rendered before the clock is read."""
-    if trade.venue == "vest":
-        frame, channel = market.vest_depth(), f"{vest_symbol(market.number)}@depth"
-        frames = [(client, frame, True) for client in venues.vest_clients if channel in client.channels]
+    if trade.venue == venues.first:
+        frames = venues.first_frames(market)
     else:
         frames = [(client, frame, client.is_sbe) for client, frame in venues.paradex_frames(market)]
     if not frames:
@@ -515,11 +523,16 @@ async def run(arguments: argparse.Namespace) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(arguments.certificate)
     rng = random.Random(arguments.seed)
-    venues = Venues(arguments.pairs, stamps_departures=arguments.stamp_departures)
-    vest = serve(venues.vest_request, venues.vest_message, tls)
+    venues = Venues(arguments.pairs, first=arguments.first, stamps_departures=arguments.stamp_departures)
     paradex = serve(venues.paradex_request, venues.paradex_message, tls)
-    venues.vest_clients, venues.paradex_clients = vest.clients, paradex.clients
-    ports = {"vest": vest.port, "paradex": paradex.port}
+    venues.paradex_clients = paradex.clients
+    if arguments.first == "vest":
+        first = serve(venues.vest_request, venues.vest_message, tls)
+        venues.vest_clients = first.clients
+    else:
+        first = serve(venues.hyperliquid.request, venues.hyperliquid.message, tls)
+        venues.hyperliquid.clients = first.clients
+    ports = {arguments.first: first.port, "paradex": paradex.port}
     print(json.dumps(ports), flush=True)
     gaps_s = recorded_gaps_s()
     background = [
@@ -528,11 +541,16 @@ async def run(arguments: argparse.Namespace) -> None:
         for task in (
             asyncio.create_task(quote_paradex(venues, market, gaps_s, rng)),
             asyncio.create_task(every(_BOOKS_PER_S, partial(venues.send_book, market), rng)),
-            asyncio.create_task(every(_VEST_PER_S, partial(venues.send_vest, market), rng)),
+            asyncio.create_task(every(_FIRST_PER_S, partial(venues.send_first, market), rng)),
         )
     ]
+    if arguments.first == "hyperliquid":
+        background += [
+            asyncio.create_task(every(_WHOLE_BOOKS_PER_S, partial(venues.hyperliquid.send_book, market), rng))
+            for market in venues.markets
+        ]
     if arguments.busy:
-        for send in (venues.send_vest, venues.send_paradex):
+        for send in (venues.send_first, venues.send_paradex):
             background.append(
                 asyncio.create_task(every(arguments.busy, partial(send, venues.markets[0]), rng))
             )
@@ -557,6 +575,7 @@ def main() -> None:
         "--gap-ms", type=float, default=50.0, help="between one trade's legs and the next frame"
     )
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--first", default="vest", choices=("vest", "hyperliquid"), help="the first leg")
     parser.add_argument("--busy", type=float, default=0.0, help="more quotes a second on each venue")
     parser.add_argument("--certificate", help="PEM with certificate and key; without it no TLS")
     parser.add_argument(

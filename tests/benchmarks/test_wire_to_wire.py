@@ -15,7 +15,8 @@ from benchmarks.wire.analysis import wire_to_wire as seen_by_the_venues
 from benchmarks.wire.contenders import Variant
 from benchmarks.wire.market import ENTRY_BPS, EXIT_BPS, Market
 from benchmarks.wire.plot import draw
-from venues.contract import VenueHosts
+from venues.contract import MarketData, VenueHosts
+from venues.hyperliquid import HyperliquidMarketData
 from venues.paradex import ParadexMarketData
 from venues.vest import VestMarketData
 
@@ -64,29 +65,41 @@ def test_stages_add_up_to_the_way_from_the_venue_to_the_wire() -> None:
     assert [row.p50 for row in parts.values()] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 7.0]
 
 
-@pytest.mark.parametrize("venue", ["vest", "paradex"])
+@pytest.mark.parametrize("first", ["vest", "hyperliquid"])
+@pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("is_entry", [True, False])
-def test_one_frame_of_one_venue_crosses_the_threshold(venue: str, is_entry: bool) -> None:
+def test_one_frame_of_one_venue_crosses_the_threshold(first: str, is_first: bool, is_entry: bool) -> None:
     """Read by the product's own protocols: short of the threshold before the frame, past it after."""
     hosts = VenueHosts("http://localhost", "ws://localhost", "ws://localhost")
-    vest, paradex = VestMarketData(hosts, {"BTC-PERP": 0}), ParadexMarketData(hosts, {"BTC-USD-PERP": 1})
+    paradex, market = ParadexMarketData(hosts, {"BTC-USD-PERP": 1}), Market(0, first)
     paradex.connected(0)
-    market = Market(0)
+    other: MarketData
+    if first == "vest":
+        other = VestMarketData(hosts, {"BTC-PERP": 0})
+    else:
+        other = HyperliquidMarketData(hosts, {"BTC": 0})
+        other.connected(0)
 
-    def spread_bps(frames: str) -> float:
-        if "v" in frames:
-            vest.receive(market.vest_depth(), True, 1)
-        if "p" in frames:
-            paradex.receive(market.paradex_bbo(is_sbe=True), True, 1)
-        tops.update({top.instrument_id: top for top in (*vest.take_tops(), *paradex.take_tops())})
+    def spread_bps(*legs: str) -> float:
+        for leg in legs:
+            if leg == "paradex":
+                paradex.receive(market.paradex_bbo(is_sbe=True), True, 1)
+            elif leg == "vest":
+                other.receive(market.vest_depth(), True, 1)
+            else:
+                other.receive(market.hyperliquid_book(), False, 1)
+                other.receive(market.hyperliquid_bbo(), False, 1)
+        tops.update({top.instrument_id: top for top in (*other.take_tops(), *paradex.take_tops())})
+        assert other.take_faults() == []
         paid, got = (tops[0].ask_e8, tops[1].bid_e8) if is_entry else (tops[0].bid_e8, tops[1].ask_e8)
         return float(10_000 * (got - paid) / paid)
 
     tops: dict[int, Any] = {}
     market.approach(is_entry=is_entry)
-    before_bps = spread_bps("vp")
-    market.cross(is_entry=is_entry, venue=venue)
-    after_bps = spread_bps(venue[0])
+    before_bps = spread_bps(first, "paradex")
+    moved = first if is_first else "paradex"
+    market.cross(is_entry=is_entry, venue=moved)
+    after_bps = spread_bps(moved)
 
     if is_entry:
         assert before_bps < ENTRY_BPS <= after_bps
@@ -104,11 +117,12 @@ def test_frames_are_as_large_as_the_captured_ones() -> None:
     assert len(msgspec.json.decode(market.vest_depth())["data"]["bids"]) == 20
 
 
+@pytest.mark.parametrize("first", ["vest", "hyperliquid"])
 def test_the_whole_product_is_measured_over_real_sockets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trades through every process: each stage of each is there, and armed orders were taken."""
-    variant = Variant("tandem", tls=True, idle="park", awake=False)
+    variant = Variant("tandem", tls=True, idle="park", awake=False, first=first)
     options = argparse.Namespace(
         trades=20, warm_up=2, gap_ms=60.0, keep=tmp_path, only="x", runs=1, referee=False
     )
@@ -122,6 +136,4 @@ def test_the_whole_product_is_measured_over_real_sockets(
     assert found["hits"] > 0
     monkeypatch.setattr(wire_to_wire, "RESULTS", tmp_path)
     wire_to_wire.record({variant.name: [found]}, options)
-    assert (
-        "tandem park" in draw(tmp_path / "plot.svg", {variant.name: found["wire"]["both legs"]}).read_text()
-    )
+    assert variant.name in draw(tmp_path / "plot.svg", {variant.name: found["wire"]["both legs"]}).read_text()

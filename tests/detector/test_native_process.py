@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,15 @@ from runtime import native
 from runtime.native import DETECTOR, Library, NotNative, build_library, load
 from settings import PROJECT, parse_settings
 from shm import native_layout
+from shm.broadcast import CELL_OVERHEAD
 from shm.native_access import slots_in_c
-from shm.records import DEPTH_HEAD, PAIR_VIEW, DepthBook, Quote
-from shm.slot import SlotTable
+from shm.records import DEPTH_HEAD, PAIR_VIEW, SIGNAL, DepthBook, Quote
+from shm.slot import OVERHEAD, SlotTable
 from tests.detector.builders import a_view, e8
 from tests.detector.instance import RAW_SETTINGS, Instance
 from tests.waiting import wait_until
 
+TWICE = {"confirm_ticks": 2}
 BEYOND = 2.0e10  # a price of more than 2**60 e8
 PACKAGES = ("detector", "runtime", "events", "observability", "venues", "shm", "configuration")
 
@@ -152,11 +156,91 @@ def show_thin(instance: Instance, asks: list[tuple[int, int]]) -> None:
     instance.publish(0, 99.9, 100.0, size=0.1)
 
 
+def test_a_signal_wakes_the_executor_that_sleeps(instance: Instance) -> None:
+    instance.feeds_are_up()
+    instance.executor_says()
+    instance.memory.doorbell("executor").announce_sleep()
+    with in_this_process(instance, NativeDetector, TWICE) as detector:
+        show_wide(instance, detector)
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(instance.bells["executor"])
+        show_wide(instance, detector)
+
+    assert instance.count("signals.btc") == 1
+    assert os.eventfd_read(instance.bells["executor"]) == 1
+
+
+def test_what_confirmed_one_signal_confirms_no_other(instance: Instance) -> None:
+    instance.feeds_are_up()
+    instance.executor_says()
+    with in_this_process(instance, NativeDetector, TWICE) as detector:
+        show_wide(instance, detector)
+        show_wide(instance, detector)
+        instance.executor_says(a_view(last_signal_id=instance.next_signal().signal_id))
+        show_wide(instance, detector)
+        assert instance.count("signals.btc") == 1
+        show_wide(instance, detector)
+
+    assert instance.count("signals.btc") == 2
+
+
+def test_a_quote_whose_checksum_does_not_match_is_not_taken(instance: Instance) -> None:
+    instance.feeds_are_up()
+    ring = instance._rings["vest"]
+    with in_this_process(instance, NativeDetector) as detector:
+        instance.publish(0, 99.9, 100.0)
+        body = ring._cell_word(ring.tail) + CELL_OVERHEAD // 8
+        ring._words[body + 1] ^= 1
+        assert detector.do_work(time.monotonic_ns()) == 0
+
+        ring._words[body + 1] ^= 1
+        assert detector.do_work(time.monotonic_ns()) == 1
+
+
+def test_a_view_whose_checksum_does_not_match_is_none(instance: Instance) -> None:
+    instance.feeds_are_up()
+    instance.executor_says()
+    instance._views.table._words[(OVERHEAD + PAIR_VIEW.size) // 8 - 1] ^= 1  # of what decides nothing
+    with in_this_process(instance, NativeDetector) as detector:
+        show_wide(instance, detector)
+        assert "signals" not in instance.outcomes()
+
+        instance.executor_says()
+        show_wide(instance, detector)
+
+    assert instance.outcomes()["signals"] == 1
+
+
+def test_every_signal_comes_whole_when_the_queue_goes_round(instance: Instance) -> None:
+    instance.feeds_are_up()
+    instance.executor_says()
+    numbers = []
+    with in_this_process(instance, NativeDetector) as detector:
+        for _ in range(3 * instance.signals.capacity // SIGNAL.size):
+            show_wide(instance, detector)
+            assert instance.signals.has_more()
+            numbers.append(instance.next_signal().signal_id)
+            instance.executor_says(a_view(last_signal_id=numbers[-1]))
+
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def show_wide(instance: Instance, detector: NativeDetector) -> None:
+    """One quote of a gap that is worth a signal once it is confirmed, and a turn on it."""
+    if not instance.count("quotes_total"):
+        instance.publish(1, 100.2, 100.3)
+        detector.do_work(time.monotonic_ns())
+    instance.publish(0, 99.9, 100.0)
+    detector.do_work(time.monotonic_ns())
+
+
 @contextmanager
-def in_this_process(instance: Instance, kind: type[NativeDetector]) -> Iterator[NativeDetector]:
+def in_this_process(
+    instance: Instance, kind: type[NativeDetector], strategy: dict[str, Any] | None = None
+) -> Iterator[NativeDetector]:
     if not instance.is_native:
         pytest.skip("of the compiled one alone")
-    settings = parse_settings(RAW_SETTINGS, "config.yaml")
+    settings = parse_settings({**RAW_SETTINGS, "strategy": strategy or {}}, "config.yaml")
     detector = kind(
         load_detector(),
         instance.memory.doorbell("detector"),
