@@ -22,7 +22,11 @@ typedef struct {
 static const Depth *read_depth(void *books, int leg, Depth *into) {
     const Books *of = books;
     const Venue *venue = &of->core->venues[of->pair->venues[leg]];
-    return slot_read(&venue->depth, of->pair->instruments[leg], into, sizeof *into) < 0 ? NULL : into;
+    int64_t size = slot_read(&venue->depth, of->pair->instruments[leg], into, sizeof *into);
+    int64_t levels = (size - (int64_t)offsetof(Depth, levels)) / (int64_t)sizeof(Level);
+    /* Levels that it counts and does not bring are whatever lay here before. */
+    if (size < (int64_t)offsetof(Depth, levels) || into->bids < 0 || into->asks < 0) return NULL;
+    return into->bids > levels || into->asks > levels - into->bids ? NULL : into;
 }
 
 static void refresh_view(const Core *core, Pair *pair, int64_t pair_id) {

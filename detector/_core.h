@@ -12,7 +12,7 @@
 #include "../shm/_slot.h"
 #include "_decide.h"
 
-enum { VENUES_MAX = 8, QUOTES_PER_TURN = 64, DECIDED_MAX = 64 };
+enum { QUOTES_PER_TURN = 64, DECIDED_MAX = 64 };
 
 typedef struct {
     RingReader ring;

@@ -62,7 +62,7 @@ static Touch touch_of(const Quote *quote, int sign) {
 static Side usable_levels(const Rules *rules, const Market *market, int leg, int sign, Depth *into) {
     const Depth *book = market->read_depth(market->books, leg, into);
     if (!book || !book->is_valid) return (Side){0};
-    if (book->bids < 0 || book->asks < 0 || book->bids + book->asks > 2 * DEPTH_LEVELS) return (Side){0};
+    if (book->bids < 0 || book->asks < 0 || book->bids > 2 * DEPTH_LEVELS - book->asks) return (Side){0};
     if (market->now_mono_ns - book->recv_mono_ns > rules->quote_age_ns_max) return (Side){0};
     return sign > 0 ? (Side){book->levels + book->bids, book->asks} : (Side){book->levels, book->bids};
 }

@@ -22,9 +22,9 @@ from settings import PROJECT, parse_settings
 from shm import native_layout
 from shm.broadcast import CELL_OVERHEAD
 from shm.native_access import slots_in_c
-from shm.records import PAIR_VIEW, SIGNAL, Quote
+from shm.records import DEPTH_HEAD, PAIR_VIEW, SIGNAL, DepthBook, Quote
 from shm.slot import OVERHEAD, SlotTable
-from tests.detector.builders import a_view
+from tests.detector.builders import a_view, e8
 from tests.detector.instance import RAW_SETTINGS, Instance
 from tests.waiting import wait_until
 
@@ -125,6 +125,35 @@ def test_a_record_larger_than_ours_is_not_taken_in(instance: Instance) -> None:
     assert after[start:end] == before[start:end], "neither view, nor whether there is one"
     assert instance.outcomes()["pair_state"] > 0
     larger.close()
+
+
+def test_levels_that_a_book_counts_and_does_not_bring_are_none(instance: Instance) -> None:
+    """Where it would lie in memory stands the book before it, which had enough."""
+    instance.feeds_are_up()
+    instance.executor_says()
+    with in_this_process(instance, NativeDetector) as detector:
+        for _ in range(2):  # which confirm
+            show_thin(instance, asks=[(e8(100.0), e8(10.0))] * 20)
+            detector.do_work(time.monotonic_ns())
+        deep = instance.outcomes()["signals"]
+        signal_id = instance.next_signal().signal_id
+        instance.executor_says(a_view(last_signal_id=signal_id))
+        for _ in range(2):
+            show_thin(instance, asks=[(e8(100.0), e8(10.0))] * 20)
+            count_only = DEPTH_HEAD.pack(0, 20, time.monotonic_ns(), 0, 1)
+            instance._depth["vest"].write(0, count_only)
+            detector.do_work(time.monotonic_ns())
+
+    assert deep == 1
+    assert instance.outcomes()["signals"] == deep
+    assert instance.outcomes()["size"] > 0
+
+
+def show_thin(instance: Instance, asks: list[tuple[int, int]]) -> None:
+    """A wide market whose first leg has little at the touch; its book is the argument's."""
+    instance.publish_depth(0, DepthBook([], asks, time.monotonic_ns(), 0, is_valid=True))
+    instance.publish(1, 100.2, 100.3)
+    instance.publish(0, 99.9, 100.0, size=0.1)
 
 
 def test_a_signal_wakes_the_executor_that_sleeps(instance: Instance) -> None:
