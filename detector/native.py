@@ -1,8 +1,7 @@
-"""The compiled twin of ``strategy.py`` and ``gates.py``, and of the detector's turn over them.
+"""The detector whose quotes never pass Python: ``agent.py``'s turn, compiled, and what it decides by.
 
-``NativeStrategy`` decides one ``Market`` in C. ``NativeDetector`` is the detector whose quotes never pass
-Python: one call takes them from the rings, decides and signals, and sleeps as well. Python stays the
-specification, decides what C is not certain of, and reports.
+One call takes quotes from the rings, decides and signals, another sleeps. Python stays the specification,
+decides what C is not certain of, and reports.
 """
 
 from __future__ import annotations
@@ -14,114 +13,15 @@ from typing import Any
 
 from detector.agent import Detector, Feed, Pair
 from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal
-from detector.rules import Rules
-from detector.strategy import DISTRUST, Market, Outcome, PairStrategy
-from detector.structures import (
-    SIZES,
-    UNCERTAIN,
-    CoreC,
-    FeedStatusC,
-    OutcomeC,
-    PairC,
-    StreakC,
-    VenueC,
-    outcome_of,
-    rules_in_c,
-)
-from runtime.native import DETECTOR, NotNative, load
+from detector.structures import UNCERTAIN, CoreC, PairC, VenueC, outcome_of, rules_in_c
 from settings import Settings
 from shm.agent import Agent, Idle
 from shm.counter_names import handed_over
 from shm.doorbell import Doorbell
 from shm.native_access import bell_in_c, counter_address, histogram_address, queue_in_c, ring_in_c, slots_in_c
-from shm.records import PAIR_VIEW, QUOTE, SIGNAL, Quote, Signal, pack_depth
+from shm.records import QUOTE, SIGNAL, Quote, Signal
 
 _I64 = ctypes.c_int64
-# Of _decide.h: (books, leg, into) -> into, or NULL where there is no book.
-_READ_DEPTH = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-
-
-def load_detector() -> ctypes.CDLL:
-    """The detector's library, held against this code. Raises NotNative."""
-    library = load(DETECTOR)
-    library.core_sizes.restype = ctypes.POINTER(_I64)
-    sizes = library.core_sizes()
-    if tuple(sizes[place] for place in range(len(SIZES))) != SIZES:
-        raise NotNative(
-            f"{DETECTOR.path.name} has other structures; build it again: python -m runtime.native"
-        )
-    for call in (library.core_turn, library.core_has_work, library.core_decide):
-        call.restype = _I64
-    library.core_rest.restype = library.core_keep_warm.restype = None
-    library.core_true_quotient.restype = ctypes.c_double
-    return library
-
-
-class NativeStrategy(PairStrategy):
-    """``PairStrategy`` decided in C, for whoever has a ``Market``: the replay, and the tests that hold both
-    against each other. What C is not certain of, Python decides; ``handed_over`` counts it by reason."""
-
-    def __init__(self, rules: Rules) -> None:
-        super().__init__(rules)
-        self._library = load_detector()
-        self._given = _READ_DEPTH(self._copy_depth)
-        self._market: Market | None = None
-        self._failure: Exception | None = None
-        self.handed_over = dict.fromkeys(UNCERTAIN[1:], 0)
-
-    def on_quote(self, market: Market) -> tuple[Outcome, Outcome]:
-        """As ``PairStrategy``."""
-        self._market, self._failure = market, None
-        pending, view = market.pending, market.view
-        streaks = (StreakC * 2)(*(StreakC(streak.target, streak.ticks) for streak in self.streaks))
-        outcomes = (OutcomeC * 2)()
-        arguments = (  # of core_decide, whose C names nothing
-            ctypes.byref(rules_in_c(self)),
-            QUOTE.pack(*market.first) + QUOTE.pack(*market.second),
-            (FeedStatusC * 2)(FeedStatusC(*market.first_feed), FeedStatusC(*market.second_feed)),
-            None if view is None else PAIR_VIEW.pack(*view),
-            (_I64 * 2)(*(pending or (0, 0))),
-            _I64(market.maintenance_left_s),
-            self._given,
-            _I64(market.now_mono_ns),
-            streaks,
-            outcomes,
-        )
-        reason = self._library.core_decide(*arguments)
-        if self._failure is not None:
-            raise self._failure
-        if reason:
-            self.handed_over[UNCERTAIN[reason]] += 1
-            return super().on_quote(market)
-        for streak, after in zip(self.streaks, streaks, strict=True):
-            streak.target, streak.ticks = after.target, after.ticks
-        forward, backward = outcome_of(outcomes[0]), outcome_of(outcomes[1])
-        self.is_market_trusted = not (isinstance(forward, Refusal) and forward.gate in DISTRUST)
-        return forward, backward
-
-    def _copy_depth(self, _: int | None, leg: int, into: int) -> int | None:
-        assert self._market is not None
-        try:
-            book = self._market.read_depth((self.rules.first, self.rules.second)[leg])
-        except Exception as error:  # noqa: BLE001 - an error cannot pass through C; on_quote raises it
-            self._failure = error
-            return None
-        if book is None:
-            return None
-        body = pack_depth(book)
-        ctypes.memmove(into, body, len(body))
-        return into
-
-
-def strategy_kind(settings: Settings) -> type[PairStrategy]:
-    """What decides under these settings where there is no process: C where it is wanted and built."""
-    if not settings.runtime.native:
-        return PairStrategy
-    try:
-        load_detector()
-    except NotNative:
-        return PairStrategy
-    return NativeStrategy
 
 
 class NativeDetector(Detector):
@@ -145,6 +45,7 @@ class NativeDetector(Detector):
         for number, pair in enumerate(self._pairs_c):
             for instrument, venue in zip(pair.instruments, pair.venues, strict=True):
                 pair_of[instrument], venue_of[instrument] = number, venue
+        assert len(self._pairs) <= self._views.table.count, "C does not look whether a slot is there"
         self._core = CoreC(
             venue_count=len(places),
             pair_count=len(self._pairs),
@@ -209,6 +110,11 @@ class NativeDetector(Detector):
     def keep_warm(self, now_mono_ns: int) -> None:
         """Decide one pair on what is known already, and forget it."""
         self._library.core_keep_warm(ctypes.byref(self._core))
+
+    def on_close(self) -> None:
+        """As ``Detector``. C points into memory that is unmapped here, so nothing is asked of it after."""
+        super().on_close()
+        del self._core
 
     # --- what C leaves to Python ---
 

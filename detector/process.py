@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from detector.agent import Detector
 from detector.layers import SizeError
-from detector.native import NativeDetector, load_detector
+from detector.native import NativeDetector
 from detector.rules import rules_for
+from detector.structures import load_detector
 from events.instance import NativeAbsent, ProcessStarted, ProcessStopped
 from runtime.bootstrap import Launch, SettingsWatch, refuse, start
 from runtime.native import NotNative

@@ -1,4 +1,4 @@
-"""The structures of ``_decide.h`` and ``_core.h`` as ctypes has them, field by field."""
+"""The detector's library, and the structures of its headers as ctypes has them, field by field."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from detector.gates import Refusal
 from detector.strategy import Opportunity, Outcome, PairStrategy
+from runtime.native import DETECTOR, NotNative, load
 from shm.counter_names import HANDED_OVER
 from shm.entry_block import GATES, EntryBlock
 from shm.native_access import BellC, QueueWriterC, RingReaderC, SlotsC
@@ -184,3 +185,19 @@ class CoreC(ctypes.Structure):
 
 
 SIZES: Final = (*map(ctypes.sizeof, (CoreC, VenueC, PairC, RulesC, OutcomeC)), len(GATES))
+
+
+def load_detector() -> ctypes.CDLL:
+    """The detector's library, held against this code. Raises NotNative."""
+    library = load(DETECTOR)
+    library.core_sizes.restype = ctypes.POINTER(_I64)
+    sizes = library.core_sizes()
+    if tuple(sizes[place] for place in range(len(SIZES))) != SIZES:
+        raise NotNative(
+            f"{DETECTOR.path.name} has other structures; build it again: python -m runtime.native"
+        )
+    for call in (library.core_turn, library.core_has_work, library.core_decide):
+        call.restype = _I64
+    library.core_rest.restype = library.core_keep_warm.restype = None
+    library.core_true_quotient.restype = ctypes.c_double
+    return library

@@ -12,9 +12,10 @@ import pytest
 
 from detector.gates import FeedStatus, Pending
 from detector.layers import Layer
-from detector.native import NativeStrategy, load_detector
+from detector.native_strategy import NativeStrategy
 from detector.rules import Rules
 from detector.strategy import Market, Opportunity, Outcome, PairStrategy
+from detector.structures import load_detector
 from runtime import native
 from shm.entry_block import GATES
 from shm.records import DepthBook, PairView, Quote

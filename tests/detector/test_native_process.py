@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from detector.native import NativeDetector, load_detector
+from detector.native import NativeDetector
 from detector.rules import rules_for
-from detector.structures import PairC
+from detector.structures import PairC, load_detector
 from observability.logs import Reporter
 from settings import parse_settings
 from shm.broadcast import CELL_OVERHEAD
@@ -119,6 +119,15 @@ def test_a_record_larger_than_ours_is_not_taken_in(instance: Instance) -> None:
     assert after[start:end] == before[start:end], "neither view, nor whether there is one"
     assert instance.outcomes()["pair_state"] > 0
     larger.close()
+
+
+def test_a_closed_detector_is_not_asked(instance: Instance) -> None:
+    """Its memory is unmapped: C would read what is no longer there."""
+    with in_this_process(instance, NativeDetector) as detector:
+        assert not detector.has_work()
+
+    with pytest.raises(AttributeError, match="_core"):
+        detector.has_work()
 
 
 def test_levels_that_a_book_counts_and_does_not_bring_are_none(instance: Instance) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from detector.agent import Detector
-from detector.native import strategy_kind
+from detector.native_strategy import strategy_kind
 from detector.rules import rules_for
 from events.codec import NotAnEvent, decode
 from events.decisions import SignalDecided, SignalRefused

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from detector.agent import Detector
-from detector.native import strategy_kind
+from detector.native_strategy import strategy_kind
 from detector.rules import rules_for
 from observability.logs import Reporter
 from settings import Settings

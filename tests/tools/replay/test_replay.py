@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from detector.native import NativeStrategy, strategy_kind
+from detector.native_strategy import NativeStrategy, strategy_kind
 from detector.strategy import PairStrategy
 from runtime import native
 from settings import PROJECT, SettingsError, parse_settings
