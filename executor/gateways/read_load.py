@@ -69,6 +69,8 @@ def read_loads(settings: Settings) -> Iterator[ReadLoad]:
 
 def _load(settings: Settings, name: str, budget: ReadBudget) -> ReadLoad:
     interval_s = settings.execution.reconcile_interval_s
+    assert interval_s > 0, "settings promise that time passes between two sweeps"
+    assert budget.per_minute > 0, "a budget lets something be asked"
     pairs = sum(any(leg.venue == name for leg in pair.legs) for pair in settings.pairs)
     # Margin is account and positions; every pair reads the positions of its venues for itself.
     swept_once = budget.open_orders + budget.account + (1 + pairs) * budget.positions
