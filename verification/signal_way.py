@@ -1,5 +1,8 @@
 """Follows one entry signal through a running executor: ``python -m verification.signal_way``.
 
+``--venues paradex,hyperliquid`` follows it for another pair than Vest × Paradex: where both venues take orders
+on their private socket, no HTTP pool is on the way.
+
 Prints which files of the executor it enters, in their order, until both orders' bytes have left and until
 its whole step has ended, and how often it comes back to a file that it had left. Simulated venues, real
 sockets, the executor a process of its own.
@@ -7,6 +10,7 @@ sockets, the executor a process of its own.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -16,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from settings import PROJECT
-from tests.executor.harness import a_world
+from tests.executor.harness import SYMBOLS, a_world, symbols_of
 
 # Runs in the executor before its own main: the third signal is followed, when everything is presigned.
 _TRACER: Final = """
@@ -57,11 +61,11 @@ def returns(way: Sequence[str]) -> int:
     return len(changes) - len(set(changes))
 
 
-async def followed() -> tuple[list[str], list[int]]:
+async def followed(venues: tuple[str, ...]) -> tuple[list[str], list[int]]:
     """The files entered by one entry, one for each call, and how many of them when each leg had left."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "way"
-        async with a_world() as world:
+        async with a_world(symbols_of(venues)) as world:
             await world.start(prelude=_TRACER.format(root=str(PROJECT / "executor"), out=str(out)))
             await world.settle_templates()
             await world.open()
@@ -71,7 +75,9 @@ async def followed() -> tuple[list[str], list[int]]:
 
 def main() -> int:
     """Print the way; exit code 0."""
-    way, sent = asyncio.run(followed())
+    parser = argparse.ArgumentParser(prog="python -m verification.signal_way", description=__doc__)
+    parser.add_argument("--venues", default=",".join(SYMBOLS), help="the pair, first leg first")
+    way, sent = asyncio.run(followed(tuple(parser.parse_args().venues.split(","))))
     for name, part in (("until both orders have left", way[: sent[1]]), ("the whole step", way)):
         print(f"{name}: {len(set(part))} files, {returns(part)} returns, {len(part)} calls")
         print("    " + ", ".join(dict.fromkeys(part)))
