@@ -34,7 +34,7 @@ from shm.counter_names import DATABASE_AWAY
 from shm.queue import QueueReader, QueueWriter
 from shm.slot import SlotTable
 from tests.instance import a_directory
-from tests.persistence.harness import Server, World, a_world
+from tests.persistence.harness import Harness, Server, a_harness
 from tests.waiting import wait_until
 
 PATIENCE_S: Final = 600.0
@@ -79,47 +79,49 @@ def path_timings(directory: Path, rounds: int) -> list[Timing]:
     return timings
 
 
-def push_mix(world: World, count: int) -> int:
+def push_mix(harness: Harness, count: int) -> int:
     """About ``count`` events as trades make them; returns how many."""
     pushed = 0
     trade_id = time.monotonic_ns()
     while pushed < count:
         trade_id += 4
-        pushed += _push_trade(world, trade_id)
+        pushed += _push_trade(harness, trade_id)
     return pushed
 
 
-def _push_trade(world: World, trade_id: int) -> int:
+def _push_trade(harness: Harness, trade_id: int) -> int:
     lines = [
-        world.a_line("signal", "executor", serial=trade_id, gates={"edge": 3}, pair="btc")
+        harness.a_line("signal", "executor", serial=trade_id, gates={"edge": 3}, pair="btc")
     ] * HEARTBEAT_EVENTS
     for leg in (0, 1):
         order = {**ORDER, "trade_id": trade_id, "leg": leg, "client_order_id": trade_id + leg,
                  "size_e8": 2_000_000}  # fmt: skip
-        told = {"venue_order_id": "v", "average_price_e8": 6 * 10**12, "fee_e8": 12, "order_state": "filled",
-                "filled_e8": 2_000_000}  # fmt: skip
+        reported = {"venue_order_id": "v", "average_price_e8": 6 * 10**12, "fee_e8": 12,
+                    "order_state": "filled", "filled_e8": 2_000_000}  # fmt: skip
         fill = {"fill_id": f"f{trade_id + leg}", "price_e8": 6 * 10**12}
         lines += [
-            world.a_line("intent_written", "executor", **order, limit_price_e8=6 * 10**12, reduce_only=False),
-            world.a_line("leg_sent", "executor", **order),
-            world.a_line("leg_filled", "executor", **order, **told),
-            world.a_line("fill", "executor", **order, **fill, fee_e8=12),
+            harness.a_line(
+                "intent_written", "executor", **order, limit_price_e8=6 * 10**12, reduce_only=False
+            ),
+            harness.a_line("leg_sent", "executor", **order),
+            harness.a_line("leg_filled", "executor", **order, **reported),
+            harness.a_line("fill", "executor", **order, **fill, fee_e8=12),
         ]
     for line in lines:
-        world.push_line(line)
+        harness.push_line(line)
     return len(lines)
 
 
 def throughput(url: str, count: int) -> dict[str, float]:
     """Events per second into the journal, and into the database behind it."""
-    with a_world(url) as world:
-        world.start()
-        world.wait_for("database_ready")
+    with a_harness(url) as harness:
+        harness.start()
+        harness.wait_for("database_ready")
         started = time.monotonic()
-        pushed = push_mix(world, count)
-        wait_until(world.has_drained, timeout_s=PATIENCE_S)
+        pushed = push_mix(harness, count)
+        wait_until(harness.has_drained, timeout_s=PATIENCE_S)
         journalled = time.monotonic()
-        wait_until(lambda: world.counter("backlog") == 0, timeout_s=PATIENCE_S)
+        wait_until(lambda: harness.counter("backlog") == 0, timeout_s=PATIENCE_S)
         stored = time.monotonic()
     return {
         "events": pushed,
@@ -131,16 +133,16 @@ def throughput(url: str, count: int) -> dict[str, float]:
 def replay(server: Server, count: int) -> dict[str, float]:
     """From the server's start to everything stored that waited for it."""
     server.stop()
-    with a_world(server.url) as world:
-        world.start()
-        wait_until(lambda: world.counter("database_state") == DATABASE_AWAY)
-        pushed = push_mix(world, count)
-        wait_until(world.has_drained, timeout_s=PATIENCE_S)
+    with a_harness(server.url) as harness:
+        harness.start()
+        wait_until(lambda: harness.counter("database_state") == DATABASE_AWAY)
+        pushed = push_mix(harness, count)
+        wait_until(harness.has_drained, timeout_s=PATIENCE_S)
         server.start()
         started = time.monotonic()
-        wait_until(lambda: world.counter("backlog") == 0, timeout_s=PATIENCE_S)
+        wait_until(lambda: harness.counter("backlog") == 0, timeout_s=PATIENCE_S)
         seconds = time.monotonic() - started
-        size = world.journal_bytes()
+        size = harness.journal_bytes()
     return {"events": pushed, "journal_mib": size / (1 << 20), "seconds": seconds, "per_s": pushed / seconds}
 
 

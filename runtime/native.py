@@ -163,10 +163,9 @@ def _cannot_build(with_compiler: str) -> str:
         except OSError as error:
             return f"{with_compiler} does not run: {error.strerror}"
         except subprocess.CalledProcessError as error:
-            said = (error.stderr.strip() or f"exit code {error.returncode}").splitlines()[0]
-            return (
-                f"{with_compiler} builds nothing here (install libc6-dev, or name another one in CC): {said}"
-            )
+            answer = (error.stderr.strip() or f"exit code {error.returncode}").splitlines()[0]
+            remedy = "install libc6-dev, or name another one in CC"
+            return f"{with_compiler} builds nothing here ({remedy}): {answer}"
     return ""
 
 

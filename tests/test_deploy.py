@@ -50,8 +50,8 @@ def test_systemd_understands_every_line_of_the_units(path: Path, tmp_path: Path)
         check=False,
     )
 
-    said = [line for line in done.stderr.splitlines() if path.stem in line]
-    assert (done.returncode, said) == (0, [])
+    logged = [line for line in done.stderr.splitlines() if path.stem in line]
+    assert (done.returncode, logged) == (0, [])
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)

@@ -54,7 +54,7 @@ def test_every_make_target_that_is_named_is_there(page: Path) -> None:
 def test_the_runbook_names_events_that_are_told() -> None:
     """Whoever looks for a line in the night looks for it by this name."""
     text = (PROJECT / "docs" / "operations.md").read_text()
-    told = set(re.findall(r"`([a-z]+_[a-z_]+)`", text))
+    reported = set(re.findall(r"`([a-z]+_[a-z_]+)`", text))
     no_events = {
         "in_doubt",
         "not_mended",
@@ -66,5 +66,5 @@ def test_the_runbook_names_events_that_are_told() -> None:
     }
     no_events |= {"positions_e8", "under_way_e8"}
 
-    assert len(told & set(EVENTS)) > 15
-    assert told - set(EVENTS) - no_events == set()
+    assert len(reported & set(EVENTS)) > 15
+    assert reported - set(EVENTS) - no_events == set()

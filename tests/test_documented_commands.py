@@ -76,15 +76,15 @@ def typed(words: list[str], *, ends_after_s: float | None = None) -> str:
         words, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        _, said = process.communicate(timeout=ends_after_s or DEADLINE_S)
+        _, logged = process.communicate(timeout=ends_after_s or DEADLINE_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=DEADLINE_S)
+        _, logged = process.communicate(timeout=DEADLINE_S)
         if ends_after_s is None:
             return f"{shlex.join(words)}: did not end"
-    told = said.decode(errors="replace")
-    if (process.returncode not in ANSWERS and ends_after_s is None) or "Traceback" in told:
-        return f"{shlex.join(words)}: exit code {process.returncode}: {told[-600:]}"
+    reported = logged.decode(errors="replace")
+    if (process.returncode not in ANSWERS and ends_after_s is None) or "Traceback" in reported:
+        return f"{shlex.join(words)}: exit code {process.returncode}: {reported[-600:]}"
     return ""
 
 

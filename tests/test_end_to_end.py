@@ -61,9 +61,9 @@ def test_one_command_opens_and_closes_trades_and_leaves_nothing_behind(config: P
     assert instance.events("shutdown_done")[-1]["exit_code"] == 0
     check_lines_of_the_readme(instance.lines, config.parent)
 
-    told = {line["trade_id"] for line in instance.events("trade_closed")}
+    reported = {line["trade_id"] for line in instance.events("trade_closed")}
     stored = rows(config.parent, "select trade_id, state, net_quote, gross_quote - fees_quote from trades")
-    assert {row[0] for row in stored} == told
+    assert {row[0] for row in stored} == reported
     assert all(row[1] == "closed" and row[2] == row[3] for row in stored)
     sent = {line["client_order_id"] for line in instance.events("intent_written")}
     orders = rows(config.parent, "select client_order_id, status, done_at is not null from orders")
@@ -101,9 +101,9 @@ def test_a_killed_process_is_replaced_and_trading_goes_on(config: Path) -> None:
     assert max(ids.values()) == 1
     assert not instance.events("halted")
     # What was told is what is kept, once each: a killed persistence loses and doubles nothing.
-    told = {line["client_order_id"] for line in instance.events("intent_written")}
+    reported = {line["client_order_id"] for line in instance.events("intent_written")}
     stored = rows(config.parent, "select client_order_id from orders")
-    assert {row[0] for row in stored} >= told
+    assert {row[0] for row in stored} >= reported
     assert rows(config.parent, "select * from positions where size_base <> 0") == []
 
 

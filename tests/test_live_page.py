@@ -80,7 +80,7 @@ class Checkout:
         }
         self.config = self.directory / "live.yaml"
         self.config.write_text(f"{config}\n{yaml.safe_dump(places)}")
-        self.said = ""
+        self.output = ""
 
     def _filled(self, line: str) -> str:
         name, equals, _ = line.partition("=")
@@ -94,10 +94,10 @@ class Checkout:
         done = subprocess.run(
             self.words(command), cwd=self.directory, capture_output=True, text=True, timeout=240, check=False
         )
-        said = done.stdout + done.stderr
-        self.said += said
-        assert done.returncode == 0, f"{command}: {done.returncode}\n{said}"
-        return said
+        logged = done.stdout + done.stderr
+        self.output += logged
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{logged}"
+        return logged
 
     def start(self, command: str) -> Instance:
         assert self.words(command)[1:3] == ["supervisor.py", "--config"]
@@ -136,9 +136,9 @@ def test_the_page_leads_from_keys_to_a_pair_and_back_out(stage: Stage, tmp_path:
     checkout = Checkout(tmp_path, stage)
 
     assert "btc" in checkout.type(check)
-    told = checkout.type(doctor)
-    assert f"{AGENT} may trade for {ACCOUNT} until 20" in " ".join(told.split())
-    assert "0 problems" in told
+    reported = checkout.type(doctor)
+    assert f"{AGENT} may trade for {ACCOUNT} until 20" in " ".join(reported.split())
+    assert "0 problems" in reported
 
     instance = checkout.start(start)
     try:
@@ -158,5 +158,5 @@ def test_the_page_leads_from_keys_to_a_pair_and_back_out(stage: Stage, tmp_path:
 
     assert is_flat(stage)
     assert stage.open_orders() == []
-    said = checkout.said + "".join(str(line) for line in instance.lines)
-    assert not [secret for secret in SECRETS if secret in said]
+    logged = checkout.output + "".join(str(line) for line in instance.lines)
+    assert not [secret for secret in SECRETS if secret in logged]

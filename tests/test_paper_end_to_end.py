@@ -88,8 +88,8 @@ def test_paper_trades_on_real_feeds_without_keys_and_survives_its_executor(confi
         "where f.client_order_id = o.client_order_id), 0) from orders o where filled_base > 0",
     )
     assert len(orders) >= 6
-    assert all(filled == told for sent_at, filled, told in orders if sent_at > killed_at)
-    assert sum(filled != told for _, filled, told in orders) <= 2
+    assert all(filled == reported for sent_at, filled, reported in orders if sent_at > killed_at)
+    assert sum(filled != reported for _, filled, reported in orders) <= 2
     foreign = "select 1 from fills where fill_id not like 'paper-%' and not is_remainder"
     assert rows(config.parent, foreign) == []
     # The virtual accounts and the database tell the same story of the money.

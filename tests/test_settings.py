@@ -71,7 +71,7 @@ def test_settings_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "key", "said"),
+    ("config", "key", "logged"),
     [
         (a_config(mode="real"), "mode", "'real'"),
         (a_config(surprise=1), "surprise", "unknown key"),
@@ -117,11 +117,13 @@ def test_settings_cannot_be_changed() -> None:
         (a_config(simulator={"ports": {"vest": 70000}}), "simulator.ports.vest", "65535"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(config: object, key: str, said: str) -> None:
+def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(
+    config: object, key: str, logged: str
+) -> None:
     problems = problems_of(config)
 
     assert list(problems) == [key]
-    assert said in problems[key]
+    assert logged in problems[key]
 
 
 def test_every_problem_is_reported_at_once() -> None:

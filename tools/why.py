@@ -35,7 +35,7 @@ from tools.journal import moment
 from tools.record.reader import Recording, missing_text
 from tools.replay.overrides import changed
 from tools.replay.relax import configured, relaxed
-from tools.replay.simulate import Course, simulate
+from tools.replay.simulate import ReplayResult, simulate
 from tools.replay.watching import Miss
 from tools.table import as_table
 
@@ -100,8 +100,8 @@ def _of_recording(recording: Recording, as_json: bool) -> int:
             key, value = relaxed(miss, pairs[miss.pair])
             at = _instant(recording, miss)
             try:
-                course = simulate(recording, changed(raw, {key: value}), bar(f"{key}={value}"))
-                result = str(len(course.trades)), _gained(course, unchanged)
+                outcome = simulate(recording, changed(raw, {key: value}), bar(f"{key}={value}"))
+                result = str(len(outcome.trades)), _gained(outcome, unchanged)
             except (SettingsError, SizeError) as error:
                 result = f"not possible: {' '.join(str(error).split())}", ""
             was = configured(miss, pairs[miss.pair])
@@ -167,5 +167,5 @@ def _instant(recording: Recording, miss: Miss) -> str:
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _gained(course: Course, unchanged: Course) -> str:
-    return f"{(course.equity_change_e8 - unchanged.equity_change_e8) / E8:+,.4f}"
+def _gained(outcome: ReplayResult, unchanged: ReplayResult) -> str:
+    return f"{(outcome.equity_change_e8 - unchanged.equity_change_e8) / E8:+,.4f}"

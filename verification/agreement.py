@@ -32,12 +32,12 @@ def differences(
         ids = {str(row[0]) for row in connection.execute("select client_order_id from orders")}
         sums = "select client_order_id, sum(size_base) from fills group by client_order_id"
         fills_e8 = {str(name): int(size * E8) for name, size in connection.execute(sums.encode())}
-    for venue, told in orders.items():
-        filled = {_our_id(order) for order in told if order.filled_e8}
+    for venue, reported in orders.items():
+        filled = {_our_id(order) for order in reported if order.filled_e8}
         unknown = sorted(name for name in filled if not any(name.endswith(known) for known in ids))
         if unknown:
             yield f"{venue} filled orders that the database does not know: {unknown}"
-        for order in told:
+        for order in reported:
             sum_e8 = sum(size for name, size in fills_e8.items() if _our_id(order).endswith(name))
             if sum_e8 != order.filled_e8:
                 yield f"{venue} filled {order.filled_e8} of {order.client_id}, our fills are {sum_e8}"

@@ -27,7 +27,7 @@ from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns
-from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, World, a_world, symbols_of
+from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, Harness, a_harness, symbols_of
 from tests.executor.invariants import REST, broken_promises, halt_reason, until_at_rest
 from venues.contract import E8
 from verification.faults import signal
@@ -65,18 +65,20 @@ class Tally:
     broken: list[str] = field(default_factory=list)
 
 
-async def campaign(world: World, tally: Tally, *, trades: int, share: float, seed: int, end_s: float) -> None:
+async def campaign(
+    harness: Harness, tally: Tally, *, trades: int, share: float, seed: int, end_s: float
+) -> None:
     """Trade until there were enough, or the time (``time.monotonic``) is up. Figures go to ``tally``."""
     chance = random.Random(seed)
-    faults = FaultRuns(world.simulator)
+    faults = FaultRuns(harness.simulator)
     try:
         while tally.trades < trades and time.monotonic() < end_s and not tally.broken:
             fault = None
             if chance.random() < share:
-                fault = draw(chance, tuple(world.symbols))
-            await _trade(world, tally, faults, fault)
+                fault = draw(chance, tuple(harness.symbols))
+            await _trade(harness, tally, faults, fault)
             tally.trades += 1
-            _collect(world, tally, fault)
+            _collect(harness, tally, fault)
     finally:
         await faults.stop()
 
@@ -93,63 +95,67 @@ def draw(chance: random.Random, venues: tuple[str, ...]) -> tuple[str, str, str]
     return chance.choice(known_at(venue)), venue, chance.choice(("entry", "exit"))
 
 
-async def _trade(world: World, tally: Tally, faults: FaultRuns, fault: tuple[str, str, str] | None) -> None:
-    first, second = world.symbols
-    world.show(second, 50_050, 50_051)
-    world.show(first, 50_000, 50_001)
+async def _trade(
+    harness: Harness, tally: Tally, faults: FaultRuns, fault: tuple[str, str, str] | None
+) -> None:
+    first, second = harness.symbols
+    harness.show(second, 50_050, 50_051)
+    harness.show(first, 50_000, 50_001)
     text, venue, when = fault or ("", "", "")
     for moment in ("entry", "exit"):
-        if moment == "exit" and world.phase is not PairPhase.HEDGED:
+        if moment == "exit" and harness.phase is not PairPhase.HEDGED:
             break
         runs = []
         if moment == when:
             tally.faults[text.partition(":")[0]] += 1
             script = fault_scripts.parse(f"{text}{',' if ':' in text else ':'}venue={venue}")
             runs = await faults.start(script)
-        await signal(world, moment)
-        await until_at_rest(world, stays_s=_STAYS_S)
+        await signal(harness, moment)
+        await until_at_rest(harness, stays_s=_STAYS_S)
         if runs:
             await faults.stop()
             tally.struck += sum(run.struck for run in runs)
-            await until_at_rest(world, stays_s=_STAYS_S)
-    tally.ends[f"{world.phase.name} {halt_reason(world)}".strip()] += 1
-    tally.broken += _broken(world, fault)
-    while world.phase is PairPhase.HEDGED:  # the exit found a venue that took nothing
-        await signal(world, "exit")
-        await until_at_rest(world, stays_s=_STAYS_S)
-    if world.phase is PairPhase.HALTED:
-        number = ask(world.directory, "flatten")
-        await world.until(lambda: answered(world.directory, number) is not None, "flatten", _RESUME_S)
-    await world.until(
-        lambda: world.view is not None and world.view.entries_allowed == 1,
+            await until_at_rest(harness, stays_s=_STAYS_S)
+    tally.ends[f"{harness.phase.name} {halt_reason(harness)}".strip()] += 1
+    tally.broken += _broken(harness, fault)
+    while harness.phase is PairPhase.HEDGED:  # the exit found a venue that took nothing
+        await signal(harness, "exit")
+        await until_at_rest(harness, stays_s=_STAYS_S)
+    if harness.phase is PairPhase.HALTED:
+        number = ask(harness.directory, "flatten")
+        await harness.until(lambda: answered(harness.directory, number) is not None, "flatten", _RESUME_S)
+    await harness.until(
+        lambda: harness.view is not None and harness.view.entries_allowed == 1,
         f"leave to open after fault {fault}",
         _RESUME_S,
     )
 
 
-def _broken(world: World, fault: tuple[str, str, str] | None) -> list[str]:
+def _broken(harness: Harness, fault: tuple[str, str, str] | None) -> list[str]:
     """What does not hold where the trade should be at rest; first of all that it is not."""
-    unrest = [] if world.phase in REST else [f"{world.phase.name} is no rest"]
-    return [f"{text} (fault {fault})" for text in (*unrest, *broken_promises(world))]
+    unrest = [] if harness.phase in REST else [f"{harness.phase.name} is no rest"]
+    return [f"{text} (fault {fault})" for text in (*unrest, *broken_promises(harness))]
 
 
-def _collect(world: World, tally: Tally, fault: tuple[str, str, str] | None) -> None:
+def _collect(harness: Harness, tally: Tally, fault: tuple[str, str, str] | None) -> None:
     """Take the figures out of the log of one trade, and its events out of persistence's queue."""
-    for line in world.told("trade_closed"):
+    for line in harness.logged("trade_closed"):
         tally.naked_ms.append(line["naked_ms"])
         tally.naked_notional_max_e8 = max(tally.naked_notional_max_e8, line["naked_notional_max_e8"])
     held_e8: tuple[int, ...] = ()
-    while (message := world.events.poll()) is not None:
+    while (message := harness.events.poll()) is not None:
         event = json.loads(message)
         if event["event"] == "holding":
             held_e8 = tuple(leg["size_e8"] for leg in event["legs"])
-    world.events.commit()
-    if held_e8 and held_e8 != world.positions_e8:
-        tally.broken.append(f"the journal would hold {held_e8}, venues {world.positions_e8} (fault {fault})")
-    world.lines.clear()
+    harness.events.commit()
+    if held_e8 and held_e8 != harness.positions_e8:
+        tally.broken.append(
+            f"the journal would hold {held_e8}, venues {harness.positions_e8} (fault {fault})"
+        )
+    harness.lines.clear()
 
 
-def _report(world: World, tally: Tally, took_s: float) -> None:
+def _report(harness: Harness, tally: Tally, took_s: float) -> None:
     naked_ms = sorted(tally.naked_ms)
     print(f"trades {tally.trades} in {took_s:.0f} s; faults {tally.faults.total()}, strikes {tally.struck}")
     print("faults:", ", ".join(f"{n} {name}" for name, n in tally.faults.most_common()))
@@ -162,10 +168,10 @@ def _report(world: World, tally: Tally, took_s: float) -> None:
         )
     print(f"worst notional alone: {tally.naked_notional_max_e8 / E8:.0f}")
     sent = Counter(
-        order.client_id for venue in world.symbols for order in world.orders(venue) if order.client_id
+        order.client_id for venue in harness.symbols for order in harness.orders(venue) if order.client_id
     )
     print(f"orders at the venues {sent.total()}, client order ids that came twice {sent.total() - len(sent)}")
-    print(f"positions at the end {world.positions_e8}; broken promises {len(tally.broken)}")
+    print(f"positions at the end {harness.positions_e8}; broken promises {len(tally.broken)}")
     for text in tally.broken:
         print(f"    {text}")
 
@@ -173,14 +179,14 @@ def _report(world: World, tally: Tally, took_s: float) -> None:
 async def _run(*, pair: str, trades: int, share: float, seed: int, seconds: float) -> int:
     print(f"\n{pair}:", flush=True)
     tally = Tally()
-    async with a_world(PAIRS[pair], **_ROOM) as world:
-        await world.start()
+    async with a_harness(PAIRS[pair], **_ROOM) as harness:
+        await harness.start()
         began_s = time.monotonic()
         try:
-            await campaign(world, tally, trades=trades, share=share, seed=seed, end_s=began_s + seconds)
+            await campaign(harness, tally, trades=trades, share=share, seed=seed, end_s=began_s + seconds)
         except AssertionError as error:
             tally.broken.append(str(error))
-        _report(world, tally, time.monotonic() - began_s)
+        _report(harness, tally, time.monotonic() - began_s)
     return int(bool(tally.broken))
 
 

@@ -29,8 +29,8 @@ from tests.executor.pair.model import (
     SIZE_E8,
     Budget,
     Move,
-    World,
-    a_world,
+    System,
+    a_system,
     check_exposure,
     check_rest,
     is_quiet,
@@ -140,7 +140,7 @@ def explore(
     """
     started = time.monotonic()
     phase_steps_taken.clear()
-    first = a_world(budget, rules, direction)
+    first = a_system(budget, rules, direction)
     for move in prefix:
         first = play(first, move)
     graph = _Graph(canonical(first), prefix)
@@ -159,11 +159,11 @@ def explore(
         return Result(len(graph.seen), graph.steps, finished, seconds, is_complete, trail, broken, steps)
 
     for number in range(depth):
-        following: list[tuple[int, World]] = []
-        for origin, world in level:
-            for move in moves(world):
+        following: list[tuple[int, System]] = []
+        for origin, system in level:
+            for move in moves(system):
                 try:
-                    after = play(world, move)
+                    after = play(system, move)
                     check_exposure(after, late_e8=late_e8)
                     reached, is_new = graph.reach(origin, move, canonical(after))
                     if not is_new:
@@ -229,30 +229,30 @@ class _Graph:
         return next((number for number in range(len(self._origins)) if number not in can_end), None)
 
 
-def _run_out(world: World, fate: str, rested: set[Hashable]) -> None:
+def _run_out(system: System, fate: str, rested: set[Hashable]) -> None:
     """Tell the rest of the story, up to a state whose end was seen before."""
     passed: set[Hashable] = set()
 
-    def is_known(now: World) -> bool:
+    def is_known(now: System) -> bool:
         key = canonical(now)
         if key in rested:
             return True
         passed.add(key)
         return False
 
-    run_out(world, fate, is_known)
+    run_out(system, fate, is_known)
     rested |= passed
 
 
-def canonical(world: World) -> Hashable:
+def canonical(system: System) -> Hashable:
     """What a world's future depends on.
 
     Left out: what is only told; absolute time (nothing looks back further than ``_LONG_AGO_NS``); the
     order of the mail; and ended orders whose amount is the venue's word, that no message speaks of
     any more: their ids stay used, since ids only grow.
     """
-    state, now_mono_ns = world.state, world.now_mono_ns
-    spoken_of = {getattr(event, "client_order_id", 0) for event in world.mail}
+    state, now_mono_ns = system.state, system.now_mono_ns
+    spoken_of = {getattr(event, "client_order_id", 0) for event in system.mail}
     known = {order.client_order_id for leg in state.legs for order in leg.live}
     doubtful = {order.client_order_id for leg in state.legs for order in leg.past if not order.is_certain}
     matters = spoken_of | known | doubtful
@@ -269,20 +269,20 @@ def canonical(world: World) -> Hashable:
             **_ages(state, now_mono_ns),
         ),
         _of_trade(state.trade),
-        world.positions_e8,
-        world.streams,
+        system.positions_e8,
+        system.streams,
         tuple(
             order._replace(
                 sent_mono_ns=_age(order.sent_mono_ns, now_mono_ns),
                 is_crossed_with=int(order.is_crossed_with > 0),
             )
-            for order in world.orders
-            if order.is_on_wire or order.send.client_order_id in matters or world.budget.crossed
+            for order in system.orders
+            if order.is_on_wire or order.send.client_order_id in matters or system.budget.crossed
         ),
-        frozenset(Counter(_of_mail(event, now_mono_ns) for event in world.mail).items()),
-        world.grids,
-        world.is_meddled,
-        world.budget,
+        frozenset(Counter(_of_mail(event, now_mono_ns) for event in system.mail).items()),
+        system.grids,
+        system.is_meddled,
+        system.budget,
     )
 
 

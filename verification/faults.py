@@ -27,7 +27,7 @@ from runtime.reconcile_request import answered, ask
 from shm.records import PairPhase
 from simulator import fault_scripts
 from simulator.fault_runs import FaultRuns, Run
-from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, VENUES, World, a_world, symbols_of
+from tests.executor.harness import HYPERLIQUID_PAIRS, SYMBOLS, VENUES, Harness, a_harness, symbols_of
 from tests.executor.invariants import SETTLE_S, broken_promises, halt_reason, surprises, until_at_rest
 
 MOMENTS: Final = ("entry", "exit")
@@ -159,88 +159,90 @@ async def play(case: Case, *, settle_s: float = SETTLE_S, prelude: str = "") -> 
         # The breaker would forbid the trades that follow; it is no matter of these cases.
         symbols = symbols_of(case.venues)
         async with (
-            a_world(symbols, risk__max_consecutive_failures=1000) as world,
+            a_harness(symbols, risk__max_consecutive_failures=1000) as harness,
             AsyncExitStack() as at_end,
         ):
-            await world.start(prelude=prelude)
+            await harness.start(prelude=prelude)
             if case.moment == "exit":
-                await world.open()
-            faults = FaultRuns(world.simulator)
+                await harness.open()
+            faults = FaultRuns(harness.simulator)
             at_end.push_async_callback(faults.stop)
             for script in scripts:
                 outcome.runs += await faults.start(script)
             if case.moment == "exit":
                 await _have_struck([run for run in outcome.runs if run.script.name == "position_misread"])
-            await signal(world, case.moment)
-            await _rest(world, outcome, settle_s)
+            await signal(harness, case.moment)
+            await _rest(harness, outcome, settle_s)
             if not await _have_struck(outcome.runs):
                 missed = ", ".join(run.script.name for run in outcome.runs if not run.struck)
                 outcome.broken.append(f"never struck: {missed}")
             await faults.stop()
-            await _rest(world, outcome, settle_s)
-            if world.phase is PairPhase.HEDGED:
-                await signal(world, "exit")
-                await _rest(world, outcome, settle_s)
-                if world.phase is PairPhase.HEDGED:
+            await _rest(harness, outcome, settle_s)
+            if harness.phase is PairPhase.HEDGED:
+                await signal(harness, "exit")
+                await _rest(harness, outcome, settle_s)
+                if harness.phase is PairPhase.HEDGED:
                     outcome.broken.append(
                         "an exit was asked for, the venues are well, and it is hedged still"
                     )
-            if world.phase is PairPhase.HALTED:
-                number = ask(world.directory, "flatten")
-                await world.until(lambda: answered(world.directory, number) is not None, "flatten", settle_s)
-                await _rest(world, outcome, settle_s)
+            if harness.phase is PairPhase.HALTED:
+                number = ask(harness.directory, "flatten")
+                await harness.until(
+                    lambda: answered(harness.directory, number) is not None, "flatten", settle_s
+                )
+                await _rest(harness, outcome, settle_s)
                 if outcome.ends[-1] != "FLAT":
                     outcome.broken.append(f"{outcome.ends[-1]} after the operator asked for flat")
-            if world.phase is PairPhase.FLAT:
-                await world.until(
-                    lambda: world.view is not None and world.view.entries_allowed == 1,
+            if harness.phase is PairPhase.FLAT:
+                await harness.until(
+                    lambda: harness.view is not None and harness.view.entries_allowed == 1,
                     "leave to open on venues that are well",
                     min(settle_s, _WELL_S),
                 )
             if any(script.name == _TWICE for script in scripts):  # its client order id comes twice, too
                 outcome.broken = [text for text in outcome.broken if " came 2 times" not in text]
             if not _SURPRISING & {script.name for script in scripts}:
-                outcome.broken += surprises(world)
+                outcome.broken += surprises(harness)
     except AssertionError as error:
         outcome.broken.append(str(error))
     outcome.took_s = time.monotonic() - began_s
     return outcome
 
 
-async def signal(world: World, moment: str) -> None:
+async def signal(harness: Harness, moment: str) -> None:
     """Give the signal and wait until something has come of it.
 
     An entry that did not leave is asked for again, as the detector would: signing may take longer on a loaded
     machine than an entry waits for it.
     """
-    sent, refused = world.counter("orders_sent_total"), len(world.told("signal_refused"))
-    idle = (world.phase, PairPhase.OPENING)  # it opens for a moment even if nothing leaves
+    sent, refused = harness.counter("orders_sent_total"), len(harness.logged("signal_refused"))
+    idle = (harness.phase, PairPhase.OPENING)  # it opens for a moment even if nothing leaves
 
     def has_answer() -> bool:
         return (
-            world.phase not in idle
-            or world.counter("orders_sent_total") > sent
-            or len(world.told("signal_refused")) > refused
+            harness.phase not in idle
+            or harness.counter("orders_sent_total") > sent
+            or len(harness.logged("signal_refused")) > refused
         )
 
     def has_not_left(given_up: int) -> bool:
-        return has_answer() or world.unsent() >= given_up
+        return has_answer() or harness.unsent() >= given_up
 
     while not has_answer():
-        given_up = world.unsent() + 2  # both legs
+        given_up = harness.unsent() + 2  # both legs
         if moment == "entry":
-            world.enter()
+            harness.enter()
         else:
-            second = list(world.symbols)[1]
-            world.show(second, 50_000, 50_001)
-            world.exit()
-        await world.until(partial(has_not_left, given_up), f"an answer to the {moment} signal")
+            second = list(harness.symbols)[1]
+            harness.show(second, 50_000, 50_001)
+            harness.exit()
+        await harness.until(partial(has_not_left, given_up), f"an answer to the {moment} signal")
 
 
-async def _rest(world: World, outcome: Outcome, settle_s: float) -> None:
-    await until_at_rest(world, settle_s)
-    outcome.ends.append(f"{world.phase.name} {halt_reason(world)}".strip())
-    outcome.broken += broken_promises(world)
+async def _rest(harness: Harness, outcome: Outcome, settle_s: float) -> None:
+    await until_at_rest(harness, settle_s)
+    outcome.ends.append(f"{harness.phase.name} {halt_reason(harness)}".strip())
+    outcome.broken += broken_promises(harness)
 
 
 async def _have_struck(runs: list[Run]) -> bool:

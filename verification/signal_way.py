@@ -1,7 +1,7 @@
 """Follows one entry signal through a running executor: ``python -m verification.signal_way``.
 
-``--venues paradex,hyperliquid`` follows it for another pair than Vest × Paradex: where both venues take orders
-on their private socket, no HTTP pool is on the way.
+``--venues paradex,hyperliquid`` follows it for another pair than Vest × Paradex: where both venues take
+orders on their private socket, no HTTP pool is on the way.
 
 Prints which files of the executor it enters, in their order, until both orders' bytes have left and until
 its whole step has ended, and how often it comes back to a file that it had left. Simulated venues, real
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from settings import PROJECT
-from tests.executor.harness import SYMBOLS, a_world, symbols_of
+from tests.executor.harness import SYMBOLS, a_harness, symbols_of
 
 # Runs in the executor before its own main: the third signal is followed, when everything is presigned.
 _TRACER: Final = """
@@ -65,10 +65,10 @@ async def followed(venues: tuple[str, ...]) -> tuple[list[str], list[int]]:
     """The files entered by one entry, one for each call, and how many of them when each leg had left."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "way"
-        async with a_world(symbols_of(venues)) as world:
-            await world.start(prelude=_TRACER.format(root=str(PROJECT / "executor"), out=str(out)))
-            await world.settle_templates()
-            await world.open()
+        async with a_harness(symbols_of(venues)) as harness:
+            await harness.start(prelude=_TRACER.format(root=str(PROJECT / "executor"), out=str(out)))
+            await harness.settle_templates()
+            await harness.open()
         way, sent = json.loads(out.read_text())
     return way, sent
 

@@ -43,7 +43,7 @@ class Results:
         self.estimated = 0  # trades in ``today_e8`` whose result may still be corrected
         self._trades: dict[int, int] = {}  # results by trade id of this process and day, in order
         self._before = (0, 0)  # result and best of the day before them
-        self.naked_ns = 0  # of what has ended; what goes on is added by ``Desk.naked_today_ns``
+        self.naked_ns = 0  # of what has ended; what goes on is added by ``naked_today_ns``
         self.refresh()
         self._before = self.today_e8, self.best_e8
 

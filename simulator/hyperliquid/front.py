@@ -19,7 +19,7 @@ from simulator.hyperliquid.rest import Api, Reply
 from simulator.hyperliquid.session import Members
 from simulator.hyperliquid.settings import HyperliquidSettings
 from simulator.hyperliquid.sockets import GREETING, Hub, Session, Topic
-from simulator.hyperliquid.trading import Desk
+from simulator.hyperliquid.trading import OrderEntry
 from simulator.upkeep import Upkeep
 
 _FUNDING_PERIOD_S: Final = 3_600
@@ -50,10 +50,10 @@ class HyperliquidFront:
         self._hub = Hub(self.faults)
         self._market = MarketFeed(exchange, self._hub, self.settings, self.upkeep.rate_e12)
         self._feed = PrivateFeed(exchange, self._hub, self.members, lambda user: self._api.state(user))
-        self._desk = Desk(exchange, self.members, self._feed, self.faults, self.settings)
+        self._order_entry = OrderEntry(exchange, self.members, self._feed, self.faults, self.settings)
         self._api = Api(
             exchange,
-            self._desk,
+            self._order_entry,
             self.members,
             self._feed,
             self._market,
@@ -81,7 +81,7 @@ class HyperliquidFront:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._desk.blocks.stop()
+        self._order_entry.blocks.stop()
         self._market.stop()
         await self.close_sockets("all")
         self._hub.stop()
@@ -98,7 +98,7 @@ class HyperliquidFront:
     def set_mode(self, mode: Mode) -> None:
         """An upgrade: nothing is taken, and afterwards post-only orders alone."""
         self._api.special_status = "upgrade" if mode == "maintenance" else ""
-        self._desk.takes_only_post_only = mode == "post_only"
+        self._order_entry.takes_only_post_only = mode == "post_only"
 
     def expire_sessions(self) -> None:
         """There are no tokens; what can end are the approvals of agents."""
@@ -108,7 +108,7 @@ class HyperliquidFront:
         while True:
             await asyncio.sleep(1.0)
             self.upkeep.tick()
-            self._desk.cancel_scheduled()
+            self._order_entry.cancel_scheduled()
             self._market.tell_contexts()
             self._hub.close_idle(self.settings.idle_close_s)
 
@@ -186,8 +186,8 @@ class HyperliquidFront:
             state = "subscribed" if method == "subscribe" else "unsubscribed"
             self._refuse(session, f"Already {state}: {key.decode()}")
             return
-        told = {"method": method, "subscription": canonical}
-        self._hub.answer(session, {"channel": "subscriptionResponse", "data": told})
+        echo = {"method": method, "subscription": canonical}
+        self._hub.answer(session, {"channel": "subscriptionResponse", "data": echo})
         if method == "unsubscribe":
             del session.subscriptions[key]
             return

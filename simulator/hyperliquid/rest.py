@@ -23,7 +23,7 @@ from simulator.hyperliquid.messages import MS_NS
 from simulator.hyperliquid.private_stream import PrivateFeed
 from simulator.hyperliquid.session import Members, Weights
 from simulator.hyperliquid.settings import HyperliquidSettings
-from simulator.hyperliquid.trading import Desk
+from simulator.hyperliquid.trading import OrderEntry
 from venues.contract import E8
 
 Road = Literal["rest", "ws"]
@@ -54,7 +54,7 @@ class Api:
     def __init__(
         self,
         exchange: Exchange,
-        desk: Desk,
+        order_entry: OrderEntry,
         members: Members,
         feed: PrivateFeed,
         market: MarketFeed,
@@ -63,7 +63,7 @@ class Api:
         rate_e12: Callable[[str], int],
     ) -> None:
         self._exchange = exchange
-        self._desk = desk
+        self._order_entry = order_entry
         self._members = members
         self._feed = feed
         self._market = market
@@ -149,7 +149,7 @@ class Api:
 
     async def _act(self, body: Any) -> Reply:
         try:
-            return Reply(200, await self._desk.act(body))
+            return Reply(200, await self._order_entry.act(body))
         except ActionRefused as refused:
             return Reply(200, refused.body)
         except NotParsed:

@@ -69,7 +69,7 @@ class Blocks:
             self._timer.cancel()
 
 
-class Desk:
+class OrderEntry:
     """Takes actions of every account by every road. Belongs to the event loop's thread."""
 
     def __init__(

@@ -28,19 +28,19 @@ UNUSABLE = {
 
 @pytest.fixture(params=UNUSABLE)
 def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
-    content, said = UNUSABLE[request.param]
+    content, logged = UNUSABLE[request.param]
     path = tmp_path / "keys.env"
     path.write_bytes(content)
-    return path, said
+    return path, logged
 
 
 def test_what_cannot_be_read_says_why_and_holds_nothing_of_it(unusable: tuple[Path, str]) -> None:
-    path, said = unusable
+    path, logged = unusable
 
     with pytest.raises(EnvFileError) as raised:
         read_env_file(path)
 
-    assert said in str(raised.value)
+    assert logged in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
@@ -60,12 +60,12 @@ def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:
 def test_a_directory_a_pipe_and_a_name_that_is_none_are_refused(tmp_path: Path) -> None:
     """A pipe is read once, and by several processes."""
     os.mkfifo(tmp_path / "pipe")
-    for path, said in (
+    for path, logged in (
         (tmp_path, "is no file"),
         (tmp_path / "pipe", "is no file"),
         (Path("a\0b"), "cannot be"),
     ):
-        with pytest.raises(EnvFileError, match=said):
+        with pytest.raises(EnvFileError, match=logged):
             read_env_file(path)
 
 
@@ -149,7 +149,7 @@ def a_config(tmp_path: Path, **changes: str) -> Path:
 def test_every_tool_that_reads_keys_says_the_same(
     command: list[str], unusable: tuple[Path, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path, said = unusable
+    path, logged = unusable
     config = a_config(tmp_path)
     with config.open("a") as file:
         file.write("alerts: {webhook_env: CASE_WEBHOOK}\n")
@@ -159,7 +159,7 @@ def test_every_tool_that_reads_keys_says_the_same(
     shown = " ".join("".join(capfd.readouterr()).split())
     assert code == 2
     assert str(path) in shown
-    assert said in shown
+    assert logged in shown
     assert "hunter2" not in shown
 
 
@@ -181,13 +181,13 @@ heard: list[Event] = []
 def test_the_supervisor_says_it_as_config_error(
     unusable: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, said = unusable
+    path, logged = unusable
     monkeypatch.setattr(boot, "Reporter", Heard)
 
     code = supervisor.main(["--config", str(a_config(tmp_path)), "--env-file", str(path), "--check"])
 
     assert (code, [event.name() for event in heard]) == (2, ["config_error"])
-    assert f"{path} {said}" in str(heard[0])
+    assert f"{path} {logged}" in str(heard[0])
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [("sim", False), ("live", True)])

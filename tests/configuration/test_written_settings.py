@@ -31,7 +31,7 @@ def refusal(text: str, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "logged"),
     [
         ("base: BTC", "base: 1000", "pairs[0].base is 1000: must be text, and is read as something else"),
         ("id: btc", "id: null", "pairs[0].id is None: must be text"),
@@ -56,10 +56,10 @@ def refusal(text: str, tmp_path: Path) -> str:
         ("entry_bps: 1.5 ", "entry_bps: -3 ", "pairs[0].strategy.entry_bps is -3"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_key_or_line(old: str, new: str, said: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named_with_its_key_or_line(old: str, new: str, logged: str, tmp_path: Path) -> None:
     assert old in SHIPPED
 
-    assert said in refusal(SHIPPED.replace(old, new, 1), tmp_path)
+    assert logged in refusal(SHIPPED.replace(old, new, 1), tmp_path)
 
 
 def test_a_word_that_yaml_takes_for_something_else_is_kept(tmp_path: Path) -> None:
@@ -81,16 +81,16 @@ def test_values_and_what_is_between_them_are_listed_together(tmp_path: Path) -> 
         "strategy: {entry_bps: 3.0, exit_bps: 1.8}", "strategy: {entry_bps: 1.0, exit_bps: 1.8}"
     )
 
-    said = refusal(text, tmp_path)
+    logged = refusal(text, tmp_path)
 
     for key in ("mode", "pairs[0].size_base", "pairs[0].strategy.entry_bps"):
-        assert f"\n  {key} is " in said
-    assert "pairs[0].strategy: layers above 1 need entry_max_bps" in said
-    assert "pairs[1].strategy: entry_bps 1 must be above exit_bps 1.8" in said
+        assert f"\n  {key} is " in logged
+    assert "pairs[0].strategy: layers above 1 need entry_max_bps" in logged
+    assert "pairs[1].strategy: entry_bps 1 must be above exit_bps 1.8" in logged
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "logged"),
     [
         ("# für\n".encode("iso8859-1"), "is not UTF-8 (line 1): save it as UTF-8"),
         (SHIPPED.encode("utf-16"), "is not UTF-8 (line 1)"),
@@ -98,14 +98,14 @@ def test_values_and_what_is_between_them_are_listed_together(tmp_path: Path) -> 
         (SHIPPED.encode() + b"\0", "U+0000"),
     ],
 )
-def test_a_file_of_another_encoding_says_so(content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_of_another_encoding_says_so(content: bytes, logged: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
 
     with pytest.raises(SettingsError) as raised:
         parse_settings(load_raw(path), "config.yaml")
 
-    assert said in str(raised.value)
+    assert logged in str(raised.value)
 
 
 def test_a_byte_order_mark_is_no_key(tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ def test_any_value_at_any_place_is_settings_or_problems(changes: list[tuple[tupl
             continue  # an earlier change has put something else there
 
     try:
-        told = str(parse_settings(raw, "t").model_dump())
+        reported = str(parse_settings(raw, "t").model_dump())
     except SettingsError as error:
-        told = str(error)
+        reported = str(error)
 
-    assert told
+    assert reported
 
 
 def test_paths_of_the_command_line_are_those_of_where_it_was_typed(

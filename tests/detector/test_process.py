@@ -125,9 +125,9 @@ def test_being_overtaken_is_counted_said_and_mended_from_the_slots(instance: Ins
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
 
-    said = [event for event in instance.read_events() if event["event"] == "quotes_overtaken"]
-    assert sum(event["quotes"] for event in said) == missed
-    assert {event["venue"] for event in said} == {"vest"}
+    logged = [event for event in instance.read_events() if event["event"] == "quotes_overtaken"]
+    assert sum(event["quotes"] for event in logged) == missed
+    assert {event["venue"] for event in logged} == {"vest"}
 
 
 def test_sigterm_ends_it_cleanly_and_its_log_went_to_the_queue(instance: Instance) -> None:

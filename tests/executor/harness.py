@@ -109,7 +109,7 @@ def raw_settings(
     return raw
 
 
-class World:
+class Harness:
     """Both venues, the memory, and executor processes one after the other."""
 
     def __init__(
@@ -293,7 +293,7 @@ class World:
         # Slots and counters still say what the last life left in them: first this life has to speak.
         if wait_ready:
             pid = self.process.pid
-            await self.until(lambda: bool(self.told("process_started", pid=pid)), "its start", DEADLINE_S)
+            await self.until(lambda: bool(self.logged("process_started", pid=pid)), "its start", DEADLINE_S)
             await self.until(
                 lambda: self.view is not None and self.view.entries_allowed == 1, "ready", DEADLINE_S
             )
@@ -353,7 +353,7 @@ class World:
     def counter(self, name: str) -> int:
         return self._executor_counters.get(self._executor_counters.index(name))
 
-    def told(self, event: str, **fields: Any) -> list[Line]:
+    def logged(self, event: str, **fields: Any) -> list[Line]:
         """Log lines with this event and these fields, of all lives."""
         wanted = {"event": event, **fields}.items()
         return [line for line in self.lines if all(line.get(name) == value for name, value in wanted)]
@@ -379,9 +379,9 @@ class World:
     async def until_phase(self, phase: PairPhase) -> None:
         await self.until(lambda: self.phase is phase, phase.name)
 
-    async def until_told(self, event: str, **fields: Any) -> Line:
-        await self.until(lambda: bool(self.told(event, **fields)), f"{event} {fields}")
-        return self.told(event, **fields)[0]
+    async def until_logged(self, event: str, **fields: Any) -> Line:
+        await self.until(lambda: bool(self.logged(event, **fields)), f"{event} {fields}")
+        return self.logged(event, **fields)[0]
 
     async def settle_templates(self) -> None:
         """Wait until the executor had the time to arm everything it wants, many times over."""
@@ -415,7 +415,7 @@ class World:
 
     def unsent(self) -> int:
         """How many orders have not left, for one reason or the other."""
-        return len(self.told("leg_rejected", order_state="unsent"))
+        return len(self.logged("leg_rejected", order_state="unsent"))
 
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -427,7 +427,7 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(symbols: Mapping[str, str] = SYMBOLS, **changes: Any) -> AsyncIterator[World]:
+async def a_harness(symbols: Mapping[str, str] = SYMBOLS, **changes: Any) -> AsyncIterator[Harness]:
     """Both venues at 50 000 / 50 001 with a gap: the second stands 10 bps higher. No executor yet.
 
     ``changes`` by "section__key".
@@ -438,14 +438,14 @@ async def a_world(symbols: Mapping[str, str] = SYMBOLS, **changes: Any) -> Async
     settings = {name.replace("__", "."): value for name, value in changes.items()}
     raw = raw_settings(simulator.ports, settings, symbols)
     raw["persistence"] = {"var_dir": str(directory.parent / "var")}
-    world = World(simulator, directory, raw, symbols)
+    harness = Harness(simulator, directory, raw, symbols)
     try:
-        await world.create_memory()
+        await harness.create_memory()
         first, second = symbols
-        world.show(first, 50_000, 50_001)
-        world.show(second, 50_050, 50_051)
-        yield world
+        harness.show(first, 50_000, 50_001)
+        harness.show(second, 50_050, 50_051)
+        yield harness
     finally:
-        await world.close()
+        await harness.close()
         await simulator.stop()
         shutil.rmtree(directory.parent)

@@ -17,7 +17,7 @@ import pytest
 
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.harness import SIZE_E8, World, a_world
+from tests.executor.harness import SIZE_E8, Harness, a_harness
 
 
 def a_full_pipe() -> tuple[int, int]:
@@ -36,85 +36,85 @@ async def test_a_reader_of_stdout_who_stopped_does_not_stop_the_executor(is_read
     """``python supervisor.py | less`` shows a page and reads no more; a write that waits for it would
     leave whatever the executor was about to do undone."""
     reader, writer = a_full_pipe()
-    async with a_world() as world:
-        await world.start(stdout=writer)
+    async with a_harness() as harness:
+        await harness.start(stdout=writer)
         os.close(writer)
-        await world.open()
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+        await harness.open()
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
         if not is_read_later:
-            assert await world.terminate() == 0
+            assert await harness.terminate() == 0
         else:
             os.set_blocking(reader, False)
-            told = b""
+            reported = b""
 
             def read_on() -> bool:
-                nonlocal told
+                nonlocal reported
                 with contextlib.suppress(BlockingIOError):
-                    told += os.read(reader, 1 << 20)
-                return b'"trade_closed"' in told
+                    reported += os.read(reader, 1 << 20)
+                return b'"trade_closed"' in reported
 
-            await world.until(read_on, "what was kept for the reader")
-            assert told.count(b'"intent_written"') == 4
+            await harness.until(read_on, "what was kept for the reader")
+            assert reported.count(b'"intent_written"') == 4
     os.close(reader)
 
 
 async def test_a_reader_of_stdout_who_went_away_does_not_end_the_executor() -> None:
     """``python supervisor.py | head``: an error in a log line is no reason to leave a position alone."""
     reader, writer = os.pipe()
-    async with a_world() as world:
-        await world.start(stdout=writer)
+    async with a_harness() as harness:
+        await harness.start(stdout=writer)
         os.close(writer)
         os.close(reader)
-        await world.open()
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
-        assert await world.terminate() == 0
-        assert world.errors == b""
+        await harness.open()
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
+        assert await harness.terminate() == 0
+        assert harness.errors == b""
 
 
 async def test_a_token_the_venue_has_forgotten_does_not_leave_an_order_in_doubt() -> None:
     """Paradex: the stream stands and tells nothing, and every question is answered with 401."""
-    async with a_world() as world:
-        await world.start()
-        front: Any = world.simulator.fronts["paradex"]
+    async with a_harness() as harness:
+        await harness.start()
+        front: Any = harness.simulator.fronts["paradex"]
         front._mint._sessions.clear()
         for channel in ("orders", "fills"):
             front.faults.add(Fault(f"push.{channel}*", times=None, drop=True))
-        world.enter()
-        await world.until_told("leg_unknown", venue="paradex")
-        await world.until_told("leg_resolved", venue="paradex")
-        await world.until_phase(PairPhase.HEDGED)
-        assert world.told("venue_lost", venue="paradex")
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        harness.enter()
+        await harness.until_logged("leg_unknown", venue="paradex")
+        await harness.until_logged("leg_resolved", venue="paradex")
+        await harness.until_phase(PairPhase.HEDGED)
+        assert harness.logged("venue_lost", venue="paradex")
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
 
 
 async def test_an_api_key_the_venue_has_forgotten_does_not_leave_a_leg_alone() -> None:
     """Vest: every order is refused for the key, which is registered anew at once and not in its last day."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        front: Any = world.simulator.fronts["vest"]
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        front: Any = harness.simulator.fronts["vest"]
         for primary in list(front.clients._by_primary):
             front.clients.expire_api_keys(primary)
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
-        assert not world.told("halted")
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
+        assert not harness.logged("halted")
 
 
 async def test_signals_of_a_later_detector_life_are_newer() -> None:
     """Whatever the numbers of the two lives: made of them once more, an id could fall behind the last
     one taken, and every entry of the new life was refused as seen."""
-    async with a_world() as world:
-        await world.start()
-        for world.detector_epoch in (513, 514):
-            await world.open()
-            world.exit()
-            await world.until_phase(PairPhase.FLAT)
-        assert len(world.told("trade_opened")) == 2
+    async with a_harness() as harness:
+        await harness.start()
+        for harness.detector_epoch in (513, 514):
+            await harness.open()
+            harness.exit()
+            await harness.until_phase(PairPhase.FLAT)
+        assert len(harness.logged("trade_opened")) == 2
 
 
 # ------------------------------------------------------------------------------ death, to the byte
@@ -158,17 +158,17 @@ LiveGateway.send = one
 }
 
 
-async def settled(world: World) -> None:
+async def settled(harness: Harness) -> None:
     """The newest life has found out what is, and nothing is left to be done."""
-    assert world.process is not None
-    await world.until_told("process_started", pid=world.process.pid)
+    assert harness.process is not None
+    await harness.until_logged("process_started", pid=harness.process.pid)
     at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
-    await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
+    await harness.until(lambda: harness.counter("ready") == 1 and harness.phase in at_rest, "settled")
 
 
-def assert_nothing_was_sent_twice(world: World) -> None:
+def assert_nothing_was_sent_twice(harness: Harness) -> None:
     for venue in ("vest", "paradex"):
-        ids = [order.client_id for order in world.orders(venue)]
+        ids = [order.client_id for order in harness.orders(venue)]
         assert len(set(ids)) == len(ids)
 
 
@@ -177,24 +177,24 @@ def assert_nothing_was_sent_twice(world: World) -> None:
 )
 async def test_a_death_at_any_byte_is_mended_by_the_next_life(moment: str, purpose: str) -> None:
     """Killed -9 exactly there; the next life asks about what may have left and believes only the venues."""
-    async with a_world() as world:
+    async with a_harness() as harness:
         if purpose == "exit":
-            await world.start()
-            await world.open()
-            assert await world.terminate() == 0  # keeps the pair
-        await world.start(prelude=DIE + MOMENTS[moment])
-        (world.exit if purpose == "exit" else world.enter)()
-        assert world.process is not None
-        await world.process.wait()
-        assert world.process.returncode == -9
+            await harness.start()
+            await harness.open()
+            assert await harness.terminate() == 0  # keeps the pair
+        await harness.start(prelude=DIE + MOMENTS[moment])
+        (harness.exit if purpose == "exit" else harness.enter)()
+        assert harness.process is not None
+        await harness.process.wait()
+        assert harness.process.returncode == -9
 
-        await world.start(wait_ready=False)
-        await settled(world)
+        await harness.start(wait_ready=False)
+        await settled(harness)
 
-        assert world.positions_e8 in ((0, 0), (SIZE_E8, -SIZE_E8))
-        assert world.phase is (PairPhase.HEDGED if world.positions_e8[0] else PairPhase.FLAT)
-        assert_nothing_was_sent_twice(world)
-        assert not world.told("halted")
+        assert harness.positions_e8 in ((0, 0), (SIZE_E8, -SIZE_E8))
+        assert harness.phase is (PairPhase.HEDGED if harness.positions_e8[0] else PairPhase.FLAT)
+        assert_nothing_was_sent_twice(harness)
+        assert not harness.logged("halted")
 
 
 # ------------------------------------------------------------------- what lies between us and a venue
@@ -240,12 +240,12 @@ class Way:
 
 
 @asynccontextmanager
-async def a_way_to_vest(world: World) -> AsyncIterator[Way]:
-    way = Way(world.simulator.ports["vest"])
+async def a_way_to_vest(harness: Harness) -> AsyncIterator[Way]:
+    way = Way(harness.simulator.ports["vest"])
     server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
-    venues = world.raw["venues"]
+    venues = harness.raw["venues"]
     rest_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2"
-    world.rewrite_launch(venues={**venues, "vest": {**venues["vest"], "rest_url": rest_url}})
+    harness.rewrite_launch(venues={**venues, "vest": {**venues["vest"], "rest_url": rest_url}})
     try:
         yield way
     finally:
@@ -256,92 +256,92 @@ async def a_way_to_vest(world: World) -> AsyncIterator[Way]:
 async def test_an_order_stuck_on_its_way_is_not_sent_again(is_executed: bool) -> None:
     """Its bytes wait in somebody's buffer. Vest takes it within its window of five seconds; whoever
     has sent a second one by then has both. Later it comes as well, and Vest refuses it."""
-    async with a_world(execution__order_validity_ms=5_000) as world, a_way_to_vest(world) as way:
-        await world.start()
-        faults = world.simulator.fronts["vest"].faults
+    async with a_harness(execution__order_validity_ms=5_000) as harness, a_way_to_vest(harness) as way:
+        await harness.start()
+        faults = harness.simulator.fronts["vest"].faults
         asked = faults.add(Fault("rest.orders.query", times=None))  # does nothing but count
         way.is_open.clear()
-        world.enter()
-        await world.until_told("leg_unknown", venue="vest")
+        harness.enter()
+        await harness.until_logged("leg_unknown", venue="vest")
         if is_executed:
-            await world.until(lambda: asked.struck >= 2, "two questions about it")
+            await harness.until(lambda: asked.struck >= 2, "two questions about it")
         else:
-            await world.until_told("leg_resolved", venue="vest")
+            await harness.until_logged("leg_resolved", venue="vest")
         arrived = faults.add(Fault("rest.orders.create", times=None))
         way.is_open.set()
-        await world.until(lambda: arrived.struck == 1, "the stuck order at the venue")
-        await world.until_told("leg_resolved", venue="vest")
-        await world.until_phase(PairPhase.HEDGED if is_executed else PairPhase.FLAT)
+        await harness.until(lambda: arrived.struck == 1, "the stuck order at the venue")
+        await harness.until_logged("leg_resolved", venue="vest")
+        await harness.until_phase(PairPhase.HEDGED if is_executed else PairPhase.FLAT)
 
-        assert world.positions_e8 == ((SIZE_E8, -SIZE_E8) if is_executed else (0, 0))
-        assert len(world.orders("vest")) == int(is_executed)
-        assert len(world.orders("paradex")) == 2 - int(is_executed)
-        assert not world.told("halted")
+        assert harness.positions_e8 == ((SIZE_E8, -SIZE_E8) if is_executed else (0, 0))
+        assert len(harness.orders("vest")) == int(is_executed)
+        assert len(harness.orders("paradex")) == 2 - int(is_executed)
+        assert not harness.logged("halted")
 
 
 async def test_a_request_cut_in_its_middle_is_doubt_and_then_nothing() -> None:
     """Some bytes left, so nobody here may say that the order does not exist."""
-    async with a_world(execution__order_validity_ms=5_000) as world, a_way_to_vest(world) as way:
-        await world.start()
+    async with a_harness(execution__order_validity_ms=5_000) as harness, a_way_to_vest(harness) as way:
+        await harness.start()
         way.cut_orders_after = 300
-        world.enter()
-        resolved = await world.until_told("leg_resolved", venue="vest")
+        harness.enter()
+        resolved = await harness.until_logged("leg_resolved", venue="vest")
         assert resolved["order_state"] == "absent"
         assert resolved["doubt_ms"] > 5_000
-        await world.until_phase(PairPhase.FLAT)
+        await harness.until_phase(PairPhase.FLAT)
         assert way.held == 1
-        assert world.positions_e8 == (0, 0)
-        assert (len(world.orders("vest")), len(world.orders("paradex"))) == (0, 2)
+        assert harness.positions_e8 == (0, 0)
+        assert (len(harness.orders("vest")), len(harness.orders("paradex"))) == (0, 2)
 
 
 async def test_a_venue_that_falls_silent_after_the_write_is_waited_for() -> None:
     """Paradex: no reply, no event, no answer to any question. The other leg stands alone meanwhile:
     that is told at once, the pair is HALTED after a while, and nothing is sent twice."""
-    async with a_world() as world:
-        await world.start()
-        faults = world.simulator.fronts["paradex"].faults
+    async with a_harness() as harness:
+        await harness.start()
+        faults = harness.simulator.fronts["paradex"].faults
         faults.add(Fault("push.*", times=None, drop=True))
         faults.add(Fault("ws.order.create", drop_reply=True))
         down = faults.add(Fault("rest.*", times=None, status=503))
-        world.enter()
-        await world.until_told("naked_start")
-        await world.until_told("halted", reason="in_doubt")
-        assert len(world.orders("paradex")) == 1
-        assert len(world.orders("vest")) == 1
+        harness.enter()
+        await harness.until_logged("naked_start")
+        await harness.until_logged("halted", reason="in_doubt")
+        assert len(harness.orders("paradex")) == 1
+        assert len(harness.orders("vest")) == 1
         faults.remove(down)
-        await world.until_told("leg_resolved", venue="paradex")
-        await world.until_told("naked_end")
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert len(world.orders("paradex")) == 1
+        await harness.until_logged("leg_resolved", venue="paradex")
+        await harness.until_logged("naked_end")
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(harness.orders("paradex")) == 1
 
 
 async def test_too_many_requests_on_one_leg_have_the_other_unwound_at_once() -> None:
     """Half a minute of Retry-After was half a minute with one leg."""
-    async with a_world() as world:
-        await world.start()
+    async with a_harness() as harness:
+        await harness.start()
         busy = Fault("rest.orders.create", times=None, status=429, headers={"Retry-After": "30"})
-        world.simulator.fronts["vest"].faults.add(busy)
-        world.enter()
-        await world.until_told("leg_auto_close", venue="paradex")
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+        harness.simulator.fronts["vest"].faults.add(busy)
+        harness.enter()
+        await harness.until_logged("leg_auto_close", venue="paradex")
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
         assert busy.struck == 1
-        end = await world.until_told("naked_end")
+        end = await harness.until_logged("naked_end")
         assert end["naked_ms"] < 30_000  # the venue's wait: the other leg did not sit it out
 
 
 async def test_a_venue_that_shows_no_positions_for_a_moment_costs_nothing() -> None:
     """Vest answers, and its list is empty: once that was a liquidation, and Paradex' leg was closed."""
-    async with a_world(execution__query_interval_ms=100.0) as world:
-        await world.start()
-        await world.open()
+    async with a_harness(execution__query_interval_ms=100.0) as harness:
+        await harness.start()
+        await harness.open()
         body = b'{"totalAccountValue":"1","withdrawable":"1","totalMaintMargin":"0","positions":[]}'
-        empty = world.simulator.fronts["vest"].faults.add(
+        empty = harness.simulator.fronts["vest"].faults.add(
             Fault("rest.account", times=4, status=200, body=body)
         )
-        await world.until(lambda: empty.struck == 4)
-        await world.until(lambda: world.counter("ready") == 1)
-        await world.settle_templates()
-        assert world.phase is PairPhase.HEDGED
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert not world.told("reconcile_diff")
+        await harness.until(lambda: empty.struck == 4)
+        await harness.until(lambda: harness.counter("ready") == 1)
+        await harness.settle_templates()
+        assert harness.phase is PairPhase.HEDGED
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert not harness.logged("reconcile_diff")

@@ -18,7 +18,7 @@ from runtime.carried_positions import CarriedOrder, CarriedPair, write_carried
 from runtime.clock import SystemClock, unix_ms
 from shm.records import PairPhase
 from tests.executor.harness import SIZE_E8 as SIZE_E8_OF_WORLD
-from tests.executor.harness import a_world
+from tests.executor.harness import a_harness
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, PRICES_E8, SIZE_E8, some_rules
 from venues.contract import E8
@@ -33,18 +33,18 @@ ParadexTrading.order_limits = (RateLimit(3, 60_000),)
 async def test_closing_what_is_left_of_one_leg_is_never_withheld() -> None:
     """An exit of which one leg filled leaves the other naked: that it goes on being called an exit
     does not make it one that may wait for a rate limit. It did, and ended HALTED."""
-    async with a_world() as world:
-        await world.start(prelude=FEW_ORDERS)
-        await world.open()
-        world.show("paradex", 50_300, 50_301, to_feed=False)  # out of reach for the first try
-        world.exit()
-        await world.until_told("leg_cancelled", venue="paradex", purpose="exit")
-        world.show("paradex", 50_050, 50_051, to_feed=False)
-        await world.until(lambda: world.positions_e8 == (0, 0), "both legs closed")
-        await world.until_phase(PairPhase.FLAT)
+    async with a_harness() as harness:
+        await harness.start(prelude=FEW_ORDERS)
+        await harness.open()
+        harness.show("paradex", 50_300, 50_301, to_feed=False)  # out of reach for the first try
+        harness.exit()
+        await harness.until_logged("leg_cancelled", venue="paradex", purpose="exit")
+        harness.show("paradex", 50_050, 50_051, to_feed=False)
+        await harness.until(lambda: harness.positions_e8 == (0, 0), "both legs closed")
+        await harness.until_phase(PairPhase.FLAT)
 
-        assert world.counter("orders_withheld_total") == 0
-        assert not world.told("halted")
+        assert harness.counter("orders_withheld_total") == 0
+        assert not harness.logged("halted")
 
 
 # --------------------------------------------------------------------- a start with little to go by
@@ -140,22 +140,22 @@ async def test_an_error_between_the_two_writes_leaves_what_the_successor_needs()
     """The process ends of it, but not at once: what its connections said in closing was fed to a machine
     that did not know of the order, and its state took the place of the signal in the journal. The leg
     that had left was nobody's then, alone and never touched."""
-    async with a_world() as world:
-        await world.start(prelude=BROKEN_SECOND_LEG)
-        await world.settle_templates()  # the signal is rehearsed: its orders leave before the step
-        world.enter()
-        assert world.process is not None
-        assert await world.process.wait() == 1
-        assert b"a bug of ours" in world.errors
-        assert world.positions_e8 == (SIZE_E8_OF_WORLD, 0)
+    async with a_harness() as harness:
+        await harness.start(prelude=BROKEN_SECOND_LEG)
+        await harness.settle_templates()  # the signal is rehearsed: its orders leave before the step
+        harness.enter()
+        assert harness.process is not None
+        assert await harness.process.wait() == 1
+        assert b"a bug of ours" in harness.errors
+        assert harness.positions_e8 == (SIZE_E8_OF_WORLD, 0)
 
-        await world.start(wait_ready=False)
-        await world.until_told("process_started", pid=world.process.pid)
+        await harness.start(wait_ready=False)
+        await harness.until_logged("process_started", pid=harness.process.pid)
         at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
-        await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
+        await harness.until(lambda: harness.counter("ready") == 1 and harness.phase in at_rest, "settled")
 
-        assert not world.told("halted")
-        assert abs(world.positions_e8[0]) == abs(world.positions_e8[1])
+        assert not harness.logged("halted")
+        assert abs(harness.positions_e8[0]) == abs(harness.positions_e8[1])
 
 
 DEAD_BEFORE_IT_IS_TOLD = """
@@ -173,14 +173,14 @@ Engine._carry_out = die
 async def test_a_result_is_known_as_soon_as_its_trade_is_forgotten() -> None:
     """The machine's state said that the trade was over; killed then, the day's loss was never added, and
     the limits of loss went by too small a one."""
-    async with a_world() as world:
-        await world.start(prelude=DEAD_BEFORE_IT_IS_TOLD)
-        await world.open()
-        world.exit()
-        assert world.process is not None
-        assert await world.process.wait() == -9
+    async with a_harness() as harness:
+        await harness.start(prelude=DEAD_BEFORE_IT_IS_TOLD)
+        await harness.open()
+        harness.exit()
+        assert harness.process is not None
+        assert await harness.process.wait() == -9
 
-        entry = StateStore(world.memory.machines(), world.memory.taken()).read(0)
+        entry = StateStore(harness.memory.machines(), harness.memory.taken()).read(0)
         assert entry is not None
         assert load(entry.state).trade is None
         assert entry.result_e8 != 0
@@ -189,22 +189,22 @@ async def test_a_result_is_known_as_soon_as_its_trade_is_forgotten() -> None:
 async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_journal() -> None:
     """The operator updated the software after a crash: machines of the older version were handed over, and
     every executor ended with an error, the pair left to itself."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
-        write_carried(world.directory, fold(map(from_fields, world.lines)).held())
-        machines = world.memory.machines(writer=True)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
+        write_carried(harness.directory, fold(map(from_fields, harness.lines)).held())
+        machines = harness.memory.machines(writer=True)
         for copy in (0, 1):
             body = machines.read(copy)
             assert body is not None
             machines.write(copy, body[:48] + body[40:])  # another layout, whole by its checksum
         machines.close()
 
-        await world.start(wait_ready=False)
-        await world.until(
-            lambda: world.counter("ready") == 1 and world.phase is PairPhase.HEDGED,
+        await harness.start(wait_ready=False)
+        await harness.until(
+            lambda: harness.counter("ready") == 1 and harness.phase is PairPhase.HEDGED,
             "adopted",
         )
-        world.exit()
-        await world.until(lambda: world.positions_e8 == (0, 0), "closed")
+        harness.exit()
+        await harness.until(lambda: harness.positions_e8 == (0, 0), "closed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shm.records import PairPhase
-from tests.executor.harness import a_world
+from tests.executor.harness import a_harness
 
 # As the host's clock would: everything that reads the wall clock in the process sees it.
 _WALL = """
@@ -38,55 +38,59 @@ async def test_a_step_of_the_clock_stops_entries_and_closes_all_the_same(
     tmp_path: Path, ahead_s: float
 ) -> None:
     wall = Wall(tmp_path / "offset")
-    async with a_world() as world:
-        await world.start(prelude=wall.prelude)
-        await world.open()
+    async with a_harness() as harness:
+        await harness.start(prelude=wall.prelude)
+        await harness.open()
         wall.set(ahead_s)
-        told = {venue: await world.until_told("clock_off", venue=venue) for venue in ("vest", "paradex")}
-        for line in told.values():
+        reported = {
+            venue: await harness.until_logged("clock_off", venue=venue) for venue in ("vest", "paradex")
+        }
+        for line in reported.values():
             assert abs(line["offset_ms"] + ahead_s * 1e3) < 15_000
             assert "this host's clock" in line["detail"]
             assert "chronyc" in line["detail"]
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert not world.told("leg_rejected")
-        assert world.positions_e8 == (0, 0)
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert not harness.logged("leg_rejected")
+        assert harness.positions_e8 == (0, 0)
 
-        world.show("paradex", 50_050, 50_051)
-        world.enter()
-        refused = await world.until_told("signal_refused")
+        harness.show("paradex", 50_050, 50_051)
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "clock_off"
-        assert world.view is not None
-        assert not world.view.entries_allowed
+        assert harness.view is not None
+        assert not harness.view.entries_allowed
 
         wall.set(0)
-        await world.until_told("clock_on", venue="vest")
-        await world.until_told("clock_on", venue="paradex")
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries")
-        await world.open()
+        await harness.until_logged("clock_on", venue="vest")
+        await harness.until_logged("clock_on", venue="paradex")
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1, "entries")
+        await harness.open()
 
 
 async def test_a_start_with_a_wrong_clock_logs_in_and_opens_nothing(tmp_path: Path) -> None:
     wall = Wall(tmp_path / "offset")
     wall.set(45)
-    async with a_world() as world:
-        await world.start(prelude=wall.prelude, wait_ready=False)
-        await world.until_told("clock_off", venue="paradex")
-        await world.until_told("venue_ready", venue="paradex")
-        await world.until_told("venue_ready", venue="vest")
+    async with a_harness() as harness:
+        await harness.start(prelude=wall.prelude, wait_ready=False)
+        await harness.until_logged("clock_off", venue="paradex")
+        await harness.until_logged("venue_ready", venue="paradex")
+        await harness.until_logged("venue_ready", venue="vest")
         wall.set(0)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "entries", 60)
+        await harness.until(
+            lambda: harness.view is not None and harness.view.entries_allowed == 1, "entries", 60
+        )
 
 
 @pytest.mark.parametrize("venue", ["vest", "paradex"])
 async def test_a_venue_whose_own_clock_is_wrong_is_named(venue: str) -> None:
-    async with a_world() as world:
-        await world.start()
-        world.simulator.clocks[venue].ahead_ms = -8_000
-        line = await world.until_told("clock_off", venue=venue)
+    async with a_harness() as harness:
+        await harness.start()
+        harness.simulator.clocks[venue].ahead_ms = -8_000
+        line = await harness.until_logged("clock_off", venue=venue)
         other = "paradex" if venue == "vest" else "vest"
         assert f"agrees with {other}" in line["detail"]
-        assert not world.told("clock_off", venue=other)
-        world.simulator.clocks[venue].ahead_ms = 0
-        await world.until_told("clock_on", venue=venue)
+        assert not harness.logged("clock_off", venue=other)
+        harness.simulator.clocks[venue].ahead_ms = 0
+        await harness.until_logged("clock_on", venue=venue)

@@ -7,7 +7,7 @@ import pytest
 from settings import KNOWN_VENUES
 from shm.records import PairPhase
 from simulator import fault_scripts
-from tests.executor.harness import HYPERLIQUID_PAIRS, a_world
+from tests.executor.harness import HYPERLIQUID_PAIRS, a_harness
 from verification.faults import HYPERLIQUID_COMBINATIONS, MOMENTS, Case, all_cases, play, signal
 
 SAMPLE = (
@@ -52,11 +52,11 @@ LiveGateway.sign = sign_slowly
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_an_entry_that_was_signed_too_late_is_asked_for_again(moment: str) -> None:
     """Nothing leaves and nothing changes: who waited for an order waited for ever."""
-    async with a_world() as world:
-        await world.start(prelude=SLOW_TO_SIGN)
-        await (signal(world, moment) if moment == "entry" else world.open())
-        await world.until_phase(PairPhase.HEDGED)
-        assert world.unsent() == 2
+    async with a_harness() as harness:
+        await harness.start(prelude=SLOW_TO_SIGN)
+        await (signal(harness, moment) if moment == "entry" else harness.open())
+        await harness.until_phase(PairPhase.HEDGED)
+        assert harness.unsent() == 2
 
 
 def test_every_script_of_a_venue_is_played_with_that_venue_in_the_pair() -> None:

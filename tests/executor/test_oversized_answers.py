@@ -11,7 +11,7 @@ from executor.pair.state import REASON_CHARS_MAX, dump
 from shm.records import PairPhase
 from simulator.faults import Fault
 from simulator.paradex.front import ParadexFront
-from tests.executor.harness import SIZE_E8, a_world
+from tests.executor.harness import SIZE_E8, a_harness
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import some_rules
 from venues.contract import E8, OrderStatus, parse_e8
@@ -20,38 +20,40 @@ LONG = 140_000  # characters; a whole state has room for 131,072 bytes
 
 
 async def test_a_venues_long_status_stops_entries_and_ends_nothing() -> None:
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        paradex = world.simulator.fronts["paradex"]
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        paradex = harness.simulator.fronts["paradex"]
         assert isinstance(paradex, ParadexFront)
         paradex.system_status = "x" * LONG  # type: ignore[assignment]
-        await world.until(lambda: world.view is not None and not world.view.entries_allowed, "the status")
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+        await harness.until(
+            lambda: harness.view is not None and not harness.view.entries_allowed, "the status"
+        )
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_an_answer_with_an_endless_order_id_is_doubt() -> None:
-    async with a_world() as world:
-        await world.start()
+    async with a_harness() as harness:
+        await harness.start()
         body = b'{"id":"' + b"y" * LONG + b'"}'
-        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", status=200, body=body))
-        world.enter()
-        await world.until_told("leg_unknown", venue="vest")
-        await world.until_told("naked_end")  # asked by our own id, the venue knew of none
-        assert sum(world.positions_e8) == 0
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", status=200, body=body))
+        harness.enter()
+        await harness.until_logged("leg_unknown", venue="vest")
+        await harness.until_logged("naked_end")  # asked by our own id, the venue knew of none
+        assert sum(harness.positions_e8) == 0
 
 
 async def test_an_exit_of_what_no_trade_holds_is_measured_by_none() -> None:
     """What a trade left on both legs has no direction, and an exit of it neither."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        world.exit(direction=0)
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        harness.exit(direction=0)
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
 
 
 @pytest.mark.parametrize("event", [EntriesStopped, FlattenRequested])

@@ -23,7 +23,7 @@ from runtime.unconfirmed import read_unconfirmed
 from shm.records import PairPhase
 from simulator.faults import Fault
 from simulator.orders import NewOrder, Reason
-from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
+from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, Harness, a_harness
 from venues.contract import E8
 
 # Its orders are written; it stands still there, to be killed once the venues have taken them.
@@ -39,188 +39,188 @@ Engine._step = stopping
 """
 
 
-def client_ids(world: World, venue: str) -> list[str]:
-    return [order.client_id for order in world.orders(venue)]
+def client_ids(harness: Harness, venue: str) -> list[str]:
+    return [order.client_id for order in harness.orders(venue)]
 
 
-def held_by(world: World) -> list[CarriedPair]:
+def held_by(harness: Harness) -> list[CarriedPair]:
     """What the journal of its events says is held."""
-    return fold(map(from_fields, world.lines)).held()
+    return fold(map(from_fields, harness.lines)).held()
 
 
 async def test_a_signal_opens_both_legs_and_an_exit_closes_them() -> None:
     """The whole of its work, once, with what it tells of it."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
         # What a start after a reboot would begin from is in the lines alone.
-        await world.until(
-            lambda: any(pair.layers == 1 for pair in fold(map(from_fields, world.lines)).held())
+        await harness.until(
+            lambda: any(pair.layers == 1 for pair in fold(map(from_fields, harness.lines)).held())
         )
-        (held,) = fold(map(from_fields, world.lines)).held()
+        (held,) = fold(map(from_fields, harness.lines)).held()
         assert (held.sizes_e8, held.orders) == ((SIZE_E8, -SIZE_E8), ())
-        assert (held.trade_id, held.direction) == (world.told("trade_opened")[0]["trade_id"], 1)
+        assert (held.trade_id, held.direction) == (harness.logged("trade_opened")[0]["trade_id"], 1)
         assert held.opened_unix_ms > 0
         assert held.entry_prices_e8 == (50_001 * E8, 50_050 * E8)
 
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        closed = await world.until_told("trade_closed")
-        await world.until_phase(PairPhase.FLAT)
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        closed = await harness.until_logged("trade_closed")
+        await harness.until_phase(PairPhase.FLAT)
 
-        assert world.positions_e8 == (0, 0)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
-        assert world.counter("orders_sent_total") == 4
+        assert harness.positions_e8 == (0, 0)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 2
+        assert harness.counter("orders_sent_total") == 4
         # 49 = 50 050 - 50 001 gained on the way in, 2 x 0.5 given to each spread on the way out.
         assert closed["net_e8"] == (49 - 1) * SIZE_E8 - closed["fees_e8"]
         for result in ("gross_e8", "fees_e8", "net_e8"):
-            assert world.counter(f"{result}_total") == closed[result] != 0
-        slippage = world.told("slippage")[0]
+            assert harness.counter(f"{result}_total") == closed[result] != 0
+        slippage = harness.logged("slippage")[0]
         assert all(us > 0 for stage in ("sent_to_acked_us", "sent_to_filled_us") for us in slippage[stage])
-        await world.until(
-            lambda: not any(is_held(pair) for pair in fold(map(from_fields, world.lines)).held())
+        await harness.until(
+            lambda: not any(is_held(pair) for pair in fold(map(from_fields, harness.lines)).held())
         )
-        assert await world.terminate() == 0
-        assert world.errors == b""
+        assert await harness.terminate() == 0
+        assert harness.errors == b""
 
 
 async def test_both_directions_trade() -> None:
     """The gap opens either way."""
-    async with a_world() as world:
-        world.show("paradex", 49_950, 49_951)
-        await world.start()
-        await world.open(direction=-1)
-        assert world.positions_e8 == (-SIZE_E8, SIZE_E8)
-        world.exit(direction=-1)
-        await world.until_told("trade_closed")
-        assert world.positions_e8 == (0, 0)
+    async with a_harness() as harness:
+        harness.show("paradex", 49_950, 49_951)
+        await harness.start()
+        await harness.open(direction=-1)
+        assert harness.positions_e8 == (-SIZE_E8, SIZE_E8)
+        harness.exit(direction=-1)
+        await harness.until_logged("trade_closed")
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_in_a_calm_market_every_order_was_signed_beforehand() -> None:
     """Signing takes longer than everything else between a signal and its bytes."""
-    async with a_world() as world:
-        await world.start()
-        await world.until(lambda: world.counter("ready") == 1)
-        await world.settle_templates()
-        await world.open()
-        await world.settle_templates()
-        world.exit()
-        await world.until_told("trade_closed")
-        assert (world.counter("template_hits_total"), world.counter("template_misses_total")) == (4, 0)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.until(lambda: harness.counter("ready") == 1)
+        await harness.settle_templates()
+        await harness.open()
+        await harness.settle_templates()
+        harness.exit()
+        await harness.until_logged("trade_closed")
+        assert (harness.counter("template_hits_total"), harness.counter("template_misses_total")) == (4, 0)
 
 
 async def test_a_template_the_market_has_left_is_not_sent() -> None:
     """Its limit would be beyond the band, or short of the touch."""
-    async with a_world() as world:
-        await world.start()
-        await world.settle_templates()
-        world.show("vest", 49_900, 49_901)
-        world.enter()  # in the same instant: nothing has been armed anew
-        await world.until_phase(PairPhase.HEDGED)
-        limits = {line["venue"]: line["limit_price_e8"] for line in world.told("intent_written")}
-        limit_e8 = world.orders("vest")[0].limit_price_e8
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.settle_templates()
+        harness.show("vest", 49_900, 49_901)
+        harness.enter()  # in the same instant: nothing has been armed anew
+        await harness.until_phase(PairPhase.HEDGED)
+        limits = {line["venue"]: line["limit_price_e8"] for line in harness.logged("intent_written")}
+        limit_e8 = harness.orders("vest")[0].limit_price_e8
         assert limit_e8 is not None
         assert limit_e8 <= limits["vest"] < 50_000 * 10**8
 
 
 async def test_the_leg_that_filled_is_closed_when_the_other_is_rejected_for_good() -> None:
     """The failed leg is retried as configured, then the surviving one goes."""
-    async with a_world(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as world:
-        await world.start()
+    async with a_harness(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as harness:
+        await harness.start()
         reject = Fault("execute.*", times=None, reason=Reason.INSUFFICIENT_MARGIN)
-        world.simulator.fronts["vest"].faults.add(reject)
-        world.enter()
-        await world.until_told("leg_auto_close")
-        await world.until_phase(PairPhase.FLAT)
+        harness.simulator.fronts["vest"].faults.add(reject)
+        harness.enter()
+        await harness.until_logged("leg_auto_close")
+        await harness.until_phase(PairPhase.FLAT)
 
         assert reject.struck == 1 + 3
-        assert [line["attempt"] for line in world.told("order_retry")] == [1, 2, 3]
-        assert world.positions_e8 == (0, 0)
-        assert len(world.orders("paradex")) == 2
-        assert world.counter("orders_rejected_total") == 4
+        assert [line["attempt"] for line in harness.logged("order_retry")] == [1, 2, 3]
+        assert harness.positions_e8 == (0, 0)
+        assert len(harness.orders("paradex")) == 2
+        assert harness.counter("orders_rejected_total") == 4
 
 
 async def test_a_leg_that_an_answer_alone_refused_is_not_sent_again() -> None:
     """The answer may have been meant for another order: the one that filled is closed at once."""
-    async with a_world(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as world:
-        await world.start()
+    async with a_harness(execution__on_single_leg="complete", execution__retry_delay_ms=10.0) as harness:
+        await harness.start()
         refuse = Fault("rest.orders.create", times=None, code="3002")
-        world.simulator.fronts["vest"].faults.add(refuse)
-        world.enter()
-        await world.until_told("leg_auto_close")
-        await world.until_phase(PairPhase.FLAT)
+        harness.simulator.fronts["vest"].faults.add(refuse)
+        harness.enter()
+        await harness.until_logged("leg_auto_close")
+        await harness.until_phase(PairPhase.FLAT)
 
         assert refuse.struck == 1
-        assert not world.told("order_retry")
-        assert world.positions_e8 == (0, 0)
-        assert len(world.orders("vest")) == 0
+        assert not harness.logged("order_retry")
+        assert harness.positions_e8 == (0, 0)
+        assert len(harness.orders("vest")) == 0
 
 
 async def test_a_lost_reply_is_doubt_until_the_venue_answers() -> None:
     """The order executed; sending it again would double the leg."""
-    async with a_world() as world:
-        await world.start()
-        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", drop_reply=True))
-        world.simulator.fronts["vest"].faults.add(Fault("push.account_private", times=None, drop=True))
-        world.enter()
-        await world.until_told("leg_resolved", venue="vest")
-        await world.until_phase(PairPhase.HEDGED)
+    async with a_harness() as harness:
+        await harness.start()
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", drop_reply=True))
+        harness.simulator.fronts["vest"].faults.add(Fault("push.account_private", times=None, drop=True))
+        harness.enter()
+        await harness.until_logged("leg_resolved", venue="vest")
+        await harness.until_phase(PairPhase.HEDGED)
 
-        assert world.told("leg_unknown", venue="vest")
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+        assert harness.logged("leg_unknown", venue="vest")
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 1
 
 
 @pytest.mark.parametrize("moment", ["intent_written", "leg_filled", "trade_opened"])
 async def test_an_executor_killed_in_mid_trade_is_taken_up_by_the_next(moment: str) -> None:
     """Whatever its successor finds, it sends nothing twice and ends flat or hedged."""
-    async with a_world() as world:
-        await world.start()
-        world.enter()
-        await world.until_told(moment)
-        await world.kill()
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        await world.until_told("process_started", pid=world.process.pid, restored=["btc"])
-        await world.until(
-            lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
+    async with a_harness() as harness:
+        await harness.start()
+        harness.enter()
+        await harness.until_logged(moment)
+        await harness.kill()
+        await harness.start(wait_ready=False)
+        assert harness.process is not None
+        await harness.until_logged("process_started", pid=harness.process.pid, restored=["btc"])
+        await harness.until(
+            lambda: harness.counter("ready") == 1 and harness.phase in (PairPhase.FLAT, PairPhase.HEDGED),
             "settled after restart",
         )
-        positions = world.positions_e8
+        positions = harness.positions_e8
         assert positions in ((0, 0), (SIZE_E8, -SIZE_E8))
         for venue in LEGS:
-            assert len(set(client_ids(world, venue))) == len(client_ids(world, venue)) <= 2
+            assert len(set(client_ids(harness, venue))) == len(client_ids(harness, venue)) <= 2
         if positions != (0, 0):
             for venue in LEGS:
-                await world.until_told("positions_restored", venue=venue)
-            world.exit()
-            await world.until_phase(PairPhase.FLAT)
-            assert world.positions_e8 == (0, 0)
-            await world.until_told("trade_closed")  # what was told before it has been read, too
-            exits = [line for line in world.told("intent_written") if line["purpose"] == "exit"]
-            assert {line["client_order_id"] >> 24 for line in exits} == {world.epoch}
+                await harness.until_logged("positions_restored", venue=venue)
+            harness.exit()
+            await harness.until_phase(PairPhase.FLAT)
+            assert harness.positions_e8 == (0, 0)
+            await harness.until_logged("trade_closed")  # what was told before it has been read, too
+            exits = [line for line in harness.logged("intent_written") if line["purpose"] == "exit"]
+            assert {line["client_order_id"] >> 24 for line in exits} == {harness.epoch}
 
 
 async def test_a_stop_flattens_what_it_was_told_to() -> None:
     """SIGTERM with ``on_shutdown: flatten``: nothing remains, and the venues confirm it."""
-    async with a_world(runtime__on_shutdown="flatten") as world:
-        await world.start()
-        await world.open()
-        assert await world.terminate() == 0
-        done = await world.until_told("shutdown_step", step="positions")
-        assert world.positions_e8 == (0, 0)
+    async with a_harness(runtime__on_shutdown="flatten") as harness:
+        await harness.start()
+        await harness.open()
+        assert await harness.terminate() == 0
+        done = await harness.until_logged("shutdown_step", step="positions")
+        assert harness.positions_e8 == (0, 0)
         assert (done["positions_e8"], done["unanswered"]) == ({}, [])
 
 
 async def test_a_stop_keeps_and_names_what_it_was_told_to_keep() -> None:
     """SIGTERM with ``on_shutdown: keep``: the pair stays hedged, and the log says what is held."""
-    async with a_world(runtime__on_shutdown="keep") as world:
-        await world.start()
-        await world.open()
-        assert await world.terminate() == 0
-        done = await world.until_told("shutdown_step", step="positions")
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+    async with a_harness(runtime__on_shutdown="keep") as harness:
+        await harness.start()
+        await harness.open()
+        assert await harness.terminate() == 0
+        done = await harness.until_logged("shutdown_step", step="positions")
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
         assert done["positions_e8"] == {
             "vest:BTC-PERP": SIZE_E8,
             "paradex:BTC-USD-PERP": -SIZE_E8,
@@ -229,349 +229,355 @@ async def test_a_stop_keeps_and_names_what_it_was_told_to_keep() -> None:
 
 async def test_a_lost_private_stream_stops_entries_until_it_is_back() -> None:
     """What nobody tells us must not be traded upon."""
-    async with a_world() as world:
-        await world.start()
-        await world.simulator.fronts["paradex"].close_sockets("private")
-        await world.until_told("venue_lost", venue="paradex", what="private stream")
-        await world.until(lambda: len(world.told("venue_ready", venue="paradex")) == 2)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
-        await world.open()
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.simulator.fronts["paradex"].close_sockets("private")
+        await harness.until_logged("venue_lost", venue="paradex", what="private stream")
+        await harness.until(lambda: len(harness.logged("venue_ready", venue="paradex")) == 2)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
+        await harness.open()
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
 
 
 async def test_a_paused_instance_refuses_entries_and_lets_exits_through() -> None:
     """Entries off, exits on."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        world.supervisor.set(world.supervisor.index("entries_paused"), 1)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
-        world.enter()
-        refused = await world.until_told("signal_refused")
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        harness.supervisor.set(harness.supervisor.index("entries_paused"), 1)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0)
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "paused"
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_an_expired_signal_is_refused() -> None:
     """It was decided on prices that are gone."""
-    async with a_world() as world:
-        await world.start()
-        world.enter(ttl_ms=-1)
-        refused = await world.until_told("signal_refused")
+    async with a_harness() as harness:
+        await harness.start()
+        harness.enter(ttl_ms=-1)
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "signal_age"
-        assert world.counter("signals_expired_total") == 1
-        assert world.counter("orders_sent_total") == 0
+        assert harness.counter("signals_expired_total") == 1
+        assert harness.counter("orders_sent_total") == 0
 
 
 async def test_a_refused_entry_is_not_asked_for_again_at_once() -> None:
     """The limit still stands at the next quote: hundreds of refusals a second would say nothing new."""
-    async with a_world(risk__max_order_notional_quote="1") as world:
-        await world.start()
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
-        world.enter()
-        refused = await world.until_told("signal_refused")
+    async with a_harness(risk__max_order_notional_quote="1") as harness:
+        await harness.start()
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "order_notional"
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0, "held")
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "asked again")
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0, "held")
+        await harness.until(
+            lambda: harness.view is not None and harness.view.entries_allowed == 1, "asked again"
+        )
 
 
 async def test_the_intent_reaches_persistence_before_the_answer() -> None:
     """An intent is journalled before its first byte leaves; the queue keeps the order of events."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
         events = []
-        while (message := world.events.poll()) is not None:
+        while (message := harness.events.poll()) is not None:
             events.append(json.loads(message)["event"])
         assert events.index("intent_written") < events.index("leg_sent")
         assert events.count("intent_written") == 2
-        assert world.told("intent_written")
+        assert harness.logged("intent_written")
 
 
 async def test_an_open_order_of_someone_else_stops_entries_and_is_not_touched() -> None:
     """The venue is the truth about what is; nobody here can say why."""
-    async with a_world() as world:
-        await world.start()
-        theirs = world.rest_order("vest", client_id=12345)
-        reported = await world.until_told("reconcile_diff", venue="vest", kind="open order")
+    async with a_harness() as harness:
+        await harness.start()
+        theirs = harness.rest_order("vest", client_id=12345)
+        reported = await harness.until_logged("reconcile_diff", venue="vest", kind="open order")
         assert reported["explained_by"] is None
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
-        assert world.is_open("vest", theirs)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0)
+        assert harness.is_open("vest", theirs)
 
-        world.exchange("vest").cancel(theirs)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        harness.exchange("vest").cancel(theirs)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
 
 
 async def test_funding_that_closing_settles_is_told_as_the_venues_settle_it() -> None:
     """Paradex says it with the fill, Vest in the order's row alone."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
         for venue, symbol in SYMBOLS.items():
-            world.exchange(venue).accrue_funding(symbol, 3 * 10**12)  # 3 a unit: longs pay, shorts receive
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
+            harness.exchange(venue).accrue_funding(symbol, 3 * 10**12)  # 3 a unit: longs pay, shorts receive
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
 
-        paid = {venue: await world.until_told("funding_paid", venue=venue) for venue in SYMBOLS}
+        paid = {venue: await harness.until_logged("funding_paid", venue=venue) for venue in SYMBOLS}
 
         # A thousandth more or less: the simulated venues accrue by themselves, too, a little a second.
         expected_e8 = {"vest": -3 * SIZE_E8, "paradex": 3 * SIZE_E8}
         assert {venue: line["amount_e8"] for venue, line in paid.items()} == pytest.approx(
             expected_e8, rel=1e-3
         )
-        assert len(world.told("funding_paid")) == 2
+        assert len(harness.logged("funding_paid")) == 2
 
 
 async def test_a_journal_that_is_full_stops_entries_and_lets_exits_through() -> None:
     """What is open goes on being looked after; nothing is begun that could not be kept."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        persistence = world.memory.counters("persistence", writer=True)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        persistence = harness.memory.counters("persistence", writer=True)
         persistence.set(persistence.index("journal_full"), 1)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
-        world.exit()
-        await world.until_phase(PairPhase.FLAT)
-        world.enter()
-        refused = await world.until_told("signal_refused")
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0)
+        harness.exit()
+        await harness.until_phase(PairPhase.FLAT)
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "journal_full"
         persistence.set(persistence.index("journal_full"), 0)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
 
 
 async def test_entries_stop_before_the_queue_to_persistence_is_full() -> None:
     """Persistence hangs: half the queue is kept for the lines of exits and repairs."""
-    async with a_world(runtime__event_queue_kib=128) as world:
-        await world.start()
+    async with a_harness(runtime__event_queue_kib=128) as harness:
+        await harness.start()
         for _ in range(60):
-            await world.until_next_beat()  # it looks once a transition, and trades here are quicker than that
-            world.enter()
-            await world.until(lambda: world.phase is PairPhase.HEDGED or bool(world.told("signal_refused")))
-            if world.told("signal_refused"):
+            await (
+                harness.until_next_beat()
+            )  # it looks once a transition, and trades here are quicker than that
+            harness.enter()
+            await harness.until(
+                lambda: harness.phase is PairPhase.HEDGED or bool(harness.logged("signal_refused"))
+            )
+            if harness.logged("signal_refused"):
                 break
-            world.exit()
-            await world.until_phase(PairPhase.FLAT)
-            await world.until(
-                lambda: allows_entries(world) or world.events.used > world.events.capacity // 2,
+            harness.exit()
+            await harness.until_phase(PairPhase.FLAT)
+            await harness.until(
+                lambda: allows_entries(harness) or harness.events.used > harness.events.capacity // 2,
                 "what is next",
             )
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
-        assert world.events.used > world.events.capacity // 2
-        assert world.events.refused == 0
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0)
+        assert harness.events.used > harness.events.capacity // 2
+        assert harness.events.refused == 0
 
-        while world.events.poll() is not None:
-            world.events.commit()
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        while harness.events.poll() is not None:
+            harness.events.commit()
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
 
 
 async def test_an_open_order_of_an_earlier_life_is_cancelled() -> None:
     """Nobody waits for it any more, and it would fill at a price long gone."""
-    async with a_world() as world:
-        await world.start()
-        stray = world.rest_order("vest", client_id=world.epoch - 100 << 24 | 2)
-        await world.until(lambda: not world.is_open("vest", stray))
-        await world.until_told("reconcile_diff", venue="vest", explained_by="ours")
+    async with a_harness() as harness:
+        await harness.start()
+        stray = harness.rest_order("vest", client_id=harness.epoch - 100 << 24 | 2)
+        await harness.until(lambda: not harness.is_open("vest", stray))
+        await harness.until_logged("reconcile_diff", venue="vest", explained_by="ours")
         # Once margins are read, too, which may take longer.
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
 
 
 async def test_a_position_nobody_explains_stops_entries_and_is_not_touched() -> None:
     """A first life that finds a position does not trade around it."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
-        world.forget_journal()
-        await world.start(wait_ready=False)
-        await world.until_told("reconcile_diff", explained_by=None)
-        await world.until_told("halted", reason="unexplained")
-        await world.until_phase(PairPhase.HALTED)
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
+        harness.forget_journal()
+        await harness.start(wait_ready=False)
+        await harness.until_logged("reconcile_diff", explained_by=None)
+        await harness.until_logged("halted", reason="unexplained")
+        await harness.until_phase(PairPhase.HALTED)
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 1
 
 
 async def test_a_login_refused_for_good_ends_the_first_life_with_the_reason() -> None:
     """Wrong keys do not become right by trying: exit code 2."""
-    async with a_world() as world:
-        world.simulator.fronts["vest"].faults.add(Fault("rest.register", times=None, code="1022"))
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        assert await world.process.wait() == 2
-        await world.until(lambda: b"INVALID_SIGNATURE" in world.errors)
+    async with a_harness() as harness:
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.register", times=None, code="1022"))
+        await harness.start(wait_ready=False)
+        assert harness.process is not None
+        assert await harness.process.wait() == 2
+        await harness.until(lambda: b"INVALID_SIGNATURE" in harness.errors)
 
 
 @pytest.mark.parametrize("answer", [{"status": 503}, {"code": "1003"}])
 async def test_a_venue_that_is_down_at_the_start_is_waited_for(answer: dict[str, Any]) -> None:
     """Neither a 503 nor "too many requests" is a refusal of our keys."""
-    async with a_world() as world:
-        down = world.simulator.fronts["vest"].faults.add(Fault("rest.*", times=None, **answer))
-        await world.start(wait_ready=False)
-        await world.until(lambda: down.struck >= 3)
-        world.simulator.fronts["vest"].faults.clear()
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
-        assert world.told("venue_lost", venue="vest")
+    async with a_harness() as harness:
+        down = harness.simulator.fronts["vest"].faults.add(Fault("rest.*", times=None, **answer))
+        await harness.start(wait_ready=False)
+        await harness.until(lambda: down.struck >= 3)
+        harness.simulator.fronts["vest"].faults.clear()
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
+        assert harness.logged("venue_lost", venue="vest")
 
 
-def allows_entries(world: World) -> bool:
-    return world.view is not None and world.view.entries_allowed == 1
+def allows_entries(harness: Harness) -> bool:
+    return harness.view is not None and harness.view.entries_allowed == 1
 
 
 async def test_too_many_failures_in_a_row_open_the_breaker() -> None:
     """No further entries for a while, and the log says for how long."""
-    async with a_world(
+    async with a_harness(
         risk__max_consecutive_failures=3, risk__breaker_pause_s=60.0, execution__on_single_leg="unwind"
-    ) as world:
-        await world.start()
-        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", times=None, code="3002"))
-        while not world.told("breaker_opened"):
-            world.enter()
-            await world.until(lambda: world.phase is not PairPhase.FLAT)
-            await world.until_phase(PairPhase.FLAT)
-            await world.until(lambda: allows_entries(world) or bool(world.told("breaker_opened")))
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 0)
-        sent = world.counter("orders_sent_total")
-        world.enter()
-        refused = await world.until_told("signal_refused")
+    ) as harness:
+        await harness.start()
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", times=None, code="3002"))
+        while not harness.logged("breaker_opened"):
+            harness.enter()
+            await harness.until(lambda: harness.phase is not PairPhase.FLAT)
+            await harness.until_phase(PairPhase.FLAT)
+            await harness.until(lambda: allows_entries(harness) or bool(harness.logged("breaker_opened")))
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 0)
+        sent = harness.counter("orders_sent_total")
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
         assert refused["gate"] == "breaker"
-        assert world.counter("orders_sent_total") == sent
-        assert world.positions_e8 == (0, 0)
+        assert harness.counter("orders_sent_total") == sent
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_after_its_pause_the_breaker_lets_one_entry_try_and_its_success_closes_it() -> None:
     """Every change is told; an exit was possible all the time."""
-    async with a_world(
+    async with a_harness(
         risk__max_consecutive_failures=2, risk__breaker_pause_s=0.5, execution__on_single_leg="unwind"
-    ) as world:
-        await world.start()
-        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
-        world.enter()
-        await world.until_told("breaker_opened")
-        await world.until_told("breaker_half_open")
-        assert not world.told("breaker_closed")
-        await world.until(lambda: allows_entries(world))
-        await world.open()
-        await world.until_told("breaker_closed")
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+    ) as harness:
+        await harness.start()
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
+        harness.enter()
+        await harness.until_logged("breaker_opened")
+        await harness.until_logged("breaker_half_open")
+        assert not harness.logged("breaker_closed")
+        await harness.until(lambda: allows_entries(harness))
+        await harness.open()
+        await harness.until_logged("breaker_closed")
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
 
 
 async def test_legs_that_stood_alone_for_too_long_today_stop_entries() -> None:
     """The budget is of the day, not of a life: the next one goes on counting where this one was killed."""
-    async with a_world(risk__naked_budget_s_per_day=0.001, execution__on_single_leg="unwind") as world:
-        await world.start()
-        world.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
-        world.enter()
-        spent = await world.until_told("naked_budget_spent")
+    async with a_harness(risk__naked_budget_s_per_day=0.001, execution__on_single_leg="unwind") as harness:
+        await harness.start()
+        harness.simulator.fronts["vest"].faults.add(Fault("rest.orders.create", code="3002"))
+        harness.enter()
+        spent = await harness.until_logged("naked_budget_spent")
         assert spent["naked_s"] >= spent["limit_s"] == 0.001
-        await world.until_phase(PairPhase.FLAT)
-        await world.until_told("naked_end")
-        await world.until(lambda: not allows_entries(world))
-        await world.kill()
-        assert world.process is not None
-        await world.start(wait_ready=False)
-        await world.until_told("naked_budget_spent", pid=world.process.pid)
-        assert not allows_entries(world)
-        assert world.positions_e8 == (0, 0)
+        await harness.until_phase(PairPhase.FLAT)
+        await harness.until_logged("naked_end")
+        await harness.until(lambda: not allows_entries(harness))
+        await harness.kill()
+        assert harness.process is not None
+        await harness.start(wait_ready=False)
+        await harness.until_logged("naked_budget_spent", pid=harness.process.pid)
+        assert not allows_entries(harness)
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_no_key_and_no_token_appears_in_what_is_told() -> None:
     """Log and queue are read by others."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        assert await world.terminate() == 0
-        told = json.dumps(world.lines).encode() + world.errors
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        assert await harness.terminate() == 0
+        facts = json.dumps(harness.lines).encode() + harness.errors
         secrets = [*simulated_secrets("vest").values(), *simulated_secrets("paradex").values()]
         keys = [secret for secret in secrets if len(secret) > 60]
         assert len(keys) == 3
-        assert not any(key.removeprefix("0x").lstrip("0").encode() in told for key in keys)
+        assert not any(key.removeprefix("0x").lstrip("0").encode() in facts for key in keys)
 
 
 async def test_a_signal_whose_step_was_not_finished_is_taken_up_by_the_next_life() -> None:
     """Its orders may have left: they are in doubt until the venues have spoken, and none is sent twice."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
         # What a kill leaves between an order's first byte and the journalling of the step behind it.
         prices = (LegMarket(True, 50_000 * E8, 50_001 * E8), LegMarket(True, 50_050 * E8, 50_051 * E8))
-        journal = StateStore(world.memory.machines(writer=True), world.memory.taken(writer=True))
+        journal = StateStore(harness.memory.machines(writer=True), harness.memory.taken(writer=True))
         entry = journal.read(0)
         assert entry is not None
         event = Exit(At(time.monotonic_ns(), prices), 1 << 40, "signal")
-        rules = rules_of(world.settings, world.instruments, 0)
+        rules = rules_of(harness.settings, harness.instruments, 0)
         _, commands = step(rules, load(entry.state), event)
         sends = tuple(command for command in commands if isinstance(command, Send))
         journal.write_event(0, dump_taken(event, sends))
         journal.close()
 
-        await world.start(wait_ready=False)
-        told = await world.until_told("intent_written", purpose="exit")
-        await world.until(lambda: len(world.told("leg_unknown", purpose="exit")) == 2, "two in doubt")
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
-        await world.until_phase(PairPhase.FLAT)
+        await harness.start(wait_ready=False)
+        facts = await harness.until_logged("intent_written", purpose="exit")
+        await harness.until(lambda: len(harness.logged("leg_unknown", purpose="exit")) == 2, "two in doubt")
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 1
+        await harness.until_phase(PairPhase.FLAT)
 
-        assert world.positions_e8 == (0, 0)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
-        assert str(told["client_order_id"]) not in client_ids(world, told["venue"])
+        assert harness.positions_e8 == (0, 0)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 2
+        assert str(facts["client_order_id"]) not in client_ids(harness, facts["venue"])
 
 
 async def test_orders_that_left_by_settings_of_then_are_known_by_what_they_were() -> None:
     """The operator's other price band makes other orders of the signal; at the venues are the first ones."""
-    async with a_world() as world:
-        await world.start(prelude=STOPS_BEFORE_THE_STEP)
-        await world.settle_templates()
-        world.enter()
-        await world.until(lambda: all(world.orders(venue) for venue in SYMBOLS), "an order at each venue")
-        assert world.process is not None
-        world.process.kill()
-        await world.process.wait()
-        assert not world.told("intent_written")
-        world.raw["execution"]["price_band_bps"] = 1.0
-        world.rewrite_launch()
+    async with a_harness() as harness:
+        await harness.start(prelude=STOPS_BEFORE_THE_STEP)
+        await harness.settle_templates()
+        harness.enter()
+        await harness.until(lambda: all(harness.orders(venue) for venue in SYMBOLS), "an order at each venue")
+        assert harness.process is not None
+        harness.process.kill()
+        await harness.process.wait()
+        assert not harness.logged("intent_written")
+        harness.raw["execution"]["price_band_bps"] = 1.0
+        harness.rewrite_launch()
 
-        await world.start(wait_ready=False)
-        await world.until(lambda: len(world.told("intent_written")) == 2, "both intents told")
-        await world.until_phase(PairPhase.HEDGED)
+        await harness.start(wait_ready=False)
+        await harness.until(lambda: len(harness.logged("intent_written")) == 2, "both intents told")
+        await harness.until_phase(PairPhase.HEDGED)
 
-        told = world.told("intent_written")
+        facts = harness.logged("intent_written")
         # Five basis points around what the signal saw, not one.
-        assert [line["limit_price_e8"] for line in told] == [50_026 * E8, 50_025 * E8]
-        for line in told:
-            (sent,) = client_ids(world, line["venue"])
+        assert [line["limit_price_e8"] for line in facts] == [50_026 * E8, 50_025 * E8]
+        for line in facts:
+            (sent,) = client_ids(harness, line["venue"])
             assert sent.endswith(str(line["client_order_id"]))
-        assert not world.told("halted")
+        assert not harness.logged("halted")
 
 
 async def test_keeping_warm_sends_nothing() -> None:
     """It asks what a signal would ask, hundreds of times, and only the signals that came count."""
-    async with a_world(runtime__keep_warm_ms=0.5) as world:
-        await world.start()
-        await world.settle_templates()
-        assert not world.orders("vest")
-        await world.open()
-        await world.settle_templates()
-        world.exit()
-        await world.until_told("trade_closed")
+    async with a_harness(runtime__keep_warm_ms=0.5) as harness:
+        await harness.start()
+        await harness.settle_templates()
+        assert not harness.orders("vest")
+        await harness.open()
+        await harness.settle_templates()
+        harness.exit()
+        await harness.until_logged("trade_closed")
 
-        assert (world.counter("signals_total"), world.counter("signals_refused_total")) == (2, 0)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 2
+        assert (harness.counter("signals_total"), harness.counter("signals_refused_total")) == (2, 0)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 2
 
 
 async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> None:
     """One that rests is left over from a message that was lost; the venues' word ends the wait."""
-    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
-        await world.start()
-        ours = world.rest_order("vest", client_id=(world.epoch << 6) << 18 | 1 << 17)
-        foreign = world.rest_order("vest", client_id=77)
-        assert await world.terminate() == 0
-        done = await world.until_told("shutdown_step", step="open orders")
+    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+        await harness.start()
+        ours = harness.rest_order("vest", client_id=(harness.epoch << 6) << 18 | 1 << 17)
+        foreign = harness.rest_order("vest", client_id=77)
+        assert await harness.terminate() == 0
+        done = await harness.until_logged("shutdown_step", step="open orders")
 
         assert done["cancelled"] == {"vest": 1, "paradex": 0}
         assert done["foreign_orders"] == 1
-        assert not world.is_open("vest", ours)
-        assert world.is_open("vest", foreign)
+        assert not harness.is_open("vest", ours)
+        assert harness.is_open("vest", foreign)
 
 
 @pytest.mark.parametrize(
@@ -580,56 +586,56 @@ async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> No
 )
 async def test_a_stop_that_is_not_confirmed_warns_and_leaves_word_of_it(venue: str, point: str) -> None:
     """A cancel that the venue refuses to take, or an answer that never comes: look there."""
-    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
-        await world.start()
-        ours = world.rest_order("vest", client_id=(world.epoch << 6) << 18 | 1 << 17)
-        world.simulator.fronts[venue].faults.add(Fault(point, times=None, status=503, body=b"away"))
+    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+        await harness.start()
+        ours = harness.rest_order("vest", client_id=(harness.epoch << 6) << 18 | 1 << 17)
+        harness.simulator.fronts[venue].faults.add(Fault(point, times=None, status=503, body=b"away"))
 
-        assert await world.terminate() == 0
+        assert await harness.terminate() == 0
 
-        done = await world.until_told("shutdown_step", step="open orders")
+        done = await harness.until_logged("shutdown_step", step="open orders")
         assert (done["level"], done["unconfirmed"]) == ("warning", [venue])
         if point == "rest.orders.cancel":
-            assert str((world.epoch << 6) << 18 | 1 << 17) in done["detail"]
-        assert read_unconfirmed(world.directory) == [f"{venue}: open orders"]
-        assert world.is_open("vest", ours) == (venue == "vest")
+            assert str((harness.epoch << 6) << 18 | 1 << 17) in done["detail"]
+        assert read_unconfirmed(harness.directory) == [f"{venue}: open orders"]
+        assert harness.is_open("vest", ours) == (venue == "vest")
 
 
 async def test_a_stop_that_is_confirmed_leaves_nothing_to_look_at() -> None:
-    async with a_world() as world:
-        await world.start()
-        assert await world.terminate() == 0
-        assert read_unconfirmed(world.directory) == []
+    async with a_harness() as harness:
+        await harness.start()
+        assert await harness.terminate() == 0
+        assert read_unconfirmed(harness.directory) == []
 
 
 async def test_a_close_is_confirmed_by_both_venues_for_the_trade() -> None:
     """At once: the regular look at positions is an hour away."""
-    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
-        await world.start()
-        await world.open()
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        closed = await world.until_told("trade_closed")
+    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+        await harness.start()
+        await harness.open()
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        closed = await harness.until_logged("trade_closed")
         for venue in LEGS:
-            told = await world.until_told("flat_confirmed", venue=venue, trade_id=closed["trade_id"])
-            assert told["position_e8"] == 0
+            facts = await harness.until_logged("flat_confirmed", venue=venue, trade_id=closed["trade_id"])
+            assert facts["position_e8"] == 0
 
 
 async def test_a_close_that_a_venue_does_not_show_is_an_error() -> None:
-    async with a_world(execution__reconcile_interval_s=3_600.0) as world:
-        await world.start()
-        await world.open()
-        faults = world.simulator.fronts["vest"].faults
+    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+        await harness.start()
+        await harness.open()
+        faults = harness.simulator.fronts["vest"].faults
         faults.add(Fault("rest.account", times=None, status=503, body=b"away"))
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        closed = await world.until_told("trade_closed")
-        exchange = world.exchange("vest")  # somebody buys before the venue is asked
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        closed = await harness.until_logged("trade_closed")
+        exchange = harness.exchange("vest")  # somebody buys before the venue is asked
         new = NewOrder("BTC-PERP", 1, SIZE_E8, 60_000 * E8, client_id="77")
         exchange.execute(exchange.submit(exchange.account_ids[0], new).order_id)
         faults.clear()
-        told = await world.until_told("not_flat", venue="vest")
-        assert (told["level"], told["trade_id"], told["position_e8"]) == (
+        facts = await harness.until_logged("not_flat", venue="vest")
+        assert (facts["level"], facts["trade_id"], facts["position_e8"]) == (
             "error",
             closed["trade_id"],
             SIZE_E8,

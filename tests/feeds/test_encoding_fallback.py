@@ -22,7 +22,7 @@ from venues.paradex.hosts import Encoding
 
 
 @pytest.mark.parametrize(
-    ("served", "told"),
+    ("served", "reported"),
     [
         ((1, 2, 3), []),
         ((1,), ["upgrade refused: HTTP 400; SBE schema version 1 comes next"]),
@@ -36,7 +36,7 @@ from venues.paradex.hosts import Encoding
     ],
 )
 async def test_the_feed_finds_the_encoding_that_is_served(
-    instance: Instance, served: tuple[int, ...], told: list[str]
+    instance: Instance, served: tuple[int, ...], reported: list[str]
 ) -> None:
     """Its book arrives in the end, whatever was refused before."""
     settings = ParadexSettings(sbe_versions=served)
@@ -64,7 +64,7 @@ async def test_the_feed_finds_the_encoding_that_is_served(
         async with asyncio.timeout(DEADLINE_S):
             await session.run()
         await harness.socket.close()
-    assert [event["reason"] for event in instance.events_named("feed_disconnected")] == told
+    assert [event["reason"] for event in instance.events_named("feed_disconnected")] == reported
     for closing in (publisher, events, counters):
         closing.close()
 

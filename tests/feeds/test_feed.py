@@ -147,16 +147,16 @@ def test_prices_that_waited_while_the_process_stood_still_are_not_told_as_new(
         wait_until(lambda: instance.events_named("feed_disconnected") != [])
         venue.wait_for_subscriptions(4)
         venue.quote("BTC-PERP", 110.0, 110.1)
-        told: list[Quote] = []
+        reported: list[Quote] = []
 
         def is_the_new_price_told() -> bool:
-            told.extend(instance.read_ring())
-            return any(quote.bid_e8 == e8(110) for quote in told)
+            reported.extend(instance.read_ring())
+            return any(quote.bid_e8 == e8(110) for quote in reported)
 
         wait_until(is_the_new_price_told)
 
     assert "stood still" in instance.events_named("feed_disconnected")[0]["reason"]
-    prices_e8 = {quote.bid_e8 for quote in told if quote.flags & VALID and quote.instrument_id == BTC}
+    prices_e8 = {quote.bid_e8 for quote in reported if quote.flags & VALID and quote.instrument_id == BTC}
     assert prices_e8 == {e8(100), e8(110)}
 
 

@@ -41,45 +41,45 @@ def test_one_silent_symbol_is_missed_at_the_limit_and_no_other() -> None:
 def test_first_it_is_asked_for_then_the_connection_goes_then_it_is_asked_for_less_and_less() -> None:
     """A contract that a venue has dropped must not cost all others their prices again and again."""
     liveness = connected()
-    told: list[tuple[int, Remedy]] = []
+    reported: list[tuple[int, Remedy]] = []
     for quarter in range(4 * 600):
         now = quarter * SECOND // 4
         hear(liveness, BTC, now)
         for _, _, remedy in liveness.silent(now):
             if remedy is not Remedy.NONE:
-                told.append((now // SECOND, remedy))
+                reported.append((now // SECOND, remedy))
             if remedy is Remedy.REPLACE:
                 liveness.connected(now)
     renew, replace = Remedy.RENEW, Remedy.REPLACE
-    assert told[:5] == [(5, renew), (10, replace), (15, renew), (25, renew), (45, renew)]
-    assert sum(remedy is replace for _, remedy in told) == 1
-    assert told[-1][0] - told[-2][0] == WAIT_NS_MAX // SECOND
+    assert reported[:5] == [(5, renew), (10, replace), (15, renew), (25, renew), (45, renew)]
+    assert sum(remedy is replace for _, remedy in reported) == 1
+    assert reported[-1][0] - reported[-2][0] == WAIT_NS_MAX // SECOND
 
 
 def test_a_renewal_that_brings_one_frame_only_is_no_cure() -> None:
     """The snapshot differs from what was known: changes had been missed. Then the connection is replaced."""
-    liveness, told = connected(), []
+    liveness, reported = connected(), []
     for quarter in range(4 * 12):
         now = quarter * SECOND // 4
         hear(liveness, BTC, now)
         for _, _, remedy in liveness.silent(now):
-            told.append(remedy)
-            hear(liveness, ETH, now, bid=90 + len(told))
-    assert told == [Remedy.RENEW, Remedy.REPLACE]
+            reported.append(remedy)
+            hear(liveness, ETH, now, bid=90 + len(reported))
+    assert reported == [Remedy.RENEW, Remedy.REPLACE]
 
 
 def test_a_calm_market_is_asked_for_and_never_costs_the_connection() -> None:
     """The same book comes back: nothing had been missed."""
-    liveness, told = connected(), []
+    liveness, reported = connected(), []
     hear(liveness, ETH, 1)
     for quarter in range(4 * 60):
         now = quarter * SECOND // 4
         hear(liveness, BTC, now)
         for _, _, remedy in liveness.silent(now):
-            told.append(remedy)
+            reported.append(remedy)
             liveness.take_depth(a_depth(ETH), now + 1)
-    assert len(told) > 5
-    assert set(told) == {Remedy.RENEW}
+    assert len(reported) > 5
+    assert set(reported) == {Remedy.RENEW}
 
 
 def test_a_top_that_does_not_move_is_confirmed_by_its_book() -> None:

@@ -103,9 +103,9 @@ def test_why_and_status_say_the_level_and_the_events_what_decided(
         _, found = status(config, capfd)
         (gap,) = [item["gap"] for item in found["pairs"] if item["pair"] == pair]
         assert main(["why", "--json", "--config", str(config)]) == 0
-        told = json.loads(capfd.readouterr().out)
-        assert all(funnel["is_exact"] for funnel in told["funnels"])
-        (level,) = [item for item in told["levels"] if item["pair"] == pair]
+        reported = json.loads(capfd.readouterr().out)
+        assert all(funnel["is_exact"] for funnel in reported["funnels"])
+        (level,) = [item for item in reported["levels"] if item["pair"] == pair]
         assert level["needed_bps"] == gap["needed_bps"]
         assert level["sentence"].startswith("needs ")
         assert level["best_bps"][0 if opened["direction"] > 0 else 1] >= round(entry["spread_bps"], 3) - 0.001

@@ -84,10 +84,10 @@ def test_what_drives_a_terminal_is_taken_out_of_text_from_outside(lines: list[by
     hostile = "\x1b]0;title\x07\x1b[2J\x1b[1;1HALL FLAT\x9b31m\r\u202eback\ud800\x00 line\nend"
     a_reporter(lines).report(an_event("venue_lost", venue="vest", detail=hostile))
 
-    said = json.loads(lines[0])["detail"]
-    assert "ALL FLAT" in said
-    assert said.endswith("line end")
-    assert all(character.isprintable() or character == "\n" for character in said)
+    logged = json.loads(lines[0])["detail"]
+    assert "ALL FLAT" in logged
+    assert logged.endswith("line end")
+    assert all(character.isprintable() or character == "\n" for character in logged)
 
 
 def test_an_object_shows_only_its_type(lines: list[bytes]) -> None:
@@ -209,9 +209,9 @@ def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
         [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
     )
     os.close(writer)
-    _, said = process.communicate(timeout=DEADLINE_S)
+    _, logged = process.communicate(timeout=DEADLINE_S)
 
-    assert (process.returncode, said) == (0, b"done")
+    assert (process.returncode, logged) == (0, b"done")
     with os.fdopen(reader, "rb") as pipe:
         assert json.loads(pipe.readline())["journalled"] == 0
 
@@ -256,9 +256,9 @@ def test_a_reader_that_is_gone_ends_nobody() -> None:
         [sys.executable, "-c", FLOOD, str(PROJECT)], stdout=writer, stderr=subprocess.PIPE
     )
     os.close(writer)
-    _, said = process.communicate(timeout=DEADLINE_S)
+    _, logged = process.communicate(timeout=DEADLINE_S)
 
-    assert (process.returncode, said) == (0, b"done")
+    assert (process.returncode, logged) == (0, b"done")
 
 
 def test_dropped_lines_are_counted_once_the_reader_reads_again() -> None:

@@ -37,9 +37,9 @@ def test_a_key_that_was_cut_is_masked_as_far_as_it_goes(length: int) -> None:
 def test_what_only_begins_like_a_secret_keeps_its_rest() -> None:
     register_secret("postgresql://tandem:hunter2@db/x")
 
-    told = redact("has the form postgresql://user:password@host:5432/database")
+    facts = redact("has the form postgresql://user:password@host:5432/database")
 
-    assert told == "has the form postgresql://user:password@host:5432/database"
+    assert facts == "has the form postgresql://user:password@host:5432/database"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ class Proxy:
                 return
 
 
-class World:
+class Harness:
     """One run's memory, the processes that follow one another in it, and the journal they leave."""
 
     def __init__(self, directory: Path, url: str, **settings: Any) -> None:
@@ -267,10 +267,10 @@ class World:
 
 
 @contextmanager
-def a_world(url: str, **settings: Any) -> Iterator[World]:
+def a_harness(url: str, **settings: Any) -> Iterator[Harness]:
     with a_directory() as directory:
-        world = World(directory, url, **settings)
+        harness = Harness(directory, url, **settings)
         try:
-            yield world
+            yield harness
         finally:
-            world.close()
+            harness.close()

@@ -50,11 +50,11 @@ def test_a_correction_corrects_the_trade_the_day_and_the_order(store: Store, dat
     )
     assert rows(database_url, shown) == [(1, 1, 4, True, True, 0, True, True)]
 
-    told = {"gross_e8": 5 * 10**8, "fees_e8": 3 * 10**8, "net_e8": 2 * 10**8, "closed_ago_ms": 1.0}
+    reported = {"gross_e8": 5 * 10**8, "fees_e8": 3 * 10**8, "net_e8": 2 * 10**8, "closed_ago_ms": 1.0}
     store.write(
         [
             an_entry(4, "leg_corrected", **order, fee_e8=2 * 10**8, is_estimated=False),
-            an_entry(5, "trade_corrected", **{**A_TRADE, **told}, is_estimated=False),
+            an_entry(5, "trade_corrected", **{**A_TRADE, **reported}, is_estimated=False),
             an_entry(6, "holding", **holding, is_estimated=False),
         ]
     )
@@ -82,9 +82,9 @@ def test_a_trade_closed_twice_has_earned_both(store: Store, database_url: str) -
 def test_a_closing_that_was_not_told_is_made_up_for(store: Store, database_url: str) -> None:
     """Killed between the state and the line; the next life tells what the trade has earned."""
     store.write([an_entry(1, "trade_opened", **A_TRADE)])
-    told = {**A_TRADE, **A_RESULT, "closed_ago_ms": 5_000.0, "is_estimated": False}
+    reported = {**A_TRADE, **A_RESULT, "closed_ago_ms": 5_000.0, "is_estimated": False}
 
-    store.write([an_entry(2, "trade_retold", **told), an_entry(3, "trade_retold", **told)])
+    store.write([an_entry(2, "trade_retold", **reported), an_entry(3, "trade_retold", **reported)])
 
     shown = "select state, net_quote, closed_at = '2026-01-02T03:04:00.000006Z' from trades"
     assert rows(database_url, shown) == [("closed", 4, True)]
@@ -120,11 +120,11 @@ def test_an_order_without_its_account_is_kept_until_it_has_one() -> None:
     assert (pair.result_e8, pair.estimated) == (400, 1)
     assert pair_from(orjson.loads(orjson.dumps(plain(pair)))) == pair
 
-    told = [
+    reported = [
         a_fate(OTHER, fee_e8=50, is_estimated=False, event="leg_corrected"),
         a_line("trade_corrected", **CORRECTED),
     ]
-    (pair,) = fold([*CLOSED, *told]).held()
+    (pair,) = fold([*CLOSED, *reported]).held()
 
     assert not pair.unaccounted
     assert (pair.result_e8, pair.estimated) == (355, 0)

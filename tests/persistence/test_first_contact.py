@@ -14,7 +14,7 @@ import pytest
 
 from shm.counter_names import DATABASE_AWAY
 from tests.instance import a_directory
-from tests.persistence.harness import Server, World, a_world
+from tests.persistence.harness import Harness, Server, a_harness
 from tests.waiting import wait_until
 
 
@@ -65,14 +65,14 @@ def test_what_only_the_operator_can_change_ends_the_start(
     prepare: tuple[str, ...], remedy: str, server: Server
 ) -> None:
     """It was taken for an outage: Tandem traded on without lease and history, for good."""
-    with a_database(server, *prepare) as url, a_world(url) as world:
-        world.start()
-        assert world.ended() == 2
-        assert remedy in world.errors
+    with a_database(server, *prepare) as url, a_harness(url) as harness:
+        harness.start()
+        assert harness.ended() == 2
+        assert remedy in harness.errors
 
 
-def hold_something(world: World) -> None:
-    world.tell(
+def hold_something(harness: Harness) -> None:
+    harness.tell(
         "holding", pair="btc", trade_id=77, direction=1, layers=1, opened_mono_ns=0, is_estimated=False,
         legs=[
             {"leg": leg, "venue": venue, "symbol": "A", "size_e8": size, "entry_price_e8": 7, "fee_e8": 0}
@@ -91,21 +91,21 @@ def hold_something(world: World) -> None:
     ],
 )
 def test_with_something_held_it_is_an_outage(address: str, server: Server) -> None:
-    with a_database(server) as refused, a_world(server.url) as world:
-        world.start()
-        world.wait_for("database_ready")
-        hold_something(world)
-        world.wait_until_stored()
-        assert world.stop() == 0
+    with a_database(server) as refused, a_harness(server.url) as harness:
+        harness.start()
+        harness.wait_for("database_ready")
+        hold_something(harness)
+        harness.wait_until_stored()
+        assert harness.stop() == 0
 
-        world.url = refused if address == "no right" else address
-        world.new_run("run-2")
-        world.start()
-        world.wait_for("database_away")
-        wait_until(lambda: world.counter("database_state") == DATABASE_AWAY)
-        assert [pair["sizes_e8"] for pair in world.wait_for("journal_read", 2)["pairs"]] == [[5, -5]]
-        assert world.stop() == 0
-        shown = world.errors + str(world.lines) + "".join(map(str, world.journal()))
+        harness.url = refused if address == "no right" else address
+        harness.new_run("run-2")
+        harness.start()
+        harness.wait_for("database_away")
+        wait_until(lambda: harness.counter("database_state") == DATABASE_AWAY)
+        assert [pair["sizes_e8"] for pair in harness.wait_for("journal_read", 2)["pairs"]] == [[5, -5]]
+        assert harness.stop() == 0
+        shown = harness.errors + str(harness.lines) + "".join(map(str, harness.journal()))
         assert "et-Tail" not in shown
 
 
@@ -119,20 +119,20 @@ def test_with_something_held_it_is_an_outage(address: str, server: Server) -> No
     ],
 )
 def test_an_address_that_is_none_ends_the_first_start(url: str, text: str) -> None:
-    with a_world(url) as world:
-        world.start()
-        assert world.ended() == 2
-        told = world.errors
-        assert text in told
-        assert "et-Tail" not in told + str(world.lines) + "".join(map(str, world.journal()))
+    with a_harness(url) as harness:
+        harness.start()
+        assert harness.ended() == 2
+        reported = harness.errors
+        assert text in reported
+        assert "et-Tail" not in reported + str(harness.lines) + "".join(map(str, harness.journal()))
 
 
 def test_in_other_modes_an_open_line_is_warned_of() -> None:
-    with a_world("postgresql://bot:pw@db.invalid/db") as world:
-        world.new_run("run-2", mode="paper")
-        world.start()
-        assert "sslmode=verify-full" in world.wait_for("database_unverified")["detail"]
-        world.wait_for("database_away")
+    with a_harness("postgresql://bot:pw@db.invalid/db") as harness:
+        harness.new_run("run-2", mode="paper")
+        harness.start()
+        assert "sslmode=verify-full" in harness.wait_for("database_unverified")["detail"]
+        harness.wait_for("database_away")
 
 
 # --- texts ---
@@ -144,25 +144,25 @@ def test_a_text_the_database_cannot_hold_is_stored_with_a_replacement(
 ) -> None:
     """One reason with a € ended the database writer, then persistence, then the instance; and every start."""
     more = f"encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"
-    with a_database(server, "alter schema public owner to bot", more=more) as url, a_world(url) as world:
+    with a_database(server, "alter schema public owner to bot", more=more) as url, a_harness(url) as harness:
         monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")  # the environment's word does not count
-        world.start()
+        harness.start()
         monkeypatch.undo()
-        world.wait_for("database_ready")
+        harness.wait_for("database_ready")
         for number, text in enumerate(("plain", "100 €", "漢字", "\0 and 😀", "\x9f ä")):
-            world.tell(
+            harness.tell(
                 "fill", pair="btc", leg=0, venue="vest", symbol=f"BTC {text}", client_order_id=number,
                 fill_id=f"f{number}", side="BUY", price_e8=10**12, size_e8=10**6, fee_e8=5,
             )  # fmt: skip
-        world.push(3, reason="größe €")
-        world.wait_until_stored()
-        assert world.events("database_away") == []
-        assert world.stop() == 0
+        harness.push(3, reason="größe €")
+        harness.wait_until_stored()
+        assert harness.events("database_away") == []
+        assert harness.stop() == 0
         with psycopg.connect(url, client_encoding="utf8") as connection:
             (fills,) = connection.execute("select count(*) from fills").fetchone() or (0,)
             reasons = connection.execute("select body ->> 'reason' from events where body ? 'reason'")
             found = {text for (text,) in reasons}
-        assert fills + len(world.events("event_unstorable")) == 5
+        assert fills + len(harness.events("event_unstorable")) == 5
         holds_all = encoding in ("UTF8", "SQL_ASCII")
         assert found == ({"größe €"} if holds_all or encoding == "WIN1252" else found)
         if encoding == "LATIN1":
@@ -172,10 +172,10 @@ def test_a_text_the_database_cannot_hold_is_stored_with_a_replacement(
 def test_no_line_ends_persistence_or_a_later_start(server: Server) -> None:
     """Our own mistakes, and what a damaged queue might hold."""
     nested = b'{"a":' * 600 + b"1" + b"}" * 600
-    with a_database(server, "alter schema public owner to bot") as url, a_world(url) as world:
-        world.start()
-        world.wait_for("database_ready")
-        good = world.a_line("halted", "executor", pair="btc", detail="x")
+    with a_database(server, "alter schema public owner to bot") as url, a_harness(url) as harness:
+        harness.start()
+        harness.wait_for("database_ready")
+        good = harness.a_line("halted", "executor", pair="btc", detail="x")
         lines = [
             b"null", b"[]", b"[1]", b"\xff\xfe", b'{"event": 5}', nested,
             good[:-1] + b',"more":' + nested[:1500] + b"}",
@@ -186,14 +186,14 @@ def test_no_line_ends_persistence_or_a_later_start(server: Server) -> None:
             good.replace(b'"detail":"x"', b'"detail":"\\ud800"'),
         ]  # fmt: skip
         for line in lines:
-            world.push_line(line)
-        world.push(2)
-        world.wait_until_stored()
-        assert world.stop() == 0
-        assert world.events("database_away") == []
-        world.new_run("run-2")
-        world.start()
-        world.wait_for("database_ready", 2)
-        world.push(2)
-        world.wait_until_stored()
-        assert world.stop() == 0
+            harness.push_line(line)
+        harness.push(2)
+        harness.wait_until_stored()
+        assert harness.stop() == 0
+        assert harness.events("database_away") == []
+        harness.new_run("run-2")
+        harness.start()
+        harness.wait_for("database_ready", 2)
+        harness.push(2)
+        harness.wait_until_stored()
+        assert harness.stop() == 0

@@ -29,8 +29,8 @@ def test_the_second_is_told_who_holds_the_account(database: psycopg.Connection) 
     with pytest.raises(LeaseHeld) as refused:
         take(database, ACCOUNTS[:1], SECOND, 100)
 
-    for said in ("vest api 0xabc", "'vps1'", "alpha", "pid 11", "since 20", " s"):
-        assert said in str(refused.value)
+    for logged in ("vest api 0xabc", "'vps1'", "alpha", "pid 11", "since 20", " s"):
+        assert logged in str(refused.value)
 
 
 def test_of_several_accounts_all_are_taken_or_none(database: psycopg.Connection) -> None:

@@ -52,18 +52,18 @@ def a_checkpoint(holdings: Holdings) -> Line:
 
 def an_intent(order: Line, **fields: Any) -> Line:
     sizes: Line = {"size_e8": 2_000_000, "limit_price_e8": 6_001 * 10**9, "reduce_only": False}
-    told: Line = {**order, **sizes, **fields}
-    return a_line("intent_written", **told)
+    facts: Line = {**order, **sizes, **fields}
+    return a_line("intent_written", **facts)
 
 
 def a_fill(order: Line, filled_e8: int, state: str = "filled") -> Line:
-    told: Line = {
+    facts: Line = {
         "size_e8": 2_000_000,
         "venue_order_id": "v1",
         "average_price_e8": 6_000 * 10**9,
         "fee_e8": 12,
     }
-    return a_line("leg_filled", **order, **told, filled_e8=filled_e8, order_state=state)
+    return a_line("leg_filled", **order, **facts, filled_e8=filled_e8, order_state=state)
 
 
 def a_holding(first_e8: int, second_e8: int, *, trade_id: int = 77, opened_s: int = 63) -> Line:
@@ -138,9 +138,9 @@ def test_an_order_whose_intent_was_lost_is_under_way_once_it_is_told_of() -> Non
     """Killed between the order's bytes and its line: the successor first tells that it is in doubt."""
     order: Line = {**ORDER, "client_order_id": 79, "purpose": "exit", "size_e8": 5, "filled_e8": 0}
     answers: Line = {"venue_order_id": "", "average_price_e8": 0, "fee_e8": 0, "order_state": "in_doubt"}
-    told = a_line("leg_unknown", **order, **answers)
+    facts = a_line("leg_unknown", **order, **answers)
 
-    (pair,) = fold([*ENTRY, *FILLED, told]).held()
+    (pair,) = fold([*ENTRY, *FILLED, facts]).held()
 
     assert [(order.client_order_id, order.state, order.reduce_only) for order in pair.orders] == [
         (79, "in_doubt", True)
@@ -280,9 +280,9 @@ def test_what_is_held_reaches_the_executor_unchanged(tmp_path: Path) -> None:
 
 def test_an_order_whose_end_was_never_told_is_over_when_a_later_holding_does_not_name_it() -> None:
     """Killed between the end and its line. Asked about after a reboot it would be filled a second time."""
-    told = a_holding(2_000_000, -2_000_000)
-    (kept,) = fold([*ENTRY, {**told, "live": [OTHER["client_order_id"]]}]).held()
-    (before,) = fold([*ENTRY, told]).held()
+    facts = a_holding(2_000_000, -2_000_000)
+    (kept,) = fold([*ENTRY, {**facts, "live": [OTHER["client_order_id"]]}]).held()
+    (before,) = fold([*ENTRY, facts]).held()
 
     assert [order.client_order_id for order in kept.orders] == [OTHER["client_order_id"]]
     assert len(before.orders) == 2  # lines of a version that did not name them

@@ -194,11 +194,11 @@ def test_an_order_follows_its_life(store: Store, database_url: str) -> None:
 
 def test_an_order_whose_intent_was_lost_is_kept_all_the_same(store: Store, database_url: str) -> None:
     """The executor was killed between the order's bytes and its line; its successor tells the rest."""
-    told = {**A_STATE, "size_e8": 2_000_000, "filled_e8": 500_000, "average_price_e8": 6 * 10**12}
+    facts = {**A_STATE, "size_e8": 2_000_000, "filled_e8": 500_000, "average_price_e8": 6 * 10**12}
     store.write(
         [
-            an_entry(1, "leg_resolved", **AN_ORDER, **told, order_state="open"),
-            an_entry(2, "leg_cancelled", **AN_ORDER, **told, order_state="cancelled"),
+            an_entry(1, "leg_resolved", **AN_ORDER, **facts, order_state="open"),
+            an_entry(2, "leg_cancelled", **AN_ORDER, **facts, order_state="cancelled"),
         ]
     )
 
@@ -242,17 +242,17 @@ def a_holding(number: int, first_e8: int, second_e8: int) -> JournalEntry:
 
 def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, database_url: str) -> None:
     """One row per leg, ours and theirs apart: a difference is to be seen, not averaged away."""
-    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    facts = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
     shown = "select venue, trade_id, size_base, venue_size_base, is_agreed from open_positions"
 
     store.write([an_entry(1, "trade_opened", **A_TRADE), a_holding(2, 2_000_000, -2_000_000)])
-    store.write([an_entry(3, "position", **told, size_e8=1_000_000)])
+    store.write([an_entry(3, "position", **facts, size_e8=1_000_000)])
     assert rows(database_url, shown) == [
         ("paradex", 77, Decimal("-0.02"), None, None),
         ("vest", 77, Decimal("0.02"), Decimal("0.01"), False),
     ]
 
-    store.write([an_entry(4, "position", **told, size_e8=0), a_holding(5, 0, 0)])
+    store.write([an_entry(4, "position", **facts, size_e8=0), a_holding(5, 0, 0)])
 
     assert rows(database_url, shown) == []
     assert rows(
@@ -267,9 +267,9 @@ def a_run(number: int, run_id: str, mode: str) -> JournalEntry:
 
 def test_paper_and_live_in_one_database_keep_their_positions_apart(store: Store, database_url: str) -> None:
     """On paper one is flat where the live account holds a leg: the one's row must not become the other's."""
-    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
-    live = an_entry(2, "position", **told, size_e8=2_000_000)
-    paper = an_entry(4, "position", **told, size_e8=1_000_000)
+    facts = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    live = an_entry(2, "position", **facts, size_e8=2_000_000)
+    paper = an_entry(4, "position", **facts, size_e8=1_000_000)
     paper = paper._replace(payload=paper.payload.replace(b'"r1"', b'"r2"'))
 
     store.write([a_run(1, "r1", "live"), live, a_run(3, "r2", "paper"), paper])
@@ -445,10 +445,10 @@ def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url:
     holding = {"pair": "btc", "trade_id": 77, "direction": 1, "layers": 1, "legs": legs, "opened_mono_ns": 0,
                "is_estimated": False}  # fmt: skip
     for bot_id, mode in (("demo", "live"), ("other", "live"), ("demo", "paper")):
-        told = fields_of(fold([]).checkpoint(bot_id, mode))
+        facts = fields_of(fold([]).checkpoint(bot_id, mode))
         Store(database_url, f"journal-of-{bot_id}-{mode}").write(
             [
-                an_entry(1, "journal_checkpoint", **{**told, "proc": "persistence"}),
+                an_entry(1, "journal_checkpoint", **{**facts, "proc": "persistence"}),
                 an_entry(
                     2, "holding", **{**holding, "trade_id": 77 if (bot_id, mode) == ("demo", "live") else 99}
                 ),
@@ -466,8 +466,8 @@ def test_another_hosts_journal_is_read_where_it_lies(store: Store, database_url:
 
 def test_a_difference_between_us_and_the_venue_is_found_once_it_has_lasted(store: Store) -> None:
     """Between a fill and the next position read the two differ every time: that is no news."""
-    told = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
-    store.write([a_holding(1, 2_000_000, -2_000_000), an_entry(2, "position", **told, size_e8=1_000_000)])
+    facts = {"pair": "btc", "leg": 0, "venue": "vest", "symbol": "BTC-PERP"}
+    store.write([a_holding(1, 2_000_000, -2_000_000), an_entry(2, "position", **facts, size_e8=1_000_000)])
 
     ((venue, symbol, ours, theirs),) = store.disagreements("", "", 0.0)
     assert (venue, symbol, Decimal(ours), Decimal(theirs)) == (
@@ -478,5 +478,5 @@ def test_a_difference_between_us_and_the_venue_is_found_once_it_has_lasted(store
     )
     assert store.disagreements("", "", 10.0**9) == []
 
-    store.write([an_entry(3, "position", **told, size_e8=2_000_000)])
+    store.write([an_entry(3, "position", **facts, size_e8=2_000_000)])
     assert store.disagreements("", "", 0.0) == []

@@ -32,7 +32,7 @@ def url(database_url: str) -> str:
         run_id = f"run-{number}"
         taken = 0
 
-        def told(event: str, store: Store = store, run_id: str = run_id, **fields: Any) -> None:
+        def report(event: str, store: Store = store, run_id: str = run_id, **fields: Any) -> None:
             nonlocal taken
             taken += 1
             head = {"ts": "2026-01-02T03:04:05Z", "level": "info", "proc": "executor", "run_id": run_id}
@@ -48,29 +48,29 @@ def url(database_url: str) -> str:
             "layers": 1,
             "confirm_ticks": 1,
         }
-        told("settings_loaded", **whose._asdict(), version="0", pairs=[pair])
-        told("intent_written", **AN_ORDER, reduce_only=False, size_e8=E8, limit_price_e8=E8)
+        report("settings_loaded", **whose._asdict(), version="0", pairs=[pair])
+        report("intent_written", **AN_ORDER, reduce_only=False, size_e8=E8, limit_price_e8=E8)
         filled: dict[str, Any] = {
             "size_e8": E8,
             "filled_e8": E8,
             "average_price_e8": E8,
             "venue_order_id": "v",
         }
-        told("leg_filled", **AN_ORDER, **filled, fee_e8=number, order_state="filled", fill_us=1.0)
-        told("fill", **AN_ORDER, fill_id="f1", price_e8=E8, size_e8=E8, fee_e8=number)
-        told(
+        report("leg_filled", **AN_ORDER, **filled, fee_e8=number, order_state="filled", fill_us=1.0)
+        report("fill", **AN_ORDER, fill_id="f1", price_e8=E8, size_e8=E8, fee_e8=number)
+        report(
             "funding_paid", pair="btc", leg=0, venue="vest", symbol="X", payment_id="p", amount_e8=number * E8
         )
-        told("trade_opened", **{**A_TRADE, "trade_id": 99})
-        told("slippage", pair="btc", trade_id=77, kind="entry", first_leg_bps=float(number))
+        report("trade_opened", **{**A_TRADE, "trade_id": 99})
+        report("slippage", pair="btc", trade_id=77, kind="entry", first_leg_bps=float(number))
         legs = [
             {"leg": leg, "venue": "vest", "symbol": "XY"[leg], "size_e8": (1 - leg) * number * E8}
             | {"entry_price_e8": E8, "fee_e8": 0}
             for leg in (0, 1)
         ]
-        told("holding", pair="btc", trade_id=99, legs=legs, is_estimated=False)
+        report("holding", pair="btc", trade_id=99, legs=legs, is_estimated=False)
         result = {**A_RESULT, "gross_e8": number * E8, "fees_e8": 0, "net_e8": number * E8}
-        told("trade_closed", **A_TRADE, **result)
+        report("trade_closed", **A_TRADE, **result)
         store.close()
     return database_url
 

@@ -31,31 +31,31 @@ class Said(Reporter):
 
 
 @pytest.fixture
-def said() -> Said:
+def logged() -> Said:
     return Said()
 
 
-def test_a_core_that_is_not_there_is_reported(said: Said) -> None:
+def test_a_core_that_is_not_there_is_reported(logged: Said) -> None:
     before = os.sched_getaffinity(0)
 
-    tuning.pin(4_095, said)
+    tuning.pin(4_095, logged)
 
     assert os.sched_getaffinity(0) == before
-    (event,) = said.events
+    (event,) = logged.events
     assert isinstance(event, PinRefused)
     assert event.core == 4_095
     assert "runtime.pin" in event.detail
 
 
 def test_a_device_that_cannot_be_opened_is_reported_and_nothing_is_held(
-    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logged: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "DMA_LATENCY", tmp_path / "absent")
 
-    with tuning.cores_kept_awake(True, said):
+    with tuning.cores_kept_awake(True, logged):
         pass
 
-    (event,) = said.events
+    (event,) = logged.events
     assert isinstance(event, TuningRefused)
     assert event.what == "keep_cores_awake"
     assert "No such file" in event.detail
@@ -63,7 +63,7 @@ def test_a_device_that_cannot_be_opened_is_reported_and_nothing_is_held(
 
 
 def test_idle_states_are_forbidden_as_long_as_the_context_lasts(
-    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logged: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel takes the number as four bytes and keeps it while the file is open."""
     device = tmp_path / "cpu_dma_latency"
@@ -77,17 +77,17 @@ def test_idle_states_are_forbidden_as_long_as_the_context_lasts(
             if os.path.exists(f"/proc/self/fd/{fd}")
         )
 
-    with tuning.cores_kept_awake(True, said):
+    with tuning.cores_kept_awake(True, logged):
         assert device.read_bytes() == b"\0\0\0\0"
         assert is_open()
     assert not is_open()
-    assert said.events == []
+    assert logged.events == []
 
 
-def test_nothing_is_touched_unless_it_is_wanted(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_touched_unless_it_is_wanted(logged: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "DMA_LATENCY", Path("/nowhere/at/all"))
-    with tuning.cores_kept_awake(False, said):
-        assert said.events == []
+    with tuning.cores_kept_awake(False, logged):
+        assert logged.events == []
 
 
 _LOCK = """

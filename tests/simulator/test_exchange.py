@@ -612,7 +612,7 @@ def test_snapshots_do_not_change(venue: Venue) -> None:
     venue.show([(98.0, 1.0)], [(99.0, 1.0)])
 
     assert (order.status, order.filled_e8) == (SimOrderStatus.OPEN, 0)
-    assert [(told.status, told.filled_e8) for told in heard] == [
+    assert [(reported.status, reported.filled_e8) for reported in heard] == [
         (SimOrderStatus.NEW, 0),
         (SimOrderStatus.OPEN, 0),
         (SimOrderStatus.OPEN, E8),  # as the fill left it

@@ -107,9 +107,9 @@ def test_a_damaged_file_is_named_before_anything_is_played(
 
     assert simulator_main([]) == 2
 
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert path.name in said
+    logged = capsys.readouterr().err
+    assert logged.count("\n") == 1
+    assert path.name in logged
 
 
 def test_a_line_that_is_no_quote_is_named(tmp_path: Path, two_tracks: tuple[Track, ...]) -> None:

@@ -62,9 +62,9 @@ def ended(stage: Stage, *, coin: str = "BTC", **keys: str) -> tuple[int, str]:
     instance = Instance(config, "--live", "--env-file", str(env_file))
     code = instance.finish(timeout_s=120)
     assert instance.process.stderr is not None
-    said = " ".join([*(str(line) for line in instance.lines), instance.process.stderr.read().decode()])
-    assert not [key for key in secrets.values() if len(key) == 66 and key[2:] in said]
-    return code, said
+    logged = " ".join([*(str(line) for line in instance.lines), instance.process.stderr.read().decode()])
+    assert not [key for key in secrets.values() if len(key) == 66 and key[2:] in logged]
+    return code, logged
 
 
 @pytest.mark.parametrize(
@@ -88,23 +88,23 @@ def ended(stage: Stage, *, coin: str = "BTC", **keys: str) -> tuple[int, str]:
 def test_a_wrong_key_ends_the_start_with_its_address_and_the_remedy(
     stage: Stage, keys: dict[str, str], words: list[str]
 ) -> None:
-    code, said = ended(stage, **keys)
-    assert code == 2, said
-    assert all(word in said for word in words), said
+    code, logged = ended(stage, **keys)
+    assert code == 2, logged
+    assert all(word in logged for word in words), logged
 
 
 def test_an_unknown_coin_ends_the_start_with_one_that_is_there(stage: Stage) -> None:
-    code, said = ended(stage, coin="BTCC", HYPERLIQUID_ACCOUNT=ACCOUNT)
-    assert code == 2, said
-    assert "did you mean BTC" in said
+    code, logged = ended(stage, coin="BTCC", HYPERLIQUID_ACCOUNT=ACCOUNT)
+    assert code == 2, logged
+    assert "did you mean BTC" in logged
 
 
 def test_a_delisted_coin_ends_the_start(stage: Stage) -> None:
     stage.ask(lambda simulator: front_of(simulator).exchange.set_trading("BTC", False))
     try:
-        code, said = ended(stage, HYPERLIQUID_ACCOUNT=ACCOUNT)
+        code, logged = ended(stage, HYPERLIQUID_ACCOUNT=ACCOUNT)
     finally:
         stage.ask(lambda simulator: front_of(simulator).exchange.set_trading("BTC", True))
-    assert code == 2, said
-    assert "pairs[0].legs.hyperliquid" in said
-    assert "is listed no more on hyperliquid; take the pair out" in said
+    assert code == 2, logged
+    assert "pairs[0].legs.hyperliquid" in logged
+    assert "is listed no more on hyperliquid; take the pair out" in logged

@@ -30,7 +30,7 @@ def test_one_asset_by_every_name_is_a_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bases", "changes", "key", "said"),
+    ("bases", "changes", "key", "logged"),
     [
         (("ETH", "BTC"), {}, "pairs[0].legs", "not the same asset"),
         (("BTC", "btc"), {}, "pairs[0].legs", "not the same asset"),
@@ -47,12 +47,12 @@ def test_one_asset_by_every_name_is_a_pair() -> None:
     ],
 )
 def test_legs_that_are_no_hedge_are_refused_with_both_names(
-    bases: tuple[str, str], changes: dict[str, Any], key: str, said: str
+    bases: tuple[str, str], changes: dict[str, Any], key: str, logged: str
 ) -> None:
     problems = problems_of(bases, **changes)
 
     assert [problem.key for problem in problems] == [key]
-    assert said in problems[0].allowed
+    assert logged in problems[0].allowed
     assert all(base in str(problems[0]) for base in bases)
 
 
@@ -98,15 +98,17 @@ def test_a_size_whose_smallest_layer_is_worth_too_little_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry_bps", "exit_bps", "said"),
+    ("entry_bps", "exit_bps", "logged"),
     [(8.0, 1.0, "above entry_bps 8"), (11.5, 1.0, "a trade gains 10.5"), (12.5, 1.0, "")],
 )
-def test_thresholds_that_do_not_pay_the_fees_are_named(entry_bps: float, exit_bps: float, said: str) -> None:
+def test_thresholds_that_do_not_pay_the_fees_are_named(
+    entry_bps: float, exit_bps: float, logged: str
+) -> None:
     """Paradex 4.5 and Vest 1 bps, each paid going in and coming out, make 11."""
     settings = parse_settings(a_config(strategy={"entry_bps": entry_bps, "exit_bps": exit_bps}), "t")
     legs = an_instrument(0, taker_fee_bps=1.0), an_instrument(1, taker_fee_bps=4.5)
 
     found = unpaid_costs(settings, legs)
 
-    assert [item.fees_bps for item in found] == ([11.0] if said else [])
-    assert all(said in item.detail for item in found)
+    assert [item.fees_bps for item in found] == ([11.0] if logged else [])
+    assert all(logged in item.detail for item in found)

@@ -144,14 +144,14 @@ def a_broken_cluster(var_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "logged"),
     [
         (a_file_where_the_journal_should_be, "persistence.var_dir"),
         (a_broken_cluster, "Set DATABASE_URL in .env"),
     ],
 )
 def test_without_any_database_nothing_that_trades_is_started(
-    config: Path, spoil: Callable[[Path], None], said: str
+    config: Path, spoil: Callable[[Path], None], logged: str
 ) -> None:
     spoil(config.parent / "var")
 
@@ -159,7 +159,7 @@ def test_without_any_database_nothing_that_trades_is_started(
 
     assert done.returncode == 2, done.stdout
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert said in lines[-1].get("key", "") + lines[-1]["detail"]
+    assert logged in lines[-1].get("key", "") + lines[-1]["detail"]
     assert not any(line.get("process") in ("executor", "detector", "feed-vest") for line in lines)
     assert list(memory_dir(config).iterdir()) == []
 
@@ -175,7 +175,7 @@ def test_a_venue_without_a_simulator_port_is_given_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "said"),
+    ("changes", "key", "logged"),
     [
         ({"legs": {"vest": "NOPE-PERP", "paradex": "BTC-USD-PERP"}}, "pairs[0].legs.vest", "NOPE-PERP"),
         ({"size_base": "0.00015"}, "pairs[0].size_base", "common grid"),
@@ -188,7 +188,7 @@ def test_a_venue_without_a_simulator_port_is_given_one(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_venues_would_refuse_stops_the_start(
-    tmp_path: Path, changes: dict[str, object], key: str, said: str
+    tmp_path: Path, changes: dict[str, object], key: str, logged: str
 ) -> None:
     """Before any process that trades is started."""
     shipped = yaml.safe_load((PROJECT / "config.yaml").read_text())["pairs"]
@@ -200,7 +200,7 @@ def test_what_the_venues_would_refuse_stops_the_start(
         shutil.rmtree(memory_dir(path))
 
     assert {problem["key"] for problem in problems} == {key}
-    assert any(said in problem["value"] + problem["detail"] for problem in problems)
+    assert any(logged in problem["value"] + problem["detail"] for problem in problems)
     assert left == []
 
 

@@ -117,7 +117,7 @@ def own(directory: Path) -> Settings:
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
+def make_harness(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
     worlds: list[Harness] = []
 
     def make(**changes: Any) -> Harness:
@@ -132,10 +132,10 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
 
 
 def test_an_executor_that_has_just_died_is_started_once_more_to_finish(
-    make_world: Callable[..., Harness],
+    make_harness: Callable[..., Harness],
 ) -> None:
     """Ctrl-C in the seconds between its death and its restart: nobody else knows what was under way."""
-    harness = make_world(boot_s=0.5)
+    harness = make_harness(boot_s=0.5)
     harness.until_state(ProcessState.RUNNING)
     harness.executor.quick_deaths = 3  # the next restart is seconds away
     (harness.directory / "die").touch()
@@ -147,10 +147,10 @@ def test_an_executor_that_has_just_died_is_started_once_more_to_finish(
 
 
 def test_an_executor_that_is_coming_up_again_is_told_to_end_when_it_can_hear_it(
-    make_world: Callable[..., Harness],
+    make_harness: Callable[..., Harness],
 ) -> None:
     """A SIGTERM before its handler stands would just end it."""
-    harness = make_world(boot_s=0.5)
+    harness = make_harness(boot_s=0.5)
     harness.until_state(ProcessState.RUNNING)
     (harness.directory / "die").touch()
     harness.turn_until(lambda: harness.executor.incarnations == 2)
@@ -162,9 +162,9 @@ def test_an_executor_that_is_coming_up_again_is_told_to_end_when_it_can_hear_it(
 
 
 def test_an_executor_that_did_not_end_in_order_is_told_and_is_no_success(
-    make_world: Callable[..., Harness],
+    make_harness: Callable[..., Harness],
 ) -> None:
-    harness = make_world(exit_code=1)
+    harness = make_harness(exit_code=1)
     harness.until_state(ProcessState.RUNNING)
 
     assert harness.supervisor.stop(0) == 1
@@ -185,9 +185,9 @@ def test_a_run_whose_executor_did_not_end_in_order_leaves_its_memory_to_the_next
         assert directory.exists() is is_left
 
 
-def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_world: Callable[..., Harness]) -> None:
+def test_a_failure_of_the_supervisor_lets_the_executor_finish(make_harness: Callable[..., Harness]) -> None:
     """SIGKILL would leave the leg that was being mended."""
-    harness = make_world()
+    harness = make_harness()
     harness.until_state(ProcessState.RUNNING)
 
     harness.supervisor.kill_all()
@@ -211,9 +211,9 @@ def test_a_failure_of_the_supervisor_leaves_the_memory_to_be_looked_at(tmp_path:
     assert (tmp_path / f"tandem-{settings.bot_id}").exists()
 
 
-def test_a_hang_up_of_the_terminal_is_a_request_to_stop(make_world: Callable[..., Harness]) -> None:
+def test_a_hang_up_of_the_terminal_is_a_request_to_stop(make_harness: Callable[..., Harness]) -> None:
     """The connection to the server breaks; its default would end the supervisor on the spot."""
-    harness = make_world()
+    harness = make_harness()
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     try:
         harness.supervisor.listen_for_signals()
@@ -288,9 +288,9 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Callable[..., Harness]) -> None:
+def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_harness: Callable[..., Harness]) -> None:
     """The monitor has nothing but the memory to say how a process is."""
-    harness = make_world()
+    harness = make_harness()
     harness.until_state(ProcessState.RUNNING)
     assert PROCESS_STATES[harness.shown("state.executor")] == "running"
     assert harness.executor.process is not None
@@ -308,10 +308,10 @@ def test_whoever_looks_sees_state_pid_and_restarts_of_a_process(make_world: Call
 
 @pytest.mark.parametrize(("left", "exit_code"), [([], 0), (["paradex: open orders"], 1)])
 def test_what_the_venues_did_not_confirm_is_the_exit_code_and_said(
-    make_world: Callable[..., Harness], left: list[str], exit_code: int
+    make_harness: Callable[..., Harness], left: list[str], exit_code: int
 ) -> None:
     """The executor has ended in order: it is the venues that somebody has to look at."""
-    harness = make_world()
+    harness = make_harness()
     harness.until_state(ProcessState.RUNNING)
     write_unconfirmed(harness.directory, left)
 

@@ -55,7 +55,7 @@ class Listener:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
         self._incoming: queue.Queue[dict[str, str]] = queue.Queue()
-        self.told: list[dict[str, str]] = []
+        self.logged: list[dict[str, str]] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -66,10 +66,10 @@ class Listener:
     def next(self, patience_s: float = DEADLINE_S) -> dict[str, str] | None:
         """The next datagram; None when none came in time."""
         try:
-            self.told.append(self._incoming.get(timeout=patience_s))
+            self.logged.append(self._incoming.get(timeout=patience_s))
         except queue.Empty:
             return None
-        return self.told[-1]
+        return self.logged[-1]
 
     def wait_for(self, name: str, value: str = "") -> dict[str, str]:
         """The next datagram with ``name``, whose value contains ``value``."""
@@ -78,7 +78,7 @@ class Listener:
             message = self.next()
             if message is not None and name in message and value in message[name]:
                 return message
-        raise AssertionError(f"{name}={value} was not told; told: {self.told}")
+        raise AssertionError(f"{name}={value} was not told; told: {self.logged}")
 
     def drain(self) -> None:
         while self.next(0.01) is not None:
@@ -146,8 +146,8 @@ def test_a_real_instance_tells_when_it_can_trade_while_it_turns_and_when_it_ends
         supervisor = in_memory(config).counters("supervisor")
         children = ("executor", "detector", "persistence", "simulator", "feed-vest", "feed-paradex")
         assert {value(supervisor, f"state.{child}") for child in children} == {2}
-        assert any(message.get("STATUS", "").startswith("starting: ") for message in listener.told)
-        assert "EXTEND_TIMEOUT_USEC" in listener.told[0]
+        assert any(message.get("STATUS", "").startswith("starting: ") for message in listener.logged)
+        assert "EXTEND_TIMEOUT_USEC" in listener.logged[0]
 
         for child in children:
             environment = Path(f"/proc/{value(supervisor, f'pid.{child}')}/environ").read_bytes()
@@ -161,7 +161,7 @@ def test_a_real_instance_tells_when_it_can_trade_while_it_turns_and_when_it_ends
         assert listener.next(2 * WATCHDOG_S) is None
         instance.process.send_signal(signal.SIGCONT)
         listener.wait_for("WATCHDOG")
-        assert sum("READY" in message for message in listener.told) == 1
+        assert sum("READY" in message for message in listener.logged) == 1
 
         os.kill(value(supervisor, "pid.executor"), signal.SIGKILL)
         listener.wait_for("STATUS", "not trading: executor")
@@ -180,11 +180,11 @@ def test_a_real_instance_tells_when_it_can_trade_while_it_turns_and_when_it_ends
 def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox, tmp_path: Path) -> None:
     """A start during a venue's maintenance is no failure, and no start either."""
     harness = Harness(tmp_path, service_manager=ServiceManager(str(tmp_path / "notify")))
-    told: list[dict[str, str]] = []
+    reported: list[dict[str, str]] = []
 
     def was_told(name: str, value: str) -> bool:
         while (message := mailbox.take()) is not None:
-            told.append(message)
+            reported.append(message)
             if value in message.get(name, ""):
                 return True
         return False
@@ -193,7 +193,7 @@ def test_an_instance_whose_venue_is_away_runs_and_is_not_ready(mailbox: Mailbox,
         harness.until_state(ProcessState.RUNNING)
         harness.supervisor.is_all_started = True
         harness.turn_until(lambda: was_told("STATUS", "waits for a venue"))
-        assert not any("READY" in message for message in told)
+        assert not any("READY" in message for message in reported)
 
         (tmp_path / "ready").touch()
         harness.turn_until(lambda: was_told("READY", "1"))

@@ -28,10 +28,10 @@ from venues.contract import VenueError
 
 
 def a_kill() -> None:
-    told = Flattening("vest")
-    told.note(VenueError("vest", HOSTILE, HOSTILE, status=400))
-    told.reads.append({"positions_e8": {HOSTILE: 1}, "open_orders": [HOSTILE]})
-    print(_summary({"latch": HOSTILE, "receipt": HOSTILE, "is_flat": False}, [told]))
+    reported = Flattening("vest")
+    reported.note(VenueError("vest", HOSTILE, HOSTILE, status=400))
+    reported.reads.append({"positions_e8": {HOSTILE: 1}, "open_orders": [HOSTILE]})
+    print(_summary({"latch": HOSTILE, "receipt": HOSTILE, "is_flat": False}, [reported]))
 
 
 def a_doctor() -> None:

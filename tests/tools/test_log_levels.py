@@ -102,7 +102,7 @@ def a_session(level: Level, directory: Path, server_url: str, monkeypatch: pytes
     monkeypatch.setattr(logs, "print_line", printed.append)
     monkeypatch.setattr(simulate._Replay, "_reporter", reporter)
     monkeypatch.setattr(simulate._Replay, "_finish", finished)
-    course = simulate.simulate(recording, changed(recording.raw_settings, {**LARGE, "log_level": level}))
+    outcome = simulate.simulate(recording, changed(recording.raw_settings, {**LARGE, "log_level": level}))
     journal.close()
     assert holdings.broken == []
     assert holdings_of(journal.directory).held() == holdings.held()
@@ -111,7 +111,7 @@ def a_session(level: Level, directory: Path, server_url: str, monkeypatch: pytes
         stored(journal.directory, level, server_url),
         holdings.held(),
         results,
-        len(course.trades),
+        len(outcome.trades),
         len(printed),
     )
 

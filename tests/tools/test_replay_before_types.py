@@ -45,9 +45,9 @@ def test_the_decisions_and_the_events_are_those_of_before(
     changes: dict[str, object], head: str, links: int, trades: int
 ) -> None:
     recording = Recording(RECORDING)
-    course = simulate(recording, changed(recording.raw_settings, changes))
+    outcome = simulate(recording, changed(recording.raw_settings, changes))
 
-    assert (course.head, course.links, len(course.trades)) == (head, links, trades)
+    assert (outcome.head, outcome.links, len(outcome.trades)) == (head, links, trades)
 
 
 def test_the_recorded_signals_are_those_of_before() -> None:

@@ -94,7 +94,7 @@ def test_what_needs_a_look_comes_first_however_little_room(shown: Shown, height:
 
 
 @pytest.mark.parametrize(
-    ("process", "counters", "said"),
+    ("process", "counters", "logged"),
     [
         ("supervisor", {"heartbeat_mono_ns": 1}, "SUPERVISOR SILENT"),
         ("supervisor", {"stopping": 1}, "STOPPING"),
@@ -105,11 +105,11 @@ def test_what_needs_a_look_comes_first_however_little_room(shown: Shown, height:
     ],
 )
 def test_the_first_line_says_how_the_whole_is(
-    shown: Shown, process: str, counters: dict[str, int], said: str
+    shown: Shown, process: str, counters: dict[str, int], logged: str
 ) -> None:
-    assert said not in screen(shown)[0]
+    assert logged not in screen(shown)[0]
     shown.count(process, **counters)
-    assert said in screen(shown)[0]
+    assert logged in screen(shown)[0]
 
 
 def test_what_the_operator_keeps_closed_is_said_by_name(shown: Shown) -> None:
@@ -145,13 +145,13 @@ def test_refusals_are_shares_of_what_was_evaluated(shown: Shown) -> None:
 
 def test_the_newest_events_stand_last_and_repetitions_are_left_out(shown: Shown) -> None:
     """``fill`` says again what ``leg_filled`` has said."""
-    told = [
+    facts = [
         event("leg_filled", pair="btc", venue="vest", side="BUY", purpose="entry", filled_e8=E8 // 4),
         event("fill", pair="btc", venue="vest"),
         event("naked_start", level="warning", pair="btc", net_notional_e8=1_234 * E8),
     ]
 
-    lines = screen(shown, height=40, events=told)
+    lines = screen(shown, height=40, events=facts)
 
     assert lines[-2].split() == ["05:55:46.491", "leg_filled", "btc", "vest", "BUY", "entry", "filled=0.25"]
     assert lines[-1].split() == ["05:55:46.491", "naked_start", "btc", "net=0", "net_notional=1234"]

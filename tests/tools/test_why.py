@@ -73,15 +73,15 @@ def test_the_setting_that_is_named_would_have_traded(
 ) -> None:
     """Relaxed to what was missing it trades; a hair tighter it does not."""
     assert main(["why", "--recording", str(directory), "--json"]) == 0
-    told = lines_of(capsys.readouterr().out)
-    (remedy,) = [item for item in told["nearest"] if item["setting"] == "btc.entry_bps"]
+    facts = lines_of(capsys.readouterr().out)
+    (remedy,) = [item for item in facts["nearest"] if item["setting"] == "btc.entry_bps"]
     assert int(remedy["trades"]) >= 1
     assert 17 < float(remedy["needed"]) < 20
     recording = Recording(directory)
     tighter = float(remedy["needed"]) + 1e-9
-    course = simulate(recording, changed(recording.raw_settings, {"entry_bps": tighter}))
-    assert course.entries == 0
-    (funnel,) = told["funnels"]
+    outcome = simulate(recording, changed(recording.raw_settings, {"entry_bps": tighter}))
+    assert outcome.entries == 0
+    (funnel,) = facts["funnels"]
     assert funnel["is_exact"]
     assert funnel["signals"] == 0
 
@@ -115,11 +115,11 @@ def test_a_period_is_told_from_the_journal(tmp_path: Path, capsys: pytest.Captur
     journal.sync()
     journal.close()
     assert main(["why", "-c", str(config), "--since", "2026-01-02T09:00:00Z", "--json"]) == 0
-    told = lines_of(capsys.readouterr().out)
-    assert [(item["pair"], item["evaluations"], item["signals"]) for item in told["funnels"]] == [
+    facts = lines_of(capsys.readouterr().out)
+    assert [(item["pair"], item["evaluations"], item["signals"]) for item in facts["funnels"]] == [
         ("btc", 14, 2)
     ]
-    level = told["levels"][0]
+    level = facts["levels"][0]
     assert level["best_bps"] == [0.5, 1.25]
     assert level["sentence"] == "needs 11.0 fees + 0.4 slippage = 11.4; best 1.2"
     assert main(["why", "-c", str(config), "--since", "2026-01-02T09:00:00Z"]) == 0

@@ -27,8 +27,8 @@ from settings import E8, Problem, SettingsError, parse_settings
 from tools.bars import replay_bars
 from tools.record.reader import Coverage, Recording, missing_text
 from tools.replay.overrides import changed, parse_set, parse_sweep
-from tools.replay.simulate import Course, recorded_trades, simulate
-from tools.replay.tables import CourseRow, course_row, recorded_row
+from tools.replay.simulate import ReplayResult, recorded_trades, simulate
+from tools.replay.tables import OutcomeRow, outcome_row, recorded_row
 from tools.replay.verify import Verification, verify
 from tools.table import as_table
 
@@ -65,20 +65,20 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_impossible(plans)
     with replay_bars(coverage.quotes) as bar:
         verification = verify(recording, bar("recorded signals"))
-        courses = [(label, _simulated(recording, label, wanted, bar(label))) for label, wanted in plans]
+        outcomes = [(label, _simulated(recording, label, wanted, bar(label))) for label, wanted in plans]
     rows = [recorded_row(recorded_trades(recording), coverage)]
-    rows += [course_row(label, course, courses[0][1]) for label, course in courses]
+    rows += [outcome_row(label, outcome, outcomes[0][1]) for label, outcome in outcomes]
     picture = None
     if sweep is not None:
         from tools.replay.picture import draw_sweep  # matplotlib takes half a second
 
         picture = arguments.plot or arguments.directory / f"sweep-{sweep.key}.png"
-        swept = [course for _, course in courses[-len(sweep.values) :]]
+        swept = [outcome for _, outcome in outcomes[-len(sweep.values) :]]
         picture.write_bytes(draw_sweep(sweep.key, sweep.values, swept))
     if arguments.json:
-        print(json.dumps(_plain(recording, coverage, verification, courses, rows, picture)))
+        print(json.dumps(_plain(recording, coverage, verification, outcomes, rows, picture)))
     else:
-        _print(recording, coverage, verification, courses, rows, picture)
+        _print(recording, coverage, verification, outcomes, rows, picture)
     return 1 if arguments.strict and not verification.is_identical else 0
 
 
@@ -96,7 +96,7 @@ def _refuse_impossible(plans: Sequence[tuple[str, dict[str, Any]]]) -> None:
 
 def _simulated(
     recording: Recording, label: str, raw: dict[str, Any], progress: Callable[[int], None]
-) -> Course:
+) -> ReplayResult:
     try:
         return simulate(recording, raw, progress)
     except SizeError as error:
@@ -107,8 +107,8 @@ def _print(
     recording: Recording,
     coverage: Coverage,
     verification: Verification,
-    courses: list[tuple[str, Course]],
-    rows: list[CourseRow],
+    outcomes: list[tuple[str, ReplayResult]],
+    rows: list[OutcomeRow],
     picture: Path | None,
 ) -> None:
     out = sys.stdout.write
@@ -129,8 +129,8 @@ def _print(
         )
     out(as_table(rows, left=1))
     out("\n")
-    for label, course in courses:
-        out(f"chain {course.head}  {course.links:,} links, {course.speed:,.0f} times as fast  {label}\n")
+    for label, outcome in outcomes:
+        out(f"chain {outcome.head}  {outcome.links:,} links, {outcome.speed:,.0f} times as fast  {label}\n")
     if picture is not None:
         out(f"\n{picture}\n")
 
@@ -139,8 +139,8 @@ def _plain(
     recording: Recording,
     coverage: Coverage,
     verification: Verification,
-    courses: list[tuple[str, Course]],
-    rows: list[CourseRow],
+    outcomes: list[tuple[str, ReplayResult]],
+    rows: list[OutcomeRow],
     picture: Path | None,
 ) -> dict[str, Any]:
     return {
@@ -161,17 +161,17 @@ def _plain(
         "replays": [
             {
                 "settings": label,
-                "chain": course.head,
-                "links": course.links,
-                "speed": round(course.speed, 1),
-                "evaluations": course.evaluations,
-                "signals": course.signals,
-                "gates": course.gates,
-                "refused_before_the_wire": dict(course.refused),
-                "trades": [trade._asdict() for trade in course.trades],
-                "net_quote": course.net_e8 / E8,
+                "chain": outcome.head,
+                "links": outcome.links,
+                "speed": round(outcome.speed, 1),
+                "evaluations": outcome.evaluations,
+                "signals": outcome.signals,
+                "gates": outcome.gates,
+                "refused_before_the_wire": dict(outcome.refused),
+                "trades": [trade._asdict() for trade in outcome.trades],
+                "net_quote": outcome.net_e8 / E8,
             }
-            for label, course in courses
+            for label, outcome in outcomes
         ],
         "picture": str(picture) if picture else None,
     }

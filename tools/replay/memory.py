@@ -19,7 +19,7 @@ _QUEUE_BYTES = 65_536
 _PUBLISHED = Quote._fields.index("publish_mono_ns")
 
 
-class Stage:
+class ReplayMemory:
     """``memory`` for the processes that are played; ``put`` is all the feeds of then, and more."""
 
     def __init__(self, recording: Recording, settings: Settings, parent: Path) -> None:
@@ -83,7 +83,7 @@ class Stage:
         self._feeds[venue].set(self._beat_word, mono_ns)
 
 
-class Understudy(Stage):
+class RecordedExecutor(ReplayMemory):
     """A stage on which the recorded executor is played, too, by what it published."""
 
     def __init__(self, recording: Recording, settings: Settings, parent: Path) -> None:
@@ -107,17 +107,17 @@ class Understudy(Stage):
 
 
 @contextmanager
-def stage(recording: Recording, settings: Settings) -> Iterator[Stage]:
+def replay_memory(recording: Recording, settings: Settings) -> Iterator[ReplayMemory]:
     """A memory of its own, gone with everything in it afterwards."""
     with _place(settings) as parent:
-        yield Stage(recording, settings, parent)
+        yield ReplayMemory(recording, settings, parent)
 
 
 @contextmanager
-def understudy(recording: Recording, settings: Settings) -> Iterator[Understudy]:
+def recorded_executor(recording: Recording, settings: Settings) -> Iterator[RecordedExecutor]:
     """The same with the executor's part in it."""
     with _place(settings) as parent:
-        yield Understudy(recording, settings, parent)
+        yield RecordedExecutor(recording, settings, parent)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from itertools import pairwise
 from matplotlib.figure import Figure
 
 from settings import E8
-from tools.replay.simulate import Course
+from tools.replay.simulate import ReplayResult
 
 
-def draw_sweep(key: str, values: Sequence[float], courses: Sequence[Course]) -> bytes:
-    """A PNG. One course per value; results include what was still open at its middle price."""
-    results = [course.equity_change_e8 / E8 for course in courses]
+def draw_sweep(key: str, values: Sequence[float], outcomes: Sequence[ReplayResult]) -> bytes:
+    """A PNG. One outcome per value; results include what was still open at its middle price."""
+    results = [outcome.equity_change_e8 / E8 for outcome in outcomes]
     figure = Figure(figsize=(9, 6), layout="constrained")
     money, count = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     money.axhline(0, color="0.6", linewidth=0.8)
@@ -31,7 +31,7 @@ def draw_sweep(key: str, values: Sequence[float], courses: Sequence[Course]) -> 
     money.set_ylabel("result, quote currency")
     money.set_title(f"The same market with other values of {key}")
     width = 0.7 * min((right - left for left, right in pairwise(values)), default=1.0)
-    count.bar(values, [len(course.trades) for course in courses], width=width, color="tab:gray")
+    count.bar(values, [len(outcome.trades) for outcome in outcomes], width=width, color="tab:gray")
     count.set_ylabel("round trips")
     count.set_xlabel(key)
     data = BytesIO()

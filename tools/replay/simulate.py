@@ -37,7 +37,7 @@ from shm.entry_block import GATES
 from shm.records import FundingView, SlippageView
 from shm.slot import RecordSlots
 from tools.record.reader import Kind, Recording
-from tools.replay.memory import Stage, private_settings_changes, stage
+from tools.replay.memory import ReplayMemory, private_settings_changes, replay_memory
 from tools.replay.overrides import changed
 from tools.replay.virtual_time import RecordedClock, VirtualLoop, second_after
 from tools.replay.watching import Chain, Miss, Watch
@@ -68,7 +68,7 @@ class Trade(NamedTuple):
 
 
 @dataclass(slots=True)
-class Course:
+class ReplayResult:
     """What became of one replay."""
 
     trades: list[Trade] = field(default_factory=list)
@@ -102,25 +102,27 @@ class Course:
         return self.seconds / self.took_s if self.took_s else 0.0
 
 
-def simulate(recording: Recording, raw: dict[str, Any], progress: Progress = lambda quotes: None) -> Course:
+def simulate(
+    recording: Recording, raw: dict[str, Any], progress: Progress = lambda quotes: None
+) -> ReplayResult:
     """Replay under the settings ``raw``. Raises SettingsError or SizeError for what cannot be."""
     settings = parse_settings(raw, "replay")
     clock = RecordedClock(_beginning(recording), recording.unix_minus_mono_ns)
     began_s = time.perf_counter()
-    with stage(recording, settings) as played:
+    with replay_memory(recording, settings) as played:
         settings = parse_settings(changed(raw, private_settings_changes(played.var_dir)), "replay")
         _write_learned(recording, settings)
         loop = VirtualLoop(clock)
         try:
-            course = loop.run_until_complete(
+            outcome = loop.run_until_complete(
                 _Replay(recording, settings, played, loop, clock, progress).run()
             )
         finally:
             loop.close()
             gc.enable()  # the executor had switched it off
             gc.unfreeze()
-    course.took_s = time.perf_counter() - began_s
-    return course
+    outcome.took_s = time.perf_counter() - began_s
+    return outcome
 
 
 class _Replay:
@@ -128,7 +130,7 @@ class _Replay:
         self,
         recording: Recording,
         settings: Settings,
-        played: Stage,
+        played: ReplayMemory,
         loop: VirtualLoop,
         clock: RecordedClock,
         progress: Progress,
@@ -142,7 +144,7 @@ class _Replay:
         self._stage = played
         self._clock = clock
         self._progress = progress
-        self._course = Course()
+        self._outcome = ReplayResult()
         self._chain = Chain()
         self._watch = Watch(self._chain, strategy_kind(settings))
         self._opened: dict[int, int] = {}
@@ -150,13 +152,13 @@ class _Replay:
         self._rates = RecordedRates(played.memory.funding(writer=True))
         self._executor = Executor(self._launch(), funding=self._rates, is_driven=True)
 
-    async def run(self) -> Course:
+    async def run(self) -> ReplayResult:
         living = asyncio.create_task(self._executor.run())
         try:
             await self._play(living)
             await asyncio.sleep(_AFTERWARDS_S)
-            self._course.open_pairs = self._executor.open_pairs
-            self._course.equity_change_e8 = await self._executor.equity_e8() - sum(
+            self._outcome.open_pairs = self._executor.open_pairs
+            self._outcome.equity_change_e8 = await self._executor.equity_e8() - sum(
                 self._settings.paper.venues[venue].balance_quote_e8 for venue in self._settings.venue_names
             )
         finally:
@@ -164,10 +166,10 @@ class _Replay:
             await asyncio.gather(living, return_exceptions=True)
             await asyncio.sleep(0)  # what it had under way ends, too
         self._finish()
-        return self._course
+        return self._outcome
 
     async def _play(self, living: asyncio.Task[None]) -> None:
-        clock, loop, course = self._clock, self._loop, self._course
+        clock, loop, outcome = self._clock, self._loop, self._outcome
         begin_ns = clock.mono_ns()
         next_second_ns = second_after(begin_ns)
         detector: Detector | None = None
@@ -185,31 +187,31 @@ class _Replay:
                 self._stage.put(row)
                 detector.do_work(clock.mono_ns())
                 self._executor.take_signals()
-                course.quotes += 1
-                if course.quotes % _TOLD_EVERY == 0:
-                    self._progress(course.quotes)
+                outcome.quotes += 1
+                if outcome.quotes % _TOLD_EVERY == 0:
+                    self._progress(outcome.quotes)
             elif row.kind is Kind.FUNDING:
                 instrument_id, hourly_bps, asked_mono_ns = row.values
                 self._rates.put(instrument_id, FundingView(hourly_bps, asked_mono_ns))
             else:
                 self._stage.put(row)
-        course.seconds = (clock.mono_ns() - begin_ns) / 1e9
+        outcome.seconds = (clock.mono_ns() - begin_ns) / 1e9
         if detector is not None:
             detector.on_close()
 
     def _finish(self) -> None:
-        course, counted = self._course, self._counters.snapshot()
+        outcome, counted = self._outcome, self._counters.snapshot()
         pairs = [pair.id for pair in self._settings.pairs]
-        course.evaluations = {pair: counted[f"evaluations.{pair}"] for pair in pairs}
-        course.signals = {pair: counted[f"signals.{pair}"] for pair in pairs}
-        course.gates = {
+        outcome.evaluations = {pair: counted[f"evaluations.{pair}"] for pair in pairs}
+        outcome.signals = {pair: counted[f"signals.{pair}"] for pair in pairs}
+        outcome.gates = {
             pair: {gate.value: count for gate in GATES if (count := counted[f"gate.{pair}.{gate}"])}
             for pair in pairs
         }
-        course.counted = counted
-        course.head, course.links = self._chain.head, self._chain.links
-        course.nearest = sorted(self._watch.nearest.values())
-        self._progress(course.quotes)
+        outcome.counted = counted
+        outcome.head, outcome.links = self._chain.head, self._chain.links
+        outcome.nearest = sorted(self._watch.nearest.values())
+        self._progress(outcome.quotes)
 
     def _detector(self) -> Detector:
         return Detector(
@@ -258,20 +260,20 @@ class _Replay:
         fields = orjson.loads(encoded)
         if "pair" not in fields:
             return True
-        told = {name: value for name, value in fields.items() if name not in _VOLATILE}
-        self._chain.add(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
-        course, (event, at_mono_ns) = self._course, _event_and_time(encoded)
+        facts = {name: value for name, value in fields.items() if name not in _VOLATILE}
+        self._chain.add(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS))
+        outcome, (event, at_mono_ns) = self._outcome, _event_and_time(encoded)
         match event:
             case SignalDecided():
-                course.entries += event.kind == "enter"
-                course.exits += event.kind == "exit"
+                outcome.entries += event.kind == "enter"
+                outcome.exits += event.kind == "exit"
             case SignalRefused():
-                course.refused[event.gate] += 1
+                outcome.refused[event.gate] += 1
             case TradeOpened():
                 self._opened.setdefault(event.trade_id, at_mono_ns)
             case TradeClosed():
                 opened_mono_ns = self._opened.pop(event.trade_id, at_mono_ns)
-                course.trades.append(_trade(event, opened_mono_ns, at_mono_ns))
+                outcome.trades.append(_trade(event, opened_mono_ns, at_mono_ns))
         return True
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from settings import E8
 from tools.record.reader import Coverage
-from tools.replay.simulate import Course, Trade
+from tools.replay.simulate import ReplayResult, Trade
 
 
-class CourseRow(NamedTuple):
+class OutcomeRow(NamedTuple):
     """Amounts in quote currency; ``versus`` is against the unchanged replay, what is open included."""
 
     settings: str
@@ -25,26 +25,26 @@ class CourseRow(NamedTuple):
     versus: str
 
 
-def course_row(label: str, course: Course, unchanged: Course) -> CourseRow:
-    trades = course.trades
-    gained_e8 = course.equity_change_e8 - unchanged.equity_change_e8
-    return CourseRow(
+def outcome_row(label: str, outcome: ReplayResult, unchanged: ReplayResult) -> OutcomeRow:
+    trades = outcome.trades
+    gained_e8 = outcome.equity_change_e8 - unchanged.equity_change_e8
+    return OutcomeRow(
         label,
-        sum(course.signals.values()),
+        sum(outcome.signals.values()),
         len(trades),
         _won(trades),
         _money(sum(trade.gross_e8 for trade in trades)),
-        _money(course.fees_e8),
-        _money(course.net_e8),
-        course.open_pairs,
-        _money(course.equity_change_e8),
-        "" if course is unchanged else _money(gained_e8),
+        _money(outcome.fees_e8),
+        _money(outcome.net_e8),
+        outcome.open_pairs,
+        _money(outcome.equity_change_e8),
+        "" if outcome is unchanged else _money(gained_e8),
     )
 
 
-def recorded_row(trades: Sequence[Trade], coverage: Coverage) -> CourseRow:
+def recorded_row(trades: Sequence[Trade], coverage: Coverage) -> OutcomeRow:
     """What was really done meanwhile; what was open at the end is not in it."""
-    return CourseRow(
+    return OutcomeRow(
         "as recorded",
         coverage.signals,
         len(trades),

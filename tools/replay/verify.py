@@ -20,7 +20,7 @@ from observability.logs import Reporter
 from settings import Settings
 from shm.records import SIGNAL, PairView, Signal
 from tools.record.reader import Kind, Recording, Row
-from tools.replay.memory import Understudy, understudy
+from tools.replay.memory import RecordedExecutor, recorded_executor
 from tools.replay.virtual_time import RecordedClock, second_after
 from tools.replay.watching import Chain, Watch
 
@@ -47,12 +47,12 @@ class Verification(NamedTuple):
 
 def verify(recording: Recording, progress: Callable[[int], None] = lambda quotes: None) -> Verification:
     """Replay the detector against the recorded executor."""
-    with understudy(recording, recording.settings) as played:
+    with recorded_executor(recording, recording.settings) as played:
         return _Verifier(recording, recording.settings, played).run(progress)
 
 
 class _Verifier:
-    def __init__(self, recording: Recording, settings: Settings, played: Understudy) -> None:
+    def __init__(self, recording: Recording, settings: Settings, played: RecordedExecutor) -> None:
         self._recording = recording
         self._settings = settings
         self._stage = played

@@ -1,7 +1,7 @@
 """Time that passes as it did: a clock set by the recording, and an event loop that waits by it.
 
 The replay hands the clock to every part that asks for time. Waiting takes none: the loop moves the clock to
-whatever is due next. Nothing else moves it, so the same recording gives the same course.
+whatever is due next. Nothing else moves it, so the same recording gives the same outcome.
 """
 
 from __future__ import annotations

@@ -245,15 +245,15 @@ class HyperliquidMarketData:
             self._fault(kind, stream.instrument_id, f"{stream.channel}: bid {bid_e8} e8, ask {ask_e8} e8")
         return stream.was_valid
 
-    def _take_acknowledgement(self, told: _Acknowledged) -> None:
+    def _take_acknowledgement(self, echo: _Acknowledged) -> None:
         """The echo holds more fields than we sent: it is known by type and coin."""
-        subscription = told.subscription
-        if told.method not in ("subscribe", "unsubscribe") or not any(
+        subscription = echo.subscription
+        if echo.method not in ("subscribe", "unsubscribe") or not any(
             (stream.channel, stream.coin) == (subscription.type, subscription.coin)
             for stream in self._streams.values()
         ):
             detail = (
-                f"{told.method[:20]} of {subscription.type[:20]} {subscription.coin[:40]}, never asked for"
+                f"{echo.method[:20]} of {subscription.type[:20]} {subscription.coin[:40]}, never asked for"
             )
             self._fault(FaultKind.UNKNOWN, _NO_INSTRUMENT, detail)
 

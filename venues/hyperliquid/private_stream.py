@@ -302,10 +302,10 @@ class PrivateStream:
                 # the quotation begins, and whoever waits for an answer will ask for the order.
                 raise ValueError(f"refused: {content.data.partition(':')[0][:80]}")
 
-    def _take_acknowledgement(self, told: _Acknowledged, recv_mono_ns: int) -> None:
-        channel = told.subscription.type
-        if told.method != "subscribe" or channel not in CHANNELS:
-            raise ValueError(f"{told.method[:20]} of {channel[:40]} acknowledged, never asked for")
+    def _take_acknowledgement(self, echo: _Acknowledged, recv_mono_ns: int) -> None:
+        channel = echo.subscription.type
+        if echo.method != "subscribe" or channel not in CHANNELS:
+            raise ValueError(f"{echo.method[:20]} of {channel[:40]} acknowledged, never asked for")
         if channel in self._awaited:
             self._awaited.remove(channel)
             if not self._awaited:
@@ -394,17 +394,17 @@ class PrivateStream:
 
     # --- fills ---
 
-    def _take_fills(self, told: _Fills) -> None:
+    def _take_fills(self, message: _Fills) -> None:
         """A snapshot repeats what was filled long ago: of it only our own orders' fills are news."""
-        for row in told.fills:
+        for row in message.fills:
             _check_fill(row)
-        for row in sorted(told.fills, key=lambda row: row.time):
+        for row in sorted(message.fills, key=lambda row: row.time):
             instrument_id = self._instrument_ids.get(row.coin)
             if instrument_id is None:
                 continue
             fill_id = f"{row.coin}:{row.time}:{row.tid}"
             number = client_order_id(row.cloid)
-            if fill_id in self._fill_ids or (told.isSnapshot and self._sent.get(number) is None):
+            if fill_id in self._fill_ids or (message.isSnapshot and self._sent.get(number) is None):
                 self._note_fill(row)
                 continue
             fill = self._fill(row, fill_id, number, instrument_id)

@@ -15,7 +15,7 @@ from persistence.journal import journal_directory
 from settings import PROJECT, parse_settings
 from shm.counter_names import DATABASE_UP
 from shm.queue import QueueTap
-from tests.executor.harness import World
+from tests.executor.harness import Harness
 from venues.contract import E8
 from verification.agreement import differences
 
@@ -26,12 +26,12 @@ _KEPT_S = 30.0  # until everything reported is stored, and what was lost has bee
 class Kept:
     """What persistence keeps of one run."""
 
-    def __init__(self, world: World, url: str) -> None:
-        self._world = world
+    def __init__(self, harness: Harness, url: str) -> None:
+        self._world = harness
         self._url = url
-        self._counters = world.memory.counters("persistence")
-        self._queue = QueueTap.attach(world.directory / "events.executor")
-        self._journal = journal_directory(parse_settings(world.raw, "proxy"))
+        self._counters = harness.memory.counters("persistence")
+        self._queue = QueueTap.attach(harness.directory / "events.executor")
+        self._journal = journal_directory(parse_settings(harness.raw, "proxy"))
 
     def is_up(self) -> bool:
         """Whether the database has been reached."""
@@ -56,10 +56,10 @@ class Kept:
         return self.is_up() and not self._queue.used and not self._counter("backlog")
 
     async def _disagreements(self, gained_e8: int | None) -> list[str]:
-        world = self._world
-        held_e8 = {venue: world.position_e8(venue) for venue in world.legs}
-        orders = {venue: world.orders(venue) for venue in world.legs}
-        pair = world.settings.pairs[0].id
+        harness = self._world
+        held_e8 = {venue: harness.position_e8(venue) for venue in harness.legs}
+        orders = {venue: harness.orders(venue) for venue in harness.legs}
+        pair = harness.settings.pairs[0].id
 
         def compared() -> list[str]:
             wrong = list(differences(self._journal, self._url, pair, held_e8, orders))
@@ -78,23 +78,23 @@ class Kept:
 
 
 @asynccontextmanager
-async def kept(world: World, server_url: str, name: str) -> AsyncIterator[Kept]:
+async def kept(harness: Harness, server_url: str, name: str) -> AsyncIterator[Kept]:
     """Persistence on the run's memory, before the first executor starts and until the last one has ended.
 
     name: of a database that is made for it and dropped.
     """
     await asyncio.to_thread(_execute, server_url, f'create database "{name}"')
     url = server_url.replace("/postgres?", f"/{name}?")
-    world.events.close()  # persistence is the reader
+    harness.events.close()  # persistence is the reader
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "persistence", "--memory", str(world.directory), "--epoch", "1"),
+        *(sys.executable, "-m", "persistence", "--memory", str(harness.directory), "--epoch", "1"),
         cwd=PROJECT,
         env={**os.environ, "DATABASE_URL": url},
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        books = Kept(world, url)
-        await world.until(books.is_up, "the database", _KEPT_S)
+        books = Kept(harness, url)
+        await harness.until(books.is_up, "the database", _KEPT_S)
         yield books
     finally:
         process.terminate()

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from persistence.server import start_server
 from shm.records import PairPhase
-from tests.executor.harness import World, a_world
+from tests.executor.harness import Harness, a_harness
 from tests.executor.invariants import broken_promises, halt_reason, until_at_rest
 from tests.instance import a_directory
 from verification.faults import signal
@@ -48,79 +48,81 @@ async def play(fault: Fault, moment: str, server_url: str, database: str) -> Out
     """Never raises for what the executor did. ``database`` is a name that is free on the server."""
     began_s, outcome = time.monotonic(), Outcome(fault, moment)
     async with (
-        a_world(risk__max_consecutive_failures=1000) as world,
-        kept(world, server_url, database) as books,
+        a_harness(risk__max_consecutive_failures=1000) as harness,
+        kept(harness, server_url, database) as books,
     ):
-        relays = {venue: Relay(port) for venue, port in world.simulator.ports.items() if venue in world.legs}
+        relays = {
+            venue: Relay(port) for venue, port in harness.simulator.ports.items() if venue in harness.legs
+        }
         try:
             for relay in relays.values():
                 await relay.start()
-            _lead_through(world, relays)
-            await world.start()
-            began_e8 = _collateral_e8(world)
+            _lead_through(harness, relays)
+            await harness.start()
+            began_e8 = _collateral_e8(harness)
             if moment == "exit":
-                await world.open()
+                await harness.open()
             relay = relays[fault.venue]
             relay.arm(fault.road, fault.kind, _STRIKES.get(fault.road, 1))
-            await signal(world, moment)
-            await _rest(world, outcome)
+            await signal(harness, moment)
+            await _rest(harness, outcome)
             outcome.struck = relay.struck
             relay.disarm()
-            await _rest(world, outcome)
-            if world.phase is PairPhase.HEDGED:
-                await signal(world, "exit")
-                await _rest(world, outcome)
-            await _judge(world, books, outcome, _collateral_e8(world) - began_e8)
+            await _rest(harness, outcome)
+            if harness.phase is PairPhase.HEDGED:
+                await signal(harness, "exit")
+                await _rest(harness, outcome)
+            await _judge(harness, books, outcome, _collateral_e8(harness) - began_e8)
         except AssertionError as error:
             text = str(error)
             outcome.broken.append(f"{text.partition(chr(10))[0]}: … {text[-2_000:]}")  # the newest lines
         finally:
-            if world.process is not None and world.process.returncode is None:
-                await world.kill()  # before the relays: it would call them anew
+            if harness.process is not None and harness.process.returncode is None:
+                await harness.kill()  # before the relays: it would call them anew
             for relay in relays.values():
                 await relay.stop()
     outcome.took_s = time.monotonic() - began_s
     return outcome
 
 
-def _lead_through(world: World, relays: dict[str, Relay]) -> None:
+def _lead_through(harness: Harness, relays: dict[str, Relay]) -> None:
     """The executor's settings with every URL on the relay's port."""
     for venue, relay in relays.items():
-        old = f":{world.simulator.ports[venue]}/"
-        urls: dict[str, Any] = world.raw["venues"][venue]
-        world.raw["venues"][venue] = {
+        old = f":{harness.simulator.ports[venue]}/"
+        urls: dict[str, Any] = harness.raw["venues"][venue]
+        harness.raw["venues"][venue] = {
             key: value.replace(old, f":{relay.port}/") if isinstance(value, str) else value
             for key, value in urls.items()
         }
-    world.rewrite_launch()
+    harness.rewrite_launch()
 
 
-async def _rest(world: World, outcome: Outcome) -> None:
-    await until_at_rest(world, _SETTLE_S)
-    outcome.ends.append(f"{world.phase.name} {halt_reason(world)}".strip())
-    outcome.broken += broken_promises(world)
+async def _rest(harness: Harness, outcome: Outcome) -> None:
+    await until_at_rest(harness, _SETTLE_S)
+    outcome.ends.append(f"{harness.phase.name} {halt_reason(harness)}".strip())
+    outcome.broken += broken_promises(harness)
 
 
-async def _judge(world: World, books: Kept, outcome: Outcome, gained_e8: int) -> None:
+async def _judge(harness: Harness, books: Kept, outcome: Outcome, gained_e8: int) -> None:
     """Compare what we say, and keep, with the venues' books and with what their accounts have gained."""
-    has_traded = any(order.filled_e8 for venue in world.legs for order in world.orders(venue))
-    if world.phase is PairPhase.FLAT and has_traded:  # its books wait a little for a fee that is missing
-        await world.until_told("trade_closed")
-    closed = world.told("trade_closed")
+    has_traded = any(order.filled_e8 for venue in harness.legs for order in harness.orders(venue))
+    if harness.phase is PairPhase.FLAT and has_traded:  # its books wait a little for a fee that is missing
+        await harness.until_logged("trade_closed")
+    closed = harness.logged("trade_closed")
     outcome.is_estimated = any(line.get("is_estimated") for line in closed)
-    is_flat = world.phase is PairPhase.FLAT
+    is_flat = harness.phase is PairPhase.FLAT
     if is_flat and not outcome.is_estimated:
         net_e8 = sum(line["net_e8"] for line in closed)
         if abs(net_e8 - gained_e8) > MONEY_E8:
             outcome.broken.append(f"we say {net_e8} e8 were earned, the accounts have gained {gained_e8}")
-    if halt_reason(world) != "unexplained":  # what nobody can explain is nobody's in our books
+    if halt_reason(harness) != "unexplained":  # what nobody can explain is nobody's in our books
         outcome.broken += await books.disagreements(gained_e8 if is_flat else None)
 
 
-def _collateral_e8(world: World) -> int:
+def _collateral_e8(harness: Harness) -> int:
     return sum(
         exchange.account(account).collateral_e8
-        for exchange in (world.exchange(venue) for venue in world.legs)
+        for exchange in (harness.exchange(venue) for venue in harness.legs)
         for account in exchange.account_ids
     )
 

@@ -18,7 +18,7 @@ from observability.logs import Reporter
 from runtime.clock import SystemClock
 from runtime.venue_hosts import venue_hosts
 from simulator.faults import Fault, FaultPlan
-from tests.executor.harness import LEGS, SIZE_E8, a_world
+from tests.executor.harness import LEGS, SIZE_E8, a_harness
 from tests.venues.test_believed_refusals import FOREIGN, OWN, STATUSES
 from tests.waiting import DEADLINE_S, eventually
 from venues import registry
@@ -91,11 +91,11 @@ class Placing:
 
 @asynccontextmanager
 async def placing(venue: str, road: Road) -> AsyncIterator[Placing]:
-    async with a_world() as world:
-        where, settings = venue_hosts(world.settings, venue), world.settings
+    async with a_harness() as harness:
+        where, settings = venue_hosts(harness.settings, venue), harness.settings
         trading = make_trading(settings, Path("none.env"), venue, where, over_http=road == "http")
         heard = Listening()
-        instrument = world.instruments[LEGS[venue]]
+        instrument = harness.instruments[LEGS[venue]]
         gateway = LiveGateway(
             trading,
             where.rest_url,
@@ -111,7 +111,7 @@ async def placing(venue: str, road: Road) -> AsyncIterator[Placing]:
         running = asyncio.create_task(gateway.run())
         try:
             await asyncio.wait_for(heard.is_up.wait(), DEADLINE_S)
-            yield Placing(gateway, heard, world.simulator.fronts[venue].faults, instrument)
+            yield Placing(gateway, heard, harness.simulator.fronts[venue].faults, instrument)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

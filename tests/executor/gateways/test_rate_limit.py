@@ -105,10 +105,10 @@ def test_the_venue_knows_better_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [{}, headers("7", "1", "0"), headers("20", "1", "-1"), headers("²", "1", "0")]
+    "facts", [{}, headers("7", "1", "0"), headers("20", "1", "-1"), headers("²", "1", "0")]
 )
-def test_headers_that_say_nothing_change_nothing(told: dict[str, str]) -> None:
+def test_headers_that_say_nothing_change_nothing(facts: dict[str, str]) -> None:
     """Of another group of calls, or no numbers."""
     budget = spent(0)
-    budget.reported(told, NOW)
+    budget.reported(facts, NOW)
     assert "OPEN" in allowed(budget)

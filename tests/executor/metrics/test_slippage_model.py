@@ -75,13 +75,13 @@ def test_contracts_and_sides_learn_apart_and_are_seen_by_others(memory: Memory, 
 def test_a_later_life_begins_with_what_was_learned(memory: Memory, tmp_path: Path) -> None:
     """In another instance's memory too: the file is what is kept."""
     learned = a_learner(memory, tmp_path / "var" / "learned.json")
-    told = learned.observe(PARADEX, Side.SELL, 2.5)
+    reported = learned.observe(PARADEX, Side.SELL, 2.5)
     learned.save()
     learned.close()
 
     later = a_learner(memory, tmp_path / "var" / "learned.json")
     later.load()
-    assert later.observe(PARADEX, Side.SELL, 2.5) == told._replace(samples=2)
+    assert later.observe(PARADEX, Side.SELL, 2.5) == reported._replace(samples=2)
     later.close()
 
 

@@ -10,7 +10,7 @@ from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
 from executor.pair.pricing import LegMarket
 from shm.records import PairPhase, Signal, SignalKind
-from tests.executor.harness import a_world
+from tests.executor.harness import a_harness
 from venues.contract import E8
 
 FIRST, SECOND = 100, 101  # client order ids of the batch
@@ -27,7 +27,7 @@ def a_batch(
     return ExecutionReport(stages, (markets[0], markets[1]))
 
 
-def told(client_order_id: int, size: float, price: float, purpose: PurposeName = "entry") -> LegFilled:
+def reported(client_order_id: int, size: float, price: float, purpose: PurposeName = "entry") -> LegFilled:
     return LegFilled(
         pair="btc",
         trade_id=FIRST,
@@ -50,8 +50,8 @@ def told(client_order_id: int, size: float, price: float, purpose: PurposeName =
 def test_an_entry_is_compared_at_three_moments() -> None:
     """Bought at 100.2 what was seen at 100, sold at 100.9 what was seen at 101: 20 and 9.9 bps worse."""
     batch = a_batch(SignalKind.ENTER, 1, (100, 101), (100.1, 101))
-    batch.follow(told(FIRST, 1, 100.2))
-    batch.follow(told(SECOND, 1, 100.9))
+    batch.follow(reported(FIRST, 1, 100.2))
+    batch.follow(reported(SECOND, 1, 100.9))
 
     fields = batch.fields()
 
@@ -69,8 +69,8 @@ def test_an_entry_is_compared_at_three_moments() -> None:
 def test_an_exit_trades_the_other_way_and_gives_back() -> None:
     """Long first, short second: the first is sold, the second bought; cheaper selling is worse."""
     batch = a_batch(SignalKind.EXIT, 1, (100, 100.1), (100, 100.2))
-    batch.follow(told(FIRST, 1, 99.9, purpose="exit"))
-    batch.follow(told(SECOND, 1, 100.1, purpose="exit"))
+    batch.follow(reported(FIRST, 1, 99.9, purpose="exit"))
+    batch.follow(reported(SECOND, 1, 100.1, purpose="exit"))
 
     fields = batch.fields()
 
@@ -84,11 +84,11 @@ def test_an_exit_trades_the_other_way_and_gives_back() -> None:
 def test_what_mended_a_leg_counts_and_what_came_before_does_not() -> None:
     """Half filled at 100, the rest by a retry at 100.4; an order of the layer before is another's."""
     batch = a_batch(SignalKind.ENTER, 1, (100, 101), (100, 101))
-    batch.follow(told(FIRST - 2, 5, 90))
-    batch.follow(told(FIRST, 0.25, 100))
-    batch.follow(told(FIRST, 0.5, 100))  # the same order, further on
-    batch.follow(told(FIRST + 2, 0.5, 100.4, purpose="complete"))
-    batch.follow(told(FIRST + 4, 0.1, 80, purpose="unwind"))
+    batch.follow(reported(FIRST - 2, 5, 90))
+    batch.follow(reported(FIRST, 0.25, 100))
+    batch.follow(reported(FIRST, 0.5, 100))  # the same order, further on
+    batch.follow(reported(FIRST + 2, 0.5, 100.4, purpose="complete"))
+    batch.follow(reported(FIRST + 4, 0.1, 80, purpose="unwind"))
     assert batch.filled_e8 == (round(100.2 * E8), 0)
     first_bps, second_bps = batch.worse_bps(batch.filled_e8)
     assert first_bps == pytest.approx(20.0)
@@ -105,14 +105,14 @@ def test_a_leg_without_a_price_when_it_left_is_not_invented() -> None:
 
 async def test_entry_and_exit_are_told_with_every_stage_and_learned_from_for_good() -> None:
     """Buying Vest finds 2 bps less than was seen, closing finds what was seen; a later life knows it."""
-    async with a_world() as world:
-        await world.start()
-        world.enter(seen=(49_991, 50_050))
-        await world.until_phase(PairPhase.HEDGED)
-        entry = await world.until_told("slippage", kind="entry")
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        exit_ = await world.until_told("slippage", kind="exit")
+    async with a_harness() as harness:
+        await harness.start()
+        harness.enter(seen=(49_991, 50_050))
+        await harness.until_phase(PairPhase.HEDGED)
+        entry = await harness.until_logged("slippage", kind="entry")
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        exit_ = await harness.until_logged("slippage", kind="exit")
 
         assert entry["first_leg_bps"] == entry["first_leg_sent_bps"] == pytest.approx(10_000 * 10 / 49_991)
         assert entry["second_leg_bps"] == entry["second_leg_sent_bps"] == 0.0
@@ -127,9 +127,9 @@ async def test_entry_and_exit_are_told_with_every_stage_and_learned_from_for_goo
             assert line["learned_samples"] == [1, 1]
         assert entry["learned_bps"] == [pytest.approx(2.0, abs=0.001), 0.0]
 
-        known = [world.learned(number) for number in range(4)]
-        await world.kill()
-        world.forget_learned()
-        await world.start()
-        assert [world.learned(number) for number in range(4)] == known
+        known = [harness.learned(number) for number in range(4)]
+        await harness.kill()
+        harness.forget_learned()
+        await harness.start()
+        assert [harness.learned(number) for number in range(4)] == known
         assert [view.samples for view in known if view] == [1, 1, 1, 1]

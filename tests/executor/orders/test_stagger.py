@@ -7,7 +7,7 @@ import pytest
 from executor.orders.stagger import Hold, Stagger
 from shm.records import PairPhase
 from simulator.faults import Fault
-from tests.executor.harness import World, a_world
+from tests.executor.harness import Harness, a_harness
 
 MS = 1_000_000
 VENUES = ("vest", "paradex")
@@ -52,63 +52,63 @@ def test_one_slow_answer_does_not_make_a_venue_slow() -> None:
     assert hold.duration_ns == pytest.approx(9.5 * MS, rel=0.01)
 
 
-async def a_round_trip(world: World) -> float:
+async def a_round_trip(harness: Harness) -> float:
     """Enter and exit; by how many ms Vest matched the entry later than Paradex did."""
-    answers = world.memory.counters("executor").histogram("sent_to_acked")
+    answers = harness.memory.counters("executor").histogram("sent_to_acked")
     expected = answers.count + 4
-    world.show("paradex", 50_050, 50_051)
-    await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
-    world.enter()
-    await world.until_phase(PairPhase.HEDGED)
-    vest, paradex = (world.orders(venue)[-1].last_fill_unix_ns for venue in VENUES)
-    await world.until(lambda: answers.count == expected - 2, "the entry's answers")
-    world.show("paradex", 50_000, 50_001)
-    world.exit()
-    await world.until_phase(PairPhase.FLAT)
-    await world.until(lambda: answers.count == expected, "every answer, and so every connection free again")
+    harness.show("paradex", 50_050, 50_051)
+    await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
+    harness.enter()
+    await harness.until_phase(PairPhase.HEDGED)
+    vest, paradex = (harness.orders(venue)[-1].last_fill_unix_ns for venue in VENUES)
+    await harness.until(lambda: answers.count == expected - 2, "the entry's answers")
+    harness.show("paradex", 50_000, 50_001)
+    harness.exit()
+    await harness.until_phase(PairPhase.FLAT)
+    await harness.until(lambda: answers.count == expected, "every answer, and so every connection free again")
     return (vest - paradex) / 1e6
 
 
 async def test_orders_arrive_together_at_venues_of_unequal_distance() -> None:
     """Vest answers 120 ms after the bytes and matches after 60; Paradex does both within a few."""
-    async with a_world(
+    async with a_harness(
         execution__stagger=True, execution__stagger_max_ms=100.0, execution__reply_timeout_ms=3_000.0
-    ) as world:
-        faults = world.simulator.fronts["vest"].faults
+    ) as harness:
+        faults = harness.simulator.fronts["vest"].faults
         faults.add(Fault("rest.orders.create", times=None, delay_ms=120.0))
         faults.add(Fault("execute.*", times=None, delay_ms=60.0))
-        await world.start()
-        unknown_yet = [await a_round_trip(world) for _ in range(2)]  # four answers of each venue
-        known = [await a_round_trip(world) for _ in range(3)]
+        await harness.start()
+        unknown_yet = [await a_round_trip(harness) for _ in range(2)]  # four answers of each venue
+        known = [await a_round_trip(harness) for _ in range(3)]
 
         assert min(unknown_yet) > 0, "until both distances are known, the slower venue matches last"
         assert sorted(map(abs, known))[1] < min(unknown_yet), "the median: one may have met a busy machine"
-        held = [line for line in world.told("signal_stages") if not all(line["sent_mono_ns"])]
+        held = [line for line in harness.logged("signal_stages") if not all(line["sent_mono_ns"])]
         assert len(held) == 3, "entries that did not wait for their second leg; exits never wait"
-        sent = world.told("leg_sent", purpose="entry")
+        sent = harness.logged("leg_sent", purpose="entry")
         assert [line["venue"] for line in sent] == ["vest", "paradex"] * 5
-        assert world.told("naked_start") == []
+        assert harness.logged("naked_start") == []
 
 
 async def test_a_leg_held_back_stays_when_the_other_was_refused() -> None:
     """Vest says no while Paradex's order still waits: half a pair is not sent after all."""
-    async with a_world(
+    async with a_harness(
         execution__stagger=True, execution__stagger_max_ms=400.0, execution__reply_timeout_ms=3_000.0
-    ) as world:
-        faults = world.simulator.fronts["vest"].faults
+    ) as harness:
+        faults = harness.simulator.fronts["vest"].faults
         slow = faults.add(Fault("rest.orders.create", times=None, delay_ms=900.0))
-        await world.start()
+        await harness.start()
         for _ in range(2):
-            await a_round_trip(world)
+            await a_round_trip(harness)
         faults.remove(slow)
         faults.add(Fault("rest.orders.create", code="3002"))
-        world.show("paradex", 50_050, 50_051)
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1)
-        world.enter()
-        withheld = await world.until_told("leg_rejected", venue="paradex")
+        harness.show("paradex", 50_050, 50_051)
+        await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
+        harness.enter()
+        withheld = await harness.until_logged("leg_rejected", venue="paradex")
 
         assert withheld["order_state"] == "unsent"
         assert "before this one had left" in withheld["reason"]
-        assert len(world.orders("paradex")) == 4, "nothing but the round trips"
-        await world.until_phase(PairPhase.FLAT)
-        assert world.positions_e8 == (0, 0)
+        assert len(harness.orders("paradex")) == 4, "nothing but the round trips"
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.positions_e8 == (0, 0)

@@ -109,7 +109,7 @@ class Pair:
             )
         )
 
-    def told(self, send: Send, status: OrderStatus, filled_e8: int | None) -> list[Send]:
+    def reported(self, send: Send, status: OrderStatus, filled_e8: int | None) -> list[Send]:
         return self.feed(OrderReport(self.at, send.client_order_id, status, filled_e8))
 
     def execution(self, send: Send, fill_id: str, size_e8: int, leg: int | None = None) -> list[Send]:

@@ -156,7 +156,7 @@ class Budget(NamedTuple):
     chatty: bool = False  # acks and single executions are told besides the order's end
 
 
-class World(NamedTuple):
+class System(NamedTuple):
     """One pair, its venues and what is between them."""
 
     rules: PairRules
@@ -173,7 +173,7 @@ class World(NamedTuple):
     is_meddled: bool = False  # positions are not what our own orders made, or were made when none could be
 
 
-# Changes of the phase that any world has made since this was cleared.
+# Changes of the phase that any system has made since this was cleared.
 phase_steps_taken: set[tuple[PairPhase, PairPhase]] = set()
 
 
@@ -181,16 +181,16 @@ class Broken(AssertionError):
     """The machine broke a promise."""
 
 
-def a_world(budget: Budget, rules: PairRules | None = None, direction: int = 1) -> World:
+def a_system(budget: Budget, rules: PairRules | None = None, direction: int = 1) -> System:
     """A flat pair whose venues have confirmed it: ready to trade."""
     rules = rules or some_rules()
-    world = World(rules, new_state(rules, 1), 10_000 * MS, (0, 0), (), (), budget, direction)
+    system = System(rules, new_state(rules, 1), 10_000 * MS, (0, 0), (), (), budget, direction)
     for leg in (0, 1):
-        world = feed(world, StreamBack(_NOW, leg))
-    world = deliver_all(play(deliver_all(world), Move("tick")))
-    assert world.state.view is not None
-    assert world.state.view.entries_allowed
-    return world
+        system = feed(system, StreamBack(_NOW, leg))
+    system = deliver_all(play(deliver_all(system), Move("tick")))
+    assert system.state.view is not None
+    assert system.state.view.entries_allowed
+    return system
 
 
 # ------------------------------------------------------------------------------------- what happens
@@ -204,66 +204,66 @@ class Move(NamedTuple):
     detail: str = ""
 
 
-def moves(world: World) -> Iterator[Move]:
+def moves(system: System) -> Iterator[Move]:
     """Everything that may happen next."""
-    budget, state = world.budget, world.state
+    budget, state = system.budget, system.state
     at_rest = not any(leg.live for leg in state.legs)
     is_open_to_entries = at_rest and state.phase in (PairPhase.FLAT, PairPhase.HEDGED)
     if budget.entries and (budget.rash or is_open_to_entries):
-        yield from _with_crashes(world, "enter")
+        yield from _with_crashes(system, "enter")
     if budget.exits and at_rest and state.phase in (PairPhase.HEDGED, PairPhase.HALTED):
-        yield from _with_crashes(world, "exit")
-    for index, order in enumerate(world.orders):
+        yield from _with_crashes(system, "exit")
+    for index, order in enumerate(system.orders):
         if order.is_on_wire:
-            yield from _fates(world, index)
-    for index, event in enumerate(world.mail):
-        if event in world.mail[:index]:
+            yield from _fates(system, index)
+    for index, event in enumerate(system.mail):
+        if event in system.mail[:index]:
             continue  # the same message once more: what it does is visited already
-        yield from _with_crashes(world, "deliver", index)
+        yield from _with_crashes(system, "deliver", index)
         if budget.doubled_messages:
             yield Move("deliver_and_keep", index)
         if budget.lost_messages:
             yield Move("lose", index)
-    if budget.delays or not _is_busy(world):
-        yield from _with_crashes(world, "tick")
-    if budget.outsiders and any(world.positions_e8):
-        leg = 0 if world.positions_e8[0] else 1
+    if budget.delays or not _is_busy(system):
+        yield from _with_crashes(system, "tick")
+    if budget.outsiders and any(system.positions_e8):
+        leg = 0 if system.positions_e8[0] else 1
         yield Move("close_outside", leg)
-        if abs(world.positions_e8[leg]) > LOT_E8:
+        if abs(system.positions_e8[leg]) > LOT_E8:
             yield Move("close_outside", leg, "partly")
     if budget.strangers:
         yield Move("stranger_trades", 1, "told by fill")
         yield Move("stranger_trades", 1, "told by order")
         yield Move("stranger_trades", 1, "in silence")
     for leg in (0, 1):
-        if not world.streams[leg]:
+        if not system.streams[leg]:
             yield Move("stream_back", leg)
         elif budget.disconnects:
             yield Move("stream_lost", leg)
 
 
-def _with_crashes(world: World, kind: str, index: int = 0) -> Iterator[Move]:
+def _with_crashes(system: System, kind: str, index: int = 0) -> Iterator[Move]:
     """The move, and the process dying right after journalling what it decided: before any byte left,
     between the two legs, and after all of them."""
     move = Move(kind, index)
     yield move
-    if world.budget.restarts:
-        ready, event = _happens(world, move)
+    if system.budget.restarts:
+        ready, event = _happens(system, move)
         sends = decide(ready.rules, ready.state, _dated(event, At(ready.now_mono_ns, MARKETS))).sends
         for sent in range(len(sends) + 1):
             yield Move(kind, index, f"die with {sent} sent")
 
 
-def _fates(world: World, index: int) -> Iterator[Move]:
-    order, budget = world.orders[index], world.budget
+def _fates(system: System, index: int) -> Iterator[Move]:
+    order, budget = system.orders[index], system.budget
     if order.is_resting:
         if not budget.is_stuck:
             yield Move("fill", index)
         if order.is_cancel_asked:
             yield Move("cancel", index)
         return
-    age_ns = world.now_mono_ns - order.sent_mono_ns
-    if age_ns > world.rules.appear_ns and not budget.too_late:
+    age_ns = system.now_mono_ns - order.sent_mono_ns
+    if age_ns > system.rules.appear_ns and not budget.too_late:
         yield Move("expire", index)  # its signature is no longer valid: the venue drops it
         return
     yield Move("fill", index)
@@ -286,123 +286,123 @@ def _fates(world: World, index: int) -> Iterator[Move]:
         if budget.partials and order.send.size_e8 > LOT_E8:
             yield Move("call_refused", index, "executed in part")
     if budget.crossed and not order.is_crossed_with:
-        for number, other in enumerate(world.orders[:index]):
+        for number, other in enumerate(system.orders[:index]):
             if other.send.leg == order.send.leg and not other.is_on_wire and other.is_known:
                 yield Move("cross", index, f"with {number}")
     if budget.rests:
         yield Move("rest", index)
     if budget.lost_on_wire:
         yield Move("vanish", index)
-    if budget.unsent and order.sent_mono_ns == world.now_mono_ns:
+    if budget.unsent and order.sent_mono_ns == system.now_mono_ns:
         yield Move("not_sent", index)
 
 
-def play(world: World, move: Move) -> World:
-    """The world after a move. Raises Broken when the machine broke a promise."""
+def play(system: System, move: Move) -> System:
+    """The system after a move. Raises Broken when the machine broke a promise."""
     sends_left = int(move.detail.split()[2]) if move.detail.startswith("die") else None
     match move.kind:
         case "enter" | "exit" | "tick" | "deliver":
-            ready, event = _happens(world, move)
+            ready, event = _happens(system, move)
             return _feed_and_die(ready, event, sends_left)
         case "deliver_and_keep":
-            return feed(_spend(world, "doubled_messages"), world.mail[move.number])
+            return feed(_spend(system, "doubled_messages"), system.mail[move.number])
         case "lose":
-            return _without_mail(_spend(world, "lost_messages"), move.number)
+            return _without_mail(_spend(system, "lost_messages"), move.number)
         case "close_outside":
-            held_e8 = world.positions_e8[move.number]
+            held_e8 = system.positions_e8[move.number]
             half_e8 = held_e8 // 2 // LOT_E8 * LOT_E8  # a venue holds whole lots
             left_e8 = half_e8 if move.detail == "partly" else 0
-            world = _spend(world, "outsiders")._replace(is_meddled=True)
-            return _with_position(world, move.number, left_e8)
+            system = _spend(system, "outsiders")._replace(is_meddled=True)
+            return _with_position(system, move.number, left_e8)
         case "stranger_trades":
-            world = _spend(world, "strangers")._replace(is_meddled=True)
-            return _stranger_trades(world, move.number, move.detail)
+            system = _spend(system, "strangers")._replace(is_meddled=True)
+            return _stranger_trades(system, move.number, move.detail)
         case "stream_lost":
-            return feed(_spend(world, "disconnects"), StreamLost(_NOW, move.number))
+            return feed(_spend(system, "disconnects"), StreamLost(_NOW, move.number))
         case "stream_back":
-            return feed(world, StreamBack(_NOW, move.number))
+            return feed(system, StreamBack(_NOW, move.number))
         case _:
-            return _decide_order(world, move)
+            return _decide_order(system, move)
 
 
-def _happens(world: World, move: Move) -> tuple[World, Event]:
-    """The world in which a move's event reaches the machine, and the event."""
+def _happens(system: System, move: Move) -> tuple[System, Event]:
+    """The system in which a move's event reaches the machine, and the event."""
     match move.kind:
         case "enter":
-            world = _spend(world, "entries")._replace(signals=world.signals + 1)
-            layer = _layers(world)
-            return world, Enter(_NOW, world.signals, world.direction, layer, SIZE_E8, PRICES_E8, 100.0)
+            system = _spend(system, "entries")._replace(signals=system.signals + 1)
+            layer = _layers(system)
+            return system, Enter(_NOW, system.signals, system.direction, layer, SIZE_E8, PRICES_E8, 100.0)
         case "exit":
-            world = _spend(world, "exits")._replace(signals=world.signals + 1)
-            return world, Exit(_NOW, world.signals, "signal")
+            system = _spend(system, "exits")._replace(signals=system.signals + 1)
+            return system, Exit(_NOW, system.signals, "signal")
         case "tick":
-            if _is_busy(world):
-                world = _spend(world, "delays")
-            due = max(due_mono_ns(world.rules, world.state), world.now_mono_ns + MS)
-            return world._replace(now_mono_ns=due), Tick(_NOW)
+            if _is_busy(system):
+                system = _spend(system, "delays")
+            due = max(due_mono_ns(system.rules, system.state), system.now_mono_ns + MS)
+            return system._replace(now_mono_ns=due), Tick(_NOW)
         case _:
-            return _without_mail(world, move.number), world.mail[move.number]
+            return _without_mail(system, move.number), system.mail[move.number]
 
 
-def _decide_order(world: World, move: Move) -> World:
-    order = world.orders[move.number]
+def _decide_order(system: System, move: Move) -> System:
+    order = system.orders[move.number]
     send = order.send
-    is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
+    is_late = system.now_mono_ns - order.sent_mono_ns > system.rules.appear_ns
     is_counted = move.detail == "nothing told"  # with the refusal it was called by
     if is_late and move.kind != "expire" and not order.is_resting and not is_counted:
-        world = _spend(world, "too_late")._replace(is_meddled=True)
+        system = _spend(system, "too_late")._replace(is_meddled=True)
     refused = Acked(_NOW, send.client_order_id, Outcome.REFUSED, code="no")
     if move.kind == "call_refused":
-        world = _spend(world, "false_refusals")
-        world = _with_order(world, move.number, order._replace(is_called_refused=True))
-        world = world._replace(mail=(*world.mail, refused))
+        system = _spend(system, "false_refusals")
+        system = _with_order(system, move.number, order._replace(is_called_refused=True))
+        system = system._replace(mail=(*system.mail, refused))
         if move.detail == "before it executes":
-            return world
+            return system
         kind = "fill_partly" if move.detail == "executed in part" else "fill"
-        world = _decide_order(world, Move(kind, move.number, "nothing told"))
+        system = _decide_order(system, Move(kind, move.number, "nothing told"))
         is_known = move.detail != "executed, not listed"
-        return _with_order(world, move.number, world.orders[move.number]._replace(is_known=is_known))
+        return _with_order(system, move.number, system.orders[move.number]._replace(is_known=is_known))
     if move.kind == "cross":
-        other = world.orders[int(move.detail.split()[1])].send.client_order_id
+        other = system.orders[int(move.detail.split()[1])].send.client_order_id
         acked = Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id=f"v{other}")
-        world = _with_order(_spend(world, "crossed"), move.number, order._replace(is_crossed_with=other))
-        return world._replace(mail=(*world.mail, acked))
+        system = _with_order(_spend(system, "crossed"), move.number, order._replace(is_crossed_with=other))
+        return system._replace(mail=(*system.mail, acked))
     if move.kind == "rest":
-        world = _spend(world, "rests")
-        world = _with_order(world, move.number, order._replace(is_resting=True))
+        system = _spend(system, "rests")
+        system = _with_order(system, move.number, order._replace(is_resting=True))
         opened = OrderReport(_NOW, send.client_order_id, OrderStatus.OPEN, 0)
-        return world._replace(mail=(*world.mail, opened)) if world.streams[send.leg] else world
+        return system._replace(mail=(*system.mail, opened)) if system.streams[send.leg] else system
     tells = move.detail != "uncounted"
     if not tells:
-        world = _spend(world, "uncounted")
+        system = _spend(system, "uncounted")
     filled_e8, status = 0, OrderStatus.CANCELLED
-    told: tuple[Event, ...] = ()
+    facts: tuple[Event, ...] = ()
     match move.kind:
         case "fill":
             filled_e8 = send.size_e8
         case "fill_partly":
-            world = _spend(world, "partials")
+            system = _spend(system, "partials")
             filled_e8 = send.size_e8 // 2 // LOT_E8 * LOT_E8
         case "fill_nothing":
-            world = _spend(world, "empties")
+            system = _spend(system, "empties")
         case "cancel":
             pass
         case "refuse":
-            world = _spend(world, "refusals")
+            system = _spend(system, "refusals")
             status = OrderStatus.REJECTED
-            told = (refused,)
+            facts = (refused,)
         case "refuse_grid":
-            world = _spend(world, "grid_refusals")._replace(grids=_with(world.grids, send.leg, False))
+            system = _spend(system, "grid_refusals")._replace(grids=_with(system.grids, send.leg, False))
             status = OrderStatus.REJECTED
-            told = (OrderReport(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
+            facts = (OrderReport(_NOW, send.client_order_id, status, 0, is_of_grid=True),)
         case "vanish":
-            return _without_order(_spend(world, "lost_on_wire"), move.number)
+            return _without_order(_spend(system, "lost_on_wire"), move.number)
         case "expire":
-            return _without_order(world, move.number)
+            return _without_order(system, move.number)
         case "not_sent":
-            world = _spend(_without_order(world, move.number), "unsent")
-            return world._replace(mail=(*world.mail, SendFailed(_NOW, send.client_order_id, "cut")))
-    held_e8 = world.positions_e8[send.leg]
+            system = _spend(_without_order(system, move.number), "unsent")
+            return system._replace(mail=(*system.mail, SendFailed(_NOW, send.client_order_id, "cut")))
+    held_e8 = system.positions_e8[send.leg]
     if send.reduce_only:  # as the venues do it: cut down to what there is to reduce
         filled_e8 = min(filled_e8, max(0, -held_e8 * send.side))
     if filled_e8 == send.size_e8:
@@ -415,33 +415,33 @@ def _decide_order(world: World, move: Move) -> World:
         tells_amount=tells,
         is_known=status is not OrderStatus.REJECTED,  # what was turned away at the door is no order
     )
-    if not told and world.streams[send.leg] and move.detail != "nothing told":
-        told = _news(order) if world.budget.chatty else (_told(order),)
-    world = _with_position(world, send.leg, world.positions_e8[send.leg] + send.side * filled_e8)
-    return _with_order(world, move.number, order)._replace(mail=(*world.mail, *told))
+    if not facts and system.streams[send.leg] and move.detail != "nothing told":
+        facts = _news(order) if system.budget.chatty else (_told(order),)
+    system = _with_position(system, send.leg, system.positions_e8[send.leg] + send.side * filled_e8)
+    return _with_order(system, move.number, order)._replace(mail=(*system.mail, *facts))
 
 
-def _stranger_trades(world: World, leg: int, how: str) -> World:
+def _stranger_trades(system: System, leg: int, how: str) -> System:
     """Somebody else buys a lot: a second instance, the operator, another bot on the account."""
-    world = _with_position(world, leg, world.positions_e8[leg] + LOT_E8)
-    theirs = next_client_order_id(world.rules, replace(world.state, epoch=1_000_000), leg)
+    system = _with_position(system, leg, system.positions_e8[leg] + LOT_E8)
+    theirs = next_client_order_id(system.rules, replace(system.state, epoch=1_000_000), leg)
     if how == "told by fill":
-        told: Event = FillReport(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
+        facts: Event = FillReport(_NOW, leg, 0, "theirs", PRICES_E8[leg], LOT_E8, 0)
     elif how == "told by order":
-        told = OrderReport(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
+        facts = OrderReport(_NOW, theirs, OrderStatus.FILLED, LOT_E8, PRICES_E8[leg])
     else:
-        return world
-    return world._replace(mail=(*world.mail, told))
+        return system
+    return system._replace(mail=(*system.mail, facts))
 
 
 def _news(order: VenueOrder) -> tuple[Event, ...]:
     send = order.send
-    told = (
+    facts = (
         Acked(_NOW, send.client_order_id, Outcome.ACCEPTED, venue_order_id=f"v{send.client_order_id}"),
         _told(order),
     )
     if not (order.filled_e8 and order.tells_amount):
-        return told
+        return facts
     fill = FillReport(
         _NOW,
         send.leg,
@@ -451,7 +451,7 @@ def _news(order: VenueOrder) -> tuple[Event, ...]:
         order.filled_e8,
         order.filled_e8 // LOT_E8 * FEE_PER_LOT_E8,
     )
-    return (*told, fill)
+    return (*facts, fill)
 
 
 def _told(order: VenueOrder) -> OrderReport:
@@ -471,26 +471,26 @@ def _told(order: VenueOrder) -> OrderReport:
 # ---------------------------------------------------------------------- the process around the machine
 
 
-def feed(world: World, event: Event, sends_left: int | None = None) -> World:
+def feed(system: System, event: Event, sends_left: int | None = None) -> System:
     """One step of the machine, its promises checked and its commands carried out.
 
     sends_left: the process dies after that many sends; None: it lives.
     """
-    before = world.state
-    event = _dated(event, At(world.now_mono_ns, MARKETS))
+    before = system.state
+    event = _dated(event, At(system.now_mono_ns, MARKETS))
     match event:
         case StreamLost() | StreamBack():
-            streams = list(world.streams)
+            streams = list(system.streams)
             streams[event.leg] = isinstance(event, StreamBack)
-            world = world._replace(streams=(streams[0], streams[1]))
+            system = system._replace(streams=(streams[0], streams[1]))
         case Restarted():
-            world = world._replace(streams=(False, False))
+            system = system._replace(streams=(False, False))
         case GridRead():
-            world = world._replace(grids=_with(world.grids, event.leg, True))
-    transition = decide(world.rules, before, event)
+            system = system._replace(grids=_with(system.grids, event.leg, True))
+    transition = decide(system.rules, before, event)
     journalled = transition.state  # what stands in the journal while the batch is written
     state, commands = conclude(transition)
-    _check_step(world, state, commands)
+    _check_step(system, state, commands)
     if state.phase is not before.phase:
         phase_steps_taken.add((before.phase, state.phase))
     assert [command for command in commands if isinstance(command, Send)] == transition.sends
@@ -498,67 +498,71 @@ def feed(world: World, event: Event, sends_left: int | None = None) -> World:
         state = journalled  # it died before it came to the step's second half
     if transition.sends or sends_left is not None:
         assert load(dump(state)) == state  # a successor starts from these bytes
-    world = world._replace(state=state)
+    system = system._replace(state=state)
     left = 99 if sends_left is None else sends_left
     for command in commands:
         match command:
             case Send() if left > 0:
                 left -= 1
-                world = world._replace(orders=(*world.orders, VenueOrder(command, world.now_mono_ns)))
+                system = system._replace(orders=(*system.orders, VenueOrder(command, system.now_mono_ns)))
             case Query() if sends_left is None:
-                world = _answer_query(world, command)
+                system = _answer_query(system, command)
             case Cancel() if sends_left is None:
-                world = _take_cancel(world, command)
+                system = _take_cancel(system, command)
             case ReadGrid() if sends_left is None:
-                read = GridRead(_NOW, command.leg, world.now_mono_ns)
-                world = world._replace(mail=(*(event for event in world.mail if event[:2] != read[:2]), read))
+                read = GridRead(_NOW, command.leg, system.now_mono_ns)
+                system = system._replace(
+                    mail=(*(event for event in system.mail if event[:2] != read[:2]), read)
+                )
             case ReadPositions() if sends_left is None:
-                world = _answer_positions(world)
-    return world
+                system = _answer_positions(system)
+    return system
 
 
-def _feed_and_die(world: World, event: Event, sends_left: int | None) -> World:
-    world = feed(world, event, sends_left)
+def _feed_and_die(system: System, event: Event, sends_left: int | None) -> System:
+    system = feed(system, event, sends_left)
     if sends_left is None:
-        return world
-    world = _spend(world, "restarts")
-    world = world._replace(state=load(dump(world.state)), mail=(), now_mono_ns=world.now_mono_ns + 300 * MS)
-    world = feed(world, Restarted(_NOW, world.state.epoch + 1))
+        return system
+    system = _spend(system, "restarts")
+    system = system._replace(
+        state=load(dump(system.state)), mail=(), now_mono_ns=system.now_mono_ns + 300 * MS
+    )
+    system = feed(system, Restarted(_NOW, system.state.epoch + 1))
     for leg in (0, 1):
-        world = feed(world, StreamBack(_NOW, leg))
-    return world
+        system = feed(system, StreamBack(_NOW, leg))
+    return system
 
 
-def _take_cancel(world: World, cancel: Cancel) -> World:
-    for index, order in enumerate(world.orders):
+def _take_cancel(system: System, cancel: Cancel) -> System:
+    for index, order in enumerate(system.orders):
         if order.send.client_order_id == cancel.client_order_id and order.is_resting:
-            world = _with_order(world, index, order._replace(is_cancel_asked=True))
-            return world._replace(mail=(*world.mail, CancelConfirmed(_NOW, cancel.client_order_id)))
-    return world
+            system = _with_order(system, index, order._replace(is_cancel_asked=True))
+            return system._replace(mail=(*system.mail, CancelConfirmed(_NOW, cancel.client_order_id)))
+    return system
 
 
-def _answer_query(world: World, query: Query) -> World:
+def _answer_query(system: System, query: Query) -> System:
     """By the venue's id where the machine has one, which may be another order's."""
     by_id = int(query.venue_order_id[1:]) if query.venue_order_id[1:] else 0
-    told = next(
+    facts = next(
         (
             _told(order)
-            for order in world.orders
+            for order in system.orders
             if order.send.client_order_id == (by_id or query.client_order_id)
             and (order.is_resting or not order.is_on_wire)
             and order.is_known
         ),
         None,
     )
-    answer = QueryAnswered(_NOW, query.client_order_id, world.now_mono_ns, told, bool(by_id))
-    return world._replace(mail=(*_with_one_older(world.mail, answer), answer))
+    answer = QueryAnswered(_NOW, query.client_order_id, system.now_mono_ns, facts, bool(by_id))
+    return system._replace(mail=(*_with_one_older(system.mail, answer), answer))
 
 
-def _answer_positions(world: World) -> World:
+def _answer_positions(system: System) -> System:
     for leg in (0, 1):
-        read = PositionRead(_NOW, leg, world.positions_e8[leg], world.now_mono_ns)
-        world = world._replace(mail=(*_with_one_older(world.mail, read), read))
-    return world
+        read = PositionRead(_NOW, leg, system.positions_e8[leg], system.now_mono_ns)
+        system = system._replace(mail=(*_with_one_older(system.mail, read), read))
+    return system
 
 
 def _with_one_older(mail: tuple[Event, ...], answer: QueryAnswered | PositionRead) -> tuple[Event, ...]:
@@ -567,61 +571,61 @@ def _with_one_older(mail: tuple[Event, ...], answer: QueryAnswered | PositionRea
     return tuple(event for event in mail if event not in same[:-1])
 
 
-def deliver_all(world: World) -> World:
+def deliver_all(system: System) -> System:
     """All mail, oldest first, until none is left."""
-    while world.mail:
-        world = play(world, Move("deliver", 0))
-    return world
+    while system.mail:
+        system = play(system, Move("deliver", 0))
+    return system
 
 
-def run_out(world: World, fate: str = "fill", known: Callable[[World], bool] | None = None) -> World:
+def run_out(system: System, fate: str = "fill", known: Callable[[System], bool] | None = None) -> System:
     """No more trouble: orders meet ``fate``, messages come in order, time passes, until nothing moves.
 
     Raises Broken when the pair does not come to rest, or not as the machine believes. known: says
-    of a world that its end is known already, so the rest of the way need not be walked.
+    of a system that its end is known already, so the rest of the way need not be walked.
     """
     plenty = Budget(empties=1, refusals=1, delays=1, exits=0, entries=0)
     has_rested = is_reconciled = False
-    sent = len(world.orders)
+    sent = len(system.orders)
     for _ in range(500):
-        world = world._replace(budget=plenty._replace(is_stuck=world.budget.is_stuck))
-        if len(world.orders) > sent:  # what was read before says nothing about what they did
-            sent, is_reconciled = len(world.orders), False
-        if known is not None and not has_rested and known(world):
-            return world
-        waiting = [index for index, order in enumerate(world.orders) if _may_end(world, order)]
-        if not all(world.streams):
-            world = play(world, Move("stream_back", world.streams.index(False)))
+        system = system._replace(budget=plenty._replace(is_stuck=system.budget.is_stuck))
+        if len(system.orders) > sent:  # what was read before says nothing about what they did
+            sent, is_reconciled = len(system.orders), False
+        if known is not None and not has_rested and known(system):
+            return system
+        waiting = [index for index, order in enumerate(system.orders) if _may_end(system, order)]
+        if not all(system.streams):
+            system = play(system, Move("stream_back", system.streams.index(False)))
         elif waiting:
-            order = world.orders[waiting[0]]
-            is_late = world.now_mono_ns - order.sent_mono_ns > world.rules.appear_ns
+            order = system.orders[waiting[0]]
+            is_late = system.now_mono_ns - order.sent_mono_ns > system.rules.appear_ns
             kind = "expire" if is_late else fate
             if order.is_resting:  # it waits for its cancel, which may come when it has filled
-                is_cancelled = order.is_cancel_asked and (world.budget.is_stuck or fate != "fill")
+                is_cancelled = order.is_cancel_asked and (system.budget.is_stuck or fate != "fill")
                 kind = "cancel" if is_cancelled else "fill"
-            world = play(world, Move(kind, waiting[0]))
-        elif world.mail:
+            system = play(system, Move(kind, waiting[0]))
+        elif system.mail:
             # An outside change shows only when positions are read once more.
-            is_reconciled |= has_rested and isinstance(world.mail[0], PositionRead)
-            world = play(world, Move("deliver", 0))
-        elif is_at_rest(world.rules, world.state) and is_reconciled:
-            check_rest(world)
-            return world
+            is_reconciled |= has_rested and isinstance(system.mail[0], PositionRead)
+            system = play(system, Move("deliver", 0))
+        elif is_at_rest(system.rules, system.state) and is_reconciled:
+            check_rest(system)
+            return system
         else:
-            has_rested |= is_at_rest(world.rules, world.state)
-            world = play(world, Move("tick"))
-    raise Broken(f"no rest: {world.state.phase.name} {world.state.plan.name} {world.positions_e8}")
+            has_rested |= is_at_rest(system.rules, system.state)
+            system = play(system, Move("tick"))
+    raise Broken(f"no rest: {system.state.phase.name} {system.state.plan.name} {system.positions_e8}")
 
 
-def is_quiet(world: World) -> bool:
+def is_quiet(system: System) -> bool:
     """At rest, and nothing is on its way."""
-    is_resting = is_at_rest(world.rules, world.state) and not world.mail and all(world.streams)
-    return is_resting and not any(order.is_on_wire for order in world.orders)
+    is_resting = is_at_rest(system.rules, system.state) and not system.mail and all(system.streams)
+    return is_resting and not any(order.is_on_wire for order in system.orders)
 
 
-def knows_truth(world: World) -> bool:
+def knows_truth(system: System) -> bool:
     """Whether the machine believes what the venues hold, or has halted over what it read there."""
-    return _believed_e8(world.state) == world.positions_e8
+    return _believed_e8(system.state) == system.positions_e8
 
 
 def _believed_e8(state: PairState) -> tuple[int, ...]:
@@ -650,27 +654,27 @@ def is_at_rest(rules: PairRules, state: PairState) -> bool:
 # ------------------------------------------------------------------------------------- the promises
 
 
-def _check_step(world: World, state: PairState, commands: list[Command]) -> None:
-    _check_amounts(world, state)
+def _check_step(system: System, state: PairState, commands: list[Command]) -> None:
+    _check_amounts(system, state)
     sends = [command for command in commands if isinstance(command, Send)]
     if not sends:
         return
     # An order the venue may still execute, or one whose end the machine has not been told. One that the venue
     # is said to have refused may be followed by what can only shrink a position.
-    for order in world.orders:
-        age_ns = world.now_mono_ns - order.sent_mono_ns
+    for order in system.orders:
+        age_ns = system.now_mono_ns - order.sent_mono_ns
         if order.is_called_refused and all(send.reduce_only for send in sends):
             continue
-        if order.is_on_wire and (order.is_resting or age_ns <= world.rules.appear_ns):
+        if order.is_on_wire and (order.is_resting or age_ns <= system.rules.appear_ns):
             raise Broken(f"sent {sends} while {order.send.client_order_id} may still execute")
-    if any(order.state not in ENDED for leg in world.state.legs for order in leg.live):
+    if any(order.state not in ENDED for leg in system.state.legs for order in leg.live):
         after = {order.client_order_id: order for leg in state.legs for order in leg.past}
-        for leg in world.state.legs:
+        for leg in system.state.legs:
             for live in leg.live:
                 ended = after.get(live.client_order_id)
                 if ended is None or ended.state not in ENDED:
                     raise Broken(f"sent {sends} while {live.client_order_id} was in doubt")
-    used = {order.send.client_order_id for order in world.orders}
+    used = {order.send.client_order_id for order in system.orders}
     for send in sends:
         if send.client_order_id in used or not 0 < send.client_order_id < 1 << 53:
             raise Broken(f"client order id {send.client_order_id} used twice")
@@ -683,7 +687,7 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
             raise Broken(f"{send} closes more than {held_e8}")
         if send.purpose is Purpose.ENTRY and state.legs[0].position_e8 + state.legs[1].position_e8:
             raise Broken(f"{send} opens on a naked pair")
-        if not send.reduce_only and not world.grids[send.leg]:
+        if not send.reduce_only and not system.grids[send.leg]:
             raise Broken(f"{send} opens on a grid that its venue has refused")
         if not send.reduce_only and state.halt is not Halt.NONE:
             raise Broken(f"{send} opens while halted")
@@ -691,9 +695,9 @@ def _check_step(world: World, state: PairState, commands: list[Command]) -> None
         raise Broken(f"two orders on one leg in one batch: {sends}")
 
 
-def _check_amounts(world: World, state: PairState) -> None:
+def _check_amounts(system: System, state: PairState) -> None:
     """No order is believed to have filled more than its venue knows it has."""
-    truth = {order.send.client_order_id: order.filled_e8 for order in world.orders}
+    truth = {order.send.client_order_id: order.filled_e8 for order in system.orders}
     for leg in state.legs:
         for order in (*leg.live, *leg.past):
             filled_e8 = order.filled_e8
@@ -704,20 +708,20 @@ def _check_amounts(world: World, state: PairState) -> None:
                 raise Broken(f"{order.client_order_id} is believed to have filled {filled_e8}")
 
 
-def check_exposure(world: World, late_e8: int = 0) -> None:
+def check_exposure(system: System, late_e8: int = 0) -> None:
     """The truth never exceeds what the entries asked for, plus what came too late."""
-    limit_e8 = world.rules.layers_max * SIZE_E8 + late_e8
-    if any(abs(position_e8) > limit_e8 for position_e8 in world.positions_e8):
-        raise Broken(f"positions {world.positions_e8} exceed {limit_e8}")
+    limit_e8 = system.rules.layers_max * SIZE_E8 + late_e8
+    if any(abs(position_e8) > limit_e8 for position_e8 in system.positions_e8):
+        raise Broken(f"positions {system.positions_e8} exceed {limit_e8}")
 
 
-def check_rest(world: World) -> None:
-    state, truth = world.state, world.positions_e8
-    if not knows_truth(world):
+def check_rest(system: System) -> None:
+    state, truth = system.state, system.positions_e8
+    if not knows_truth(system):
         raise Broken(
             f"at rest in {state.phase.name} believing {_believed_e8(state)}, the venues hold {truth}"
         )
-    if state.halt is Halt.UNEXPLAINED and not world.is_meddled:
+    if state.halt is Halt.UNEXPLAINED and not system.is_meddled:
         raise Broken(f"halted over {truth}, which nobody but our own orders made")
     match state.phase:
         case PairPhase.FLAT if truth == (0, 0):
@@ -740,45 +744,45 @@ def _dated(event: Event, at: At) -> Event:
     return event._replace(at=at)
 
 
-def _is_busy(world: World) -> bool:
+def _is_busy(system: System) -> bool:
     """Whether something is under way, so that time passing means that it is late."""
-    return bool(world.mail) or any(_may_end(world, order) for order in world.orders)
+    return bool(system.mail) or any(_may_end(system, order) for order in system.orders)
 
 
-def _may_end(world: World, order: VenueOrder) -> bool:
+def _may_end(system: System, order: VenueOrder) -> bool:
     """Whether an order is at the venue or on the way there, and does not wait for a cancel alone."""
-    is_stuck = world.budget.is_stuck and order.is_resting and not order.is_cancel_asked
+    is_stuck = system.budget.is_stuck and order.is_resting and not order.is_cancel_asked
     return order.is_on_wire and not is_stuck
 
 
-def _spend(world: World, kind: str) -> World:
-    left = getattr(world.budget, kind) - 1
+def _spend(system: System, kind: str) -> System:
+    left = getattr(system.budget, kind) - 1
     assert left >= 0, kind
-    return world._replace(budget=world.budget._replace(**{kind: left}))
+    return system._replace(budget=system.budget._replace(**{kind: left}))
 
 
-def _without_mail(world: World, index: int) -> World:
-    return world._replace(mail=world.mail[:index] + world.mail[index + 1 :])
+def _without_mail(system: System, index: int) -> System:
+    return system._replace(mail=system.mail[:index] + system.mail[index + 1 :])
 
 
-def _without_order(world: World, index: int) -> World:
+def _without_order(system: System, index: int) -> System:
     # It stays listed, so that its id stays used; it will never execute.
-    return _with_order(world, index, world.orders[index]._replace(is_on_wire=False, is_known=False))
+    return _with_order(system, index, system.orders[index]._replace(is_on_wire=False, is_known=False))
 
 
-def _with_order(world: World, index: int, order: VenueOrder) -> World:
-    return world._replace(orders=(*world.orders[:index], order, *world.orders[index + 1 :]))
+def _with_order(system: System, index: int, order: VenueOrder) -> System:
+    return system._replace(orders=(*system.orders[:index], order, *system.orders[index + 1 :]))
 
 
-def _with_position(world: World, leg: int, position_e8: int) -> World:
-    first_e8, second_e8 = world.positions_e8
-    return world._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
+def _with_position(system: System, leg: int, position_e8: int) -> System:
+    first_e8, second_e8 = system.positions_e8
+    return system._replace(positions_e8=(position_e8, second_e8) if leg == 0 else (first_e8, position_e8))
 
 
 def _with(both: tuple[bool, bool], leg: int, value: bool) -> tuple[bool, bool]:
     return (value, both[1]) if leg == 0 else (both[0], value)
 
 
-def _layers(world: World) -> int:
-    trade = world.state.trade
+def _layers(system: System) -> int:
+    trade = system.state.trade
     return trade.layers if trade is not None and not trade.closed_mono_ns else 0

@@ -43,8 +43,8 @@ def test_after_a_close_the_venues_are_asked_at_once_and_confirm_the_trade() -> N
     assert pair.asks_positions()
     pair.read(0, 0)
     pair.read(1, 0)
-    told = pair.logged("flat_confirmed")[before:]
-    assert [(line["trade_id"], line["leg"]) for line in told] == [(trade_id, 0), (trade_id, 1)]
+    reported = pair.logged("flat_confirmed")[before:]
+    assert [(line["trade_id"], line["leg"]) for line in reported] == [(trade_id, 0), (trade_id, 1)]
     assert pair.enter()
 
 
@@ -61,8 +61,8 @@ def test_a_venue_that_still_shows_a_closed_position_is_an_error_of_the_trade() -
 
     pair.read_twice(0, SIZE_E8)
 
-    (told,) = pair.logged("not_flat")
-    assert (told["trade_id"], told["venue"], told["position_e8"]) == (trade_id, "vest", SIZE_E8)
+    (reported,) = pair.logged("not_flat")
+    assert (reported["trade_id"], reported["venue"], reported["position_e8"]) == (trade_id, "vest", SIZE_E8)
     assert pair.state.halt is Halt.UNEXPLAINED
     pair.read_twice(0, SIZE_E8)
     assert len(pair.logged("not_flat")) == 1
@@ -124,9 +124,9 @@ def test_legs_that_differ_for_too_long_are_both_closed() -> None:
         (0, Purpose.EXIT, SIZE_E8),
         (1, Purpose.EXIT, LOT_E8),
     ]
-    (told,) = pair.logged("hedge_drift")
-    assert (told["drift_bps"], told["limit_bps"]) == (5_000.0, 100.0)
-    assert told["drift_ms"] >= 3_000
+    (reported,) = pair.logged("hedge_drift")
+    assert (reported["drift_bps"], reported["limit_bps"]) == (5_000.0, 100.0)
+    assert reported["drift_ms"] >= 3_000
     for send in sends:
         pair.fill(send)
     assert pair.logged("trade_closed")[-1]["reason"] == "hedge_drift"

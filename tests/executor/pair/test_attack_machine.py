@@ -191,7 +191,7 @@ def test_orders_of_many_executions_fit_the_journal() -> None:
                     pair.execution(send, f"{send.client_order_id}{number:020d}", SIZE_E8 // 200)
                     assert len(dump(pair.state)) < STATE_BYTES_MAX, trade
                 assert order_of(pair, send).filled_e8 == FILL_IDS_MAX * (SIZE_E8 // 200)
-                pair.told(send, OrderStatus.FILLED, SIZE_E8)
+                pair.reported(send, OrderStatus.FILLED, SIZE_E8)
     assert pair.phase() is PairPhase.FLAT
     assert STATE_BYTES_MAX < MACHINE_CAPACITY
 
@@ -242,7 +242,7 @@ def test_executions_past_those_counted_singly_are_counted_in_total_and_never_twi
         pair.execution(first, f"execution {number}", part_e8)
     assert order_of(pair, first).filled_e8 == FILL_IDS_MAX * part_e8
 
-    pair.told(first, OrderStatus.CANCELLED, 100 * part_e8)
+    pair.reported(first, OrderStatus.CANCELLED, 100 * part_e8)
     for number in range(100):
         pair.execution(first, f"execution {number}", part_e8)
 
@@ -267,7 +267,7 @@ def test_an_exit_that_is_declined_because_nothing_is_left_ends_flat() -> None:
     pair = Pair(some_rules(gone_reads_min=8)).hedged()
     first, second = pair.exit()
     pair.fill(first)
-    sends = pair.told(second, OrderStatus.CANCELLED, 0)
+    sends = pair.reported(second, OrderStatus.CANCELLED, 0)
     assert any(isinstance(command, ReadPositions) for command in pair.commands)
 
     _decline_until_flat(pair, leg=1, sends=sends)
@@ -320,7 +320,7 @@ def test_reads_that_never_agree_do_not_keep_a_declined_close_from_being_tried(
             assert (send.leg, send.reduce_only) == (1, True)
             tries_mono_ns.append(pair.now_mono_ns)
             if is_declined_by_update:
-                pair.told(send, OrderStatus.CANCELLED, 0)
+                pair.reported(send, OrderStatus.CANCELLED, 0)
             else:
                 pair.refuse(send)
         sends = pair.read(1, -(number % 2) * LOT_E8) + pair.wait(pair.rules.query_interval_ns / MS)
@@ -402,7 +402,7 @@ def test_an_execution_told_after_its_leg_was_believed_gone_counts_once(
     pair = Pair(some_rules(gone_reads_min=3, max_retries=3)).hedged()
     first, second = pair.exit()
     pair.fill(first)
-    pair.told(second, OrderStatus.CANCELLED, 0)
+    pair.reported(second, OrderStatus.CANCELLED, 0)
     while pair.positions_e8[1]:
         assert not pair.read_twice(1, 0)
     assert pair.phase() is PairPhase.FLAT
@@ -410,7 +410,7 @@ def test_an_execution_told_after_its_leg_was_believed_gone_counts_once(
     sends = (
         pair.execution(second, "late", filled_e8)
         if is_told_by_fill
-        else pair.told(second, OrderStatus.CANCELLED, filled_e8)
+        else pair.reported(second, OrderStatus.CANCELLED, filled_e8)
     )
 
     assert not sends

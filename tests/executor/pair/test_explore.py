@@ -25,7 +25,7 @@ from tests.executor.pair.model import (
     PRICES_E8,
     SIZE_E8,
     Budget,
-    a_world,
+    a_system,
     an_instrument,
     check_exposure,
     moves,
@@ -77,11 +77,11 @@ def _steps_of_long_stories() -> set[tuple[PairPhase, PairPhase]]:
     for seed in range(120):
         chance = random.Random(seed)
         rules = some_rules(max_retries=seed % 3, layers_max=1 + seed % 2)
-        world = a_world(TROUBLE._replace(outsiders=1, strangers=seed % 2), rules)
+        system = a_system(TROUBLE._replace(outsiders=1, strangers=seed % 2), rules)
         for _ in range(60):
-            world = play(world, chance.choice(list(moves(world))))
+            system = play(system, chance.choice(list(moves(system))))
         if not seed % 2:
-            run_out(world, ("fill", "fill_nothing", "refuse")[seed % 3])
+            run_out(system, ("fill", "fill_nothing", "refuse")[seed % 3])
     return set(phase_steps_taken)
 
 
@@ -190,9 +190,9 @@ def test_long_stories_end_flat_hedged_or_halted(
 ) -> None:
     """Several trades under all kinds of trouble at once; at rest the machine knows the truth."""
     rules = some_rules(layers_max=layers_max, max_retries=max_retries, on_single_leg=on_single_leg)
-    world = a_world(TROUBLE._replace(outsiders=outsiders, too_late=too_late), rules, direction)
+    system = a_system(TROUBLE._replace(outsiders=outsiders, too_late=too_late), rules, direction)
     for _ in range(60):
-        world = play(world, data.draw(st.sampled_from(list(moves(world)))))
-        check_exposure(world, late_e8=2 * SIZE_E8 * too_late)
+        system = play(system, data.draw(st.sampled_from(list(moves(system)))))
+        check_exposure(system, late_e8=2 * SIZE_E8 * too_late)
 
-    run_out(world, fate)
+    run_out(system, fate)

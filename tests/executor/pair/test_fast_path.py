@@ -19,8 +19,8 @@ from tests.executor.pair.model import (
     PRICES_E8,
     SIZE_E8,
     Budget,
-    World,
-    a_world,
+    System,
+    a_system,
     an_instrument,
     deliver_all,
     moves,
@@ -52,18 +52,18 @@ def moved(market: LegMarket, rng: Random) -> LegMarket:
     return market._replace(bid_e8=market.bid_e8 + shift_e8, ask_e8=market.ask_e8 + shift_e8)
 
 
-def signals(world: World, rng: Random) -> list[tuple[Enter | Exit, Enter | Exit]]:
+def signals(system: System, rng: Random) -> list[tuple[Enter | Exit, Enter | Exit]]:
     """(what is rehearsed now, what comes later) for whatever may be asked of the pair."""
-    state, later_ns = world.state, world.now_mono_ns + rng.randrange(6_000) * MS
+    state, later_ns = system.state, system.now_mono_ns + rng.randrange(6_000) * MS
     now, then = (
-        At(world.now_mono_ns, MARKETS),
+        At(system.now_mono_ns, MARKETS),
         At(later_ns, (moved(MARKETS[0], rng), moved(MARKETS[1], rng))),
     )
     newest = state.last_signal_id
     pairs: list[tuple[Enter | Exit, Enter | Exit]] = [
         (Exit(now, newest + 1, "signal"), Exit(then, newest + rng.randrange(3), "signal"))
     ]
-    for layer in range(world.rules.layers_max + 1):
+    for layer in range(system.rules.layers_max + 1):
         for direction in (1, -1):
             expected = Enter(now, newest + 1, direction, layer, SIZE_E8, PRICES_E8, 10.0)
             prices_e8 = (
@@ -83,8 +83,8 @@ def signals(world: World, rng: Random) -> list[tuple[Enter | Exit, Enter | Exit]
     return pairs
 
 
-def sends_of(world: World, event: Enter | Exit) -> tuple[Send, ...]:
-    _, commands = step(world.rules, world.state, event)
+def sends_of(system: System, event: Enter | Exit) -> tuple[Send, ...]:
+    _, commands = step(system.rules, system.state, event)
     return tuple(command for command in commands if isinstance(command, Send))
 
 
@@ -94,23 +94,25 @@ def walk(seed: int) -> tuple[int, int]:
     # A least notional lets some entries be refused for their price alone.
     instruments = (an_instrument(0), an_instrument(1, min_notional_e8=E8 // 5))
     rules = some_rules(layers_max=2, instruments=instruments)
-    world = a_world(TROUBLE, rules, rng.choice((1, -1)))
+    system = a_system(TROUBLE, rules, rng.choice((1, -1)))
     entries = exits = 0
     for _ in range(40):
-        possible = list(moves(world))
+        possible = list(moves(system))
         if not possible:
             break
-        world = play(world, rng.choice(possible))
+        system = play(system, rng.choice(possible))
         if rng.random() < 0.5:
-            world = deliver_all(world)
-        for expected, came in signals(world, rng):
-            rehearsal = predict(world.rules, world.state, expected)
-            certain = predicted_sends(world.rules, world.state, came, rehearsal)
+            system = deliver_all(system)
+        for expected, came in signals(system, rng):
+            rehearsal = predict(system.rules, system.state, expected)
+            certain = predicted_sends(system.rules, system.state, came, rehearsal)
             if certain is None:
                 continue
-            assert certain == sends_of(world, came), f"seed={seed}: {came} in {world.state}"
-            taken_up = take_pending(world.rules, world.state, PendingSignal(came, certain))
-            assert taken_up == step(world.rules, world.state, came), f"seed={seed}: {came} in {world.state}"
+            assert certain == sends_of(system, came), f"seed={seed}: {came} in {system.state}"
+            taken_up = take_pending(system.rules, system.state, PendingSignal(came, certain))
+            assert taken_up == step(system.rules, system.state, came), (
+                f"seed={seed}: {came} in {system.state}"
+            )
             if type(came) is Enter:
                 entries += 1
             else:
@@ -128,8 +130,8 @@ def test_what_is_certain_is_what_the_machine_sends(block: int) -> None:
     assert sum(exits for _, exits in met) > 5
 
 
-def a_flat_pair() -> World:
-    return a_world(Budget())
+def a_flat_pair() -> System:
+    return a_system(Budget())
 
 
 def an_entry(now_ns: int, signal_id: int = 1) -> Enter:
@@ -137,10 +139,12 @@ def an_entry(now_ns: int, signal_id: int = 1) -> Enter:
 
 
 def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
-    world = a_flat_pair()
-    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
+    system = a_flat_pair()
+    rehearsal = predict(system.rules, system.state, an_entry(system.now_mono_ns))
 
-    sends = predicted_sends(world.rules, world.state, an_entry(world.now_mono_ns + 60_000 * MS, 7), rehearsal)
+    sends = predicted_sends(
+        system.rules, system.state, an_entry(system.now_mono_ns + 60_000 * MS, 7), rehearsal
+    )
 
     assert sends is not None
     assert [send.side for send in sends] == [1, -1]
@@ -148,19 +152,19 @@ def test_a_signal_like_the_rehearsed_one_is_certain() -> None:
 
 def test_any_change_of_the_state_voids_a_rehearsal() -> None:
     """Even one that looks the same: what it was rehearsed from is gone."""
-    world = a_flat_pair()
-    rehearsal = predict(world.rules, world.state, an_entry(world.now_mono_ns))
-    again: PairState = replace(world.state, epoch=world.state.epoch)
-    assert again == world.state
+    system = a_flat_pair()
+    rehearsal = predict(system.rules, system.state, an_entry(system.now_mono_ns))
+    again: PairState = replace(system.state, epoch=system.state.epoch)
+    assert again == system.state
 
-    assert predicted_sends(world.rules, again, an_entry(world.now_mono_ns), rehearsal) is None
+    assert predicted_sends(system.rules, again, an_entry(system.now_mono_ns), rehearsal) is None
 
 
 @pytest.mark.parametrize("event", [an_entry(5), Exit(At(9, MARKETS), 3, "signal")])
 def test_a_journalled_signal_is_read_back_whole(event: Enter | Exit) -> None:
     """A successor takes the very step its predecessor was about to take."""
-    world = a_flat_pair()
-    sends = sends_of(world, an_entry(world.now_mono_ns))
+    system = a_flat_pair()
+    sends = sends_of(system, an_entry(system.now_mono_ns))
     body = dump_taken(event, sends)
 
     assert load_taken(body) == PendingSignal(event, sends)
@@ -169,13 +173,13 @@ def test_a_journalled_signal_is_read_back_whole(event: Enter | Exit) -> None:
 
 def test_other_settings_in_the_next_life_assume_no_other_orders() -> None:
     """One leg's order may have left by limits and layers that the operator has changed since."""
-    world = a_flat_pair()
-    event = an_entry(world.now_mono_ns)
-    sends = sends_of(world, event)
-    today = world.rules._replace(layers_max=0, price_band_bps=0.5, price_band_bps_max=0.5)
-    assert not [command for command in step(today, world.state, event)[1] if isinstance(command, Send)]
+    system = a_flat_pair()
+    event = an_entry(system.now_mono_ns)
+    sends = sends_of(system, event)
+    today = system.rules._replace(layers_max=0, price_band_bps=0.5, price_band_bps_max=0.5)
+    assert not [command for command in step(today, system.state, event)[1] if isinstance(command, Send)]
 
-    state, commands = take_pending(today, world.state, PendingSignal(event, sends))
+    state, commands = take_pending(today, system.state, PendingSignal(event, sends))
 
     assert tuple(command for command in commands if isinstance(command, Send)) == sends
     assert [order.client_order_id for leg in state.legs for order in leg.live] == [

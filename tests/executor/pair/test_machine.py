@@ -479,7 +479,7 @@ def test_an_amount_not_told_is_read_off_the_position() -> None:
     first, second = pair.enter()
     pair.fill(first)
 
-    pair.told(second, OrderStatus.CANCELLED, None)
+    pair.reported(second, OrderStatus.CANCELLED, None)
     assert pair.queries()
     assert pair.asks_positions()
     pair.read_twice(1, -LOT_E8)
@@ -540,7 +540,7 @@ def test_messages_doubled_late_and_before_the_ack_change_nothing() -> None:
     pair.fill(first)
     pair.feed(Acked(pair.at, first.client_order_id, Outcome.ACCEPTED))
     pair.fill(second)
-    pair.told(second, OrderStatus.OPEN, 0)
+    pair.reported(second, OrderStatus.OPEN, 0)
 
     assert pair.positions_e8 == (SIZE_E8, -SIZE_E8)
     assert pair.phase() is PairPhase.HEDGED
@@ -626,7 +626,7 @@ def test_the_venues_own_word_ends_a_refusal_by_answer_at_once() -> None:
     first, second = pair.enter()
     for number, send in enumerate((first, second)):
         pair.refuse_by_answer(send)
-        pair.told(send, OrderStatus.REJECTED, 0)
+        pair.reported(send, OrderStatus.REJECTED, 0)
         pair.read(number, 0)
 
     assert len(pair.enter()) == 2
@@ -657,7 +657,7 @@ def test_an_order_called_refused_that_the_venue_shows_cancelled_is_counted(fille
     first, second = pair.enter()
     pair.fill(first, 0)
     pair.refuse_by_answer(second)
-    sends = pair.told(second, OrderStatus.CANCELLED, filled_e8)
+    sends = pair.reported(second, OrderStatus.CANCELLED, filled_e8)
 
     sends = sends or pair.read_twice(1, -LOT_E8)
 
@@ -695,9 +695,9 @@ def test_what_does_not_fit_the_order_it_names_is_not_believed(wrong: dict[str, A
     pair = Pair()
     first, second = pair.enter()
     pair.fill(second)
-    told = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, None)
+    reported = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, None)
 
-    pair.feed(told._replace(**{"side": Side.BUY, "size_e8": SIZE_E8, "instrument_id": 0, **wrong}))
+    pair.feed(reported._replace(**{"side": Side.BUY, "size_e8": SIZE_E8, "instrument_id": 0, **wrong}))
 
     assert pair.state.legs[0].live[0].state is OrderState.IN_DOUBT
     assert not pair.state.legs[0].live[0].filled_e8
@@ -708,9 +708,9 @@ def test_a_reduce_only_order_that_its_venue_has_cut_down_is_still_the_same() -> 
     pair = Pair().hedged()
     first, second = pair.exit()
     pair.fill(second)
-    told = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, LOT_E8)
+    reported = OrderReport(pair.at, first.client_order_id, OrderStatus.FILLED, LOT_E8)
 
-    pair.feed(told._replace(side=Side.SELL, size_e8=LOT_E8))
+    pair.feed(reported._replace(side=Side.SELL, size_e8=LOT_E8))
 
     assert pair.positions_e8[0] == SIZE_E8 - LOT_E8
 
@@ -801,7 +801,7 @@ def test_a_refused_order_that_ended_filled_in_part_counts_once() -> None:
     pair = Pair()
     first, second = pair.enter()
     pair.refuse(second)
-    pair.told(second, OrderStatus.CANCELLED, LOT_E8)
+    pair.reported(second, OrderStatus.CANCELLED, LOT_E8)
     pair.execution(second, "x", LOT_E8)
     pair.fill(first, LOT_E8)
 
@@ -1170,7 +1170,7 @@ def test_a_late_fee_still_counts_and_a_missing_one_is_not_waited_for_for_ever() 
     pair = Pair().hedged()
     first, second = pair.exit()
     pair.fill(first, price_e8=100 * E8)
-    pair.told(second, OrderStatus.FILLED, SIZE_E8)
+    pair.reported(second, OrderStatus.FILLED, SIZE_E8)
     assert pair.phase() is PairPhase.FLAT
     assert not pair.logged("trade_closed")
 

@@ -131,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "an amount not told is not nothing",
-        ((order_updates, "amount_reported", lambda order, told: told.filled_e8 or 0),),
+        ((order_updates, "amount_reported", lambda order, facts: facts.filled_e8 or 0),),
         Budget(uncounted=1, partials=1, delays=0, exits=0),
     ),
     Mutant(

@@ -77,9 +77,9 @@ class SlowVenues:
                     self._post(self.pair.now_mono_ns if len(self.filled) == 1 else at, self._told(command))
                 case Query():
                     send = self.filled.get(command.client_order_id)
-                    told = None if send is None else self._told(send)
+                    reported = None if send is None else self._told(send)
                     asked = self.pair.now_mono_ns
-                    self._post(at, QueryAnswered(self.pair.at, command.client_order_id, asked, told))
+                    self._post(at, QueryAnswered(self.pair.at, command.client_order_id, asked, reported))
                 case ReadPositions():
                     for leg in (0, 1):
                         read = PositionRead(self.pair.at, leg, self.held_e8[leg], self.pair.now_mono_ns)
@@ -201,7 +201,7 @@ def test_a_confirmed_cancel_has_the_order_asked_for_soon() -> None:
     """An open order that fell silent would be left to itself for a whole reply timeout."""
     pair = Pair(some_rules(reply_timeout_ns=5_000 * MS))
     _, second = pair.enter()
-    pair.told(second, OrderStatus.OPEN, 0)
+    pair.reported(second, OrderStatus.OPEN, 0)
     pair.wait(1_000)
     assert not pair.queries()
 

@@ -20,8 +20,8 @@ from tests.executor.pair.model import (
     SIZE_E8,
     Budget,
     Move,
-    World,
-    a_world,
+    System,
+    a_system,
     check_exposure,
     moves,
     play,
@@ -78,7 +78,7 @@ def _can(*kinds: str, dies: bool = False) -> Callable[[Rule], Rule]:
 class PairBetweenVenues(RuleBasedStateMachine):
     """One rule for each kind of thing that can happen next."""
 
-    world: World
+    system: System
 
     @initialize(
         layers_max=st.integers(1, 3),
@@ -89,16 +89,18 @@ class PairBetweenVenues(RuleBasedStateMachine):
     )
     def begin(self, layers_max: int, max_retries: int, on_single_leg: str, direction: int, fate: str) -> None:
         rules = some_rules(layers_max=layers_max, max_retries=max_retries, on_single_leg=on_single_leg)
-        self.world = a_world(TROUBLE, rules, direction)
+        self.system = a_system(TROUBLE, rules, direction)
         self.fate = fate
 
     def moves_of(self, kinds: tuple[str, ...], *, dies: bool = False) -> list[Move]:
         return [
-            move for move in moves(self.world) if move.kind in kinds and move.detail.startswith("die") == dies
+            move
+            for move in moves(self.system)
+            if move.kind in kinds and move.detail.startswith("die") == dies
         ]
 
     def _play_one_of(self, kinds: tuple[str, ...], data: st.DataObject, *, dies: bool = False) -> None:
-        self.world = play(self.world, data.draw(st.sampled_from(self.moves_of(kinds, dies=dies))))
+        self.system = play(self.system, data.draw(st.sampled_from(self.moves_of(kinds, dies=dies))))
 
     @_can("enter")
     @rule(data=st.data())
@@ -137,27 +139,27 @@ class PairBetweenVenues(RuleBasedStateMachine):
 
     @_can(*OUTSIDE)
     @rule(data=st.data())
-    def world_interferes(self, data: st.DataObject) -> None:
+    def venues_interfere(self, data: st.DataObject) -> None:
         self._play_one_of(OUTSIDE, data)
 
     @invariant()
     def exposure_stays_within_what_was_asked_for(self) -> None:
-        check_exposure(self.world, late_e8=2 * SIZE_E8 + LOT_E8)
+        check_exposure(self.system, late_e8=2 * SIZE_E8 + LOT_E8)
 
     @invariant()
     def rest_and_hedge_are_never_claimed_with_an_order_under_way(self) -> None:
-        state = self.world.state
+        state = self.system.state
         if state.phase in (PairPhase.FLAT, PairPhase.HEDGED):
             assert not any(leg.live for leg in state.legs)
 
     @invariant()
     def what_ended_is_not_live(self) -> None:
-        assert not any(order.state in ENDED for leg in self.world.state.legs for order in leg.live)
+        assert not any(order.state in ENDED for leg in self.system.state.legs for order in leg.live)
 
     def teardown(self) -> None:
         """However it went: without further trouble the pair comes to rest and knows the truth."""
-        if hasattr(self, "world"):
-            run_out(self.world, self.fate)
+        if hasattr(self, "system"):
+            run_out(self.system, self.fate)
 
 
 PairBetweenVenues.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

@@ -14,7 +14,7 @@ from executor.pair.state import Halt
 from shm.records import PairPhase
 from simulator.faults import Fault
 from tests.executor.harness import SIZE_E8 as WORLD_SIZE_E8
-from tests.executor.harness import a_world
+from tests.executor.harness import a_harness
 from tests.executor.pair.driver import Pair
 from tests.executor.pair.model import LOT_E8, MARKETS, MS, PRICES_E8, SIZE_E8, an_instrument, some_rules
 from venues.contract import E8, OrderStatus, Outcome
@@ -143,15 +143,15 @@ def once(gateway, order):
     send(gateway, order)
 live.LiveGateway.send = once
 """
-    async with a_world(execution__on_single_leg="unwind") as world:
-        await world.start(prelude=broken)
-        world.enter()
-        await world.until_told("leg_rejected", venue="paradex")
-        await world.until_told("leg_auto_close", venue="vest")
-        await world.until_phase(PairPhase.FLAT)
-        await world.until_told("flat_confirmed", venue="vest")
-        assert world.positions_e8 == (0, 0)
-        assert (len(world.orders("vest")), len(world.orders("paradex"))) == (2, 0)
+    async with a_harness(execution__on_single_leg="unwind") as harness:
+        await harness.start(prelude=broken)
+        harness.enter()
+        await harness.until_logged("leg_rejected", venue="paradex")
+        await harness.until_logged("leg_auto_close", venue="vest")
+        await harness.until_phase(PairPhase.FLAT)
+        await harness.until_logged("flat_confirmed", venue="vest")
+        assert harness.positions_e8 == (0, 0)
+        assert (len(harness.orders("vest")), len(harness.orders("paradex"))) == (2, 0)
 
 
 async def test_7_an_exception_on_the_reply_path_erases_the_position() -> None:
@@ -163,21 +163,21 @@ def on_ack(hearing, venue, ack, recv_mono_ns):
     raise KeyError("a reply with a field nobody expected")
 VenueEvents.on_ack = on_ack
 """
-    async with a_world() as world:
-        await world.start(prelude=broken)
-        world.enter()
-        assert world.process is not None
-        await world.process.wait()
-        assert world.process.returncode != 0
-        await world.start(wait_ready=False)
-        await world.until_told("process_started", pid=world.process.pid, restored=["btc"])
+    async with a_harness() as harness:
+        await harness.start(prelude=broken)
+        harness.enter()
+        assert harness.process is not None
+        await harness.process.wait()
+        assert harness.process.returncode != 0
+        await harness.start(wait_ready=False)
+        await harness.until_logged("process_started", pid=harness.process.pid, restored=["btc"])
         at_rest = (PairPhase.FLAT, PairPhase.HEDGED)
-        await world.until(lambda: world.counter("ready") == 1 and world.phase in at_rest, "settled")
+        await harness.until(lambda: harness.counter("ready") == 1 and harness.phase in at_rest, "settled")
         # A venue may drop what a connection had asked for when that is cut: then the other leg is closed.
-        is_hedged = world.phase is PairPhase.HEDGED
-        assert world.positions_e8 == ((WORLD_SIZE_E8, -WORLD_SIZE_E8) if is_hedged else (0, 0))
+        is_hedged = harness.phase is PairPhase.HEDGED
+        assert harness.positions_e8 == ((WORLD_SIZE_E8, -WORLD_SIZE_E8) if is_hedged else (0, 0))
         for venue in ("vest", "paradex"):
-            ids = [order.client_id for order in world.orders(venue)]
+            ids = [order.client_id for order in harness.orders(venue)]
             assert len(ids) == len(set(ids)) <= 2
 
 
@@ -231,8 +231,8 @@ def test_10_the_retry_of_a_lost_reply_doubles_the_leg() -> None:
     assert pair.feed(Acked(pair.at, second.client_order_id, Outcome.IN_DOUBT)) == []
     assert [query.client_order_id for query in pair.queries()] == [second.client_order_id]
     assert not pair.wait(2_000)
-    told = OrderReport(pair.at, second.client_order_id, OrderStatus.FILLED, SIZE_E8, PRICES_E8[1])
-    assert pair.feed(told) == []
+    reported = OrderReport(pair.at, second.client_order_id, OrderStatus.FILLED, SIZE_E8, PRICES_E8[1])
+    assert pair.feed(reported) == []
 
     assert pair.positions_e8 == (SIZE_E8, -SIZE_E8)
     assert pair.phase() is PairPhase.HEDGED
@@ -240,13 +240,13 @@ def test_10_the_retry_of_a_lost_reply_doubles_the_leg() -> None:
 
 async def test_10_the_retry_of_a_lost_reply_doubles_the_leg_over_sockets() -> None:
     """Vest executes and its answer never comes: one order there, one hedged pair."""
-    async with a_world() as world:
-        await world.start()
-        faults = world.simulator.fronts["vest"].faults
+    async with a_harness() as harness:
+        await harness.start()
+        faults = harness.simulator.fronts["vest"].faults
         faults.add(Fault("rest.orders.create", drop_reply=True))
         faults.add(Fault("push.*", times=4, drop=True))
-        world.enter()
-        await world.until_told("leg_unknown", venue="vest")
-        await world.until_phase(PairPhase.HEDGED)
-        assert world.positions_e8 == (WORLD_SIZE_E8, -WORLD_SIZE_E8)
-        assert len(world.orders("vest")) == len(world.orders("paradex")) == 1
+        harness.enter()
+        await harness.until_logged("leg_unknown", venue="vest")
+        await harness.until_phase(PairPhase.HEDGED)
+        assert harness.positions_e8 == (WORLD_SIZE_E8, -WORLD_SIZE_E8)
+        assert len(harness.orders("vest")) == len(harness.orders("paradex")) == 1

@@ -18,19 +18,19 @@ FEE_E8 = E8 // 1_000
 
 def an_execution(send: Send, fill_id: str, size_e8: int, **changes: Any) -> Fill:
     """One execution of an order at its limit, as the venue lists it."""
-    told = Fill(
+    reported = Fill(
         fill_id, send.client_order_id, "v", send.leg, send.side, send.limit_price_e8, size_e8, FEE_E8, 0, 0
     )
-    return told._replace(**changes)
+    return reported._replace(**changes)
 
 
 def closed_without_account(pair: Pair) -> Send:
     """A round trip whose last order is told to be filled, without its fee. Returns that order."""
     for send in pair.enter():
         pair.fill(send, fee_e8=FEE_E8)
-    told, untold = pair.exit()
-    pair.fill(told, fee_e8=FEE_E8)
-    pair.told(untold, OrderStatus.FILLED, SIZE_E8)
+    reported, untold = pair.exit()
+    pair.fill(reported, fee_e8=FEE_E8)
+    pair.reported(untold, OrderStatus.FILLED, SIZE_E8)
     pair.wait(pair.rules.accounting_wait_ns / 1e6 + 1)
     return untold
 
@@ -75,8 +75,8 @@ def test_executions_count_once_however_they_come() -> None:
     first, second = an_execution(untold, "f1", half_e8), an_execution(untold, "f2", SIZE_E8 - half_e8)
 
     def heard(fill: Fill) -> None:
-        told = FillReport(pair.at, untold.leg, untold.client_order_id, *fill[:1], *fill[5:8])
-        pair.feed(told)
+        reported = FillReport(pair.at, untold.leg, untold.client_order_id, *fill[:1], *fill[5:8])
+        pair.feed(reported)
 
     heard(first)
     listed(pair, untold, first, second, second)
@@ -106,7 +106,7 @@ def test_the_fee_of_an_open_trade_is_put_into_it() -> None:
     pair = Pair()
     first, second = pair.enter()
     pair.fill(first, fee_e8=FEE_E8)
-    pair.told(second, OrderStatus.FILLED, SIZE_E8)
+    pair.reported(second, OrderStatus.FILLED, SIZE_E8)
     assert pair.logged("trade_opened")[-1].get("is_estimated")
     assert pair.logged("holding")[-1]["is_estimated"]
     assert not pair.logged("holding")[-1]["happened_outside"]
@@ -168,13 +168,13 @@ def test_the_next_life_tells_the_results_again() -> None:
     closed_without_account(pair)
     (closed,) = pair.logged("trade_closed")
 
-    told = [
+    reported = [
         event
         for event in events_to_repeat(pair.rules, pair.state, pair.now_mono_ns)
         if type(event) is TradeRetold
     ]
 
-    (event,) = told
+    (event,) = reported
     assert (event.trade_id, event.gross_e8, event.fees_e8, event.net_e8) == tuple(
         closed[name] for name in ("trade_id", "gross_e8", "fees_e8", "net_e8")
     )

@@ -15,200 +15,202 @@ from runtime.carried_positions import CarriedPair, write_carried
 from shm.records import PairPhase
 from simulator.faults import Fault
 from simulator.orders import NewOrder
-from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, World, a_world
+from tests.executor.harness import LEGS, SIZE_E8, SYMBOLS, Harness, a_harness
 from tests.executor.invariants import broken_promises
 from venues.contract import E8
 
 
-async def reboot(world: World, *more: CarriedPair) -> None:
+async def reboot(harness: Harness, *more: CarriedPair) -> None:
     """Kill the executor and take its memory away; persistence hands over what the lines tell."""
-    await world.kill()
-    world.forget_journal()
-    write_carried(world.directory, [*fold(map(from_fields, world.lines)).held(), *more])
+    await harness.kill()
+    harness.forget_journal()
+    write_carried(harness.directory, [*fold(map(from_fields, harness.lines)).held(), *more])
 
 
-def close_by_hand(world: World, venue: str) -> None:
+def close_by_hand(harness: Harness, venue: str) -> None:
     """The operator, at the venue's own page."""
-    exchange = world.exchange(venue)
+    exchange = harness.exchange(venue)
     new = NewOrder(SYMBOLS[venue], -1, SIZE_E8, 49_000 * E8, time_in_force="IOC", client_id="1")
     exchange.execute(exchange.submit(exchange.account_ids[0], new).order_id)
 
 
-def client_ids(world: World) -> list[str]:
-    return [order.client_id for venue in LEGS for order in world.orders(venue)]
+def client_ids(harness: Harness) -> list[str]:
+    return [order.client_id for venue in LEGS for order in harness.orders(venue)]
 
 
 @pytest.mark.parametrize("moment", ["leg_sent", "leg_filled", "trade_opened"])
 async def test_what_was_under_way_at_a_reboot_is_asked_for_adopted_and_closed(moment: str) -> None:
     """Nothing is sent twice, nothing is forgotten, and the trade keeps its name and its prices."""
-    async with a_world() as world:
-        await world.start()
-        world.enter()
-        told = await world.until_told(moment)
-        await reboot(world)
-        sent_before = len(client_ids(world))
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        await world.until_told("process_started", pid=world.process.pid)
-        await world.until(
-            lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
+    async with a_harness() as harness:
+        await harness.start()
+        harness.enter()
+        reported = await harness.until_logged(moment)
+        await reboot(harness)
+        sent_before = len(client_ids(harness))
+        await harness.start(wait_ready=False)
+        assert harness.process is not None
+        await harness.until_logged("process_started", pid=harness.process.pid)
+        await harness.until(
+            lambda: harness.counter("ready") == 1 and harness.phase in (PairPhase.FLAT, PairPhase.HEDGED),
             "settled after the reboot",
         )
 
-        assert not world.told("halted")
-        assert len(set(client_ids(world))) == len(client_ids(world))
-        if world.positions_e8 == (SIZE_E8, -SIZE_E8):
-            assert len(client_ids(world)) == sent_before
-            restored = await world.until_told("positions_restored", count=2)
+        assert not harness.logged("halted")
+        assert len(set(client_ids(harness))) == len(client_ids(harness))
+        if harness.positions_e8 == (SIZE_E8, -SIZE_E8):
+            assert len(client_ids(harness)) == sent_before
+            restored = await harness.until_logged("positions_restored", count=2)
             assert restored["positions_e8"] == {"vest:BTC-PERP": SIZE_E8, "paradex:BTC-USD-PERP": -SIZE_E8}
-            world.exit()
-            closed = await world.until_told("trade_closed")
-            assert closed["trade_id"] == told["trade_id"]
-            entry_prices = [order.average_price_e8 for venue in LEGS for order in world.orders(venue)[:1]]
+            harness.exit()
+            closed = await harness.until_logged("trade_closed")
+            assert closed["trade_id"] == reported["trade_id"]
+            entry_prices = [order.average_price_e8 for venue in LEGS for order in harness.orders(venue)[:1]]
             assert sorted(closed["entry_prices_e8"]) == sorted(entry_prices)
             assert not closed["is_estimated"]
-        assert world.positions_e8 == (0, 0)
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_a_leg_closed_while_nobody_watched_is_followed_by_the_other() -> None:
     """The venue has the last word on what is held: the journal's second leg alone would be naked."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await reboot(world)
-        close_by_hand(world, "vest")
-        await world.start(wait_ready=False)
-        await world.until_told("reconcile_diff", explained_by="closed outside")
-        await world.until(lambda: world.positions_e8 == (0, 0), "the other leg is closed")
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await reboot(harness)
+        close_by_hand(harness, "vest")
+        await harness.start(wait_ready=False)
+        await harness.until_logged("reconcile_diff", explained_by="closed outside")
+        await harness.until(lambda: harness.positions_e8 == (0, 0), "the other leg is closed")
 
 
 async def test_a_position_without_a_reason_is_reported_and_never_touched() -> None:
     """Without the journal nobody knows whose it is. Nothing is opened, on no pair."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
-        world.forget_journal()
-        await world.start(wait_ready=False)
-        await world.until_told("halted", reason="unexplained")
-        await world.until(
-            lambda: world.view is not None and world.view.entries_allowed == 0, "entries stopped"
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
+        harness.forget_journal()
+        await harness.start(wait_ready=False)
+        await harness.until_logged("halted", reason="unexplained")
+        await harness.until(
+            lambda: harness.view is not None and harness.view.entries_allowed == 0, "entries stopped"
         )
-        await world.settle_templates()
+        await harness.settle_templates()
 
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
-        assert len(client_ids(world)) == 2
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert len(client_ids(harness)) == 2
 
 
 async def test_what_an_order_did_that_was_called_refused_is_reported_after_a_reboot() -> None:
     """The journal ends with an order's refusal, so a leg that it made after all is nobody's by then: the
     operator gets the venue's figure, and nothing is traded on top of it."""
-    async with a_world() as world:
-        await world.start()
-        await reboot(world)
-        exchange = world.exchange("vest")
-        number = str((world.epoch << 32) + 2)
+    async with a_harness() as harness:
+        await harness.start()
+        await reboot(harness)
+        exchange = harness.exchange("vest")
+        number = str((harness.epoch << 32) + 2)
         late = NewOrder(SYMBOLS["vest"], 1, SIZE_E8, 50_100 * E8, time_in_force="IOC", client_id=number)
         exchange.execute(exchange.submit(exchange.account_ids[0], late).order_id)
-        await world.start(wait_ready=False)
-        halted = await world.until_told("halted", reason="unexplained")
+        await harness.start(wait_ready=False)
+        halted = await harness.until_logged("halted", reason="unexplained")
 
         assert halted["positions_e8"] == [0, 0]
         assert halted["venue_positions_e8"][LEGS["vest"]] == SIZE_E8
-        assert broken_promises(world) == []
-        (difference,) = world.told("reconcile_diff")
+        assert broken_promises(harness) == []
+        (difference,) = harness.logged("reconcile_diff")
         assert (difference["venue"], difference["difference_e8"]) == ("vest", SIZE_E8)
-        assert world.positions_e8 == (SIZE_E8, 0)
+        assert harness.positions_e8 == (SIZE_E8, 0)
 
 
 async def test_what_no_configured_pair_explains_any_more_stops_entries() -> None:
     """The operator took a pair out of the configuration while it held something."""
-    async with a_world() as world:
-        await world.start()
+    async with a_harness() as harness:
+        await harness.start()
         gone = CarriedPair("sol", ("vest:SOL-PERP", "paradex:SOL-USD-PERP"), 77, 1, 1, (E8, -E8))
-        await reboot(world, gone)
-        await world.start(wait_ready=False)
-        line = await world.until_told("reconcile_diff", kind="pair", pair="sol")
-        await world.until(lambda: world.counter("ready") == 1, "ready")
-        world.enter()
-        refused = await world.until_told("signal_refused")
+        await reboot(harness, gone)
+        await harness.start(wait_ready=False)
+        line = await harness.until_logged("reconcile_diff", kind="pair", pair="sol")
+        await harness.until(lambda: harness.counter("ready") == 1, "ready")
+        harness.enter()
+        refused = await harness.until_logged("signal_refused")
 
         assert "reconcile --adopt" in line["detail"]
         assert refused["gate"] == "unexplained_position"
-        assert world.positions_e8 == (0, 0)
+        assert harness.positions_e8 == (0, 0)
 
 
 async def test_a_life_killed_while_it_ended_flat_does_not_keep_the_next_one_from_opening() -> None:
     """Its pair machine is taken over, and with it went the wish to close everything: nothing was ever opened
     again, and no line said why."""
-    async with a_world(runtime__on_shutdown="flatten") as world:
-        await world.start()
-        await world.open()
-        assert world.process is not None
-        world.process.send_signal(signal.SIGTERM)
-        await world.until_told("intent_written", purpose="exit")
-        await world.kill()
-        await world.start()
-        await world.until_phase(PairPhase.FLAT)
-        await world.open()
+    async with a_harness(runtime__on_shutdown="flatten") as harness:
+        await harness.start()
+        await harness.open()
+        assert harness.process is not None
+        harness.process.send_signal(signal.SIGTERM)
+        await harness.until_logged("intent_written", purpose="exit")
+        await harness.kill()
+        await harness.start()
+        await harness.until_phase(PairPhase.FLAT)
+        await harness.open()
 
-        assert world.positions_e8 == (SIZE_E8, -SIZE_E8)
+        assert harness.positions_e8 == (SIZE_E8, -SIZE_E8)
 
 
 async def test_a_close_the_operator_asked_for_ends_with_the_pair_open_for_entries_again() -> None:
     """The executor was killed while it closed, and what it had been asked went with the memory: the next one
     closed, too, and then refused every entry."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
-        journal = StateStore(world.memory.machines(writer=True), world.memory.taken(writer=True))
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
+        journal = StateStore(harness.memory.machines(writer=True), harness.memory.taken(writer=True))
         entry = journal.read(0)
         assert entry is not None
         journal.write(0, entry._replace(state=dump(replace(load(entry.state), flatten="reconcile"))))
         journal.close()
-        await world.start(wait_ready=False)
-        await world.until(lambda: world.positions_e8 == (0, 0), "closed")
-        await world.until(lambda: world.view is not None and world.view.entries_allowed == 1, "open again")
+        await harness.start(wait_ready=False)
+        await harness.until(lambda: harness.positions_e8 == (0, 0), "closed")
+        await harness.until(
+            lambda: harness.view is not None and harness.view.entries_allowed == 1, "open again"
+        )
 
 
 @pytest.mark.parametrize("reboots", [False, True])
 async def test_funding_that_a_life_had_noticed_and_not_told_is_told_by_the_next(reboots: bool) -> None:
     """Vest says what an exit has settled in the order's row alone, which may be asked for in vain until
     the executor has ended: the payment was missing from the books for ever."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        world.exchange("vest").accrue_funding(SYMBOLS["vest"], 3 * 10**12)
-        await world.until(lambda: bool(world.told("funding_read")), "the entry's funding is read")
-        faults = world.simulator.fronts["vest"].faults
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        harness.exchange("vest").accrue_funding(SYMBOLS["vest"], 3 * 10**12)
+        await harness.until(lambda: bool(harness.logged("funding_read")), "the entry's funding is read")
+        faults = harness.simulator.fronts["vest"].faults
         faults.add(Fault("rest.orders.query", times=None, status=503))
-        world.exit()
-        await world.until(lambda: len(world.told("fill", venue="vest")) == 2, "the exit's fill is told")
-        await world.until_phase(PairPhase.FLAT)
-        assert world.told("funding_paid", venue="vest") == []
-        await (reboot(world) if reboots else world.kill())
+        harness.exit()
+        await harness.until(lambda: len(harness.logged("fill", venue="vest")) == 2, "the exit's fill is told")
+        await harness.until_phase(PairPhase.FLAT)
+        assert harness.logged("funding_paid", venue="vest") == []
+        await (reboot(harness) if reboots else harness.kill())
         faults.clear()
-        await world.start()
-        paid = await world.until_told("funding_paid", venue="vest")
+        await harness.start()
+        paid = await harness.until_logged("funding_paid", venue="vest")
 
         assert paid["amount_e8"] == pytest.approx(-3 * SIZE_E8, rel=0.01)  # and a little while it is held
-        assert paid["payment_id"] == world.told("fill", venue="vest")[1]["venue_order_id"]
+        assert paid["payment_id"] == harness.logged("fill", venue="vest")[1]["venue_order_id"]
 
 
 async def test_a_new_life_tells_again_what_it_holds() -> None:
     """The last one may have been killed between a change and its line, and the journal never heard of it."""
-    async with a_world() as world:
-        await world.start()
-        await world.open()
-        await world.kill()
-        await world.start()
-        assert world.process is not None
-        told = await world.until_told("holding", pid=world.process.pid)
+    async with a_harness() as harness:
+        await harness.start()
+        await harness.open()
+        await harness.kill()
+        await harness.start()
+        assert harness.process is not None
+        reported = await harness.until_logged("holding", pid=harness.process.pid)
 
-        assert [leg["size_e8"] for leg in told["legs"]] == [SIZE_E8, -SIZE_E8]
-        assert told["live"] == []
+        assert [leg["size_e8"] for leg in reported["legs"]] == [SIZE_E8, -SIZE_E8]
+        assert reported["live"] == []
         # And of its orders: an end that was never told left them open in the database, without fills.
-        retold = world.told("leg_retold", pid=world.process.pid)
+        retold = harness.logged("leg_retold", pid=harness.process.pid)
         ends = [(line["venue"], line["order_state"], line["filled_e8"]) for line in retold]
         assert ends == [("vest", "filled", SIZE_E8), ("paradex", "filled", SIZE_E8)]

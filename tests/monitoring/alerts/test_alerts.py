@@ -174,9 +174,9 @@ class Beside:
 
 @pytest.fixture
 def beside(service: Service, tmp_path: Path) -> Iterator[Beside]:
-    world = Beside(tmp_path, service)
-    yield world
-    world.close()
+    harness = Beside(tmp_path, service)
+    yield harness
+    harness.close()
 
 
 def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, service: Service) -> None:
@@ -209,8 +209,8 @@ def test_by_hand_it_finds_what_stands_and_follows_a_restart(beside: Beside, serv
 
     beside.reload(max_daily_loss_quote="50")
     beside.count("executor", result_today_e8=-60 * E8)
-    told = service.wait_for_alert(key="loss.daily", state="raised")
-    assert "today's loss 60.00 has reached the limit 50.00" in told["text"]
+    facts = service.wait_for_alert(key="loss.daily", state="raised")
+    assert "today's loss 60.00 has reached the limit 50.00" in facts["text"]
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
@@ -249,8 +249,8 @@ def test_a_parent_that_dies_a_moment_after_its_death_was_told_is_missed(tmp_path
     subprocess.run(
         [sys.executable, "-c", ORPHAN, str(PROJECT), str(tmp_path)], timeout=DEADLINE_S, check=True
     )
-    wait_until(lambda: (tmp_path / "said").exists())
-    assert (tmp_path / "said").read_text() == "False True"
+    wait_until(lambda: (tmp_path / "logged").exists())
+    assert (tmp_path / "logged").read_text() == "False True"
 
 
 def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:
@@ -292,13 +292,13 @@ def test_an_alerter_that_cannot_live_is_tried_again_and_stops_nothing(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("alerts", "said"),
+    ("alerts", "logged"),
     [
         ({"webhook_env": "TANDEM_TEST_UNSET"}, "is named in alerts and missing"),
         ({"webhook_env": "VEST_PRIMARY_PRIVATE_KEY"}, "is a key of trading"),
     ],
 )
-def test_a_start_without_the_secret_is_refused(tmp_path: Path, alerts: dict[str, str], said: str) -> None:
+def test_a_start_without_the_secret_is_refused(tmp_path: Path, alerts: dict[str, str], logged: str) -> None:
     """Whoever believes to be called must be told that they will not be; and a key is no address."""
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({**load_raw(PROJECT / "config.yaml"), "alerts": alerts}))
@@ -310,7 +310,7 @@ def test_a_start_without_the_secret_is_refused(tmp_path: Path, alerts: dict[str,
     )
     assert done.returncode == 2
     (refusal,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert said in refusal["detail"]
+    assert logged in refusal["detail"]
 
 
 def _is_state(line: Any, process: str, state: str) -> bool:

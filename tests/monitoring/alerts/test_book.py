@@ -50,8 +50,8 @@ def test_what_stands_is_told_again_after_a_while() -> None:
 def test_what_comes_and_goes_is_told_once_a_window_and_counted() -> None:
     """A connection that flaps all night is one message a window, and nothing is kept from anybody."""
     book = Book(repeat_s=900, remind_s=0)
-    told = [message for second in range(900) for message in book.update(second, [AWAY] * (second % 2))]
-    assert states(told) == [State.RAISED, State.RESOLVED]
+    reported = [message for second in range(900) for message in book.update(second, [AWAY] * (second % 2))]
+    assert states(reported) == [State.RAISED, State.RESOLVED]
     (summary,) = book.update(901, [])
     assert summary.state is State.NOTICE
     assert summary.unseen == 448  # 449 more comings, of which it tells one itself

@@ -162,9 +162,9 @@ def test_a_process_that_cannot_be_kept_alive_is_told_though_the_instance_stops_a
     looks.shown.count("supervisor", stopping=1)
     looks.hear("process_state", process="executor", state="fatal", exit_code=2, detail="a bad key")
     looks.hear("processes_stopped", exit_code=2)
-    told = looks.observer.take_notices()
-    assert [notice.key for notice in told] == ["restarts.executor.fatal", "life.failed"]
-    assert "a bad key" in told[0].text
+    facts = looks.observer.take_notices()
+    assert [notice.key for notice in facts] == ["restarts.executor.fatal", "life.failed"]
+    assert "a bad key" in facts[0].text
 
 
 def test_restarts_from_before_our_start_are_no_news(looks: Looks) -> None:

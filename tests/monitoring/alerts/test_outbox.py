@@ -33,14 +33,14 @@ def an_outbox(
     env_file.write_text(f"HOOK={service.url}/hook\n")
     raw = {**load_raw(PROJECT / "config.yaml"), "alerts": {"webhook_env": "HOOK"}}
     (target,) = make_targets(parse_settings(raw, "test").alerts, env_file)
-    told: SimpleQueue[Told] = SimpleQueue()
+    reported: SimpleQueue[Told] = SimpleQueue()
     outbox = Outbox(
         target,
         max_waiting=max_waiting,
         max_per_minute=max_per_minute,
-        report=lambda *words: told.put(words),
+        report=lambda *words: reported.put(words),
     )
-    yield outbox, told
+    yield outbox, reported
     outbox.close()
 
 
@@ -57,7 +57,7 @@ def service() -> Iterator[Service]:
 def test_a_service_that_was_away_gets_everything_once_and_in_order(service: Service, tmp_path: Path) -> None:
     """What could not be told is told when it can be, as one message."""
     service.status = 503
-    with an_outbox(service, tmp_path) as (outbox, told):
+    with an_outbox(service, tmp_path) as (outbox, reported):
         outbox.put(an_alert(0))
         service.wait_until(lambda it: it.attempts >= 2)
         for number in range(1, 6):
@@ -68,7 +68,7 @@ def test_a_service_that_was_away_gets_everything_once_and_in_order(service: Serv
         assert outbox.join(60)
     assert keys(service) == [f"stall.{number}" for number in range(6)]
     assert len(service.taken) == 1
-    outcomes = [told.get_nowait()[0] for _ in range(told.qsize())]
+    outcomes = [reported.get_nowait()[0] for _ in range(reported.qsize())]
     assert outcomes.count("failed") >= 2
     assert outcomes[-1] == "sent"
 
@@ -94,7 +94,7 @@ def test_tries_come_further_and_further_apart(service: Service, tmp_path: Path) 
 def test_the_queue_is_bounded_and_what_is_grave_stays(service: Service, tmp_path: Path) -> None:
     """A week's outage must not fill memory; how many are lost is told."""
     service.status = 500
-    with an_outbox(service, tmp_path, max_waiting=3) as (outbox, told):
+    with an_outbox(service, tmp_path, max_waiting=3) as (outbox, reported):
         outbox.put(an_alert(0, Severity.CRITICAL))
         for number in range(1, 8):
             outbox.put(an_alert(number))
@@ -105,7 +105,7 @@ def test_the_queue_is_bounded_and_what_is_grave_stays(service: Service, tmp_path
         assert outbox.join(60)
     assert keys(service) == ["stall.0", "stall.6", "stall.7"]
     assert service.taken[-1].body["dropped"] == 5
-    assert [told.get_nowait()[0] for _ in range(told.qsize())].count("dropped") == 5
+    assert [reported.get_nowait()[0] for _ in range(reported.qsize())].count("dropped") == 5
 
 
 def test_more_than_the_rate_allows_waits_and_comes_as_one(service: Service, tmp_path: Path) -> None:

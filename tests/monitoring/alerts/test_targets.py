@@ -26,7 +26,7 @@ PASSWORD = "canary-of-the-mail-password"
 CANARIES = (TOKEN, DISCORD, HOOK, PASSWORD)
 
 
-class World:
+class Harness:
     """All four targets on loopback, and an ``.env`` that names them."""
 
     def __init__(self, http: Service, mail: MailServer, directory: Path) -> None:
@@ -71,19 +71,19 @@ def an_alert(text: str = "pair btc stands <naked> & alone", state: State = State
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     with ExitStack() as stack:
         http = stack.enter_context(http_service())
         mail = stack.enter_context(mail_server("bot", PASSWORD))
-        yield World(http, mail, tmp_path)
+        yield Harness(http, mail, tmp_path)
 
 
-def test_every_target_takes_an_alert_in_its_own_shape(world: World) -> None:
+def test_every_target_takes_an_alert_in_its_own_shape(harness: Harness) -> None:
     """Telegram, Discord, webhook and mail are told the same."""
-    for target in make_targets(world.settings(), world.env_file):
+    for target in make_targets(harness.settings(), harness.env_file):
         target.send([an_alert(), an_alert("all is well", State.RESOLVED)], dropped=3)
 
-    by_path = {taken.path: taken.body for taken in world.http.taken}
+    by_path = {taken.path: taken.body for taken in harness.http.taken}
     telegram = by_path[f"/bot{TOKEN}/sendMessage"]
     assert str(telegram["chat_id"]) == "-100200"
     assert "&lt;naked&gt; &amp; alone" in telegram["text"]  # shown as it was written
@@ -94,50 +94,50 @@ def test_every_target_takes_an_alert_in_its_own_shape(world: World) -> None:
     assert (raised["state"], raised["severity"], raised["key"]) == ("raised", "critical", "naked.btc")
     assert (resolved["state"], resolved["held_s"], webhook["dropped"]) == ("resolved", 4.2, 3)
     assert webhook["title"] == "Tandem demo (live): CRITICAL naked.btc and 1 more"
-    (mail,) = world.mail.mails
+    (mail,) = harness.mail.mails
     assert (mail.sender, mail.recipients) == ("bot@example.org", ("me@example.org",))
     assert "Tandem demo (live): CRITICAL" in mail.text
 
 
-def test_a_failure_says_why_and_holds_no_secret(world: World) -> None:
+def test_a_failure_says_why_and_holds_no_secret(harness: Harness) -> None:
     """Every way in which a service can refuse, one that repeats our token included."""
-    world.http.description = f"no bot {TOKEN} here"
-    targets = make_targets(world.settings(), world.env_file)
-    said = []
+    harness.http.description = f"no bot {TOKEN} here"
+    targets = make_targets(harness.settings(), harness.env_file)
+    logged = []
     for status in (401, 404, 500):
-        world.http.status = status
+        harness.http.status = status
         for target in targets:
             if target.name != "mail":
                 with pytest.raises(SendError) as failure:
                     target.send([an_alert()])
                 assert str(status) in str(failure.value)
-                said.append(f"{failure.value!r} {target!r}")
-    world.mail.credentials = "of somebody else"
+                logged.append(f"{failure.value!r} {target!r}")
+    harness.mail.credentials = "of somebody else"
     with pytest.raises(SendError) as refused:
         next(target for target in targets if target.name == "mail").send([an_alert()])
-    said.append(repr(refused.value))
-    assert not [canary for canary in CANARIES for line in said if canary in line]
+    logged.append(repr(refused.value))
+    assert not [canary for canary in CANARIES for line in logged if canary in line]
 
 
 def test_a_service_that_is_not_there_is_a_failure_without_its_url(tmp_path: Path) -> None:
     with http_service() as http, mail_server("bot", PASSWORD) as mail:
-        world = World(http, mail, tmp_path)
-    for target in make_targets(world.settings(), world.env_file):
+        harness = Harness(http, mail, tmp_path)
+    for target in make_targets(harness.settings(), harness.env_file):
         with pytest.raises(SendError) as failure:
             target.send([an_alert()])
         assert not [canary for canary in CANARIES if canary in str(failure.value)]
 
 
-def test_a_missing_or_malformed_secret_is_named_and_not_shown(world: World) -> None:
-    world.env_file.write_text(
+def test_a_missing_or_malformed_secret_is_named_and_not_shown(harness: Harness) -> None:
+    harness.env_file.write_text(
         f"TG_TOKEN=no-token\nDISCORD=https://x/{DISCORD}\nHOOK=http://example.org/{HOOK}"
     )
     with pytest.raises(SettingsError) as missing:
-        make_targets(world.settings(), world.env_file)
+        make_targets(harness.settings(), harness.env_file)
     assert [problem.key for problem in missing.value.problems] == ["MAIL_PASSWORD"]
-    del world.raw["mail"]
+    del harness.raw["mail"]
     with pytest.raises(SettingsError) as malformed:
-        make_targets(world.settings(), world.env_file)
+        make_targets(harness.settings(), harness.env_file)
     assert [problem.key for problem in malformed.value.problems] == ["TG_TOKEN", "DISCORD", "HOOK"]
     assert not [word for word in ("no-token", DISCORD, HOOK) if word in str(malformed.value)]
 
@@ -159,7 +159,7 @@ def test_a_secret_written_into_the_configuration_is_refused_and_not_repeated(raw
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "logged"),
     [
         ({"on": ["naked", "sleep"]}, "'sleep' is no kind of alert"),
         (
@@ -170,18 +170,18 @@ def test_a_secret_written_into_the_configuration_is_refused_and_not_repeated(raw
         ({"telegram": {"token_env": "TG", "chat_id": "1", "api_url": "http://a.b"}}, "must begin with https"),
     ],
 )
-def test_what_cannot_work_is_refused_at_the_start(raw: object, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_what_cannot_work_is_refused_at_the_start(raw: object, logged: str) -> None:
+    with pytest.raises(SettingsError, match=logged):
         alerts_of(raw)
 
 
-def test_the_test_command_says_which_target_does_not_take_it(world: World, tmp_path: Path) -> None:
+def test_the_test_command_says_which_target_does_not_take_it(harness: Harness, tmp_path: Path) -> None:
     """Before one relies on them. Exit code 1, and no secret on either stream, whatever a library says."""
-    world.http.header = "no header at all"
-    world.mail.credentials = "of somebody else"
-    command = [sys.executable, "-m", "tools", "alerts", "--config", str(world.config(tmp_path)), "--test"]
+    harness.http.header = "no header at all"
+    harness.mail.credentials = "of somebody else"
+    command = [sys.executable, "-m", "tools", "alerts", "--config", str(harness.config(tmp_path)), "--test"]
     ended = subprocess.run(
-        [*command, "--env-file", str(world.env_file)],
+        [*command, "--env-file", str(harness.env_file)],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -189,10 +189,10 @@ def test_the_test_command_says_which_target_does_not_take_it(world: World, tmp_p
     )
     lines = dict(line.split(None, 1) for line in ended.stdout.splitlines())
     assert ended.returncode == 1, ended.stderr
-    assert {name: said.partition(":")[0] for name, said in lines.items()} == {
+    assert {name: logged.partition(":")[0] for name, logged in lines.items()} == {
         **dict.fromkeys(("telegram", "discord", "webhook"), "took it"),
         "mail": "failed",
     }
     assert ended.stderr == ""
     assert not [canary for canary in CANARIES if canary in ended.stdout]
-    assert len(world.http.taken) == 3
+    assert len(harness.http.taken) == 3

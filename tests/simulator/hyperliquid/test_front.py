@@ -219,9 +219,9 @@ async def test_the_same_bytes_are_executed_once_by_whichever_road() -> None:
             await socket.send_json(
                 {"method": "post", "id": 7, "request": {"type": "action", "payload": body}}
             )
-            told = (await socket.receive_json(timeout=DEADLINE_S))["data"]
-            assert told["id"] == 7
-            assert "filled" in told["response"]["payload"]["response"]["data"]["statuses"][0]
+            reported = (await socket.receive_json(timeout=DEADLINE_S))["data"]
+            assert reported["id"] == 7
+            assert "filled" in reported["response"]["payload"]["response"]["data"]["statuses"][0]
         _, again = await client.post("/exchange", body)
         assert again["response"] == f"Invalid nonce: duplicate nonce {body['nonce']}"
         assert await client.position() == 0.1
@@ -362,7 +362,7 @@ async def test_cancels_overtake_takers_of_their_block() -> None:
         client.front.exchange.apply_market("BTC", [(60_000 * E8, E8)], [])
         taker = asyncio.create_task(client.order("60001", "0.2", tif="Ioc", key=AGENT_KEY))
         client.front.members.open(AGENT)
-        await eventually(lambda: client.front._desk.blocks._waiting, "the taker waits for its block")
+        await eventually(lambda: client.front._order_entry.blocks._waiting, "the taker waits for its block")
         cancel = {"type": "cancel", "cancels": [{"a": 0, "o": resting["resting"]["oid"]}]}
         answer = await client.act(cancel)
         assert answer["response"]["data"]["statuses"] == ["success"]
@@ -426,11 +426,11 @@ async def test_funding_is_paid_on_the_hour_and_told() -> None:
             snapshot = (await socket.receive_json(timeout=DEADLINE_S))["data"]
             assert (snapshot["isSnapshot"], snapshot["fundings"]) == (True, [])
             client.clock.ahead_s = 3_600.0
-            told = (await socket.receive_json(timeout=DEADLINE_S))["data"]["fundings"][0]
-        assert (told["coin"], told["szi"]) == ("BTC", "0.1")
-        assert float(told["usdc"]) == pytest.approx(-6.0, rel=0.01)
+            reported = (await socket.receive_json(timeout=DEADLINE_S))["data"]["fundings"][0]
+        assert (reported["coin"], reported["szi"]) == ("BTC", "0.1")
+        assert float(reported["usdc"]) == pytest.approx(-6.0, rel=0.01)
         rows = await client.info("userFunding", user=MASTER, startTime=0)
-        assert rows[0]["delta"]["usdc"] == told["usdc"]
+        assert rows[0]["delta"]["usdc"] == reported["usdc"]
         after = await client.value()
         assert after == pytest.approx(before - 6.0, rel=1e-6)
 

@@ -94,13 +94,13 @@ async def test_what_risk_refuses_is_rejected_later_and_the_order_stays(
 ) -> None:
     socket, order_id = await an_open_order(client, **created)
     status, answer = await put(client, order_id, client.key.modify(order_id, **changes))
-    told = await socket.next_on("orders.ALL")
+    reported = await socket.next_on("orders.ALL")
     listed = (await client.get("/orders"))["results"]
 
     assert (status, answer["request_info"]["status"]) == (200, "PENDING")
-    assert told["request_info"]["status"] == "REJECTED"
-    assert told["request_info"]["message"].startswith(f"{message}: ")
-    assert (told["status"], told["size"], told["price"]) == ("OPEN", "0.01", "60000")
+    assert reported["request_info"]["status"] == "REJECTED"
+    assert reported["request_info"]["message"].startswith(f"{message}: ")
+    assert (reported["status"], reported["size"], reported["price"]) == ("OPEN", "0.01", "60000")
     assert [(order["id"], order["size"]) for order in listed] == [(order_id, "0.01")]
 
 
@@ -124,12 +124,12 @@ async def test_a_modification_too_late_is_rejected(start: StartVenue) -> None:
         socket, order_id = await an_open_order(client)
         cancelled = await socket.result("order.cancel", {"id": order_id})
         pending = await socket.result("order.modify", client.key.modify(order_id, price="60001"))
-        told = await socket.next_on("orders.ALL", status="CLOSED")
+        reported = await socket.next_on("orders.ALL", status="CLOSED")
         rejected = await socket.next_on("orders.ALL")
 
     assert cancelled["status"] == "QUEUED_FOR_CANCELLATION"
     assert pending["order"]["status"] == "OPEN"
-    assert told["request_info"]["status"] == "PENDING"
+    assert reported["request_info"]["status"] == "PENDING"
     assert (rejected["status"], rejected["request_info"]["status"]) == ("CLOSED", "REJECTED")
     assert rejected["request_info"]["message"].startswith("ORDER_IS_NOT_OPEN: ")
     assert (rejected["price"], rejected["cancel_reason"]) == ("60000", "USER_CANCELED")

@@ -286,12 +286,12 @@ async def test_summaries_are_repeated(start: StartVenue) -> None:
         await socket.subscribe(f"markets_summary.{BTC}")
         await words.subscribe("markets_summary.ALL")
         first, second = await socket.next_frame(SUMMARY), await socket.next_frame(SUMMARY)
-        said = await words.next_on("markets_summary.ALL", symbol=BTC)
+        logged = await words.next_on("markets_summary.ALL", symbol=BTC)
 
     assert first.block_length == 240
     assert second.integers(2)[1] > first.integers(2)[1]
     assert second.integers(1, at=16) == (price(65000, 5),)
-    assert said["mark_price"] == "65000.5"
+    assert logged["mark_price"] == "65000.5"
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,8 @@ def test_reload_as_typed(config: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert (code, answer["generation"], names(answer["changed"])) == (0, 1, expected), answer
         assert names(answer["waiting"]) == {"execution.price_band_bps"}
         assert names(answer["restart"]) == {"runtime.ring_cells"}
-        told = instance.wait_for("reloaded", timeout_s=DEADLINE_S)
-        assert {"key": "pairs[btc].strategy.entry_bps", "old": 1.5, "new": 950.0} in told["changes"]
+        reported = instance.wait_for("reloaded", timeout_s=DEADLINE_S)
+        assert {"key": "pairs[btc].strategy.entry_bps", "old": 1.5, "new": 950.0} in reported["changes"]
 
         # What waits is taken up when the last pair is flat, and outlives the executor.
         code, answer = run(config, capsys, "show-config", "price_band_bps")

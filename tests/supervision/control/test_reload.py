@@ -175,13 +175,13 @@ def test_entries_are_held_for_as_long_as_settings_change(host: Host) -> None:
     play = host._play
 
     async def watching() -> None:
-        told = asyncio.create_task(play())
+        reported = asyncio.create_task(play())
         try:
             while True:
                 held.append(host.word("entries_held"))
                 await asyncio.sleep(0)
         finally:
-            told.cancel()
+            reported.cancel()
 
     host._play = watching  # type: ignore[method-assign]
     assert host.ask("reload", playing=True)["ok"]

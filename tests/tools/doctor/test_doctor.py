@@ -59,9 +59,9 @@ def doctor(raw: dict[str, Any], directory: Path, *arguments: str, env: str = "")
         timeout=DEADLINE_S,
     )
     assert done.stderr == "", done.stderr
-    told = json.loads(done.stdout)
-    findings: Findings = told.pop("findings")
-    for grade, count in told.items():
+    reported = json.loads(done.stdout)
+    findings: Findings = reported.pop("findings")
+    for grade, count in reported.items():
         assert sum(finding["grade"] == grade for finding in findings) == count
     assert all(finding["remedy"] for finding in findings if finding["grade"] != "ok")
     return done.returncode, findings

@@ -100,9 +100,9 @@ def test_cores_that_are_not_there_or_shared_by_two_are_named(make: Make) -> None
     away = make(runtime={"pin": {"detector": 4_095}})
     assert of(look_at_host(away), "cores")[0][1].startswith("detector is pinned to core 4095")
     shared = make(runtime={"pin": {"detector": first, "executor": first}, "idle": {"detector": "spin"}})
-    said = [found for _, found in of(look_at_host(shared), "cores")]
-    assert any(f"core {first} is shared by detector, executor" in found for found in said)
-    assert any("detector spins without a core to itself" in found for found in said)
+    logged = [found for _, found in of(look_at_host(shared), "cores")]
+    assert any(f"core {first} is shared by detector, executor" in found for found in logged)
+    assert any("detector spins without a core to itself" in found for found in logged)
 
 
 def test_more_spinners_than_cores_is_a_problem(make: Make) -> None:
@@ -119,10 +119,10 @@ def test_more_spinners_than_cores_is_a_problem(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "grade"), [((True, 0.01), "ok"), ((True, 1.5), "warning"), ((False, 0.0), "warning")]
+    ("reported", "grade"), [((True, 0.01), "ok"), ((True, 1.5), "warning"), ((False, 0.0), "warning")]
 )
-def test_a_clock_nobody_keeps_is_told(told: tuple[bool, float], grade: str) -> None:
-    assert clock(*told).grade == grade
+def test_a_clock_nobody_keeps_is_told(reported: tuple[bool, float], grade: str) -> None:
+    assert clock(*reported).grade == grade
 
 
 # --- libraries ---
@@ -164,11 +164,14 @@ def test_every_switch_that_stops_entries_is_told(make: Make) -> None:
     pause_file(settings).touch()
     instructions = Instructions(1, Instruction("me", "now"), {"btc": Instruction("me", "now")})
     write_instructions(instructions_file(settings), instructions)
-    said = kept(settings, "switches")
-    assert [grade for grade, _ in said] == [Grade.WARNING] * 4
-    assert ["latch" in said[0][1], "pause" in said[1][1], "by me" in said[2][1], "btc" in said[3][1]] == [
-        True
-    ] * 4
+    logged = kept(settings, "switches")
+    assert [grade for grade, _ in logged] == [Grade.WARNING] * 4
+    assert [
+        "latch" in logged[0][1],
+        "pause" in logged[1][1],
+        "by me" in logged[2][1],
+        "btc" in logged[3][1],
+    ] == [True] * 4
 
 
 def test_an_env_file_that_others_can_read_is_told(make: Make, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def test_a_damaged_file_ends_it_with_its_name(
     if not keeps_list:
         forget_list(directory)
     assert main([*words, str(directory)]) == 2
-    said = capsys.readouterr()
-    assert path.name in said.err
-    assert "cannot be read" in said.err
-    assert said.out == ""
+    logged = capsys.readouterr()
+    assert path.name in logged.err
+    assert "cannot be read" in logged.err
+    assert logged.out == ""
 
 
 @pytest.mark.parametrize("table", ["depth", "views", "feeds", "signals", "events", "quotes.paradex"])

@@ -100,13 +100,13 @@ def test_two_replays_are_one_history(directory: Path) -> None:
 
 def test_no_hash_seed_changes_a_decision(directory: Path) -> None:
     """Two interpreters whose sets and dictionaries of text are ordered differently."""
-    told = []
+    reported = []
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "tools", "replay", str(directory), "--json"]
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, check=True)
-        told.append(lines_of(done.stdout.decode()))
-    chains = [(said["signals"]["chain"], said["replays"][0]["chain"]) for said in told]
+        reported.append(lines_of(done.stdout.decode()))
+    chains = [(logged["signals"]["chain"], logged["replays"][0]["chain"]) for logged in reported]
     assert chains[0] == chains[1]
 
 
@@ -121,12 +121,15 @@ def test_the_accounts_say_what_the_trades_say(directory: Path) -> None:
 
 def test_what_if_is_answered_in_trades_and_money(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(directory), "--set", "entry_bps=30", "--json"]) == 0
-    told = lines_of(capsys.readouterr().out)
-    unchanged, never = told["table"][1:]
+    reported = lines_of(capsys.readouterr().out)
+    unchanged, never = reported["table"][1:]
     assert never["trades"] == 0
     assert unchanged["trades"] > 3
     assert float(never["versus"]) == -float(unchanged["result"])
-    assert told["replays"][1]["gates"]["btc"]["threshold"] > told["replays"][0]["gates"]["btc"]["threshold"]
+    assert (
+        reported["replays"][1]["gates"]["btc"]["threshold"]
+        > reported["replays"][0]["gates"]["btc"]["threshold"]
+    )
 
 
 def test_a_sweep_is_a_table_and_a_picture(
@@ -141,7 +144,7 @@ def test_a_sweep_is_a_table_and_a_picture(
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("wish", "logged"),
     [
         ("entry=2", "entry: unknown key"),
         ("entry_bps", "must be key=value"),
@@ -151,10 +154,10 @@ def test_a_sweep_is_a_table_and_a_picture(
     ],
 )
 def test_a_wish_that_cannot_be_is_said_before_anything_is_done(
-    directory: Path, wish: str, said: str, capsys: pytest.CaptureFixture[str]
+    directory: Path, wish: str, logged: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(directory), "--set", wish]) == 2
-    assert said in capsys.readouterr().err
+    assert logged in capsys.readouterr().err
 
 
 def test_settings_are_changed_for_all_pairs_one_pair_or_by_path() -> None:

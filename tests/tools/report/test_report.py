@@ -41,9 +41,9 @@ class Story:
         legs = [":".join(leg) for leg in LEGS]
         pair = {"pair": "btc", "legs": legs, "size_base_e8": E8, "entry_bps": 1.5, "exit_bps": 0.0}
         pair |= {"layers": 1, "confirm_ticks": 1}
-        self.told("settings_loaded", mode="sim", version="0", bot_id="test", pairs=[pair])
+        self.logged("settings_loaded", mode="sim", version="0", bot_id="test", pairs=[pair])
 
-    def told(self, event: str, **fields: Any) -> None:
+    def logged(self, event: str, **fields: Any) -> None:
         self._number += 1
         head = {"ts": "2026-01-02T03:04:05Z", "level": "info", "proc": "executor", "run_id": "r"}
         line = orjson.dumps({**head, "event": event, "mono_ns": self._number, **blanks(event), **fields})
@@ -55,17 +55,17 @@ class Story:
         for place in range(4):
             self._order(trade_id, place, opened if place < 2 else closed)
         trade: dict[str, Any] = {"pair": "btc", "trade_id": trade_id}
-        self.told("trade_opened", ts=opened, entry_spread_bps=100.0, direction=1, size_e8=E8, **trade)
+        self.logged("trade_opened", ts=opened, entry_spread_bps=100.0, direction=1, size_e8=E8, **trade)
         measured = {"detected_bps": 101.0, "filled_bps": 100.0, "recv_to_both_us": 900.0}
         legs = {"first_leg_bps": worse_bps, "second_leg_bps": 0.0, "executor_to_both_us": 500.0}
-        self.told("slippage", ts=opened, kind="entry", **trade, **measured, **legs)
+        self.logged("slippage", ts=opened, kind="entry", **trade, **measured, **legs)
         self.closed(trade_id, closed, net_e8=round(net * E8), fees_e8=4 * E8 // 100)
 
     def closed(self, trade_id: int, ts: str, *, net_e8: int, fees_e8: int) -> None:
         trade: dict[str, Any] = {"pair": "btc", "trade_id": trade_id, "direction": 1, "size_e8": E8}
         spreads = {"entry_spread_bps": 100.0, "exit_spread_bps": 1.0, "naked_ms": 12.5, "retries": 1}
         result = {"gross_e8": net_e8 + fees_e8, "fees_e8": fees_e8, "net_e8": net_e8}
-        self.told("trade_closed", ts=ts, **trade, **spreads, **result)
+        self.logged("trade_closed", ts=ts, **trade, **spreads, **result)
 
     def _order(self, trade_id: int, place: int, ts: str) -> None:
         leg = place % 2
@@ -76,11 +76,11 @@ class Story:
         order |= {"client_order_id": trade_id * 10 + place, "side": "BUY" if place in (0, 3) else "SELL"}
         order |= {"purpose": "entry" if place < 2 else "exit", "attempt": 0}
         intent = {"reduce_only": place > 1, "size_e8": E8, "limit_price_e8": price_e8}
-        self.told("intent_written", **intent, **order)
+        self.logged("intent_written", **intent, **order)
         filled = {"filled_e8": E8, "average_price_e8": price_e8, "fee_e8": fee_e8, "venue_order_id": "x"}
-        self.told("leg_filled", order_state="filled", ack_us=9_000.0, fill_us=9_500.0, **order, **filled)
+        self.logged("leg_filled", order_state="filled", ack_us=9_000.0, fill_us=9_500.0, **order, **filled)
         fill = {"fill_id": f"{trade_id}-{place}", "price_e8": price_e8, "size_e8": E8, "fee_e8": fee_e8}
-        self.told("fill", **{**order, **fill})
+        self.logged("fill", **{**order, **fill})
 
     def store(self) -> None:
         self._journal.close()
@@ -98,9 +98,9 @@ def config() -> Iterator[Path]:
         story.trade(2, hour=4, net=-1.5)
         ten = {"evaluations": 10, "signals": 1, "gates": {"edge": 8, "size": 1}, "spreads_bps": [1.0, -3.0]}
         five = {"evaluations": 5, "signals": 0, "gates": {"edge": 5}, "spreads_bps": None}
-        story.told("refusals", ts="2026-01-02T04:00:10Z", pair="btc", **ten)
-        story.told("refusals", ts="2026-01-02T04:00:20Z", pair="btc", **five)
-        story.told(
+        story.logged("refusals", ts="2026-01-02T04:00:10Z", pair="btc", **ten)
+        story.logged("refusals", ts="2026-01-02T04:00:20Z", pair="btc", **five)
+        story.logged(
             "venue_lost", level="warning", ts="2026-01-02T05:00:00Z", detail="<script>alert(1)</script>"
         )
         story.closed(3, "2026-01-01T23:59:59Z", net_e8=E8, fees_e8=0)
@@ -241,7 +241,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
 
     assert main(["report", "-c", str(config), "--env-file", str(env_file)]) == 2
 
-    said = capsys.readouterr().err
-    assert "DATABASE_URL" in said
-    assert "does not answer" in said
-    assert "hunter2" not in said
+    logged = capsys.readouterr().err
+    assert "DATABASE_URL" in logged
+    assert "does not answer" in logged
+    assert "hunter2" not in logged

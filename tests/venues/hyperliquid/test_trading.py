@@ -432,8 +432,8 @@ def test_leverage_is_set_for_the_coins_number() -> None:
     ],
 )
 def test_a_cancel_is_by_our_id(answer: Any, outcome: Outcome) -> None:
-    told = {"status": "ok", "response": {"type": "cancel", "data": {"statuses": [answer]}}}
-    requests, ack = drive(a_session().cancel_order(REF, NOW_UNIX_MS), told)
+    reported = {"status": "ok", "response": {"type": "cancel", "data": {"statuses": [answer]}}}
+    requests, ack = drive(a_session().cancel_order(REF, NOW_UNIX_MS), reported)
     assert ack.outcome is outcome
     action = json.loads(requests[0].body)["action"]
     assert action["cancels"] == [{"asset": 0, "cloid": f"0x{REF.client_order_id:032x}"}]

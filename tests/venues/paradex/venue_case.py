@@ -120,7 +120,7 @@ VENUE_CASE = VenueCase(
         ("channel never asked for", on("trades.ALL", price="1"), Effect.NAMED),
         ("SBE of another channel", Frame(sbe_frame("order_open"), is_binary=True), Effect.NAMED),
         ("unknown SBE template", Frame(bytes([0, 0, 99, 0, 1, 0, 2, 0]), is_binary=True), Effect.NAMED),
-        ("unknown object", text({"hello": "world"}), Effect.ERROR),
+        ("unknown object", text({"hello": "harness"}), Effect.ERROR),
         ("SBE cut short", Frame(book(100, 101, 5)[0].content[:-3], is_binary=True), Effect.ERROR),
         ("heartbeat", Frame(sbe_frame("heartbeat"), is_binary=True), Effect.NO_NEWS),
         ("acknowledgement", text({"id": 2**53, "result": {}}), Effect.NO_NEWS),

@@ -85,7 +85,7 @@ VENUE_CASE = VenueCase(
         ),
         ("refused subscription", frame({"id": 1, "code": 1121, "msg": "BAD_SYMBOL"}), Effect.NAMED),
         ("reply to nothing", frame({"result": None, "id": 99}), Effect.NAMED),
-        ("unknown object", frame({"hello": "world"}), Effect.NAMED),
+        ("unknown object", frame({"hello": "harness"}), Effect.NAMED),
         ("another channel", frame({"channel": "BTC-PERP@kline", "data": {"open": "1"}}), Effect.ERROR),
         ("worst level first", frame({"channel": "BTC-PERP@depth", "data": {
             "bids": [["1", "1"], ["2", "1"]], "asks": []}}), Effect.NAMED),

@@ -18,7 +18,7 @@ from executor.gateways.paper.journal import PaperOrder
 from executor.gateways.paper.wire import OneWay
 from runtime.clock import SystemClock
 from shm.records import PairPhase
-from tests.executor.harness import LEGS, SIZE_E8, World, a_world
+from tests.executor.harness import LEGS, SIZE_E8, Harness, a_harness
 from tests.waiting import DEADLINE_S
 from venues.contract import E8
 
@@ -41,28 +41,28 @@ def position_e8(directory: Path, venue: str) -> int:
 
 
 @asynccontextmanager
-async def a_paper_world(
+async def a_paper_harness(
     directory: Path, *, latency: Mapping[str, Any] = QUICK, max_price_age_ms: float = 60_000.0, **changes: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Harness]:
     """As ``a_world``, whose simulator only tells the instruments; the mode is paper."""
     paper = {"max_price_age_ms": max_price_age_ms, "venues": {venue: dict(latency) for venue in LEGS}}
-    async with a_world(**changes) as world:
-        world.rewrite_launch(mode="paper", paper=paper, persistence={"var_dir": str(directory)})
-        yield world
-        assert all(not world.exchange(venue).account_ids for venue in LEGS), "a venue was spoken to"
+    async with a_harness(**changes) as harness:
+        harness.rewrite_launch(mode="paper", paper=paper, persistence={"var_dir": str(directory)})
+        yield harness
+        assert all(not harness.exchange(venue).account_ids for venue in LEGS), "a venue was spoken to"
 
 
 async def test_a_signal_opens_both_legs_and_an_exit_closes_them(tmp_path: Path) -> None:
     """The very same lines as in the other modes, and the same result from the same prices."""
-    async with a_paper_world(tmp_path) as world:
-        await world.start()
-        await world.open()
+    async with a_paper_harness(tmp_path) as harness:
+        await harness.start()
+        await harness.open()
         assert (position_e8(tmp_path, "vest"), position_e8(tmp_path, "paradex")) == (SIZE_E8, -SIZE_E8)
 
-        world.show("paradex", 50_000, 50_001)
-        world.exit()
-        closed = await world.until_told("trade_closed")
-        await world.until_phase(PairPhase.FLAT)
+        harness.show("paradex", 50_000, 50_001)
+        harness.exit()
+        closed = await harness.until_logged("trade_closed")
+        await harness.until_phase(PairPhase.FLAT)
 
         # 49 = 50 050 - 50 001 gained on the way in, 2 x 0.5 given to each spread on the way out.
         assert closed["net_e8"] == (49 - 1) * SIZE_E8 - closed["fees_e8"]
@@ -73,24 +73,24 @@ async def test_a_signal_opens_both_legs_and_an_exit_closes_them(tmp_path: Path) 
         assert [order.time_in_force for order in orders["paradex"]] == ["IOC", "IOC"]
         assert [order.reduce_only for order in orders["vest"]] == [False, True]
         # Out and back take two latencies of five to seven milliseconds each.
-        assert all(line["fill_us"] >= 10_000 for line in world.told("leg_filled"))
-        balances_e8 = [world.told("paper_account", venue=venue)[-1]["balance_e8"] for venue in LEGS]
+        assert all(line["fill_us"] >= 10_000 for line in harness.logged("leg_filled"))
+        balances_e8 = [harness.logged("paper_account", venue=venue)[-1]["balance_e8"] for venue in LEGS]
         assert sum(balances_e8) == 2 * 10_000 * E8 + closed["net_e8"]
-        assert await world.terminate() == 0
-        assert world.errors == b""
+        assert await harness.terminate() == 0
+        assert harness.errors == b""
 
 
-async def a_round_trip(world: World) -> list[Mapping[str, Any]]:
+async def a_round_trip(harness: Harness) -> list[Mapping[str, Any]]:
     """Open and close a pair; what was told of it, without names and times.
 
     Fees to 10**-5, because Vest tells them rounded.
     """
-    await world.start()
-    await world.open()
-    world.show("paradex", 50_000, 50_001)
-    world.exit()
-    await world.until_told("trade_closed")
-    await world.until(lambda: len(world.told("fill")) >= 4, "every fill told")
+    await harness.start()
+    await harness.open()
+    harness.show("paradex", 50_000, 50_001)
+    harness.exit()
+    await harness.until_logged("trade_closed")
+    await harness.until(lambda: len(harness.logged("fill")) >= 4, "every fill told")
     facts = {
         "intent_written": ("venue", "side", "purpose", "size_e8", "limit_price_e8", "reduce_only"),
         "fill": ("venue", "side", "price_e8", "size_e8", "fee_e8"),
@@ -99,13 +99,13 @@ async def a_round_trip(world: World) -> list[Mapping[str, Any]]:
         "trade_closed": ("net_e8", "gross_e8", "fees_e8", "entry_spread_bps", "exit_spread_bps"),
     }
 
-    def told(line: Mapping[str, Any], name: str) -> Any:
+    def reported(line: Mapping[str, Any], name: str) -> Any:
         return round(line[name], -3) if name in ("fee_e8", "fees_e8", "net_e8") else line.get(name)
 
     return sorted(
         (
-            {"event": line["event"], **{name: told(line, name) for name in facts[line["event"]]}}
-            for line in world.lines
+            {"event": line["event"], **{name: reported(line, name) for name in facts[line["event"]]}}
+            for line in harness.lines
             if line["event"] in facts
         ),
         key=str,
@@ -114,10 +114,10 @@ async def a_round_trip(world: World) -> list[Mapping[str, Any]]:
 
 async def test_paper_and_a_venue_tell_the_same_story(tmp_path: Path) -> None:
     """The live gateway against the simulator and the paper one: same market, same orders, same money."""
-    async with a_world() as world:
-        told_by_venue = await a_round_trip(world)
-    async with a_paper_world(tmp_path) as world:
-        told_by_paper = await a_round_trip(world)
+    async with a_harness() as harness:
+        told_by_venue = await a_round_trip(harness)
+    async with a_paper_harness(tmp_path) as harness:
+        told_by_paper = await a_round_trip(harness)
 
     assert len([line for line in told_by_venue if line["event"] == "leg_filled"]) >= 4
     assert told_by_paper == told_by_venue
@@ -127,27 +127,27 @@ async def test_an_order_meets_the_book_that_stands_when_it_arrives(tmp_path: Pat
     """Sent at 50 001, it finds 50 010 and its limit allows that: what latency costs."""
     slow = {**QUICK, "latency_ms": 400.0}
     timings = {"execution__reply_timeout_ms": 2_000.0, "execution__order_validity_ms": 5_000}
-    async with a_paper_world(tmp_path, latency=slow, **timings) as world:
-        await world.start()
-        world.enter()
+    async with a_paper_harness(tmp_path, latency=slow, **timings) as harness:
+        await harness.start()
+        harness.enter()
         # The counter is in shared memory: no log line could be read this soon on a busy machine.
-        await world.until(lambda: world.counter("orders_sent_total") == 2, "sent")
-        world.show("vest", 50_009, 50_010)
-        fill = await world.until_told("fill", venue="vest")
+        await harness.until(lambda: harness.counter("orders_sent_total") == 2, "sent")
+        harness.show("vest", 50_009, 50_010)
+        fill = await harness.until_logged("fill", venue="vest")
         assert fill["price_e8"] == 50_010 * E8
 
 
 async def test_an_order_that_meets_old_depth_is_refused_by_name(tmp_path: Path) -> None:
     """The strategy's own limit is an hour here: it is the virtual venue that says no."""
-    async with a_paper_world(tmp_path, max_price_age_ms=1.0) as world:
-        await world.start()
+    async with a_paper_harness(tmp_path, max_price_age_ms=1.0) as harness:
+        await harness.start()
         shown_mono_ns = time.monotonic_ns()
-        await world.until(lambda: time.monotonic_ns() - shown_mono_ns > 2_000_000, "older than the limit")
-        world.enter()
-        refused = await world.until_told("leg_rejected")
+        await harness.until(lambda: time.monotonic_ns() - shown_mono_ns > 2_000_000, "older than the limit")
+        harness.enter()
+        refused = await harness.until_logged("leg_rejected")
         assert refused["code"] == "PAPER_STALE_BOOK"
         assert "the limit is 1 ms" in refused["text"]
-        await world.until_phase(PairPhase.FLAT)
+        await harness.until_phase(PairPhase.FLAT)
         assert position_e8(tmp_path, "vest") == position_e8(tmp_path, "paradex") == 0
 
 
@@ -156,13 +156,13 @@ async def test_a_leg_that_finds_too_little_is_mended_by_the_same_machine(tmp_pat
     slow = {**QUICK, "latency_ms": 400.0}
     timings = {"execution__retry_delay_ms": 10.0, "execution__reply_timeout_ms": 2_000.0}
     timings["execution__order_validity_ms"] = 5_000
-    async with a_paper_world(tmp_path, latency=slow, **timings) as world:
-        await world.start()
-        world.enter()
-        await world.until_told("leg_sent", venue="paradex")
-        world.show("paradex", 50_050, 50_051, size=0.005)  # the gates saw more than the order meets
-        await world.until_told("naked_start")
-        await world.until(lambda: world.phase in (PairPhase.FLAT, PairPhase.HEDGED), "mended")
+    async with a_paper_harness(tmp_path, latency=slow, **timings) as harness:
+        await harness.start()
+        harness.enter()
+        await harness.until_logged("leg_sent", venue="paradex")
+        harness.show("paradex", 50_050, 50_051, size=0.005)  # the gates saw more than the order meets
+        await harness.until_logged("naked_start")
+        await harness.until(lambda: harness.phase in (PairPhase.FLAT, PairPhase.HEDGED), "mended")
         assert position_e8(tmp_path, "vest") == -position_e8(tmp_path, "paradex")
 
 
@@ -175,51 +175,51 @@ async def test_an_executor_killed_in_mid_trade_finds_its_virtual_positions_again
     latency = {**QUICK, "latency_ms": 600.0} if moment == "arrived" else QUICK
     timeouts = {"execution__reply_timeout_ms": 3_000.0, "execution__query_interval_ms": 100.0}
     timeouts["execution__order_validity_ms"] = 5_000
-    async with a_paper_world(tmp_path, latency=latency, **timeouts) as world:
-        await world.start()
-        world.enter()
+    async with a_paper_harness(tmp_path, latency=latency, **timeouts) as harness:
+        await harness.start()
+        harness.enter()
         if moment == "arrived":
-            await world.until(lambda: all(kept(tmp_path, venue) for venue in LEGS), "both arrived")
-            assert not world.told("leg_acked")
+            await harness.until(lambda: all(kept(tmp_path, venue) for venue in LEGS), "both arrived")
+            assert not harness.logged("leg_acked")
         else:
-            await world.until_told(moment)
-        await world.kill()
+            await harness.until_logged(moment)
+        await harness.kill()
         before = {venue: position_e8(tmp_path, venue) for venue in LEGS}
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        await world.until_told("process_started", pid=world.process.pid, restored=["btc"])
-        told = await world.until_told("paper_account", venue="vest", pid=world.process.pid)
-        found_e8 = sum(item["size_e8"] for item in told["positions"].values())
+        await harness.start(wait_ready=False)
+        assert harness.process is not None
+        await harness.until_logged("process_started", pid=harness.process.pid, restored=["btc"])
+        reported = await harness.until_logged("paper_account", venue="vest", pid=harness.process.pid)
+        found_e8 = sum(item["size_e8"] for item in reported["positions"].values())
         assert found_e8 == before["vest"]
-        await world.until(
-            lambda: world.counter("ready") == 1 and world.phase in (PairPhase.FLAT, PairPhase.HEDGED),
+        await harness.until(
+            lambda: harness.counter("ready") == 1 and harness.phase in (PairPhase.FLAT, PairPhase.HEDGED),
             "settled after restart",
         )
         if moment == "arrived":  # told in words: a position alone would not say at which price
             for venue, price in (("vest", 50_001), ("paradex", 50_050)):
-                resolved = await world.until_told("leg_resolved", venue=venue)
+                resolved = await harness.until_logged("leg_resolved", venue=venue)
                 assert resolved["average_price_e8"] == price * E8
         held = (position_e8(tmp_path, "vest"), position_e8(tmp_path, "paradex"))
         assert held in ((0, 0), (SIZE_E8, -SIZE_E8))
         assert moment == "leg_sent" or held != (0, 0)
         if held != (0, 0):
-            world.exit()
-            await world.until_phase(PairPhase.FLAT)
+            harness.exit()
+            await harness.until_phase(PairPhase.FLAT)
         for venue in LEGS:
             ids = [order.client_order_id for order in kept(tmp_path, venue)]
             assert len(set(ids)) == len(ids) <= 2
             assert position_e8(tmp_path, venue) == 0
-        assert not world.told("halted")
+        assert not harness.logged("halted")
 
 
 async def test_a_damaged_account_ends_the_start_with_its_name(tmp_path: Path) -> None:
     account_file(tmp_path, "paradex").write_text("not an account\n")
-    async with a_paper_world(tmp_path) as world:
-        await world.start(wait_ready=False)
-        assert world.process is not None
-        assert await world.process.wait() == 2
+    async with a_paper_harness(tmp_path) as harness:
+        await harness.start(wait_ready=False)
+        assert harness.process is not None
+        assert await harness.process.wait() == 2
         wanted = f"{account_file(tmp_path, 'paradex')}: line 1 is damaged".encode()
-        await world.until(lambda: wanted in world.errors)
+        await harness.until(lambda: wanted in harness.errors)
 
 
 async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> None:
