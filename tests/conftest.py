@@ -6,6 +6,7 @@ import resource
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from observability import redaction
 
@@ -15,6 +16,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long an example takes is the machine's affair.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Memory attached by a test stays attached until its process ends: a thousand descriptors are too few.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)

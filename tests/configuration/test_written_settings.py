@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import supervisor
@@ -143,7 +143,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), min_size=1, max_size=3))
 def test_any_value_at_any_place_is_settings_or_problems(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     raw = read_yaml(SHIPPED)

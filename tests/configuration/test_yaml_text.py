@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from configuration.yaml_text import YamlError, read_yaml
@@ -190,7 +190,6 @@ def is_plain_value(value: Any) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.lists(PIECES, max_size=30).map("".join), st.text(max_size=80)))
 def test_any_text_is_values_or_one_error(text: str) -> None:
     try:

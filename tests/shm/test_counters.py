@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shm.counters
@@ -130,7 +130,7 @@ durations = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(values=durations, percent=st.one_of(st.sampled_from([0, 50, 99, 99.9, 100]), st.floats(0, 100)))
 def test_a_percentile_is_at_most_one_eighth_above_the_recorded_value(
     values: list[int], percent: float

@@ -648,7 +648,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_STEPS)
 def test_whatever_happens_the_accounts_add_up_and_the_book_is_sane(steps: list[tuple[str, Any]]) -> None:
     """Money, sizes and fees are conserved exactly; FOK is whole; priority and limits are kept."""

@@ -39,7 +39,7 @@ def test_what_was_once_found_stays_mended(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_bytes_are_read(name: str, data: st.DataObject) -> None:
     """Bytes of every kind, and seeds with a few of theirs changed."""

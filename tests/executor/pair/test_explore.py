@@ -167,7 +167,7 @@ TROUBLE = Budget(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     outsiders=st.integers(0, 1),

@@ -162,5 +162,5 @@ class PairBetweenVenues(RuleBasedStateMachine):
             run_out(self.system, self.fate)
 
 
-PairBetweenVenues.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+PairBetweenVenues.TestCase.settings = settings(max_examples=40, stateful_step_count=50)
 TestPairBetweenVenues = PairBetweenVenues.TestCase

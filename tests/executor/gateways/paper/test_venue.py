@@ -206,7 +206,7 @@ STEPS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, depth=st.lists(st.integers(0, 30), min_size=6, max_size=6))
 def test_whatever_is_sent_the_book_bounds_it_and_the_money_adds_up(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step], depth: list[int]
@@ -294,7 +294,7 @@ def test_a_damaged_file_stops_the_start_and_is_named(bench: Bench, line: int) ->
         bench.begin_life()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_no_damaged_byte_passes_for_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, place: float, byte: int
