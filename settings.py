@@ -102,7 +102,7 @@ Bps = Annotated[float, Field(ge=-1_000, le=10_000)]
 PositiveBps = Annotated[float, Field(ge=0, le=10_000)]
 Milliseconds = Annotated[float, Field(gt=0, le=86_400_000)]
 # How two quote currencies compare: what one unit of the second is worth in the first, as "usdc_per_usd".
-QuoteRate = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}_per_[a-z0-9]{2,8}$")]
+QuoteRateName = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}_per_[a-z0-9]{2,8}$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -500,6 +500,28 @@ class AlertsSettings(Section):
         return any((self.telegram, self.discord_env, self.webhook_env, self.mail))
 
 
+class LiveQuoteRate(Section):
+    """An instrument whose price is the rate between two quote currencies."""
+
+    venue: str
+    symbol: Annotated[str, Field(min_length=1)]
+    inverse: bool = False  # its price is the rate the other way round
+    max_age_ms: Milliseconds = 60_000  # an older one opens nothing
+    max_off_par_bps: PositiveBps = 500  # nor does one further from one for one
+
+    @property
+    def leg(self) -> Leg:
+        return Leg(self.venue, self.symbol)
+
+
+def _par_or_live(value: object) -> object:
+    if value != "par" and not isinstance(value, (dict, LiveQuoteRate)):
+        raise ValueError(
+            "must be par, or an instrument whose price it is: {venue: paradex, symbol: USDC-USD-PERP}"
+        )
+    return LiveQuoteRate.model_validate(value) if isinstance(value, dict) else value
+
+
 class Settings(Section):
     """The whole configuration, resolved."""
 
@@ -508,7 +530,9 @@ class Settings(Section):
     bot_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
     venues: Mapping[str, VenueSettings] = {}
     pairs: tuple[PairSettings, ...]
-    quote: Mapping[QuoteRate, Literal["par"]] = {}
+    quote: Mapping[
+        QuoteRateName, Annotated[Literal["par"] | LiveQuoteRate, BeforeValidator(_par_or_live)]
+    ] = {}
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings
     persistence: PersistenceSettings = PersistenceSettings()
@@ -540,10 +564,68 @@ class Settings(Section):
             seen[pair.id] = pair.id
         return value
 
-    def compares(self, first: str, second: str) -> bool:
-        """Whether prices in two quote currencies may be compared: the same, or at par by ``quote``."""
+    @model_validator(mode="after")
+    def _margins_are_read_in_time(self) -> Settings:
+        interval_s, age_s = self.execution.reconcile_interval_s, self.risk.max_margin_age_s
+        if interval_s >= age_s:
+            raise ValueError(
+                f"risk.max_margin_age_s {age_s:g} must be above execution.reconcile_interval_s "
+                f"{interval_s:g}: margins are read that often, and an older one opens nothing"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_can_be_had(self) -> Settings:
+        legs = {leg: pair.id for pair in self.pairs for leg in pair.legs}
+        seen: dict[frozenset[str], str] = {}
+        for name, rate in self.quote.items():
+            currencies = frozenset(name.split("_per_"))
+            if len(currencies) < 2 or currencies in seen:
+                other = seen.get(currencies, "one currency alone")
+                raise ValueError(f"quote.{name} says what {other} says: leave one of them")
+            seen[currencies] = f"quote.{name}"
+            if rate == "par":
+                continue
+            if rate.venue not in self.venue_names:
+                raise ValueError(
+                    f"quote.{name}.venue {rate.venue!r} is no venue of the pairs; one of them is watched "
+                    f"for it: {', '.join(self.venue_names)}"
+                )
+            if rate.leg in legs:
+                raise ValueError(
+                    f"quote.{name}: {rate.venue}:{rate.symbol} is a leg of {legs[rate.leg]!r}, too"
+                )
+        if len({leg for _, leg in self._live_legs}) < len(self._live_legs):
+            raise ValueError("quote: two rates are the price of one instrument; leave one of them")
+        return self
+
+    def rate_name(self, first: str, second: str) -> str:
+        """Under which name of ``quote`` two currencies are compared; empty where they are not."""
         one, other = first.lower(), second.lower()
-        return one == other or f"{one}_per_{other}" in self.quote or f"{other}_per_{one}" in self.quote
+        names = (f"{one}_per_{other}", f"{other}_per_{one}")
+        return next((name for name in names if name in self.quote), "")
+
+    def compares(self, first: str, second: str) -> bool:
+        """Whether prices in two quote currencies may be compared: the same, at par, or by a live rate."""
+        return first.lower() == second.lower() or bool(self.rate_name(first, second))
+
+    @property
+    def _live_legs(self) -> tuple[tuple[str, Leg], ...]:
+        return tuple((name, rate.leg) for name, rate in self.quote.items() if rate != "par")
+
+    @property
+    def watched(self) -> tuple[Leg, ...]:
+        """Everything the feeds watch, in order of its instrument_id: legs, then rates' instruments."""
+        return (*self.legs, *(leg for _, leg in self._live_legs))
+
+    def rate_instrument_id(self, name: str) -> int:
+        """Of the live rate of this name."""
+        names = [live for live, _ in self._live_legs]
+        return len(self.legs) + names.index(name)
+
+    def watched_ids(self, venue: str) -> dict[str, int]:
+        """Symbol -> instrument_id of everything watched on one venue."""
+        return {leg.symbol: number for number, leg in enumerate(self.watched) if leg.venue == venue}
 
     @property
     def venue_names(self) -> tuple[str, ...]:

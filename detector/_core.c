@@ -146,7 +146,7 @@ static void catch_up(Core *core, int64_t place) {
     counter_add(core->overtaken_total, venue->ring.overtaken - venue->overtaken_seen);
     venue->overtaken_seen = venue->ring.overtaken;
     for (int64_t id = 0; id < core->instrument_count; id++) {
-        if (core->pair_of[id] < 0 || core->venue_of[id] != place) continue;
+        if (core->venue_of[id] != place) continue;
         Quote *newest = &core->quotes[id];
         if (slot_read(&venue->tops, id, newest, sizeof *newest) != sizeof *newest) *newest = (Quote){0};
     }

@@ -28,6 +28,7 @@ typedef enum {
     GATE_RISK_STATE,
     GATE_MAINTENANCE,
     GATE_COOL_DOWN,
+    GATE_QUOTE_RATE, /* of pairs with a live rate alone, which are Python's */
     GATES,
 } Gate;
 

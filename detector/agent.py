@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from detector.converting import strategy_for
 from detector.expected_funding import expected_funding_bps
 from detector.expected_slippage import expected_slippage_bps
 from detector.gap import Gap
-from detector.gates import NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
+from detector.gates import NO_FEED, NO_QUOTE, FeedStatus, Pending, Refusal, quote_valid
 from detector.maintenance import WeeklySpan, seconds_left, weekly_spans
 from detector.rules import Rules, instruments_of, rules_for
 from detector.spreads import entry_spread_bps
@@ -75,7 +76,7 @@ class Pair:
     def __init__(self, strategy: PairStrategy, feeds: tuple[Feed, Feed], counters: CounterTable) -> None:
         rules = self.rules = strategy.rules
         self.strategy = strategy
-        self.shadow = PairStrategy(rules)  # decides for no purpose, see ``keep_warm``
+        self.shadow = strategy_for(rules)  # decides for no purpose, see ``keep_warm``
         self.first_feed, self.second_feed = feeds
         self.view: PairView | None = None
         self.view_sequence = -1
@@ -85,6 +86,7 @@ class Pair:
         self.gap = Gap(counters, name)
         self.evaluations = counters.index(f"evaluations.{name}")
         self.signals = counters.index(f"signals.{name}")
+        self.quote_rate = counters.index(f"quote_rate_e8.{name}")
         self.gates = {gate: counters.index(f"gate.{name}.{gate}") for gate in GATES}
         self.reported: dict[int, int] = {}
 
@@ -92,7 +94,7 @@ class Pair:
         """Decide by other rules from the next quote on."""
         self.rules = self.strategy.rules = rules
         self.strategy.start_over()
-        self.shadow = PairStrategy(rules)
+        self.shadow = strategy_for(rules)
 
 
 class Detector:
@@ -109,7 +111,7 @@ class Detector:
         epoch: int,
         clock_mono_ns: Callable[[], int] = time.monotonic_ns,
         clock_unix_s: Callable[[], float] = time.time,
-        make_strategy: Callable[[Rules], PairStrategy] = PairStrategy,
+        make_strategy: Callable[[Rules], PairStrategy] = strategy_for,
         watch: SettingsWatch | None = None,
     ) -> None:
         self._counters = counters
@@ -122,6 +124,7 @@ class Detector:
             venue: Feed(memory, venue, weekly_spans(settings.venue(venue).maintenance))
             for venue in sorted({leg.venue for rule in rules for leg in (rule.first, rule.second)})
         }
+        self._rates = {rule.quote_rate for rule in rules if rule.quote_rate is not None}
         self._views = memory.pairs()
         self._learned = memory.slippage()
         self._funding = memory.funding()
@@ -234,12 +237,13 @@ class Detector:
                     pair.last_refusal = outcome
             counters.add(pair.evaluations, len(outcomes))
             if pair.strategy.is_market_trusted:
-                pair.gap.note(market.first, market.second, pair.rules.gain_bps_max)
+                seen = pair.strategy.comparable(market)
+                pair.gap.note(seen.first, seen.second, pair.rules.gain_bps_max)
         counters.add(self._quotes_total)
         self._publish_to_seen.record(seen_mono_ns - quote.publish_mono_ns)
 
     def _market(self, pair: Pair, now_mono_ns: int) -> Market:
-        rules = pair.rules
+        rules, rate = pair.rules, pair.rules.quote_rate
         self._refresh_view(pair)
         first_feed, second_feed = pair.first_feed, pair.second_feed
         return Market(
@@ -252,6 +256,8 @@ class Detector:
             maintenance_left_s=max(first_feed.maintenance_left_s, second_feed.maintenance_left_s),
             read_depth=self._read_depth,
             now_mono_ns=now_mono_ns,
+            rate=self._quotes[rate.instrument_id] if rate else NO_QUOTE,
+            rate_feed=self._feeds[rate.venue].status if rate else NO_FEED,
         )
 
     def _refresh_view(self, pair: Pair) -> None:
@@ -316,6 +322,7 @@ class Detector:
     def _show_gap(self, pair: Pair, now_mono_ns: int) -> None:
         strategy = pair.strategy
         pair.gap.show(pair.rules, strategy.slippage_bps, strategy.funding_bps, now_mono_ns)
+        self._counters.set(pair.quote_rate, strategy.quote_rate_e8)
 
     def _take_up_settings(self) -> None:
         """Decide by newer settings from the next quote on, where there are any. Between two quotes, so that
@@ -343,6 +350,9 @@ class Detector:
             leg = pair.rules.first if instrument_id == pair.rules.first.instrument_id else pair.rules.second
             if leg.venue == feed.venue:
                 self._quotes[instrument_id] = feed.tops.read(instrument_id) or NO_QUOTE
+        for rate in self._rates:
+            if rate.venue == feed.venue:
+                self._quotes[rate.instrument_id] = feed.tops.read(rate.instrument_id) or NO_QUOTE
 
     def _catch_up(self, feed: Feed) -> None:
         missed = feed.ring.overtaken - feed.overtaken_seen
@@ -369,7 +379,7 @@ class Detector:
                     expected_funding_bps=round(pair.strategy.funding_bps, 3),
                     gates={gate: count for gate, count in gates.items() if count},
                     last=last and LastRefusal(gate=last.gate.value, value=last.value, limit=last.limit),
-                    spreads_bps=self._spreads_bps(rules),
+                    spreads_bps=self._spreads_bps(pair),
                     best_spreads_bps=pair.gap.take_widest(),
                     threshold_bps=rules.layers[0].trigger_bps,
                     fees_bps=round(rules.fees_bps, 3),
@@ -377,10 +387,11 @@ class Detector:
                 )
             )
 
-    def _spreads_bps(self, rules: Rules) -> tuple[float, float] | None:
+    def _spreads_bps(self, pair: Pair) -> tuple[float, float] | None:
         """What opening captures now, forward and backward; None without two usable quotes."""
-        first, second = self._quotes[rules.first.instrument_id], self._quotes[rules.second.instrument_id]
-        if quote_valid(first) or quote_valid(second):
+        seen = pair.strategy.comparable(self._market(pair, self._clock_mono_ns()))
+        first, second = seen.first, seen.second
+        if quote_valid(first) or quote_valid(second) or not second.bid_e8:
             return None
         return (
             round(entry_spread_bps(first.ask_e8, second.bid_e8), 3),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from runtime.quote_rate import QuoteRate
 from shm.entry_block import EntryBlock
 from shm.records import PairPhase, PairView, Quote, QuoteFlags
 
@@ -48,8 +49,9 @@ class Pending(NamedTuple):
     expires_mono_ns: int
 
 
-# Stands in for a quote that has not come yet: it is not valid, and nothing else of it is looked at.
+# Stand in for a quote that has not come yet: it is not valid, and nothing else of it is looked at.
 NO_QUOTE = Quote(-1, *([0] * (len(Quote._fields) - 1)))
+NO_FEED = FeedStatus(is_connected=False, beat_mono_ns=0)
 
 
 def feed_alive(feed: FeedStatus, quote: Quote, now_mono_ns: int) -> Refusal | None:
@@ -161,3 +163,12 @@ def cool_down(view: PairView | None, cooldown_ns: int, now_mono_ns: int) -> Refu
         return None
     rested_ns = now_mono_ns - view.closed_mono_ns
     return Refusal(EntryBlock.COOL_DOWN, rested_ns, cooldown_ns) if rested_ns < cooldown_ns else None
+
+
+def quote_rate(rate: QuoteRate, quote: Quote, feed: FeedStatus, now_mono_ns: int) -> Refusal | None:
+    """The rate between the legs' quote currencies. ``value`` is its age; -1 where it cannot be believed."""
+    is_usable = quote_valid(quote) is None and feed_alive(feed, quote, now_mono_ns) is None
+    if not is_usable or not rate.value_e8(quote.bid_e8, quote.ask_e8):
+        return Refusal(EntryBlock.QUOTE_RATE, -1, rate.age_ns_max)
+    age_ns = now_mono_ns - quote.recv_mono_ns
+    return Refusal(EntryBlock.QUOTE_RATE, age_ns, rate.age_ns_max) if age_ns > rate.age_ns_max else None

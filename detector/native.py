@@ -41,10 +41,12 @@ class NativeDetector(Detector):
         for number, quote in enumerate(self._quotes):
             if quote is not NO_QUOTE:
                 self._quotes_c[number][:] = list(quote)
-        pair_of, venue_of = (_I64 * count)(*[-1] * count), (_I64 * count)()
+        pair_of, venue_of = (_I64 * count)(*[-1] * count), (_I64 * count)(*[-1] * count)
         for number, pair in enumerate(self._pairs_c):
             for instrument, venue in zip(pair.instruments, pair.venues, strict=True):
                 pair_of[instrument], venue_of[instrument] = number, venue
+        for rate in self._rates:
+            venue_of[rate.instrument_id] = places[rate.venue]
         assert len(self._pairs) <= self._views.table.count, "C does not look whether a slot is there"
         self._core = CoreC(
             venue_count=len(places),

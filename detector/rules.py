@@ -9,6 +9,7 @@ from detector.layers import Layer, cut_layers
 from detector.spreads import round_trip_fees_bps
 from runtime.clock import ms_to_ns
 from runtime.fees import taker_fee_bps
+from runtime.quote_rate import QuoteRate, quote_rate
 from settings import Settings
 from venues.contract import Instrument
 
@@ -44,6 +45,7 @@ class Rules:
     cooldown_ns: int
     hold_ns_max: int
     signal_ttl_ns: int
+    quote_rate: QuoteRate | None = None  # None: both legs' prices are in one currency, or count as such
 
 
 def instruments_of(rules: Sequence[Rules]) -> tuple[Instrument, ...]:
@@ -100,4 +102,5 @@ def rules_for(
         cooldown_ns=ms_to_ns(strategy.cooldown_ms),
         hold_ns_max=ms_to_ns(strategy.max_hold_s * 1_000),
         signal_ttl_ns=ms_to_ns(strategy.signal_ttl_ms),
+        quote_rate=quote_rate(settings, first, second),
     )

@@ -39,6 +39,8 @@ class Market(NamedTuple):
     maintenance_left_s: int  # of the venue that takes longer
     read_depth: ReadDepth  # asked only when a touch is too thin
     now_mono_ns: int
+    rate: Quote = gates.NO_QUOTE  # of the instrument whose price is the pair's live quote rate
+    rate_feed: FeedStatus = gates.NO_FEED
 
 
 class Opportunity(NamedTuple):
@@ -99,6 +101,16 @@ class PairStrategy:
             return _only_one(outcomes[0], outcomes[1])
         return outcomes
 
+    @property
+    def quote_rate_e8(self) -> int:
+        """The live rate that prices are converted by; 0 for a pair without one. Below 0: the last one, which
+        opens nothing now; -1: none was ever known."""
+        return 0
+
+    def comparable(self, market: Market) -> Market:
+        """The market with both legs' prices in one currency, as it is decided upon."""
+        return market
+
     def start_over(self) -> None:
         """Forget both streaks: the market was lost, or a signal has used them up."""
         self._forward.ticks = self._backward.ticks = 0
@@ -145,7 +157,7 @@ def aim(rules: Rules, view: PairView | None, direction: int) -> int:
 
 def distrust_market(rules: Rules, market: Market) -> Refusal | None:
     """The gates that answer for both directions: can these two quotes be believed now?"""
-    first, second, first_feed, second_feed, _, _, _, _, now_mono_ns = market
+    first, second, first_feed, second_feed, _, _, _, _, now_mono_ns, _, _ = market
     # Nearly always yes, and then one expression takes a tenth of the time of asking gate by gate.
     first_ns, second_ns = first.recv_mono_ns, second.recv_mono_ns
     if (

@@ -80,13 +80,15 @@ class OutcomeC(ctypes.Structure):
 
 
 def rules_in_c(strategy: PairStrategy) -> RulesC:
-    """Its rules and what it expects, as C has them. Rules that do not fit have no layers there, and are
-    Python's to decide by."""
+    """Its rules and what it expects, as C has them. Rules that do not fit, or convert prices, have no layers
+    there, and are Python's to decide by."""
     rules = strategy.rules
     wholes = {name: getattr(rules, name) for name in _WHOLES}
     sizes_e8 = [layer.size_e8 for layer in rules.layers]
-    if len(sizes_e8) > LAYERS_MAX or not all(
-        0 <= one < _CERTAIN_MAX for one in (*wholes.values(), *sizes_e8)
+    if (
+        rules.quote_rate is not None
+        or len(sizes_e8) > LAYERS_MAX
+        or not all(0 <= one < _CERTAIN_MAX for one in (*wholes.values(), *sizes_e8))
     ):
         return RulesC()
     return RulesC(

@@ -70,6 +70,7 @@ class CheckpointResult(Struct, frozen=True, kw_only=True):
     fees_e8: int
     happened_outside: bool
     is_estimated: bool
+    quote_rate_e8: int = 10**8
 
 
 class CheckpointPair(Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ class CheckpointPair(Struct, frozen=True, kw_only=True):
     unaccounted: tuple[CheckpointOrder, ...] = ()
     closed: tuple[CheckpointResult, ...] = ()
     estimated: int = 0
+    quote_rate_e8: int = 10**8
 
 
 class JournalCheckpoint(Event, frozen=True, kw_only=True):

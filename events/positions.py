@@ -42,6 +42,9 @@ class HoldingChanged(Event, frozen=True, kw_only=True, tag="holding"):
     opened_mono_ns: int
     is_estimated: bool
     happened_outside: bool | UnsetType = UNSET  # the same, but no venue will ever mend it
+    # What one unit of the second leg's quote currency was worth in the first's when the trade began; only of
+    # a pair with a live rate.
+    quote_rate_e8: int | UnsetType = UNSET
 
 
 class Exposed(Event, frozen=True, kw_only=True):

@@ -44,6 +44,8 @@ class TradeOpened(Event, frozen=True, kw_only=True):
     long_venue: str = ""
     short_venue: str = ""
     latency_us: float | None = None  # from the frame that decided it to both legs' bytes written
+    # What one unit of the second leg's quote currency was worth in the first's; None without a live rate.
+    quote_rate_e8: int | None = None
 
 
 class TradeClosed(Event, frozen=True, kw_only=True):
@@ -70,6 +72,10 @@ class TradeClosed(Event, frozen=True, kw_only=True):
     retries: int
     is_estimated: bool
     why: Text = ""  # ``reason`` in a sentence, with the figures that decided
+    # Of a pair with a live quote rate: the rate at the entry and at the exit, and what of the result its move
+    # made. All results are in the first leg's quote currency.
+    quote_rates_e8: tuple[int, int] | None = None
+    rate_move_e8: int | None = None
 
 
 class TradeResult(Event, frozen=True, kw_only=True):

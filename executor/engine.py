@@ -157,7 +157,7 @@ class Engine:
         self._latency.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
             if signal.direction:  # none: what a trade left on both legs is closed, by no trade's measure
-                pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at.markets)
+                pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at)
             first_id, second_id = stages.client_order_ids
             self._report(
                 SignalStages(

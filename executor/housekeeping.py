@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from events.positions import NakedBudgetSpent, PositionsRestored
@@ -94,8 +95,9 @@ class Housekeeping:
         self._report = report
         self._clock = clock
         venues = configuration.settings.venue_names
-        self._grids_read_s = dict.fromkeys(venues, 0.0)
-        self._swept_s = dict.fromkeys(venues, 0.0)
+        # Not 0: the clock begins at the machine's start, which may be nearer than an interval.
+        self._grids_read_s = dict.fromkeys(venues, -inf)
+        self._swept_s = dict.fromkeys(venues, -inf)
         self._is_restored_reported = False
         self._blocks: set[EntryBlock] = set()  # what stopped entries everywhere at the last turn
         self._published_s = self._collected_s = self._latency_reported_s = mono_s(clock)
@@ -247,7 +249,7 @@ class Housekeeping:
                 self._grids_read_s[venue] = now_s
                 self._tasks.start(self._query_grids(venue))
             if not gateway.is_up:
-                self._swept_s[venue] = 0.0
+                self._swept_s[venue] = -inf
             elif now_s - self._swept_s[venue] >= self._configuration.settings.execution.reconcile_interval_s:
                 self._swept_s[venue] = now_s
                 self._tasks.start(self._open_orders.sweep(venue))

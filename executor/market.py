@@ -6,6 +6,7 @@ from executor.pair.messages import At
 from executor.pair.pricing import NO_MARKET, LegMarket
 from executor.pairs import PairRuntime
 from runtime.clock import Clock
+from runtime.quote_rate import QuoteRate
 from shm.layout import Memory
 from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, unpack_depth
 from shm.slot import SlotTable
@@ -26,6 +27,8 @@ class Prices:
         depths = {venue: memory.depth(venue) for venue in venues}
         self._tops = [tops[item.venue] for item in instruments]
         self._depths = [depths[item.venue] for item in instruments]
+        self._venue_tops = tops
+        self._rates_e8: dict[QuoteRate, int] = {}  # the last one that was believed
         self._tables: tuple[SlotTable, ...] = (*(top.table for top in tops.values()), *depths.values())
 
     def quote(self, instrument_id: int) -> Quote | None:
@@ -63,13 +66,25 @@ class Prices:
         now_mono_ns = self._clock.mono_ns()
         read = self.market if with_depth else self.touch
         first, second = pair.rules.instruments
-        return At(
-            now_mono_ns,
-            (
-                read(first.instrument_id, now_mono_ns, pair.max_age_ns),
-                read(second.instrument_id, now_mono_ns, pair.max_age_ns),
-            ),
+        markets = (
+            read(first.instrument_id, now_mono_ns, pair.max_age_ns),
+            read(second.instrument_id, now_mono_ns, pair.max_age_ns),
         )
+        if pair.quote_rate is None:
+            return At(now_mono_ns, markets)
+        return At(now_mono_ns, markets, self.rate_e8(pair.quote_rate, now_mono_ns))
+
+    def rate_e8(self, rate: QuoteRate, now_mono_ns: int) -> int:
+        """A live quote rate as its instrument's price tells it, or did last; 0 if it never did."""
+        quote = self._venue_tops[rate.venue].read(rate.instrument_id)
+        is_usable = (
+            quote is not None
+            and quote.flags & _LOOKED_AT == _USABLE
+            and now_mono_ns - quote.recv_mono_ns <= rate.age_ns_max
+        )
+        if quote is not None and is_usable and (found_e8 := rate.value_e8(quote.bid_e8, quote.ask_e8)):
+            self._rates_e8[rate] = found_e8
+        return self._rates_e8.get(rate, 0)
 
     def close(self) -> None:
         for table in self._tables:

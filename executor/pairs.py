@@ -21,6 +21,7 @@ from executor.pair.state import Halt, PairState, entry_finds_pair_at_rest
 from executor.risk.daily_pnl import PairResult
 from executor.risk.pre_trade import Limits
 from runtime.carried_positions import CarriedFunding
+from runtime.quote_rate import QuoteRate
 from settings import StrategySettings
 from shm.records import PairView, SignalKind
 
@@ -38,6 +39,7 @@ class PairRuntime:
     strategy: StrategySettings
     layer_sizes_e8: dict[int, int]  # what the detector enters with, by layer
     limits: Limits
+    quote_rate: QuoteRate | None = None  # where the live rate of the legs' quote currencies is read
     was_restored: bool = False  # taken over from an earlier epoch
     suspended: str = ""  # why nothing is opened on it in this run: its contracts do not fit its settings
     result: PairResult = field(default_factory=PairResult)

@@ -10,7 +10,7 @@ from executor.gateways.contract import OrderGateway
 from executor.market import Prices
 from executor.metrics.counters import ExecutorCounters
 from executor.pair.messages import At, Enter, Exit
-from executor.pair.pricing import price_to_take_e8
+from executor.pair.pricing import in_other_currency_e8, price_to_take_e8
 from executor.pairs import PairRuntime, Pairs, Report
 from executor.risk.book import Risk
 from executor.risk.pre_trade import Approved, Entry, EntryLeg, Refused, check, check_age
@@ -187,7 +187,7 @@ class Signals:
             price_now_e8=price_e8,
             worse_e8=price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
             visible_e8=visible_e8,
-            other_mid_e8=(other.bid_e8 + other.ask_e8) // 2,
+            other_mid_e8=in_other_currency_e8(1 - leg, (other.bid_e8 + other.ask_e8) // 2, at.rate_e8),
             can_send=gateway.can_send,
             opens_from_mono_ns=gateway.budget.opens_from_mono_ns,
             margin=risk.margins.by_venue[venue],

@@ -39,11 +39,11 @@ def market_data(launch: Launch) -> MarketData:
     configured = launch.settings.venue(launch.venue)
     options = FeedOptions(prefers_json=configured.public_encoding == "json")
     where = venue_hosts(launch.settings, launch.venue)
-    return venue(launch.venue).market_data(where, launch.settings.instrument_ids(launch.venue), options)
+    return venue(launch.venue).market_data(where, launch.settings.watched_ids(launch.venue), options)
 
 
 async def _run(launch: Launch, protocol: MarketData) -> None:
-    symbols = {number: name for name, number in launch.settings.instrument_ids(launch.venue).items()}
+    symbols = {number: name for name, number in launch.settings.watched_ids(launch.venue).items()}
     publisher = Publisher(launch.memory, launch.venue, symbols, launch.counters, time.monotonic_ns)
     session = FeedSession(
         protocol,

@@ -149,6 +149,9 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
     spreads = GaugeMetricFamily("tandem_spread_bps", "What opening captures", labels=["pair", "direction"])
     needed = GaugeMetricFamily("tandem_needed_gap_bps", "What opening needs", labels=["pair", "direction"])
     best = GaugeMetricFamily("tandem_best_gap_bps", "Widest since the start", labels=["pair", "direction"])
+    rates = GaugeMetricFamily(
+        "tandem_quote_rate", "The second leg's currency in the first's", labels=["pair"]
+    )
     phases = GaugeMetricFamily("tandem_pair_phase", "1 for the phase of each pair", labels=["pair", "phase"])
     held = GaugeMetricFamily("tandem_hedged_base", "Hedged size, signed by direction", labels=["pair"])
     naked = GaugeMetricFamily("tandem_net_delta_base", "First leg plus second leg", labels=["pair"])
@@ -165,6 +168,8 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
                 needed.add_metric([name, direction], pair.gap.needed_bps[place])
                 if (best_bps := pair.gap.best_bps[place]) is not None:
                     best.add_metric([name, direction], best_bps)
+        if pair.quote_rate:
+            rates.add_metric([name], pair.quote_rate)
         for phase in PairPhase:
             phases.add_metric([name, phase.name.lower()], float(pair.phase is phase))
         if view is not None:
@@ -174,7 +179,7 @@ def _pairs(now: Snapshot) -> Iterable[Metric]:
         evaluations.add_metric([name], pair.evaluations)
         for gate, count in pair.gates.items():
             refused.add_metric([name, gate], count)
-    yield from (spreads, needed, best, phases, held, naked, signals, evaluations, refused)
+    yield from (spreads, needed, best, rates, phases, held, naked, signals, evaluations, refused)
 
 
 def _trading(now: Snapshot) -> Iterable[Metric]:

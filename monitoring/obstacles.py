@@ -157,6 +157,10 @@ def _of_pairs(now: Snapshot) -> Iterator[Obstacle]:
         yield Obstacle(EntryBlock.FORCED_EXIT, "kept closed", text, True)
     for name, why in now.suspended.items():
         yield Obstacle(EntryBlock.SUSPENDED, f"{name} suspended", why, True)
+    for pair in now.pairs:
+        if not pair.is_rate_usable:
+            text = "the rate between its quote currencies is missing, too old or absurd: nothing is opened"
+            yield Obstacle(EntryBlock.QUOTE_RATE, f"{pair.settings.id} quote rate", text, False)
     for leg in (leg for pair in now.pairs for leg in pair.legs):
         if leg.is_missing:
             short = f"{leg.leg.venue} {leg.leg.symbol} silent"

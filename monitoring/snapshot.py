@@ -26,6 +26,7 @@ from shm.entry_block import GATES, EntryBlock, blocks_in
 from shm.layout import Memory
 from shm.records import PairPhase, PairView, Quote, QuoteFlags, unpack_depth
 from shm.segment import SegmentError
+from venues.contract import E8, converted_e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class PairShown:
     signals: int
     gates: Mapping[str, int]
     gap: GapShown | None  # what an entry needs, and the widest since the start; None before a first look
+    # The second leg's quote currency in the first's: spreads go by it. None: one for one; 0.0: never known.
+    quote_rate: float | None = None
+    is_rate_usable: bool = True  # False: missing, too old or absurd now, and nothing is opened
 
     @property
     def phase(self) -> PairPhase:
@@ -227,8 +231,14 @@ class Watcher:
         legs = (self._leg(2 * number, pair.legs[0]), self._leg(2 * number + 1, pair.legs[1]))
         first, second = (leg.quote if leg.is_usable else None for leg in legs)
         view = self._pairs.read(number)
+        rate = detector[f"quote_rate_e8.{pair.id}"]
+        rate_e8 = 0 if rate == -1 else abs(rate)
+        if second is not None and rate:
+            second = second._replace(
+                bid_e8=converted_e8(second.bid_e8, rate_e8), ask_e8=converted_e8(second.ask_e8, rate_e8)
+            )
         forward = backward = closing = None
-        if first is not None and second is not None:
+        if first is not None and second is not None and (rate_e8 or not rate):
             forward = entry_spread_bps(first.ask_e8, second.bid_e8)
             backward = entry_spread_bps(second.ask_e8, first.bid_e8)
             if view is not None and view.size_e8:
@@ -245,6 +255,8 @@ class Watcher:
             signals=detector[f"signals.{pair.id}"],
             gates={gate.value: detector[f"gate.{pair.id}.{gate}"] for gate in GATES},
             gap=of_detector(detector, pair.id),
+            quote_rate=rate_e8 / E8 if rate else None,
+            is_rate_usable=rate >= 0,
         )
 
     def _leg(self, instrument_id: int, leg: Leg) -> LegShown:

@@ -32,6 +32,7 @@ from runtime.carried_positions import (
     plain,
 )
 from runtime.clock import NS_PER_MS
+from venues.contract import PAR_E8
 
 SOURCE: Final = "persistence"  # whose events checkpoints are
 EXECUTOR: Final = "executor"
@@ -292,6 +293,7 @@ def _with_holding(pair: CarriedPair, event: HoldingChanged, reported: Reported) 
         opened_unix_ms=reported.unix_ms - age_ms if event.opened_mono_ns else 0,
         is_estimated=event.is_estimated if event.happened_outside is UNSET else event.happened_outside,
         orders=tuple(order for order in pair.orders if live is UNSET or order.client_order_id in live),
+        quote_rate_e8=PAR_E8 if event.quote_rate_e8 is UNSET else event.quote_rate_e8,
     )
 
 
@@ -306,6 +308,7 @@ def _with_result(pair: CarriedPair, event: TradeClosed, unix_ms: int) -> Carried
         fees_e8=event.fees_e8 + (before.fees_e8 if before else 0),
         happened_outside=pair.is_estimated,
         is_estimated=event.is_estimated,
+        quote_rate_e8=event.quote_rates_e8[1] if event.quote_rates_e8 else PAR_E8,
     )
     pair = _with_change(pair, unix_ms // _DAY_MS, event.net_e8, before, result)
     return pair._replace(trade_id=0, direction=0, layers=0, is_estimated=False)
@@ -324,6 +327,7 @@ def _with_correction(pair: CarriedPair, event: TradeResult, unix_ms: int) -> Car
         fees_e8=event.fees_e8,
         happened_outside=before.happened_outside if before else pair.is_estimated,
         is_estimated=event.is_estimated,
+        quote_rate_e8=before.quote_rate_e8 if before else pair.quote_rate_e8,
     )
     change_e8 = event.net_e8 - (before.gross_e8 - before.fees_e8 if before else 0)
     pair = _with_change(pair, result.closed_unix_ms // _DAY_MS, change_e8, before, result)

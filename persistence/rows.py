@@ -138,11 +138,12 @@ _FUNDING: Final = f"""
 """
 _TRADE_OPENED: Final = f"""
     insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, size_base, opened_at,
-                        entry_spread_bps, is_estimated)
+                        entry_spread_bps, opening_quote_rate, is_estimated)
     values ({_BOT}, {_MODE}, %(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'open', %(size)s, %(ts)s,
-            %(entry_spread_bps)s, %(is_estimated)s)
+            %(entry_spread_bps)s, %(quote_rate)s, %(is_estimated)s)
     on conflict (bot_id, mode, trade_id) do update set
         size_base = excluded.size_base, entry_spread_bps = excluded.entry_spread_bps,
+        opening_quote_rate = coalesce(trades.opening_quote_rate, excluded.opening_quote_rate),
         is_estimated = excluded.is_estimated
 """
 _OPEN_TRADE_ESTIMATED: Final = f"""
@@ -154,10 +155,12 @@ _OPEN_TRADE_ESTIMATED: Final = f"""
 _TRADE_CLOSED: Final = f"""
     insert into trades (bot_id, mode, trade_id, run_id, pair, direction, state, size_base, closed_at,
                         entry_spread_bps, exit_spread_bps, gross_quote, fees_quote, funding_quote, net_quote,
-                        naked_ms, retries, is_estimated)
+                        naked_ms, retries, opening_quote_rate, closing_quote_rate, rate_move_quote,
+                        is_estimated)
     values ({_BOT}, {_MODE}, %(trade_id)s, %(run_id)s, %(pair)s, %(direction)s, 'closed', %(size)s, %(ts)s,
             %(entry_spread_bps)s, %(exit_spread_bps)s,
-            %(gross)s, %(fees)s, %(funding)s, %(net)s, %(naked_ms)s, %(retries)s, %(is_estimated)s)
+            %(gross)s, %(fees)s, %(funding)s, %(net)s, %(naked_ms)s, %(retries)s, %(opening_rate)s,
+            %(closing_rate)s, %(rate_move)s, %(is_estimated)s)
     on conflict (bot_id, mode, trade_id) do update set
         state = excluded.state, closed_at = excluded.closed_at,
         size_base = case trades.state when 'open' then excluded.size_base
@@ -172,6 +175,10 @@ _TRADE_CLOSED: Final = f"""
         net_quote = coalesce(trades.net_quote, 0) + excluded.net_quote,
         naked_ms = coalesce(trades.naked_ms, 0) + excluded.naked_ms,
         retries = coalesce(trades.retries, 0) + excluded.retries,
+        opening_quote_rate = coalesce(trades.opening_quote_rate, excluded.opening_quote_rate),
+        closing_quote_rate = excluded.closing_quote_rate,
+        rate_move_quote = coalesce(trades.rate_move_quote + excluded.rate_move_quote,
+                                   excluded.rate_move_quote),
         is_estimated = excluded.is_estimated
 """
 # What a closed trade has earned in all, as it is known now. It is reported again when a price or fee comes
@@ -223,7 +230,11 @@ _SQL: Final[Mapping[type[Event], str]] = {
     TradeRetold: _TRADE_RESULT,
 }
 # Values that an event may not have: SQL null then.
-_ABSENT: Final = {**dict.fromkeys(("trade_id", "ack_us", "fill_us", "funding")), "is_estimated": False}
+_ABSENT: Final = {
+    **dict.fromkeys(("trade_id", "ack_us", "fill_us", "funding")),
+    **dict.fromkeys(("quote_rate", "opening_rate", "closing_rate", "rate_move")),
+    "is_estimated": False,
+}
 
 
 def statements(reported: Reported) -> list[Statement]:
@@ -257,6 +268,9 @@ def statements(reported: Reported) -> list[Statement]:
         case OrderChanged():
             values |= _fate(event)
             changes_fills = event.is_ended
+        case TradeClosed(quote_rates_e8=(opening_e8, closing_e8)):
+            values |= _decimals({"opening_rate_e8": opening_e8, "closing_rate_e8": closing_e8})
+            changes_fills = False
         case FillReported():
             changes_fills = event.client_order_id != 0
         case _:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runtime.atomic_file import write_atomically
+from venues.contract import PAR_E8
 
 _FILE = "held.json"
 
@@ -56,6 +57,7 @@ class CarriedResult(NamedTuple):
     fees_e8: int
     happened_outside: bool  # part of it happened outside our orders
     is_estimated: bool  # for that reason, or because a price or fee is not known yet
+    quote_rate_e8: int = PAR_E8  # at the close, see ``CarriedPair``
 
 
 class CarriedFunding(NamedTuple):
@@ -88,6 +90,8 @@ class CarriedPair(NamedTuple):
     unaccounted: tuple[CarriedOrder, ...] = ()  # over, and a price or fee is still asked for
     closed: tuple[CarriedResult, ...] = ()  # the newest last
     estimated: int = 0  # trades of ``result_day`` whose result is an estimate
+    # What one unit of the second leg's quote currency was worth in the first's when the open trade began.
+    quote_rate_e8: int = PAR_E8
 
 
 def pair_from(fields: dict[str, Any]) -> CarriedPair:

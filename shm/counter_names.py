@@ -59,6 +59,7 @@ def detector_counters(pair_names: Iterable[str]) -> tuple[str, ...]:
                 f"evaluations.{pair}",
                 f"signals.{pair}",
                 f"level_mono_ns.{pair}",
+                f"quote_rate_e8.{pair}",  # see PairStrategy.quote_rate_e8
                 *(f"{what}_ppb.{pair}" for what in GAP_LEVEL),
                 *(f"best_{way}_{what}.{pair}" for way in GAP_WAYS for what in ("ppb", "mono_ns")),
                 *(f"gate.{pair}.{gate}" for gate in GATES),

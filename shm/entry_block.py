@@ -38,6 +38,7 @@ class EntryBlock(StrEnum):
     RISK_STATE = "risk_state"  # the executor opens nothing on this pair: its own reasons are below
     MAINTENANCE = "maintenance"  # a venue's maintenance window
     COOL_DOWN = "cool_down"  # too soon after the last trade
+    QUOTE_RATE = "quote_rate"  # the rate between the legs' quote currencies is missing, too old or absurd
 
     # The trading state: what stops entries everywhere.
     KILL_LATCH = "kill_latch"  # the operator has engaged the kill switch
@@ -110,6 +111,7 @@ GATES: Final = (
     EntryBlock.RISK_STATE,
     EntryBlock.MAINTENANCE,
     EntryBlock.COOL_DOWN,
+    EntryBlock.QUOTE_RATE,
 )
 # What stops entries everywhere, in the order in which the executor asks. The counter ``entries_stopped`` is
 # the place of the first that holds, counted from 1; ``entry_blocks`` has one bit for each, lowest first.

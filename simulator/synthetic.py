@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
+from itertools import count
 from typing import NamedTuple
 
 from simulator.market import Top
@@ -132,3 +133,15 @@ class SyntheticMarket:
         half = mid * self._rules.half_spread_bps * 1e-4
         sizes = [int(size_e8 * rng.uniform(0.2, 2.0)) for _ in range(2)]
         return Top(at_ns, *where, int(mid - half), sizes[0], int(mid + half) + 1, sizes[1])
+
+
+class RateMarket:
+    """USDC against the dollar once a second, a fifth of a basis point around one: all coins' prices here are
+    dollars, whatever a venue calls its currency, so a rate that moved would make gaps out of nothing."""
+
+    def tops(self) -> Iterator[Top]:
+        """Tops for ever."""
+        for second in count():
+            mid = E8 * (1 + 2e-5 * math.sin(second / 20))
+            bid_e8, ask_e8 = int(mid) - E8 // 100_000, int(mid) + E8 // 100_000
+            yield Top(second * _SECOND_NS, "paradex", "USDC-USD-PERP", bid_e8, 10**5 * E8, ask_e8, 10**5 * E8)

@@ -14,7 +14,7 @@ def memory_plan(settings: Settings) -> MemoryPlan:
     feeds = tuple(f"feed-{venue}" for venue in settings.venue_names)
     return MemoryPlan(
         venues=settings.venue_names,
-        instrument_count=len(settings.legs),
+        instrument_count=len(settings.watched),
         pair_count=len(settings.pairs),
         ring_cells=settings.runtime.ring_cells,
         signal_queue_bytes=65_536,

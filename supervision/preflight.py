@@ -75,8 +75,10 @@ def load_instruments(
     not list any more is taken from ``remembered``, of an earlier start.
     """
     found, problems = asyncio.run(_fetch_all(settings))
-    missing = set(range(len(settings.legs))) - found.keys()
-    bids_e8 = asyncio.run(_fetch_bids(settings, found.values()))
+    legs_found = {number: item for number, item in found.items() if number < len(settings.legs)}
+    missing = set(range(len(settings.legs))) - legs_found.keys()
+    bids_e8 = asyncio.run(_fetch_bids(settings, legs_found.values()))
+    problems += rate_problems(settings, found)
     for number, pair in enumerate(settings.pairs):
         if not missing & {2 * number, 2 * number + 1}:
             legs = found[2 * number], found[2 * number + 1]
@@ -96,6 +98,8 @@ def load_instruments(
     suspended: dict[str, str] = {}
     for number, pair in enumerate(settings.pairs):
         own = [problem for problem in problems if problem.key.startswith(f"pairs[{number}].")]
+        rate = settings.rate_name(*(found[2 * number + leg].quote for leg in (0, 1)))
+        own += [problem for problem in problems if problem.key == f"quote.{rate}"]
         if own:
             suspended[pair.id] = "; ".join(str(problem) for problem in own)
     return Loaded(tuple(found[number] for number in range(len(settings.legs))), suspended)
@@ -143,7 +147,7 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
     async with aiohttp.ClientSession() as session:
         for name in settings.venue_names:
             rest_url = venue_hosts(settings, name).rest_url
-            wanted = settings.instrument_ids(name)
+            wanted = settings.watched_ids(name)
             try:
                 call = venue(name).fetch_instruments(wanted)
                 instruments = await perform(session, rest_url, call, timeout_s=_TIMEOUT_S)
@@ -151,7 +155,7 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
                 if error.retry_after_ms is not None:
                     problems.append(Problem(_leg_key(settings, name), ", ".join(wanted), str(error), True))
                     continue
-                singly, refused = await _fetch_singly(session, rest_url, name, wanted)
+                singly, refused = await _fetch_singly(session, rest_url, settings, name)
                 found.update(singly)
                 problems += refused
             except TransportError as error:
@@ -169,19 +173,27 @@ async def _fetch_all(settings: Settings) -> tuple[dict[int, Instrument], list[Pr
 
 
 async def _fetch_singly(
-    session: aiohttp.ClientSession, rest_url: str, name: str, wanted: Mapping[str, int]
+    session: aiohttp.ClientSession, rest_url: str, settings: Settings, name: str
 ) -> tuple[dict[int, Instrument], list[Problem]]:
     """Which symbols a venue knows, one by one, after it refused them together. Raises TransportError."""
     found: dict[int, Instrument] = {}
     problems: list[Problem] = []
-    for symbol, number in wanted.items():
+    for symbol, number in settings.watched_ids(name).items():
         try:
             call = venue(name).fetch_instruments({symbol: number})
             for instrument in await perform(session, rest_url, call, timeout_s=_TIMEOUT_S):
                 found[instrument.instrument_id] = instrument
         except VenueError as error:
-            problems.append(Problem(f"pairs[{number // 2}].legs.{name}", symbol, str(error)))
+            problems.append(Problem(_key_of(settings, number), symbol, str(error)))
     return found, problems
+
+
+def _key_of(settings: Settings, instrument_id: int) -> str:
+    """Where the configuration names an instrument."""
+    if instrument_id < len(settings.legs):
+        return f"pairs[{instrument_id // 2}].legs.{settings.legs[instrument_id].venue}"
+    leg = settings.watched[instrument_id]
+    return next(f"quote.{name}" for name, rate in settings.quote.items() if rate != "par" and rate.leg == leg)
 
 
 def _leg_key(settings: Settings, venue: str) -> str:
@@ -200,6 +212,29 @@ def quote_problems(settings: Settings, number: int, quotes: tuple[str, str]) -> 
     shown = ", ".join(f"{leg.venue} in {quote}" for leg, quote in zip(pair.legs, quotes, strict=True))
     remedy = f"say how they compare, one for one for example: quote: {{{names}: par}}"
     return [Problem(f"pairs[{number}].legs", shown, f"have prices in different currencies: {remedy}")]
+
+
+def rate_problems(settings: Settings, found: Mapping[int, Instrument]) -> list[Problem]:
+    """Live rates whose instrument does not tell that rate."""
+    problems: list[Problem] = []
+    for name, rate in settings.quote.items():
+        instrument = None if rate == "par" else found.get(settings.rate_instrument_id(name))
+        if rate == "par" or instrument is None:
+            continue
+        one, other = name.split("_per_")
+        wanted, reverse = (other, one) if rate.inverse else (one, other)
+        quote, shown = instrument.quote.lower(), f"{rate.venue}:{rate.symbol}"
+        if instrument.is_delisted:
+            problems.append(Problem(f"quote.{name}", shown, "is listed no more; name another instrument"))
+        elif quote != wanted:
+            remedy = (
+                f"set inverse: {'false' if rate.inverse else 'true'}"
+                if quote == reverse
+                else f"name one in {wanted.upper()}, or one in {reverse.upper()} with inverse"
+            )
+            text = f"has its price in {instrument.quote}, and this rate is one in {wanted.upper()}: {remedy}"
+            problems.append(Problem(f"quote.{name}", shown, text))
+    return problems
 
 
 def notional_problems(

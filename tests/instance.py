@@ -63,6 +63,7 @@ def write_config(directory: Path, **changes: Any) -> Path:
     config["persistence"]["var_dir"] = str(directory / "var")
     config["runtime"]["memory_dir"] = str(memory_dir)
     config["runtime"]["pin"] = {}
+    config["runtime"]["nice"] = {"persistence": 0, "alerts": 0}  # beside others they would hardly run
     config["simulator"]["ports"] = {"vest": vest, "paradex": paradex}
     for venue in config.get("venues", {}).values():
         venue.pop("maintenance", None)  # a test does not wait for a venue's weekday release to end

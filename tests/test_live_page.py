@@ -142,7 +142,7 @@ def test_the_page_leads_from_keys_to_a_pair_and_back_out(stage: Stage, tmp_path:
 
     instance = checkout.start(start)
     try:
-        instance.wait_for("running", timeout_s=120)
+        instance.wait_for("running")
         stage.market.gap_bps = FAR_BPS
         wait_until(lambda: held(stage), "the pair to be open at both venues")
         assert "HEDGED" in checkout.type(status)
@@ -150,7 +150,7 @@ def test_the_page_leads_from_keys_to_a_pair_and_back_out(stage: Stage, tmp_path:
         checkout.type(pause)
         checkout.type(force_exit)
         assert is_flat(stage)
-        assert instance.stop(signal.SIGINT, timeout_s=120) == 0
+        assert instance.stop(signal.SIGINT) == 0
     finally:
         instance.process.kill()
         instance.process.wait()

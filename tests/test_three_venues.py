@@ -1,4 +1,7 @@
-"""three-venues.yaml as shipped: each pair of the three venues trades, all of them at once."""
+"""three-venues.yaml as shipped: each pair of the three venues trades, all of them at once.
+
+As shipped but for the quote currencies, which are compared by a live rate instead of one for one.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ def own_config(directory: Path) -> Path:
     config = load_raw(SHIPPED)
     own = yaml.safe_load(write_config(directory).read_text())
     config["bot_id"] = own["bot_id"]
+    config["quote"] = {"usd_per_usdc": {"venue": "paradex", "symbol": "USDC-USD-PERP"}}
     config["persistence"] = {"var_dir": own["persistence"]["var_dir"]}
     config["runtime"] |= {"memory_dir": own["runtime"]["memory_dir"], "pin": {}}
     config["simulator"]["ports"] = dict(zip(KNOWN_VENUES, free_ports(len(KNOWN_VENUES)), strict=True))
@@ -49,7 +53,7 @@ def test_all_of_them_open_and_close_trades_at_once() -> None:
             return set(closed) == {"btc", "eth", "sol"}
 
         try:
-            instance.wait_for(has_closed_everywhere, timeout_s=240)
+            instance.wait_for(has_closed_everywhere)
         finally:
             exit_code = instance.stop()
             shutil.rmtree(memory_dir(path), ignore_errors=True)
@@ -59,6 +63,10 @@ def test_all_of_them_open_and_close_trades_at_once() -> None:
     fees = fee_bps_by_pair(instance.lines)
     assert fees["sol"] == pytest.approx(PUBLISHED_BPS, abs=0.1)
     assert (fees["btc"], fees["eth"]) == pytest.approx((0.1, 0.1), abs=0.05)
+    for pair in ("btc", "sol"):  # of which one leg is in USD and one in USDC
+        rates = [rate for line in closed[pair] for rate in line["quote_rates_e8"]]
+        assert all(0 < abs(rate - 10**8) < 10_000 for rate in rates)
+    assert "quote_rates_e8" not in closed["eth"][0]
     ended = [line for line in closed["sol"] if line["net_e8"] > 0]
     assert ended, "at the fees that venues publish, a trade of this market is to pay"
 

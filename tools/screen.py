@@ -160,6 +160,8 @@ def _pair(pair: PairShown, now: Snapshot) -> Lines:
     else:
         line.append(f"gap {_bps(pair.forward_bps)} / {_bps(pair.backward_bps)} bps  ")
         line.append(_level(pair))
+    if pair.quote_rate is not None:
+        line.append(f"  rate {pair.quote_rate:.5f}", style="" if pair.is_rate_usable else "yellow")
     if view is not None and view.naked_e8:
         line.append(f"  NAKED {view.naked_e8 / E8:+g} {pair.settings.base}", style="bold red")
     if view is not None and not view.entries_allowed and pair.phase is PairPhase.FLAT:

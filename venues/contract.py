@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 E8 = 100_000_000
+PAR_E8 = E8  # the rate of two quote currencies that count as one
 _INT64_MAX = 2**63 - 1
 
 
@@ -722,6 +723,11 @@ def price_step_e8(price_e8: int, tick_e8: int, significant_figures: int) -> int:
         return tick_e8
     by_figures_e8: int = 10 ** max(len(str(price_e8)) - significant_figures, 0)
     return min(max(by_figures_e8, tick_e8), E8)
+
+
+def converted_e8(amount_e8: int, rate_e8: int) -> int:
+    """A price or amount at a rate: what one unit of its currency is worth in the other, times 10**8."""
+    return amount_e8 if rate_e8 == PAR_E8 else amount_e8 * rate_e8 // E8
 
 
 def common_lot_e8(first: Instrument, second: Instrument) -> int:

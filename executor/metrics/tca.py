@@ -11,9 +11,10 @@ from typing import Any
 
 from events.orders import OrderChanged
 from executor.metrics.latency import SignalTimestamps
-from executor.pair.pricing import LegMarket, average_price_e8, touch_e8
+from executor.pair.messages import At
+from executor.pair.pricing import average_price_e8, touch_e8
 from shm.records import SignalKind
-from venues.contract import E8, Side
+from venues.contract import E8, PAR_E8, Side, converted_e8
 
 Pair = tuple[int, int]
 _PURPOSES = {SignalKind.ENTER: ("entry", "complete"), SignalKind.EXIT: ("exit", "unwind")}
@@ -23,7 +24,7 @@ _KINDS = {SignalKind.ENTER: "entry", SignalKind.EXIT: "exit"}
 class ExecutionReport:
     """The orders that one signal became, followed until they are reported as an entry or an exit."""
 
-    def __init__(self, stages: SignalTimestamps, markets: tuple[LegMarket, LegMarket]) -> None:
+    def __init__(self, stages: SignalTimestamps, at: At) -> None:
         signal = stages.signal
         self.stages = stages
         self.kind = SignalKind(signal.kind)
@@ -32,7 +33,8 @@ class ExecutionReport:
         self.sides = first, first.opposite
         assert self.sides[0] == -self.sides[1], "one leg is bought, the other sold"
         self.detected_e8: Pair = signal.first_price_e8, signal.second_price_e8
-        self.sent_e8: Pair = touch_e8(markets[0], self.sides[0]), touch_e8(markets[1], self.sides[1])
+        self.sent_e8: Pair = touch_e8(at.markets[0], self.sides[0]), touch_e8(at.markets[1], self.sides[1])
+        self._rate_e8 = at.rate_e8 or PAR_E8
         self._filled: dict[int, tuple[int, int, int]] = {}  # order -> leg, size, average price
 
     def follow(self, order: OrderChanged) -> None:
@@ -86,7 +88,8 @@ class ExecutionReport:
         """Entry: what is captured, over the price bought at. Exit: what is given back, over that sold at."""
         if not all(prices_e8):
             return None
-        bought_e8, sold_e8 = prices_e8 if self.sides[0] is Side.BUY else prices_e8[::-1]
+        compared_e8 = prices_e8[0], converted_e8(prices_e8[1], self._rate_e8)
+        bought_e8, sold_e8 = compared_e8 if self.sides[0] is Side.BUY else compared_e8[::-1]
         if self.kind is SignalKind.ENTER:
             return 10_000 * (sold_e8 - bought_e8) / bought_e8
         return 10_000 * (bought_e8 - sold_e8) / sold_e8

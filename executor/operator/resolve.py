@@ -10,6 +10,7 @@ from executor.pair.config import rules_of
 from executor.pair.rules import PairRules
 from executor.pairs import PairRuntime, Pairs
 from executor.risk.pre_trade import Limits, limits_of
+from runtime.quote_rate import QuoteRate, quote_rate
 from settings import Settings, StrategySettings
 from venues.contract import Instrument
 
@@ -23,6 +24,7 @@ class ResolvedPair(NamedTuple):
     strategy: StrategySettings
     layer_sizes_e8: dict[int, int]
     limits: Limits
+    quote_rate: QuoteRate | None
 
 
 def resolve_pair(settings: Settings, instruments: Sequence[Instrument], number: int) -> ResolvedPair:
@@ -46,6 +48,7 @@ def resolve_pair(settings: Settings, instruments: Sequence[Instrument], number: 
             max_slippage_bps=configured.strategy.max_slippage_bps,
             min_liquidity_ratio=configured.strategy.min_liquidity_ratio,
         ),
+        quote_rate=quote_rate(settings, *rules.instruments),
     )
 
 
@@ -85,5 +88,5 @@ class Configuration:
         pair.rules, pair.limits = resolved.rules, resolved.limits
         pair.max_age_ns, pair.strategy = resolved.max_age_ns, resolved.strategy
         pair.layer_sizes_e8 = resolved.layer_sizes_e8
-        pair.presigned = resolved.presigned
+        pair.presigned, pair.quote_rate = resolved.presigned, resolved.quote_rate
         pair.predictions.clear()

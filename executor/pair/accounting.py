@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import UNSET
+
 from events.orders import IntentWritten, LegRetold
 from events.positions import HoldingChanged, HoldingLeg, NakedEnd, NakedStart, PhaseChanged
 from events.trades import TradeOpened, TradeRetold
@@ -30,6 +32,7 @@ from executor.pair.trade_result import (
     close_books,
     entry_of,
     entry_spread_bps,
+    fees_e8,
     leg_names,
 )
 from executor.pair.transition import Transition, exposure, have_confirmed, leg_is_ready, log_halted
@@ -100,6 +103,7 @@ def holding(rules: PairRules, state: PairState) -> HoldingChanged:
         opened_mono_ns=trade.opened_mono_ns if trade else 0,
         is_estimated=is_estimated(state, trade) if trade else False,
         happened_outside=trade.is_estimated if trade else False,
+        quote_rate_e8=trade.rate_e8 if trade and rules.has_live_rate else UNSET,
     )
 
 
@@ -218,7 +222,8 @@ def _report_opened(transition: Transition, trade: Trade, hedged_e8: int) -> None
         legs=leg_names(transition.rules),
         entry_prices_e8=(average_of(entry_of(trade, 0)), average_of(entry_of(trade, 1))),
         entry_spread_bps=entry_spread_bps(trade),
-        fees_e8=sum(book.fee_e8 for book in trade.books),
+        fees_e8=fees_e8(trade, transition.rate_e8),
+        quote_rate_e8=trade.rate_e8 if transition.rules.has_live_rate else None,
         is_estimated=is_estimated(transition.state, trade),
         naked_ms=trade.naked_ns / 1e6,
         retries=trade.retries,
@@ -231,7 +236,7 @@ def _close_books_when_accounted(transition: Transition, trade: Trade) -> None:
     closed_mono_ns = transition.state.closed_mono_ns
     is_late = transition.now_mono_ns >= closed_mono_ns + transition.rules.accounting_wait_ns
     if is_late or all(order.is_accounted for order in past):
-        transition.state, result = close_books(transition.rules, transition.state)
+        transition.state, result = close_books(transition.rules, transition.state, transition.rate_e8)
         transition.others.append(result)
 
 

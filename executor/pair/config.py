@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.pair.rules import LATE_DENIALS_MIN, UNKNOWN_ANSWERS_MIN, PairRules
 from runtime.clock import ms_to_ns
 from runtime.fees import taker_fee_bps
+from runtime.quote_rate import quote_rate
 from settings import Settings
 from venues.contract import Instrument, common_lot_e8
 
@@ -48,6 +49,7 @@ def rules_of(settings: Settings, instruments: tuple[Instrument, ...], pair_id: i
         appear_ns=ms_to_ns(_appear_ms(settings)),
         hedge_drift_bps_max=settings.risk.max_hedge_drift_bps or 0.0,
         hedge_drift_ns_max=ms_to_ns(settings.risk.max_hedge_drift_s * 1_000),
+        has_live_rate=quote_rate(settings, *legs) is not None,
     )
 
 

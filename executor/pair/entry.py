@@ -62,10 +62,15 @@ def begin_entry(transition: Transition, event: Enter) -> Trade:
     """Make the entry what the pair is doing; its orders are still to be sent."""
     rules, state = transition.rules, transition.state
     if state.trade is not None and state.trade.closed_mono_ns:
-        transition.state, result = close_books(rules, state)
+        transition.state, result = close_books(rules, state, transition.rate_e8)
         transition.others.append(result)
     trade = transition.state.trade or Trade(
-        next_client_order_id(rules, state, 0), event.direction, event.signal_id, 0.0, event.prices_e8
+        next_client_order_id(rules, state, 0),
+        event.direction,
+        event.signal_id,
+        0.0,
+        event.prices_e8,
+        rate_e8=transition.rate_e8,
     )
     trade = replace(
         trade,

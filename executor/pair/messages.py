@@ -14,8 +14,9 @@ take it, any other id means the presigned order is spent.
 
 Every event begins with ``at``: our clock and both legs' prices when the event was taken up. The
 machine has no other source of time or price. Leg 0 is the pair's first instrument, leg 1 its
-second. Prices are quote currency, sizes base currency, both scaled by 10**8 (``_e8``); order sizes
-are unsigned with a ``Side``, positions signed. ``_mono_ns`` is this host's monotonic clock.
+second. Prices are in the leg's own quote currency, results in that of leg 0, sizes in base currency, all
+scaled by 10**8 (``_e8``); order sizes are unsigned with a ``Side``, positions signed. ``_mono_ns`` is this
+host's monotonic clock.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from events.event import Event as DomainEvent
 from executor.pair.order import Purpose
 from executor.pair.pricing import NO_MARKET, LegMarket
 from shm.records import PairView
-from venues.contract import Fill, OrderStatus, Outcome, Side
+from venues.contract import PAR_E8, Fill, OrderStatus, Outcome, Side
 
 # ----------------------------------------------------------------------------------------- events
 
@@ -36,6 +37,8 @@ class At(NamedTuple):
 
     now_mono_ns: int
     markets: tuple[LegMarket, LegMarket] = (NO_MARKET, NO_MARKET)
+    # What one unit of leg 1's quote currency is worth in leg 0's; 0 where that is not known.
+    rate_e8: int = PAR_E8
 
 
 class Enter(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from venues.contract import E8, Instrument, Side
+from venues.contract import E8, PAR_E8, Instrument, Side, converted_e8
 
 _PPB_PER_BPS = 100_000  # parts per billion in one basis point
 
@@ -59,6 +59,13 @@ def price_to_take_e8(market: LegMarket, side: Side, size_e8: int) -> int:
         if not left_e8:
             break
     return (quote + left_e8 * last_e8) // size_e8
+
+
+def in_other_currency_e8(leg: int, price_e8: int, rate_e8: int) -> int:
+    """A price of one leg in the quote currency of the other leg; 0 where no rate is known."""
+    if leg == 1 or rate_e8 == PAR_E8:
+        return converted_e8(price_e8, rate_e8)
+    return price_e8 * E8 // rate_e8 if rate_e8 else 0
 
 
 class Costs(NamedTuple):

@@ -15,6 +15,7 @@ from executor.pair.pricing import (
     Costs,
     average_price_e8,
     closable_e8,
+    in_other_currency_e8,
     limit_price_e8,
     mending_costs,
     openable_e8,
@@ -318,8 +319,10 @@ def _cheaper(
         costs = mending_costs(
             long_leg_side=unwind.side.opposite,
             held_price_e8=_held_price_e8(transition, unwind),
-            complete_price_e8=price_to_take_e8(
-                transition.markets[complete.leg], complete.side, complete.size_e8
+            complete_price_e8=in_other_currency_e8(
+                complete.leg,
+                price_to_take_e8(transition.markets[complete.leg], complete.side, complete.size_e8),
+                transition.rate_e8,
             ),
             unwind_price_e8=price_to_take_e8(transition.markets[unwind.leg], unwind.side, unwind.size_e8),
             size_e8=unwind.size_e8,

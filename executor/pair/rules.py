@@ -54,3 +54,4 @@ class PairRules(NamedTuple):
     # else is tolerated or too small to be mended; 0: never.
     hedge_drift_bps_max: float = 0.0
     hedge_drift_ns_max: int = 0
+    has_live_rate: bool = False  # the legs' quote currencies are compared by a rate that moves

@@ -18,7 +18,7 @@ from executor.pair.order import Order
 from executor.pair.pricing import closable_e8
 from executor.pair.rules import PairRules
 from shm.records import PairPhase, PairView
-from venues.contract import E8, Side
+from venues.contract import E8, PAR_E8, Side
 
 PAST_ORDERS = 8  # ended orders remembered per leg, for messages that come late
 OWED_ORDERS = 24  # ... and as many older ones whose price or fee is still asked for
@@ -137,6 +137,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     naked_notional_max_e8: int = 0
     retries: int = 0
     is_estimated: bool = False  # part of it happened outside our orders: prices are estimates
+    rate_e8: int = PAR_E8  # of the quote currencies when it began, see ``At``
 
 
 class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
@@ -148,6 +149,7 @@ class ClosedTrade(Struct, frozen=True, array_like=True, gc=False):
     gross_e8: int  # before fees
     fees_e8: int
     is_estimated: bool  # part of it happened outside our orders
+    rate_e8: int = PAR_E8  # of the quote currencies when it was closed: its results are in that of leg 0
 
 
 class Held(NamedTuple):
@@ -159,6 +161,7 @@ class Held(NamedTuple):
     fees_e8: tuple[int, int]
     layers: int
     opened_mono_ns: int
+    rate_e8: int = PAR_E8  # of the quote currencies when it began
 
 
 class PairState(Struct, frozen=True, array_like=True, gc=False):
@@ -210,6 +213,7 @@ def new_state(rules: PairRules, epoch: int, held: Held | None = None) -> PairSta
         hedged_e8=min(abs(size_e8) for size_e8 in held.sizes_e8),
         opened_mono_ns=held.opened_mono_ns,
         books=(books[0], books[1]),
+        rate_e8=held.rate_e8,
     )
     legs = (Leg(position_e8=held.sizes_e8[0]), Leg(position_e8=held.sizes_e8[1]))
     return PairState(epoch=epoch, legs=legs, trade=trade)

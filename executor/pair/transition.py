@@ -39,19 +39,21 @@ from executor.pair.state import (
     next_client_order_id,
     result_of,
 )
-from venues.contract import E8, Side
+from venues.contract import E8, PAR_E8, Side, converted_e8
 
 
 class Transition:
     """The scratch pad of one step."""
 
-    __slots__ = ("before", "markets", "now_mono_ns", "others", "rules", "sends", "state")
+    __slots__ = ("before", "markets", "now_mono_ns", "others", "rate_e8", "rules", "sends", "state")
 
     def __init__(self, rules: PairRules, state: PairState, at: At) -> None:
         self.rules = rules
         self.before = self.state = state
         self.now_mono_ns = at.now_mono_ns
         self.markets = at.markets
+        # Not known now: the one that the trade began with is nearer than none.
+        self.rate_e8 = at.rate_e8 or (state.trade.rate_e8 if state.trade else PAR_E8)
         self.sends: list[Send] = []
         self.others: list[Command] = []
 
@@ -231,7 +233,7 @@ class Transition:
         """The current trade; a late execution without one begins it again under its old id."""
         if self.state.trade is None or self.state.trade.closed_mono_ns:
             assert direction in (1, -1), "a trade is long on one leg"
-            trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0))
+            trade = self.state.trade or Trade(trade_id, direction, 0, 0.0, (0, 0), rate_e8=self.rate_e8)
             self.change(trade=replace(trade, closed_mono_ns=0))
         assert self.state.trade is not None
         return self.state.trade
@@ -270,6 +272,8 @@ class Transition:
         gross_e8, fees_e8 = old.side * (old.quote_e8 - new.quote_e8), new.fee_e8 - old.fee_e8
         if was is None or (not gross_e8 and not fees_e8 and old.is_accounted == new.is_accounted):
             return
+        if new.leg == 1:
+            gross_e8, fees_e8 = converted_e8(gross_e8, was.rate_e8), converted_e8(fees_e8, was.rate_e8)
         was_estimated = is_estimated(self.state, was) or not old.is_accounted
         now = replace(was, gross_e8=was.gross_e8 + gross_e8, fees_e8=was.fees_e8 + fees_e8)
         self.change(closed=tuple(now if trade is was else trade for trade in self.state.closed))

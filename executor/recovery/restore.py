@@ -70,6 +70,7 @@ def state_of(
             held.fees_e8,
             held.layers,
             mono_ns(held.opened_unix_ms) if held.opened_unix_ms else 0,
+            held.quote_rate_e8,
         )
         state = new_state(rules, epoch, kept)
         assert state.trade is not None
@@ -125,6 +126,7 @@ def _unaccounted(state: PairState, held: CarriedPair, mono_ns: Callable[[int], i
             result.gross_e8,
             result.fees_e8,
             result.happened_outside,
+            result.quote_rate_e8,
         )
         for result in held.closed
         if any(order.trade_id == result.trade_id for leg in legs for order in leg.past)

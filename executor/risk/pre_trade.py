@@ -113,7 +113,7 @@ class EntryLeg(NamedTuple):
     price_now_e8: int  # average of taking the order from this book now; 0: no usable one
     worse_e8: int  # price_now against seen_price, positive when it costs more
     visible_e8: int  # what the book shows within the limit; the touch alone where that is plenty
-    other_mid_e8: int  # middle of the other leg's touch; 0 when it has no usable one
+    other_mid_e8: int  # middle of the other leg's touch in this leg's currency; 0 when no rate is known
     can_send: bool
     opens_from_mono_ns: int  # when the venue's rate limits leave an entry more than the reserve
     margin: Margin
@@ -149,6 +149,8 @@ def check(entry: Entry, limits: Limits, state: State) -> Approved | Refused:
         return Refused(EntryBlock.VENUE_READY, first.can_send + second.can_send, 2)
     if not (first.price_now_e8 and second.price_now_e8):  # before those that divide by a price
         return Refused(EntryBlock.LEG_PRICE, (first.price_now_e8 > 0) + (second.price_now_e8 > 0), 2)
+    if not (first.other_mid_e8 and second.other_mid_e8):
+        return Refused(EntryBlock.QUOTE_RATE, 0, 1)
     if entry.orders_last_minute + 2 > limits.orders_per_minute:
         return Refused(EntryBlock.ORDERS_PER_MINUTE, entry.orders_last_minute + 2, limits.orders_per_minute)
     if entry.size_e8 > limits.order_size_e8:

@@ -64,4 +64,23 @@ LISTING = (
         max_open_orders=150,
         price_band_e8=E8 // 20,
     ),
+    # Invented: for trying a live rate between the two quote currencies (``quote`` in config.yaml).
+    SimInstrument(
+        symbol="USDC-USD-PERP",
+        base="USDC",
+        tick_e8=E8 // 100_000,
+        lot_e8=E8,
+        min_size_e8=E8,
+        min_notional_e8=10 * E8,
+        max_size_e8=1_000_000 * E8,
+        price_decimals=5,
+        size_decimals=0,
+        taker_fee_bps=4.5,
+        maker_fee_bps=0.3,
+        initial_margin_ratio_e8=E8 // 20,
+        maintenance_margin_ratio_e8=E8 // 40,
+        position_limit_e8=3_000_000 * E8,
+        max_open_orders=150,
+        price_band_e8=E8 // 20,
+    ),
 )

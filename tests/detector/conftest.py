@@ -13,14 +13,16 @@ from runtime import native
 from tests.detector.instance import Instance
 
 
-@pytest.fixture(params=[False, True], ids=["python", "native"])
+@pytest.fixture(params=["python", "native"])
 def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
-    """Its detector decides in Python, and in C."""
-    if request.param and native.no_compiler():
+    """Its detector decides in Python, and in C; a parameter ("native", quote) says how currencies compare."""
+    which, quote = request.param if isinstance(request.param, tuple) else (request.param, None)
+    is_native = which == "native"
+    if is_native and native.no_compiler():
         pytest.skip(native.no_compiler())
     parent = Path(tempfile.mkdtemp(prefix="tandem-test-", dir="/dev/shm"))
     try:
-        made = Instance(parent / "memory", is_native=request.param)
+        made = Instance(parent / "memory", is_native=is_native, quote=quote)
         yield made
         made.close()
     finally:

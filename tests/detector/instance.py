@@ -63,20 +63,30 @@ RAW_SETTINGS: dict[str, Any] = {
 class Instance:
     """The memory, and the ends of it that belong to other processes than the detector."""
 
-    def __init__(self, directory: Path, *, ring_cells: int = 64, is_native: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        ring_cells: int = 64,
+        is_native: bool = False,
+        quote: dict[str, Any] | None = None,
+    ) -> None:
+        """``quote`` as in config.yaml; an instrument that it names is instrument 2 on its venue."""
         self.directory = directory
         self.is_native = is_native
-        self.settings: Settings = parse_settings(RAW_SETTINGS, "test")
+        self.raw = {**RAW_SETTINGS, "quote": quote or {}}
+        self.settings: Settings = parse_settings(self.raw, "test")
         self.instruments = (
             an_instrument(0, "vest"),
-            an_instrument(1, "paradex", symbol="BTC-USD-PERP"),
+            an_instrument(1, "paradex", symbol="BTC-USD-PERP", quote="USDC" if quote else "USD"),
         )
+        self._venue_of = [leg.venue for leg in self.settings.watched]
         feed = (list(FEED_COUNTERS), list(FEED_HISTOGRAMS))
         Memory.create(
             directory,
             MemoryPlan(
                 venues=VENUES,
-                instrument_count=2,
+                instrument_count=len(self.settings.watched),
                 pair_count=1,
                 ring_cells=ring_cells,
                 signal_queue_bytes=4096,
@@ -119,7 +129,7 @@ class Instance:
         self, instrument_id: int, bid: float, ask: float, *, size: float = 10.0, to_slot: bool = True
     ) -> None:
         """What a feed does: slot, ring, bell."""
-        venue = self.instruments[instrument_id].venue
+        venue = self._venue_of[instrument_id]
         now = time.monotonic_ns()
         quote = Quote(
             instrument_id, e8(bid), e8(ask), e8(size), e8(size), 0, now, now, 0, int(QuoteFlags.VALID), 1
@@ -168,7 +178,7 @@ class Instance:
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The real process, of this code or of a copy; ended with -9 if the test did not end it."""
         runtime = {"native": self.is_native, **(runtime or {})}
-        raw = {**RAW_SETTINGS, "strategy": strategy or {}, "runtime": runtime}
+        raw = {**self.raw, "strategy": strategy or {}, "runtime": runtime}
         write_launch(self.directory, raw, "test-run", self.instruments)
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         arguments = ["--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)]

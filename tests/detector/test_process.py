@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+from shm.counter_names import handed_over
 from shm.records import PairPhase, SignalKind
 from tests.detector.builders import a_book, a_view, e8
 from tests.detector.instance import Instance
@@ -128,6 +131,50 @@ def test_being_overtaken_is_counted_said_and_mended_from_the_slots(instance: Ins
     logged = [event for event in instance.read_events() if event["event"] == "quotes_overtaken"]
     assert sum(event["quotes"] for event in logged) == missed
     assert {event["venue"] for event in logged} == {"vest"}
+
+
+RATE = {"usd_per_usdc": {"venue": "paradex", "symbol": "USDC-USD-PERP", "max_age_ms": 3_600_000}}
+
+
+@pytest.mark.parametrize("instance", [("python", RATE), ("native", RATE)], indirect=True)
+def test_a_live_rate_is_read_from_its_own_instruments_quotes(instance: Instance) -> None:
+    """102.5 USDC at 0.98 is 100.45 USD: Python decides, by a rate that was there before or comes later."""
+    instance.feeds_are_up()
+    instance.executor_says()
+    instance.publish(2, 0.9799, 0.9801)
+    with instance.detector():
+        instance.publish(0, 99.9, 100.0)
+        instance.publish(1, 102.5, 102.6)
+        found = instance.next_signal()
+        assert round(found.spread_bps, 6) == 45.0
+        assert (found.first_price_e8, found.second_price_e8) == (e8(100.0), e8(102.5))
+
+        instance.executor_says(a_view(last_signal_id=found.signal_id))
+        instance.publish(2, 0.9755, 0.9757)
+        instance.publish(0, 99.9, 100.0)
+        wait_until(lambda: instance.outcomes().get("threshold", 0) >= 2)
+        assert not instance.signals.has_more()
+        wait_until(lambda: instance.count("quote_rate_e8.btc") == e8(0.9756))
+        if instance.is_native:
+            wait_until(lambda: instance.count(handed_over("rules")) >= 3)
+
+
+@pytest.mark.parametrize("instance", [("python", RATE), ("native", RATE)], indirect=True)
+def test_after_being_overtaken_the_rate_is_read_from_its_slot_too(instance: Instance) -> None:
+    """The rate's own quote was among those that the ring has lost."""
+    instance.feeds_are_up()
+    instance.executor_says()
+    instance.publish(2, 0.9755, 0.9757)
+    with instance.detector() as process:
+        instance.publish(0, 99.9, 100.0)
+        instance.publish(1, 102.5, 102.6)
+        wait_until(lambda: instance.count("quotes_total") >= 2)
+        process.send_signal(signal.SIGSTOP)
+        instance.publish(2, 0.9799, 0.9801)
+        for _ in range(100):
+            instance.publish(1, 102.5, 102.6)
+        process.send_signal(signal.SIGCONT)
+        assert round(instance.next_signal().spread_bps, 6) == 45.0
 
 
 def test_sigterm_ends_it_cleanly_and_its_log_went_to_the_queue(instance: Instance) -> None:

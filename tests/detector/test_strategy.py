@@ -94,7 +94,8 @@ OBJECTIONS: list[tuple[EntryBlock, dict[str, Any], dict[str, Any]]] = [
 
 def test_every_gate_has_an_objection_here() -> None:
     """The table below is complete and in the order that shm.counter_names promises."""
-    assert [gate for gate, _, _ in OBJECTIONS] == list(GATES)
+    converting = {EntryBlock.QUOTE_RATE}  # of ConvertingStrategy alone: test_converting.py
+    assert [gate for gate, _, _ in OBJECTIONS] == [gate for gate in GATES if gate not in converting]
 
 
 @pytest.mark.parametrize("first", range(len(OBJECTIONS)))

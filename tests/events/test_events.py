@@ -14,11 +14,11 @@ from events import catalogue
 from events.codec import EVENTS, EVERY_LINE, Encoder, NotAnEvent, UnknownEvent, decode, fields_of, from_fields
 from events.event import ENDED, FLOOD_BURST, Event, OrderStateName, PhaseName, PurposeName, SideName
 from events.orders import LegAcked, OrderChanged
-from events.persistence import CheckpointOrder, CheckpointPair
+from events.persistence import CheckpointOrder, CheckpointPair, CheckpointResult
 from executor.pair.order import ENDED as ENDED_IN_THE_MACHINE
 from executor.pair.order import OrderState, Purpose
 from observability.logs import RateLimit
-from runtime.carried_positions import CarriedOrder, CarriedPair
+from runtime.carried_positions import CarriedOrder, CarriedPair, CarriedResult
 from settings import PROJECT
 from shm.records import PairPhase
 from tests.events.catalogue import check
@@ -128,6 +128,7 @@ def test_the_words_of_events_are_those_of_the_machine() -> None:
     assert words(PhaseName) == {phase.name for phase in PairPhase}
     assert {state.name.lower() for state in ENDED_IN_THE_MACHINE} == ENDED
     assert CheckpointPair.__struct_fields__ == CarriedPair._fields
+    assert CheckpointResult.__struct_fields__ == CarriedResult._fields
     assert CheckpointOrder.__struct_fields__ == CarriedOrder._fields
 
 

@@ -101,6 +101,7 @@ def raw_settings(
             "max_daily_loss_quote": "200",
         },
         "runtime": {"on_shutdown": "keep", "shutdown_timeout_s": 8.0},
+        "quote": {},
         "venues": {name: loopback_urls(venue(name).production_hosts, ports[name]) for name in symbols},
     }
     for path, value in changes.items():
@@ -140,7 +141,7 @@ class Harness:
         self.instruments: tuple[Instrument, ...] = tuple(found[number] for number in range(2))
         plan = MemoryPlan(
             venues=tuple(sorted(self.symbols)),
-            instrument_count=2,
+            instrument_count=len(settings.watched),
             pair_count=1,
             ring_cells=16,
             signal_queue_bytes=1 << 14,
@@ -195,6 +196,14 @@ class Harness:
         )
         self._tops[venue].write(number, quote)
         self._depth[venue].write(number, pack_depth(DepthBook(bids_e8, asks_e8, now, 0, True)))
+
+    def show_rate(self, price: float) -> None:
+        """The price of the instrument that ``quote`` names, as its feed publishes it."""
+        (rate,) = self.settings.quote.values()
+        assert rate != "par", "a rate at par has no price"
+        number, now, price_e8 = len(self.legs), time.monotonic_ns(), round(price * E8)
+        quote = Quote(number, price_e8, price_e8, E8, E8, 0, now, now, 0, int(QuoteFlags.VALID), 1)
+        self._tops[rate.venue].write(number, quote)
 
     def position_e8(self, venue: str) -> int:
         exchange = self.exchange(venue)

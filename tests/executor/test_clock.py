@@ -94,3 +94,18 @@ async def test_a_venue_whose_own_clock_is_wrong_is_named(venue: str) -> None:
         assert not harness.logged("clock_off", venue=other)
         harness.simulator.clocks[venue].ahead_ms = 0
         await harness.until_logged("clock_on", venue=venue)
+
+
+async def test_on_a_machine_that_has_just_booted_nothing_waits_for_an_interval_since_then() -> None:
+    """The monotonic clock begins at the boot: what was never asked is due, however long the interval."""
+    just_booted = (
+        "import executor.housekeeping as housekeeping\n"
+        "mono_s, booted_s = housekeeping.mono_s, []\n"
+        "def since_boot(clock):\n"
+        "    booted_s.append(mono_s(clock))\n"
+        "    return booted_s[-1] - booted_s[0]\n"
+        "housekeeping.mono_s = since_boot\n"
+    )
+    async with a_harness(execution__reconcile_interval_s=3_599.0, risk__max_margin_age_s=3_600.0) as harness:
+        await harness.start(prelude=just_booted)
+        assert harness.counter("entry_blocks") == 0

@@ -567,7 +567,7 @@ async def test_keeping_warm_sends_nothing() -> None:
 
 async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> None:
     """One that rests is left over from a message that was lost; the venues' word ends the wait."""
-    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+    async with a_harness(execution__reconcile_interval_s=3_599.0, risk__max_margin_age_s=3_600.0) as harness:
         await harness.start()
         ours = harness.rest_order("vest", client_id=(harness.epoch << 6) << 18 | 1 << 17)
         foreign = harness.rest_order("vest", client_id=77)
@@ -586,7 +586,7 @@ async def test_a_stop_cancels_our_open_orders_and_says_how_many_are_gone() -> No
 )
 async def test_a_stop_that_is_not_confirmed_warns_and_leaves_word_of_it(venue: str, point: str) -> None:
     """A cancel that the venue refuses to take, or an answer that never comes: look there."""
-    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+    async with a_harness(execution__reconcile_interval_s=3_599.0, risk__max_margin_age_s=3_600.0) as harness:
         await harness.start()
         ours = harness.rest_order("vest", client_id=(harness.epoch << 6) << 18 | 1 << 17)
         harness.simulator.fronts[venue].faults.add(Fault(point, times=None, status=503, body=b"away"))
@@ -610,7 +610,7 @@ async def test_a_stop_that_is_confirmed_leaves_nothing_to_look_at() -> None:
 
 async def test_a_close_is_confirmed_by_both_venues_for_the_trade() -> None:
     """At once: the regular look at positions is an hour away."""
-    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+    async with a_harness(execution__reconcile_interval_s=3_599.0, risk__max_margin_age_s=3_600.0) as harness:
         await harness.start()
         await harness.open()
         harness.show("paradex", 50_000, 50_001)
@@ -622,7 +622,7 @@ async def test_a_close_is_confirmed_by_both_venues_for_the_trade() -> None:
 
 
 async def test_a_close_that_a_venue_does_not_show_is_an_error() -> None:
-    async with a_harness(execution__reconcile_interval_s=3_600.0) as harness:
+    async with a_harness(execution__reconcile_interval_s=3_599.0, risk__max_margin_age_s=3_600.0) as harness:
         await harness.start()
         await harness.open()
         faults = harness.simulator.fronts["vest"].faults

@@ -286,3 +286,23 @@ def test_an_order_whose_end_was_never_told_is_over_when_a_later_holding_does_not
 
     assert [order.client_order_id for order in kept.orders] == [OTHER["client_order_id"]]
     assert len(before.orders) == 2  # lines of a version that did not name them
+
+
+def test_the_quote_rates_of_what_is_held_and_of_what_was_closed_survive(tmp_path: Path) -> None:
+    """By the journal's lines, by its checkpoint, and on the way to the executor."""
+    held = fold([*ENTRY, *FILLED[:-1], {**a_holding(2_000_000, -2_000_000), "quote_rate_e8": 98_000_000}])
+    late = an_intent({**ORDER, "client_order_id": 79, "trade_id": 77, "purpose": "exit"})
+    result: Line = {"gross_e8": 1, "fees_e8": 2, "net_e8": -1, "is_estimated": True}
+    rates: Line = {"quote_rates_e8": [98_000_000, 99_000_000], "rate_move_e8": 5}
+    closed = a_line("trade_closed", pair="btc", trade_id=77, direction=1, **result, **rates)
+    (pair,) = held.held()
+    assert pair.quote_rate_e8 == 98_000_000
+    (again,) = fold([a_checkpoint(held)]).held()
+    assert again == pair
+    write_carried(tmp_path, [pair])
+    assert read_carried(tmp_path) == (pair,)
+
+    (pair,) = fold([a_checkpoint(held), late, closed]).held()
+    assert pair.closed[-1].quote_rate_e8 == 99_000_000
+    (plain_pair,) = fold([*ENTRY, *FILLED]).held()
+    assert plain_pair.quote_rate_e8 == 100_000_000

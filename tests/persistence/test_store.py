@@ -260,6 +260,20 @@ def test_positions_are_what_we_hold_beside_what_the_venue_says(store: Store, dat
     ) == [(Decimal(0), None, None)]
 
 
+def test_a_trade_keeps_its_quote_rates_and_what_their_move_made(store: Store, database_url: str) -> None:
+    """Of a pair with a live rate; without one there are none. A trade closed twice adds up its moves."""
+    shown = "select opening_quote_rate, closing_quote_rate, rate_move_quote from trades where trade_id = 77"
+    store.write([an_entry(1, "trade_opened", **A_TRADE, quote_rate_e8=98_000_000)])
+    assert rows(database_url, shown) == [(Decimal("0.98"), None, None)]
+    rated = {"quote_rates_e8": [98_000_000, 99_000_000], "rate_move_e8": -250_000_000}
+    store.write([an_entry(2, "trade_closed", **A_TRADE, **A_RESULT, **rated)])
+    assert rows(database_url, shown) == [(Decimal("0.98"), Decimal("0.99"), Decimal("-2.5"))]
+    store.write([an_entry(3, "trade_closed", **A_TRADE, **A_RESULT, **{**rated, "rate_move_e8": 50_000_000})])
+    assert rows(database_url, shown) == [(Decimal("0.98"), Decimal("0.99"), Decimal("-2"))]
+    store.write([an_entry(4, "trade_closed", **A_RESULT, **{**A_TRADE, "trade_id": 78})])
+    assert rows(database_url, shown.replace("77", "78")) == [(None, None, None)]
+
+
 def a_run(number: int, run_id: str, mode: str) -> JournalEntry:
     entry = an_entry(number, "settings_loaded", mode=mode, version="1", bot_id="b", pairs=[])
     return entry._replace(payload=entry.payload.replace(b'"r1"', b'"%s"' % run_id.encode()))

@@ -60,7 +60,7 @@ def ended(stage: Stage, *, coin: str = "BTC", **keys: str) -> tuple[int, str]:
     secrets = {**simulated_secrets("paradex"), "HYPERLIQUID_PRIVATE_KEY": AGENT_KEY, **keys}
     env_file.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
     instance = Instance(config, "--live", "--env-file", str(env_file))
-    code = instance.finish(timeout_s=120)
+    code = instance.finish()
     assert instance.process.stderr is not None
     logged = " ".join([*(str(line) for line in instance.lines), instance.process.stderr.read().decode()])
     assert not [key for key in secrets.values() if len(key) == 66 and key[2:] in logged]

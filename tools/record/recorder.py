@@ -96,7 +96,7 @@ class Recorder:
         self._limits = limits
         self._venues = settings.venue_names
         self._rings = {venue: memory.quotes_reader(venue, readonly=True) for venue in self._venues}
-        ids = {venue: tuple(settings.instrument_ids(venue).values()) for venue in self._venues}
+        ids = {venue: tuple(settings.watched_ids(venue).values()) for venue in self._venues}
         self._depth = {venue: _Slots(memory.depth(venue), ids[venue]) for venue in self._venues}
         self._views = memory.views_reader()
         self._funding = _Slots(memory.funding().table, tuple(range(memory.plan.instrument_count)))

@@ -28,7 +28,7 @@ class ReplayMemory:
         venues = settings.venue_names
         plan = MemoryPlan(
             venues=venues,
-            instrument_count=len(settings.legs),
+            instrument_count=len(settings.watched),
             pair_count=len(settings.pairs),
             ring_cells=settings.runtime.ring_cells,
             signal_queue_bytes=_QUEUE_BYTES,
@@ -49,7 +49,7 @@ class ReplayMemory:
             },
         )
         self.memory = Memory(parent / "memory")
-        self._venue_of = [item.venue for item in recording.instruments]
+        self._venue_of = [item.venue for item in settings.watched]
         self._rings = {venue: self.memory.quotes_writer(venue) for venue in venues}
         self._tops = {venue: self.memory.tops(venue, writer=True) for venue in venues}
         self._depth = {venue: self.memory.depth(venue, writer=True) for venue in venues}

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
 
+from detector.converting import strategy_for
 from detector.gates import Refusal
 from detector.rules import Rules
 from detector.strategy import ENDS_STREAK, Market, Opportunity, Outcome, PairStrategy, aim
@@ -75,7 +76,8 @@ class Watch:
 
     def strategy(self, rules: Rules) -> PairStrategy:
         """For ``Detector``: a strategy that decides as ever, and is watched."""
-        return _Watched(rules, self, self._decides(rules))
+        decides = self._decides(rules) if rules.quote_rate is None else strategy_for(rules)
+        return _Watched(rules, self, decides)
 
     def saw(self, rules: Rules, market: Market, outcomes: tuple[Outcome, Outcome]) -> None:
         self.chain.add(
@@ -155,6 +157,13 @@ class _Watched(PairStrategy):
         super().__init__(rules)
         self._watch = watch
         self._decides = decides
+
+    @property
+    def quote_rate_e8(self) -> int:
+        return self._decides.quote_rate_e8
+
+    def comparable(self, market: Market) -> Market:
+        return self._decides.comparable(market)
 
     def start_over(self) -> None:
         self._decides.start_over()

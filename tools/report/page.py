@@ -100,6 +100,8 @@ def _figures(trades: Sequence[Trade]) -> str:
         "held, median": f"{held[len(held) // 2]:,.1f} s" if held else "–",
         "naked, median / worst": f"{naked[len(naked) // 2]:,.0f} / {naked[-1]:,.0f} ms",
     }
+    if moved := [trade.rate_move_quote for trade in trades if trade.rate_move_quote is not None]:
+        shown["of it, moves of the quote rate"] = _amount(sum(moved, Decimal(0)), 4)
     cells = "".join(f"<div>{escape(name)}<b>{value}</b></div>" for name, value in shown.items())
     return f'<div class="figures">{cells}</div>'
 
@@ -157,7 +159,16 @@ def _funnel(facts: Facts) -> str:
     return _html_table(["gate", "refusals", "share"], rows)
 
 
+def _rate_move(trade: Trade) -> str:
+    """From which rate to which, and what that made of the result."""
+    if trade.rate_move_quote is None:
+        return "–"
+    rates = (trade.opening_quote_rate or 0, trade.closing_quote_rate or 0)
+    return f"{rates[0]:.6f} → {rates[1]:.6f}: {trade.rate_move_quote:+,.4f}"
+
+
 def _trades(trades: Sequence[Trade]) -> str:
+    has_rates = any(trade.rate_move_quote is not None for trade in trades)
     rows = [
         [
             _text(trade.closed_at),
@@ -170,6 +181,7 @@ def _trades(trades: Sequence[Trade]) -> str:
             f"{trade.fees_quote:,.4f}",
             f"{trade.net_quote:,.4f}{' ≈' * trade.is_estimated}",
             f"{trade.naked_ms:,.0f}",
+            *([_rate_move(trade)] if has_rates else []),
         ]
         for trade in reversed(trades[-_TRADES_SHOWN:])
     ]
@@ -184,6 +196,7 @@ def _trades(trades: Sequence[Trade]) -> str:
         "fees",
         "net",
         "naked ms",
+        *(["quote rate, and what its move made"] if has_rates else []),
     ]
     return _html_table(head, rows)
 

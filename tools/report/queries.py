@@ -49,6 +49,10 @@ class Trade:
     is_estimated: bool
     bot_id: str
     mode: str
+    # Of a pair with a live quote rate: at entry and exit, and what of the result its move made.
+    opening_quote_rate: Decimal | None = None
+    closing_quote_rate: Decimal | None = None
+    rate_move_quote: Decimal | None = None
 
 
 _TRADES: Final = """
@@ -67,7 +71,7 @@ select t.trade_id, t.pair, t.direction, coalesce(t.size_base, 0) as size_base, t
        coalesce(t.fees_quote, 0) as fees_quote, coalesce(t.funding_quote, 0) as funding_quote,
        coalesce(t.net_quote, 0) as net_quote, coalesce(t.naked_ms, 0) as naked_ms,
        coalesce(t.retries, 0) as retries, round(coalesce(l.notional, 0), 8) as notional_quote,
-       t.is_estimated, t.bot_id, t.mode
+       t.is_estimated, t.bot_id, t.mode, t.opening_quote_rate, t.closing_quote_rate, t.rate_move_quote
 from trades t left join legs l using (trade_id) left join slipped s using (trade_id)
 where t.bot_id = %(bot_id)s and t.mode = %(mode)s
       and t.state = 'closed' and t.closed_at >= %(begin)s and t.closed_at < %(end)s

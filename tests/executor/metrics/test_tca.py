@@ -8,6 +8,7 @@ from events.event import PurposeName
 from events.orders import LegFilled
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
+from executor.pair.messages import At
 from executor.pair.pricing import LegMarket
 from shm.records import PairPhase, Signal, SignalKind
 from tests.executor.harness import a_harness
@@ -24,7 +25,7 @@ def a_batch(
     signal = Signal(7, 1, 0, kind, direction, 2, E8, *prices, 12.5, 3.0, 1_000, 2_000, 3_000, 4_000, 9_000)
     stages = SignalTimestamps(signal, 5_000, 6_000, client_order_ids=[FIRST, SECOND], sent=[7_000, 8_000])
     markets = tuple(LegMarket(True, round(price * E8), round(price * E8)) for price in sent)
-    return ExecutionReport(stages, (markets[0], markets[1]))
+    return ExecutionReport(stages, At(9_000, (markets[0], markets[1])))
 
 
 def reported(client_order_id: int, size: float, price: float, purpose: PurposeName = "entry") -> LegFilled:
@@ -98,7 +99,7 @@ def test_what_mended_a_leg_counts_and_what_came_before_does_not() -> None:
 
 def test_a_leg_without_a_price_when_it_left_is_not_invented() -> None:
     batch = a_batch(SignalKind.ENTER, 1, (100, 101), (100, 101))
-    signal_alone = ExecutionReport(batch.stages, (LegMarket(False), LegMarket(False)))
+    signal_alone = ExecutionReport(batch.stages, At(9_000))
     fields = signal_alone.fields()
     assert (fields["sent_bps"], fields["first_leg_sent_bps"]) == (None, None)
 

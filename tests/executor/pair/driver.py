@@ -31,7 +31,7 @@ from executor.pair.rules import PairRules
 from executor.pair.state import Held, PairState, dump, load, new_state
 from shm.records import PairPhase
 from tests.executor.pair.model import MARKETS, MS, PRICES_E8, SIZE_E8, some_rules
-from venues.contract import OrderStatus, Outcome
+from venues.contract import PAR_E8, OrderStatus, Outcome
 
 
 class Pair:
@@ -48,6 +48,7 @@ class Pair:
         self.state: PairState = new_state(self.rules, 1, held)
         self.now_mono_ns = 1_000 * MS
         self.markets: tuple[LegMarket, LegMarket] = MARKETS
+        self.rate_e8 = PAR_E8  # of the legs' quote currencies
         self.commands: list[Command] = []  # of the last event, or of the last wait
         self.history: list[Command] = []
         for leg in (0, 1):
@@ -58,7 +59,7 @@ class Pair:
 
     @property
     def at(self) -> At:
-        return At(self.now_mono_ns, self.markets)
+        return At(self.now_mono_ns, self.markets, self.rate_e8)
 
     def phase(self) -> PairPhase:
         return self.state.phase

@@ -229,7 +229,7 @@ if child == 0:
     (said / "begun").touch()
     after = has_lost(parent, 60)
     (said / "unfinished").write_text(f"{before} {after}")
-    (said / "unfinished").rename(said / "said")
+    (said / "unfinished").rename(said / "logged")
     os._exit(0)
 
 def rests():

@@ -117,7 +117,7 @@ async def test_an_order_gone_before_its_modification_is_told_so(client: Client, 
 
 
 async def test_a_modification_too_late_is_rejected(start: StartVenue) -> None:
-    venue = await start(execution_latency_ms=40.0)
+    venue = await start(execution_latency_ms=3_000.0)
     async with Client(venue.url) as client:
         await client.onboard()
         await client.log_in()

@@ -61,11 +61,11 @@ class Story:
         self.logged("slippage", ts=opened, kind="entry", **trade, **measured, **legs)
         self.closed(trade_id, closed, net_e8=round(net * E8), fees_e8=4 * E8 // 100)
 
-    def closed(self, trade_id: int, ts: str, *, net_e8: int, fees_e8: int) -> None:
+    def closed(self, trade_id: int, ts: str, *, net_e8: int, fees_e8: int, **rates: Any) -> None:
         trade: dict[str, Any] = {"pair": "btc", "trade_id": trade_id, "direction": 1, "size_e8": E8}
         spreads = {"entry_spread_bps": 100.0, "exit_spread_bps": 1.0, "naked_ms": 12.5, "retries": 1}
         result = {"gross_e8": net_e8 + fees_e8, "fees_e8": fees_e8, "net_e8": net_e8}
-        self.logged("trade_closed", ts=ts, **trade, **spreads, **result)
+        self.logged("trade_closed", ts=ts, **trade, **spreads, **result, **rates)
 
     def _order(self, trade_id: int, place: int, ts: str) -> None:
         leg = place % 2
@@ -104,6 +104,8 @@ def config() -> Iterator[Path]:
             "venue_lost", level="warning", ts="2026-01-02T05:00:00Z", detail="<script>alert(1)</script>"
         )
         story.closed(3, "2026-01-01T23:59:59Z", net_e8=E8, fees_e8=0)
+        rates = {"quote_rates_e8": [98_000_000, 99_000_000], "rate_move_e8": -E8 // 4}
+        story.closed(4, "2025-12-31T12:00:00Z", net_e8=E8, fees_e8=0, **rates)
         story.store()
         yield path
 
@@ -209,6 +211,20 @@ def test_a_period_without_trades_is_a_report_that_says_so(config: Path, tmp_path
     words = ["report", "-c", str(config), "--env-file", str(tmp_path / "no.env"), "--out", str(tmp_path)]
     assert main([*words, "--from", "2020-01-01", "--to", "2020-01-02"]) == 0
     assert "No trade was closed in this period." in (tmp_path / "report.html").read_text()
+
+
+def test_what_a_move_of_the_quote_rate_made_is_told_where_there_is_one(config: Path, tmp_path: Path) -> None:
+    words = ["report", "-c", str(config), "--env-file", str(tmp_path / "no.env"), "--out", str(tmp_path)]
+    assert main([*words, "--from", "2025-12-31", "--to", "2026-01-01"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "0.980000 → 0.990000: -0.2500" in page
+    assert 'of it, moves of the quote rate<b><span class="loss">-0.2500</span></b>' in page
+    with (tmp_path / "trades.csv").open() as file:
+        (trade,) = csv.DictReader(file)
+    assert (trade["opening_quote_rate"], trade["rate_move_quote"]) == ("0.98000000", "-0.25000000")
+
+    assert main([*words, "--from", "2026-01-02", "--to", "2026-01-03"]) == 0
+    assert "quote rate" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(

@@ -23,6 +23,7 @@ from tests.venues.paradex.samples import (
     sbe_frame,
 )
 from tests.venues.venue_case import Answer, Effect, Frame, OrderEvent, Strikes, VenueCase
+from tests.waiting import DEADLINE_S
 from venues.contract import E8, OrderStatus, Outcome, VenueHosts
 from venues.paradex import VENUE
 
@@ -163,7 +164,7 @@ VENUE_CASE = VenueCase(
     ),
     simulator=SIMULATOR,
     front=lambda exchange: ParadexFront(
-        exchange, ParadexSettings(ping_interval_s=PING_INTERVAL_S, pong_timeout_s=10.0)
+        exchange, ParadexSettings(ping_interval_s=PING_INTERVAL_S, pong_timeout_s=DEADLINE_S)
     ),
     hosts=hosts,
     strikes=lambda: Strikes(
