@@ -146,7 +146,11 @@ def _lines() -> Iterator[str]:
             yield f"| `{cls.name()}` | {', '.join(cls.LEVELS)} | {says}{_limit_of(cls)} | {fields} |"
     yield from ("", "## Fields", "", "| field | unit | meaning |", "|---|---|---|")
     names = dict.fromkeys(
-        [*EVERY_LINE, *(name for cls in EVENTS.values() for name in _fields_of(cls)), "kept_back", "cut"]
+        [
+            *EVERY_LINE,
+            *(name for events in groups().values() for cls in events for name in _fields_of(cls)),
+            *("kept_back", "cut"),
+        ]
     )
     for name in names:
         unit, meaning = _unit_of(name), FIELDS.get(name, "")

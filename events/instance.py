@@ -82,6 +82,7 @@ class InstrumentLoaded(Event, frozen=True, kw_only=True):
     significant_figures: int | UnsetType = UNSET
     quote: str | UnsetType = UNSET
     is_delisted: bool | UnsetType = UNSET
+    is_spot: bool | UnsetType = UNSET
 
 
 class InstrumentChanged(Event, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from simulator.front import FrontSettings
 from simulator.market import MarketSource, Together
 from simulator.orders import SimInstrument
 from simulator.recorded import SHIPPED, RecordedMarket
-from simulator.synthetic import EVERYWHERE, UNRECORDED, RateMarket, SyntheticMarket
+from simulator.synthetic import EVERYWHERE, UNRECORDED, QuietMarket, SyntheticMarket
 from venues.contract import E8
 
 SettingsT = TypeVar("SettingsT", bound=FrontSettings)
@@ -39,11 +39,11 @@ class SimulatorConfig:
     def market(self) -> MarketSource:
         """The market of this run, from its beginning. Raises RecordingDamaged."""
         if self.source == "synthetic":
-            return Together(SyntheticMarket(self.seed, coins=EVERYWHERE), RateMarket())
+            return Together(SyntheticMarket(self.seed, coins=EVERYWHERE), QuietMarket())
         tracks = tuple(track for track in SHIPPED if self.serves(track.venue))
         recorded = RecordedMarket(tracks, start_s=self.start_s)
         recorded.check()
-        return Together(recorded, SyntheticMarket(self.seed, coins=UNRECORDED), RateMarket())
+        return Together(recorded, SyntheticMarket(self.seed, coins=UNRECORDED), QuietMarket())
 
     def serves(self, venue: str) -> bool:
         return not self.venues or venue in self.venues

@@ -135,13 +135,35 @@ class SyntheticMarket:
         return Top(at_ns, *where, int(mid - half), sizes[0], int(mid + half) + 1, sizes[1])
 
 
-class RateMarket:
-    """USDC against the dollar once a second, a fifth of a basis point around one: all coins' prices here are
-    dollars, whatever a venue calls its currency, so a rate that moved would make gaps out of nothing."""
+class Quiet(NamedTuple):
+    """Something whose price hardly moves."""
+
+    venue: str
+    symbol: str
+    mid_e8: int
+    size_e8: int
+    swing_bps: float  # how far it goes to either side
+
+
+QUIET = (
+    # All coins' prices here are dollars, whatever a venue calls its currency: a rate that moved would make
+    # gaps out of nothing.
+    Quiet("paradex", "USDC-USD-PERP", E8, 10**5 * E8, 0.2),
+    Quiet("hyperliquid", "@2", E8, 10**5 * E8, 0.2),  # USDT0 in USDC
+    Quiet("hyperliquid", "@1", 40 * E8, 500 * E8, 5.0),  # HYPE
+    Quiet("hyperliquid", "PURR/USDC", E8 // 5, 10**5 * E8, 20.0),
+)
+
+
+class QuietMarket:
+    """What is watched and not traded, once a second: spot pairs, and the rates between quote currencies."""
 
     def tops(self) -> Iterator[Top]:
         """Tops for ever."""
         for second in count():
-            mid = E8 * (1 + 2e-5 * math.sin(second / 20))
-            bid_e8, ask_e8 = int(mid) - E8 // 100_000, int(mid) + E8 // 100_000
-            yield Top(second * _SECOND_NS, "paradex", "USDC-USD-PERP", bid_e8, 10**5 * E8, ask_e8, 10**5 * E8)
+            for item in QUIET:
+                mid = item.mid_e8 * (1 + 1e-4 * item.swing_bps * math.sin(second / 20))
+                half = mid * 1e-5
+                bid_e8, ask_e8 = int(mid - half), int(mid + half) + 1
+                at_ns = second * _SECOND_NS
+                yield Top(at_ns, item.venue, item.symbol, bid_e8, item.size_e8, ask_e8, item.size_e8)

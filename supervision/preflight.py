@@ -319,6 +319,16 @@ def pair_problems(number: int, pair: PairSettings, first: Instrument, second: In
         for leg, instrument in zip(pair.legs, (first, second), strict=True)
         if not instrument.is_trading
     ]
+    problems += [
+        Problem(
+            f"pairs[{number}].legs.{leg.venue}",
+            leg.symbol,
+            f"is a spot pair, and Tandem trades perpetuals: name one such as {pair.base}; a spot pair can "
+            "be the price of a quote rate (quote)",
+        )
+        for leg, instrument in zip(pair.legs, (first, second), strict=True)
+        if instrument.is_spot
+    ]
     lot_e8 = common_lot_e8(first, second)
     least_e8 = max(first.min_size_e8, second.min_size_e8, lot_e8)
     least_e8 = -(-least_e8 // lot_e8) * lot_e8

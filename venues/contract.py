@@ -109,6 +109,7 @@ class Instrument(NamedTuple):
     significant_figures: int = 0
     quote: str = "USD"  # what its prices are in
     is_delisted: bool = False  # not trading, and never again
+    is_spot: bool = False  # no position to hold: its price can be watched, and no leg be it
 
     def price_step_e8(self, price_e8: int) -> int:
         """The step of prices at this one."""

@@ -13,6 +13,7 @@ from simulator.orders import SimInstrument
 from venues.contract import E8
 
 MAX_DECIMALS: Final = 6
+MAX_SPOT_DECIMALS: Final = 8
 SIGNIFICANT_FIGURES: Final = 5
 MIN_NOTIONAL_E8: Final = 10 * E8  # checked by the front: its exemption and its price are the venue's own
 
@@ -32,6 +33,27 @@ UNIVERSE: Final = (
     Perpetual("MATIC", 1, 20, is_delisted=True),
     Perpetual("SOL", 2, 20),
 )
+
+
+class Token(NamedTuple):
+    """One entry of ``spotMeta.tokens``. Place and index agree, as clients differ in which they take."""
+
+    name: str
+    size_decimals: int
+    wei_decimals: int
+
+
+class SpotPair(NamedTuple):
+    """One entry of ``spotMeta.universe``; only the first has a name that says what it is."""
+
+    name: str
+    base: int  # tokens
+    quote: int
+
+
+# Spot pairs have books like everything else; orders for them are refused here, like those for no asset.
+TOKENS: Final = (Token("USDC", 8, 8), Token("PURR", 0, 5), Token("HYPE", 2, 8), Token("USDT0", 2, 8))
+SPOT_PAIRS: Final = (SpotPair("PURR/USDC", 1, 0), SpotPair("@1", 2, 0), SpotPair("@2", 3, 0))
 
 
 def _instrument(perpetual: Perpetual) -> SimInstrument:
@@ -58,7 +80,34 @@ def _instrument(perpetual: Perpetual) -> SimInstrument:
     )
 
 
-LISTING: Final = tuple(_instrument(item) for item in UNIVERSE if not item.is_delisted)
+def _spot_instrument(pair: SpotPair) -> SimInstrument:
+    base = TOKENS[pair.base]
+    decimals = MAX_SPOT_DECIMALS - base.size_decimals
+    lot_e8: int = 10 ** (8 - base.size_decimals)
+    return SimInstrument(
+        symbol=pair.name,
+        base=base.name,
+        tick_e8=10 ** (8 - decimals),
+        lot_e8=lot_e8,
+        min_size_e8=lot_e8,
+        min_notional_e8=0,
+        max_size_e8=0,
+        price_decimals=decimals,
+        size_decimals=base.size_decimals,
+        taker_fee_bps=7.0,
+        maker_fee_bps=4.0,
+        initial_margin_ratio_e8=E8,
+        maintenance_margin_ratio_e8=E8,
+        max_open_orders=1_000,
+        price_band_e8=8 * E8 // 10,
+        significant_figures=SIGNIFICANT_FIGURES,
+    )
+
+
+LISTING: Final = (
+    *(_instrument(item) for item in UNIVERSE if not item.is_delisted),
+    *map(_spot_instrument, SPOT_PAIRS),
+)
 ASSET_OF: Final = {item.name: place for place, item in enumerate(UNIVERSE)}
 NAME_OF: Final = {place: item.name for place, item in enumerate(UNIVERSE)}
 
@@ -78,24 +127,18 @@ def meta(is_trading: Callable[[str], bool]) -> dict[str, Any]:
     return {"universe": rows, "marginTables": [], "collateralToken": 0}
 
 
-# Spot is listed, because clients ask for it before anything else; it is not traded here. A token's place
-# and its index agree, as clients differ in which they take.
-_TOKENS: Final = (("USDC", 8, 8), ("PURR", 0, 5), ("HYPE", 2, 8))
-SPOT_PAIRS: Final = (("PURR/USDC", 1, 0), ("@1", 2, 1))  # name, base token, index
-
-
 def spot_meta() -> dict[str, Any]:
     """The answer to ``spotMeta``."""
     return {
         "universe": [
-            {"tokens": [token, 0], "name": name, "index": index, "isCanonical": index == 0}
-            for name, token, index in SPOT_PAIRS
+            {"tokens": [pair.base, pair.quote], "name": pair.name, "index": index, "isCanonical": index == 0}
+            for index, pair in enumerate(SPOT_PAIRS)
         ],
         "tokens": [
             {
-                "name": name,
-                "szDecimals": size_decimals,
-                "weiDecimals": wei_decimals,
+                "name": token.name,
+                "szDecimals": token.size_decimals,
+                "weiDecimals": token.wei_decimals,
                 "index": index,
                 "tokenId": f"0x{index + 1:032x}",
                 "isCanonical": index < 2,
@@ -103,6 +146,6 @@ def spot_meta() -> dict[str, Any]:
                 "fullName": None,
                 "deployerTradingFeeShare": "0.0",
             }
-            for index, (name, size_decimals, wei_decimals) in enumerate(_TOKENS)
+            for index, token in enumerate(TOKENS)
         ],
     }

@@ -76,7 +76,7 @@ class Api:
             "meta": lambda body: instruments.meta(exchange.is_trading),
             "spotMeta": lambda body: instruments.spot_meta(),
             "metaAndAssetCtxs": lambda body: [instruments.meta(exchange.is_trading), self._contexts()],
-            "spotMetaAndAssetCtxs": lambda body: [instruments.spot_meta(), _spot_contexts()],
+            "spotMetaAndAssetCtxs": lambda body: [instruments.spot_meta(), self._spot_contexts()],
             "perpDexs": lambda body: [None],
             "allMids": lambda body: market.mids(),
             "l2Book": self._book,
@@ -215,6 +215,21 @@ class Api:
             for item in instruments.UNIVERSE
         ]
 
+    def _spot_contexts(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "prevDayPx": messages.number(self._exchange.mark_e8(pair.name)),
+                "dayNtlVlm": messages.number(self._market.volume_e8[pair.name]),
+                "markPx": messages.number(self._exchange.mark_e8(pair.name)),
+                "midPx": messages.number(self._exchange.mark_e8(pair.name)),
+                "circulatingSupply": "0.0",
+                "coin": pair.name,
+                "totalSupply": "0.0",
+                "dayBaseVlm": "0.0",
+            }
+            for pair in instruments.SPOT_PAIRS
+        ]
+
     def _book(self, body: dict[str, Any]) -> Any:
         coin, figures = body.get("coin"), body.get("nSigFigs")
         if not isinstance(coin, str) or figures not in (None, 2, 3, 4, 5):
@@ -327,20 +342,3 @@ def _instead(fault: Fault, kind: str) -> Reply:
         return Reply(200, {"status": "err", "response": text}, fault)
     data = {"statuses": [{"error": text}]}
     return Reply(200, {"status": "ok", "response": {"type": kind, "data": data}}, fault)
-
-
-def _spot_contexts() -> list[dict[str, Any]]:
-    """Spot is listed and not traded here."""
-    return [
-        {
-            "prevDayPx": "1.0",
-            "dayNtlVlm": "0.0",
-            "markPx": "1.0",
-            "midPx": None,
-            "circulatingSupply": "0.0",
-            "coin": name,
-            "totalSupply": "0.0",
-            "dayBaseVlm": "0.0",
-        }
-        for name, _, _ in instruments.SPOT_PAIRS
-    ]

@@ -47,6 +47,7 @@ NOBODY: Final = "0x" + 40 * "0"
 MIN_NOTIONAL_E8: Final = 10 * E8
 SIGNIFICANT_FIGURES: Final = 5
 MAX_DECIMALS: Final = 6  # of a perpetual's price, less the decimals of its sizes
+MAX_SPOT_DECIMALS: Final = 8  # of a spot pair's price, less those of its base token
 
 # Documented per IP: 1200 of weight a minute over HTTP and 2000 messages over sockets. One order weighs 1.
 ORDER_LIMITS: Final[tuple[RateLimit, ...]] = (RateLimit(1_200, 60_000),)

@@ -198,6 +198,22 @@ class Meta(msgspec.Struct):
     universe: list[PerpetualRow]
 
 
+class SpotPairRow(msgspec.Struct):
+    name: str  # what it is called on the wire: @107
+    tokens: tuple[int, int]  # base and quote, by their index
+
+
+class TokenRow(msgspec.Struct):
+    name: str
+    index: int
+    szDecimals: Annotated[int, msgspec.Meta(ge=0, le=8)]
+
+
+class SpotMeta(msgspec.Struct):
+    universe: list[SpotPairRow]
+    tokens: list[TokenRow]
+
+
 class PositionRow(msgspec.Struct):
     coin: str
     szi: str  # signed, long positive

@@ -459,6 +459,28 @@ async def test_a_subscription_is_known_by_its_canonical_form() -> None:
         assert seen[-1]["data"].startswith("Already subscribed: ")
 
 
+async def test_spot_pairs_have_books_beside_perpetuals_and_take_no_orders_here() -> None:
+    """By their names on the wire; the pair's tokens say what its price is in."""
+    async with a_venue() as client:
+        client.front.exchange.apply_market("@2", [(E8, 7 * E8)], [(10_001 * E8 // 10_000, 5 * E8)])
+        meta, contexts = await client.info("spotMetaAndAssetCtxs")
+        (pair,) = [pair for pair in meta["universe"] if pair["name"] == "@2"]
+        assert [meta["tokens"][index]["name"] for index in pair["tokens"]] == ["USDT0", "USDC"]
+        assert contexts[pair["index"]]["midPx"] == "1.00005"
+        assert (await client.info("allMids"))["@2"] == "1.00005"
+        bids, asks = (await client.info("l2Book", coin="@2"))["levels"]
+        assert (bids[0], asks[0]) == (
+            {"px": "1.0", "sz": "7.0", "n": 1},
+            {"px": "1.0001", "sz": "5.0", "n": 1},
+        )
+        async with client.http.ws_connect(f"{client.url}/ws") as socket:
+            await socket.send_json({"method": "subscribe", "subscription": {"type": "bbo", "coin": "@2"}})
+            while (message := await socket.receive_json(timeout=DEADLINE_S))["channel"] != "bbo":
+                pass
+            assert [side["px"] for side in message["data"]["bbo"]] == ["1.0", "1.0001"]
+        assert "invalid asset" in (await client.order(a=10_000 + pair["index"]))["error"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

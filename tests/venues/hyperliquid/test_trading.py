@@ -391,7 +391,37 @@ def test_the_grid_is_that_of_the_listing_and_the_fee_the_lowest_tiers() -> None:
 )
 def test_an_unknown_coin_is_named_with_what_may_have_been_meant(symbol: str, hint: str) -> None:
     with pytest.raises(VenueError, match=hint):
-        drive(fetch_instruments({symbol: 7}), META)
+        drive(a_session().fetch_instruments({symbol: 7}), META)
+
+
+SPOT_META = {
+    "universe": [
+        {"name": "PURR/USDC", "tokens": [1, 0], "index": 0, "isCanonical": True},
+        {"name": "@166", "tokens": [268, 0], "index": 166, "isCanonical": False},
+        {"name": "@9", "tokens": [77, 0], "index": 9, "isCanonical": False},
+    ],
+    "tokens": [
+        {"name": "USDC", "szDecimals": 8, "weiDecimals": 8, "index": 0},
+        {"name": "PURR", "szDecimals": 0, "weiDecimals": 5, "index": 1},
+        {"name": "USDT0", "szDecimals": 2, "weiDecimals": 8, "index": 268},
+    ],
+}
+
+
+def test_a_spot_pair_can_be_watched_and_says_what_its_price_is_in() -> None:
+    """By its name on the wire, its tokens by their index; beside perpetuals, in the order asked for."""
+    _, found = drive(fetch_instruments({"@166": 5, "BTC": 7, "PURR/USDC": 6}), META, FEES, SPOT_META)
+    rate, perpetual, purr = found
+    assert [item.instrument_id for item in found] == [5, 7, 6]
+    assert (rate.base, rate.quote, rate.is_spot) == ("USDT0", "USDC", True)
+    # Five figures, and 8 less the size's decimals: 1.0002 stands on it, 1.00025 does not.
+    assert (rate.lot_e8, rate.price_step_e8(E8), rate.price_decimals) == (10**6, 10**4, 6)
+    assert (purr.symbol, purr.lot_e8, purr.tick_e8) == ("PURR/USDC", E8, 1)
+    assert perpetual == BTC
+    with pytest.raises(VenueError, match="lists no @107"):
+        drive(fetch_instruments({"@107": 5}), SPOT_META)
+    with pytest.raises(TransportError, match="a token that is not there"):
+        drive(fetch_instruments({"@9": 5}), SPOT_META)
 
 
 def test_why_nothing_should_be_opened_is_told() -> None:

@@ -20,6 +20,7 @@ from .accounts import HYPERLIQUID_AGENT_KEY, HYPERLIQUID_KEY
 from .checklist import Checklist
 
 COIN: Final = "BTC"
+SPOT: Final = "HYPE/USDC"  # "@1" on the wire
 SIZE: Final = 0.02
 GTC: Final[OrderType] = {"limit": {"tif": "Gtc"}}
 IOC: Final[OrderType] = {"limit": {"tif": "Ioc"}}
@@ -68,6 +69,13 @@ def _public_reads(info: Any, calls: Checklist) -> None:
         bids, asks = info.l2_snapshot(COIN)["levels"]
         call.expect(float(bids[0]["px"]) > float(bids[-1]["px"]), bids)
         call.expect(float(bids[0]["px"]) < float(asks[0]["px"]), asks)
+    with calls("l2_snapshot", "a spot pair by its tokens' names has a book") as call:
+        bids, asks = info.l2_snapshot(SPOT)["levels"]
+        call.expect(0 < float(bids[0]["px"]) < float(asks[0]["px"]), bids)
+    with calls("spot_meta_and_asset_ctxs", "has a price for every spot pair") as call:
+        meta, contexts = info.spot_meta_and_asset_ctxs()
+        call.expect(len(meta["universe"]) == len(contexts), contexts)
+        call.expect(all(float(context["midPx"]) > 0 for context in contexts), contexts)
     with calls("funding_history", "is a list of the coin's rates") as call:
         history = info.funding_history(COIN, 0)
         call.expect(all(row["coin"] == COIN for row in history), history)
@@ -77,6 +85,7 @@ def _subscriptions(info: Any, address: str, calls: Checklist) -> dict[str, list[
     received: dict[str, list[Any]] = {}
     wanted: list[dict[str, str]] = [
         *({"type": kind, "coin": COIN} for kind in ("bbo", "l2Book", "trades")),
+        {"type": "bbo", "coin": SPOT},
         *(
             {"type": kind, "user": address}
             for kind in ("orderUpdates", "userFills", "userEvents", "userFundings")
@@ -84,8 +93,9 @@ def _subscriptions(info: Any, address: str, calls: Checklist) -> dict[str, list[
     ]
     for subscription in wanted:
         kind = subscription["type"]
-        with calls("subscribe", kind):
-            info.subscribe(subscription, received.setdefault(kind, []).append)
+        name = f"{kind} of {SPOT}" if subscription.get("coin") == SPOT else kind
+        with calls("subscribe", name):
+            info.subscribe(subscription, received.setdefault(name, []).append)
     return received
 
 
