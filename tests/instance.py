@@ -54,8 +54,12 @@ def _memory_dir(directory: Path) -> Path:
 
 
 def write_config(directory: Path, **changes: Any) -> Path:
-    """The shipped configuration with its own memory, database and ports. Keys: ``section__key``."""
+    """The shipped configuration with its own memory, database and ports. Keys: ``section__key``.
+
+    Of its pairs, those of Vest and Paradex: a third venue is one process more.
+    """
     config = yaml.safe_load((PROJECT / "config.yaml").read_text())
+    config["pairs"] = config["pairs"][:2]
     memory_dir = _memory_dir(directory)
     memory_dir.mkdir(exist_ok=True)
     vest, paradex = free_ports(2)
@@ -64,7 +68,7 @@ def write_config(directory: Path, **changes: Any) -> Path:
     config["runtime"]["memory_dir"] = str(memory_dir)
     config["runtime"]["pin"] = {}
     config["runtime"]["nice"] = {"persistence": 0, "alerts": 0}  # beside others they would hardly run
-    config["simulator"]["ports"] = {"vest": vest, "paradex": paradex}
+    config["simulator"] |= {"ports": {"vest": vest, "paradex": paradex}, "published_fees": []}
     for venue in config.get("venues", {}).values():
         venue.pop("maintenance", None)  # a test does not wait for a venue's weekday release to end
     for name, value in changes.items():

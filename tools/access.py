@@ -22,7 +22,6 @@ from venues.contract import (
     AccountDetails,
     Call,
     DescribesAccount,
-    HttpRequest,
     Instrument,
     OrderAck,
     OrderRef,
@@ -104,9 +103,8 @@ class VenueAccess:
 
     def _create(self, request: OrderRequest) -> Call[OrderAck]:
         signed = self._trading.sign_create(request, unix_ms(self._clock))
-        assert isinstance(signed.wire, HttpRequest), "asked for orders over HTTP"
         self._trading.order_leaves(request, signed.wire)
-        response = yield signed.wire
+        response = yield self._trading.create_over_http(signed.wire)
         return self._trading.parse_create_response(request, response)
 
     async def _perform(self, call: Call[T]) -> T:

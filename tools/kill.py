@@ -58,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.mode == "paper":
         print(f"latch: {receipt['latch']}\nmode paper: no venue holds anything of ours")
         return 0
-    flattenings, unusable = asyncio.run(_flatten_all(settings, arguments.env_file, arguments.timeout_s))
+    flattenings, unusable, failures = asyncio.run(
+        _flatten_all(settings, arguments.env_file, arguments.timeout_s)
+    )
     if len(unusable) == len(flattenings):
         print(f"latch: {receipt['latch']}\nNOTHING IS CLOSED: no venue could be asked")
         raise unusable[0]
@@ -71,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     }
     receipt["receipt"] = _keep(settings, receipt)
     print(json.dumps(receipt, indent=1) if arguments.json else _summary(receipt, flattenings))
+    if failures:  # of this program: what every venue holds has been said all the same
+        raise failures[0]
     return 0 if receipt["is_flat"] else 1
 
 
@@ -93,8 +97,8 @@ def _pull(settings: Settings, latch: Path, reason: str) -> str:
 
 async def _flatten_all(
     settings: Settings, env_file: Path, timeout_s: float
-) -> tuple[list[Flattening], list[SettingsError]]:
-    """What was done at each venue, and what keeps venues from being asked at all."""
+) -> tuple[list[Flattening], list[SettingsError], list[BaseException]]:
+    """What was done at each venue, what keeps venues from being asked at all, and what nobody expected."""
     unusable: list[SettingsError] = []
     began_mono_s = time.monotonic()
     epoch, sequence = _epoch(settings), count()
@@ -105,7 +109,7 @@ async def _flatten_all(
 
     async with aiohttp.ClientSession() as session:
         flattenings = [Flattening(venue) for venue in settings.venue_names]
-        work = []
+        work = {}
         for item in flattenings:
             try:
                 access = VenueAccess(settings, env_file, item.venue, session)
@@ -113,17 +117,20 @@ async def _flatten_all(
                 item.note(error)
                 unusable.append(error)
                 continue
-            work.append(
-                flatten(
-                    access,
-                    item,
-                    began_mono_s=began_mono_s,
-                    deadline_mono_s=began_mono_s + timeout_s,
-                    next_client_order_id=next_client_order_id,
-                )
+            work[item.venue] = flatten(
+                access,
+                item,
+                began_mono_s=began_mono_s,
+                deadline_mono_s=began_mono_s + timeout_s,
+                next_client_order_id=next_client_order_id,
             )
-        await asyncio.gather(*work)
-    return flattenings, unusable
+        # Whatever goes wrong at one venue, the others are worked on to the end.
+        ends = await asyncio.gather(*work.values(), return_exceptions=True)
+    failed = {venue: end for venue, end in zip(work, ends, strict=True) if end is not None}
+    for item in flattenings:
+        if item.venue in failed:
+            item.note(f"this program failed here: {failed[item.venue]!r}")
+    return flattenings, unusable, list(failed.values())
 
 
 def _epoch(settings: Settings) -> int:

@@ -21,7 +21,8 @@ from simulator.process import RunningSimulator
 from tests.crash.stage import SIZE_E8, SYMBOLS, WIDE_BPS, Stage, a_stage
 from tests.waiting import DEADLINE_S
 from tools.__main__ import main
-from venues.contract import E8
+from tools.access import VenueAccess
+from venues.contract import E8, OrderAck, OrderRequest
 
 FLAT = {"vest": 0, "paradex": 0}
 
@@ -103,6 +104,45 @@ def test_it_closes_everything_while_the_executor_hangs_and_the_database_is_down(
     entries = [line for line in instance.events("intent_written") if line["purpose"] == "entry"]
     assert all(line["mono_ns"] > released_mono_ns for line in entries[2:])
     assert stage.doubled_ids() == []
+
+
+@pytest.mark.parametrize("first", ["vest", "paradex"])
+def test_it_closes_a_leg_at_hyperliquid_too(first: str) -> None:
+    """Whose orders are signed for its socket, and leave over HTTP here."""
+    symbols = {first: SYMBOLS[first], "hyperliquid": "BTC"}
+    with a_stage(symbols) as stage:
+        instance = stage.start()
+        try:
+            instance.wait_for("running")
+            stage.market.gap_bps = WIDE_BPS
+            instance.wait_for("trade_opened")
+            exit_code, receipt = kill(stage)
+            assert (exit_code, receipt["is_flat"]) == (0, True)
+            assert stage.positions_e8 == dict.fromkeys(symbols, 0)
+            assert set(receipt["venues"]) == set(symbols)
+        finally:
+            instance.stop()
+
+
+def test_a_failure_of_the_program_at_one_venue_spares_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody expected is raised in the end, after everything else was closed and told."""
+    kill(stage)  # makes the accounts
+    hold(stage, vest_e8=SIZE_E8, paradex_e8=-SIZE_E8)
+    send = VenueAccess.send
+
+    async def fails_at_vest(access: VenueAccess, request: OrderRequest) -> OrderAck:
+        assert access.venue != "vest", "nobody expected this"
+        return await send(access, request)
+
+    monkeypatch.setattr(VenueAccess, "send", fails_at_vest)
+    with pytest.raises(AssertionError, match="nobody expected this"):
+        main(["kill", "--config", str(stage.config), "--env-file", str(stage.env_file), "--timeout-s", "20"])
+    assert stage.positions_e8 == {"vest": SIZE_E8, "paradex": 0}
+    told = capsys.readouterr().out
+    assert "NOT FLAT" in told
+    assert "this program failed here" in told
 
 
 def test_it_says_what_is_held_where_it_cannot_close_and_needs_no_instance(stage: Stage) -> None:

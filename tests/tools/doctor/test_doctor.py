@@ -26,11 +26,12 @@ Findings = list[dict[str, str]]
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """The shipped configuration with a memory, a disk and ports of its own."""
+    """The shipped configuration with a memory, a disk and ports of its own, for two of its venues."""
     config: dict[str, Any] = load_raw(PROJECT / "config.yaml")
     memory = Path("/dev/shm") / f"test-{os.getpid()}-{tmp_path.name}"
     memory.mkdir()
     config["bot_id"] = "test"
+    config["pairs"] = config["pairs"][:2]  # of Vest and Paradex
     config["persistence"]["var_dir"] = str(tmp_path / "var")
     config["runtime"] |= {"memory_dir": str(memory), "pin": {}}
     config["simulator"]["ports"] = dict(zip(("vest", "paradex"), free_ports(2), strict=True))
