@@ -271,9 +271,12 @@ class Api:
 
     def _fees(self, body: dict[str, Any]) -> Any:
         requests.address(body.get("user"))
-        first = self._exchange.instrument(self._exchange.symbols[0])
-        taker = messages.number(first.taker_fee_rate_e8)
-        maker = messages.number(first.maker_fee_rate_e8)
+        # The venue has one rate for all perpetuals. Where a run gives them several, it is the highest: an
+        # account that reckons with it is not surprised.
+        listed = [item.name for item in instruments.UNIVERSE if item.name in self._exchange.symbols]
+        perpetuals = [self._exchange.instrument(name) for name in listed]
+        taker = messages.number(max(item.taker_fee_rate_e8 for item in perpetuals))
+        maker = messages.number(max(item.maker_fee_rate_e8 for item in perpetuals))
         return {
             "dailyUserVlm": [],
             "feeSchedule": {"cross": taker, "add": maker, "spotCross": "0.0007", "spotAdd": "0.0004"},

@@ -14,10 +14,11 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
+from simulator.config import SimulatorConfig
 from simulator.exchange import Exchange
 from simulator.hyperliquid import VENUE, HyperliquidFront, HyperliquidSettings
 from simulator.hyperliquid.signing import action_digest, action_hash
-from simulator.orders import Reason
+from simulator.orders import Reason, SimInstrument
 from simulator.process import RunningSimulator
 from tests.venues.hyperliquid.builders import AGENT, AGENT_KEY, MASTER, MASTER_KEY, VECTORS
 from tests.waiting import DEADLINE_S, eventually
@@ -107,10 +108,12 @@ class Client:
 
 
 @asynccontextmanager
-async def a_venue(**settings: Any) -> AsyncIterator[Client]:
+async def a_venue(
+    listing: tuple[SimInstrument, ...] = VENUE.listing, **settings: Any
+) -> AsyncIterator[Client]:
     """BTC at 60000 / 60001, one unit a side; the master has an account."""
     clock = Clock()
-    exchange = Exchange(VENUE.listing, now_unix_ns=clock.now_unix_ns, make_id=VENUE.make_id)
+    exchange = Exchange(listing, now_unix_ns=clock.now_unix_ns, make_id=VENUE.make_id)
     front = HyperliquidFront(exchange, HyperliquidSettings(**{"ack_latency_ms": 1.0, **settings}))
     running = RunningSimulator("127.0.0.1")
     await running.add(front, 0)
@@ -457,6 +460,15 @@ async def test_a_subscription_is_known_by_its_canonical_form() -> None:
         while not seen or seen[-1]["channel"] != "error":
             seen.append(await socket.receive_json(timeout=DEADLINE_S))
         assert seen[-1]["data"].startswith("Already subscribed: ")
+
+
+async def test_the_one_fee_it_tells_is_the_highest_of_its_perpetuals() -> None:
+    """A run may give one contract another fee than the others; spot has its own."""
+    config = SimulatorConfig(taker_fee_bps=0.1, published_fees=frozenset({"hyperliquid:SOL"}))
+    listing = tuple(config.instrument("hyperliquid", item) for item in VENUE.listing)
+    async with a_venue(listing) as client:
+        fees = await client.info("userFees", user=MASTER)
+        assert (fees["userCrossRate"], fees["userSpotCrossRate"]) == ("0.00045", "0.0007")
 
 
 async def test_spot_pairs_have_books_beside_perpetuals_and_take_no_orders_here() -> None:
