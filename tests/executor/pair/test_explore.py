@@ -54,7 +54,7 @@ def test_no_interleaving_breaks_a_promise(name: str) -> None:
 
 def test_the_table_of_phases_allows_what_happens_and_nothing_else() -> None:
     """A step outside the table fails where it is made; a step nothing ever takes does not belong there."""
-    taken = set().union(*(explored(name).phase_steps for name in SCENARIOS))
+    allowed = {(before, after) for before, following in PHASE_STEPS.items() for after in following}
     layered = explore(
         Budget(delays=0, entries=2),
         depth=1_000,
@@ -63,10 +63,13 @@ def test_the_table_of_phases_allows_what_happens_and_nothing_else() -> None:
         fates=(),
     )
     assert layered.is_complete, describe("two layers", layered)
-    taken |= layered.phase_steps | _steps_of_long_stories() | _steps_of_rare_stories()
+    taken = layered.phase_steps | _steps_of_long_stories() | _steps_of_rare_stories()
     taken |= _steps_of_first_and_operators_events()
+    for name in SCENARIOS:  # until each was seen: the others are explored above, likely by another process
+        if allowed <= taken:
+            break
+        taken |= explored(name).phase_steps
 
-    allowed = {(before, after) for before, following in PHASE_STEPS.items() for after in following}
     assert taken <= allowed
     untaken = sorted(f"{before.name} -> {after.name}" for before, after in allowed - taken)
     assert not untaken
