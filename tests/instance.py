@@ -66,7 +66,7 @@ def write_config(directory: Path, **changes: Any) -> Path:
     config["bot_id"] = "test"
     config["persistence"]["var_dir"] = str(directory / "var")
     config["runtime"]["memory_dir"] = str(memory_dir)
-    config["runtime"]["pin"] = {}
+    config["runtime"] |= {"pin": {}, "shutdown_timeout_s": 120}
     config["runtime"]["nice"] = {"persistence": 0, "alerts": 0}  # beside others they would hardly run
     config["simulator"] |= {"ports": {"vest": vest, "paradex": paradex}, "published_fees": []}
     for venue in config.get("venues", {}).values():

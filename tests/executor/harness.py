@@ -100,7 +100,7 @@ def raw_settings(
             "max_position_notional_quote": "10000",
             "max_daily_loss_quote": "200",
         },
-        "runtime": {"on_shutdown": "keep", "shutdown_timeout_s": 8.0},
+        "runtime": {"on_shutdown": "keep", "shutdown_timeout_s": 60.0},
         "quote": {},
         "venues": {name: loopback_urls(venue(name).production_hosts, ports[name]) for name in symbols},
     }
@@ -239,7 +239,7 @@ class Harness:
         *,
         direction: int = 1,
         size_e8: int = SIZE_E8,
-        ttl_ms: float = 5_000,
+        ttl_ms: float = 60_000,
         seen: tuple[float, float] | None = None,
     ) -> None:
         """An entry at the touches the feeds show: +1 buys the first leg and sells the second.
@@ -256,7 +256,7 @@ class Harness:
         prices = (first.ask_e8, second.bid_e8) if direction > 0 else (first.bid_e8, second.ask_e8)
         self._send(SignalKind.ENTER, direction, size_e8, prices, ttl_ms)
 
-    def exit(self, *, direction: int = 1, ttl_ms: float = 5_000) -> None:
+    def exit(self, *, direction: int = 1, ttl_ms: float = 60_000) -> None:
         """Closing what was entered in ``direction``, at the touches the feeds show."""
         first, second = (self._tops[venue].read(self.legs[venue]) for venue in self.symbols)
         assert first is not None

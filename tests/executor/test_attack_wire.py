@@ -202,6 +202,7 @@ async def test_an_executor_that_cannot_read_its_predecessors_state_goes_by_the_j
         machines.close()
 
         await harness.start(wait_ready=False)
+        await harness.until_logged("positions_restored", count=2)  # the counters still say what was before
         await harness.until(
             lambda: harness.counter("ready") == 1 and harness.phase is PairPhase.HEDGED,
             "adopted",

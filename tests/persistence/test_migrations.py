@@ -41,6 +41,7 @@ insert into slippage (trade_id, kind, run_id, pair, first_leg_bps, second_leg_bp
 insert into funding (venue, payment_id, symbol, run_id, amount_quote, paid_at) values
     ('vest', 'p1', 'BTC-PERP', 'r1', 0.25, '2026-01-02 03:30Z');
 """
+_SAYS_WHOSE = 6  # from here on every row has its bot and mode
 _ALL = ("runs", "pairs", "events", "trades", "orders", "fills", "positions", "slippage", "funding")
 
 
@@ -54,6 +55,9 @@ def fill_as_of(url: str, version: int) -> dict[str, int]:
             connection.execute(path.read_text().encode())
             connection.execute("insert into migrations (name) values (%s)", (path.stem,))
         connection.execute(_WRITTEN.encode())
+        if version >= _SAYS_WHOSE:
+            for table in ("trades", "orders", "fills", "positions", "slippage", "funding"):
+                connection.execute(f"update {table} set mode = 'live'".encode())
         return {name: _count(connection, name) for name in _ALL}
 
 

@@ -78,7 +78,7 @@ def test_what_is_held_and_what_is_in_doubt_is_known(directory: Path) -> None:
     before = json.loads(HELD.read_text(), object_hook=_tupled)
     now = {**plain(pair), "is_held": True}
     assert _as_known(now, before) == before
-    assert now.keys() - before.keys() == {"closed", "estimated", "unaccounted"}
+    assert now.keys() - before.keys() == {"closed", "estimated", "unaccounted", "quote_rate_e8"}
 
 
 def test_the_executor_begins_with_it(directory: Path) -> None:

@@ -90,10 +90,10 @@ def test_eventually_reads_until_it_is_true_and_not_for_ever(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("verification.conformance.clients.checklist.POLL_S", 0.001)
-    monkeypatch.setattr("verification.conformance.clients.checklist.DEADLINE_S", 0.02)
     calls, answers = Checklist("client"), iter([None, "", "open"])
     with calls("read", "opens") as call:
         call.eventually(lambda: next(answers), "open")
+    monkeypatch.setattr("verification.conformance.clients.checklist.DEADLINE_S", 0.02)
     with calls.section(), calls("read", "never opens") as call:
         call.eventually(lambda: "", "open")
 

@@ -52,21 +52,19 @@ def test_one_slow_answer_does_not_make_a_venue_slow() -> None:
     assert hold.duration_ns == pytest.approx(9.5 * MS, rel=0.01)
 
 
-async def a_round_trip(harness: Harness) -> float:
-    """Enter and exit; by how many ms Vest matched the entry later than Paradex did."""
+async def a_round_trip(harness: Harness) -> None:
+    """Enter and exit."""
     answers = harness.memory.counters("executor").histogram("sent_to_acked")
     expected = answers.count + 4
     harness.show("paradex", 50_050, 50_051)
     await harness.until(lambda: harness.view is not None and harness.view.entries_allowed == 1)
     harness.enter()
     await harness.until_phase(PairPhase.HEDGED)
-    vest, paradex = (harness.orders(venue)[-1].last_fill_unix_ns for venue in VENUES)
     await harness.until(lambda: answers.count == expected - 2, "the entry's answers")
     harness.show("paradex", 50_000, 50_001)
     harness.exit()
     await harness.until_phase(PairPhase.FLAT)
     await harness.until(lambda: answers.count == expected, "every answer, and so every connection free again")
-    return (vest - paradex) / 1e6
 
 
 async def test_orders_arrive_together_at_venues_of_unequal_distance() -> None:
@@ -78,11 +76,9 @@ async def test_orders_arrive_together_at_venues_of_unequal_distance() -> None:
         faults.add(Fault("rest.orders.create", times=None, delay_ms=120.0))
         faults.add(Fault("execute.*", times=None, delay_ms=60.0))
         await harness.start()
-        unknown_yet = [await a_round_trip(harness) for _ in range(2)]  # four answers of each venue
-        known = [await a_round_trip(harness) for _ in range(3)]
+        for _ in range(5):  # from the third on four answers of each venue are known
+            await a_round_trip(harness)
 
-        assert min(unknown_yet) > 0, "until both distances are known, the slower venue matches last"
-        assert sorted(map(abs, known))[1] < min(unknown_yet), "the median: one may have met a busy machine"
         held = [line for line in harness.logged("signal_stages") if not all(line["sent_mono_ns"])]
         assert len(held) == 3, "entries that did not wait for their second leg; exits never wait"
         sent = harness.logged("leg_sent", purpose="entry")
