@@ -46,6 +46,7 @@ from runtime.background import BackgroundTasks
 from runtime.clock import Clock
 from shm.records import Signal, SignalKind
 from shm.views import ViewWriter
+from venues.contract import PAR_E8
 
 _SHORTEST_TIMER_S = 0.001  # a timer that is due at once must not starve the sockets
 
@@ -157,7 +158,9 @@ class Engine:
         self._latency.record("seen_to_checked", stages.checked - seen_mono_ns)
         if any(stages.sent):
             if signal.direction:  # none: what a trade left on both legs is closed, by no trade's measure
-                pair.executions[SignalKind(signal.kind)] = ExecutionReport(stages, event.at)
+                pair.executions[SignalKind(signal.kind)] = ExecutionReport(
+                    stages, event.at.markets, event.at.rate_e8 or PAR_E8
+                )
             first_id, second_id = stages.client_order_ids
             self._report(
                 SignalStages(

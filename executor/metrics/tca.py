@@ -11,8 +11,7 @@ from typing import Any
 
 from events.orders import OrderChanged
 from executor.metrics.latency import SignalTimestamps
-from executor.pair.messages import At
-from executor.pair.pricing import average_price_e8, touch_e8
+from executor.pair.pricing import LegMarket, average_price_e8, touch_e8
 from shm.records import SignalKind
 from venues.contract import E8, PAR_E8, Side, converted_e8
 
@@ -24,7 +23,10 @@ _KINDS = {SignalKind.ENTER: "entry", SignalKind.EXIT: "exit"}
 class ExecutionReport:
     """The orders that one signal became, followed until they are reported as an entry or an exit."""
 
-    def __init__(self, stages: SignalTimestamps, at: At) -> None:
+    def __init__(
+        self, stages: SignalTimestamps, markets: tuple[LegMarket, LegMarket], rate_e8: int = PAR_E8
+    ) -> None:
+        """``rate_e8`` is what one unit of leg 1's quote currency is worth in leg 0's."""
         signal = stages.signal
         self.stages = stages
         self.kind = SignalKind(signal.kind)
@@ -33,8 +35,8 @@ class ExecutionReport:
         self.sides = first, first.opposite
         assert self.sides[0] == -self.sides[1], "one leg is bought, the other sold"
         self.detected_e8: Pair = signal.first_price_e8, signal.second_price_e8
-        self.sent_e8: Pair = touch_e8(at.markets[0], self.sides[0]), touch_e8(at.markets[1], self.sides[1])
-        self._rate_e8 = at.rate_e8 or PAR_E8
+        self.sent_e8: Pair = touch_e8(markets[0], self.sides[0]), touch_e8(markets[1], self.sides[1])
+        self._rate_e8 = rate_e8
         self._filled: dict[int, tuple[int, int, int]] = {}  # order -> leg, size, average price
 
     def follow(self, order: OrderChanged) -> None:

@@ -63,6 +63,8 @@ def price_to_take_e8(market: LegMarket, side: Side, size_e8: int) -> int:
 
 def in_other_currency_e8(leg: int, price_e8: int, rate_e8: int) -> int:
     """A price of one leg in the quote currency of the other leg; 0 where no rate is known."""
+    assert leg in (0, 1), "a pair has two legs"
+    assert rate_e8 >= 0, "a rate is above nothing, or not known"
     if leg == 1 or rate_e8 == PAR_E8:
         return converted_e8(price_e8, rate_e8)
     return price_e8 * E8 // rate_e8 if rate_e8 else 0

@@ -20,6 +20,7 @@ from venues.contract import E8, converted_e8
 def closed_books(state: PairState, trade: Trade, rate_e8: int) -> ClosedTrade:
     """The result of a trade that is flat. One that had been closed before goes on from there."""
     assert trade.closed_mono_ns > 0, "a trade's books are closed when it is flat"
+    assert rate_e8 > 0, "a rate that is not known is the one that the trade began with"
     gross_e8, paid_e8 = gross_result_e8(trade, rate_e8), fees_e8(trade, rate_e8)
     was_estimated = trade.is_estimated
     for before in state.closed:
@@ -27,7 +28,13 @@ def closed_books(state: PairState, trade: Trade, rate_e8: int) -> ClosedTrade:
             gross_e8, paid_e8 = gross_e8 + before.gross_e8, paid_e8 + before.fees_e8
             was_estimated |= before.is_estimated
     return ClosedTrade(
-        trade.trade_id, trade.direction, trade.closed_mono_ns, gross_e8, paid_e8, was_estimated, rate_e8
+        trade_id=trade.trade_id,
+        direction=trade.direction,
+        closed_mono_ns=trade.closed_mono_ns,
+        gross_e8=gross_e8,
+        fees_e8=paid_e8,
+        is_estimated=was_estimated,
+        rate_e8=rate_e8,
     )
 
 

@@ -64,13 +64,13 @@ def state_of(
         trade_id = next_client_order_id(rules, state, 0)
     if trade_id and (any(held.sizes_e8) or held.orders):
         kept = Held(
-            trade_id,
-            held.sizes_e8,
-            held.entry_prices_e8,
-            held.fees_e8,
-            held.layers,
-            mono_ns(held.opened_unix_ms) if held.opened_unix_ms else 0,
-            held.quote_rate_e8,
+            trade_id=trade_id,
+            sizes_e8=held.sizes_e8,
+            prices_e8=held.entry_prices_e8,
+            fees_e8=held.fees_e8,
+            layers=held.layers,
+            opened_mono_ns=mono_ns(held.opened_unix_ms) if held.opened_unix_ms else 0,
+            rate_e8=held.quote_rate_e8,
         )
         state = new_state(rules, epoch, kept)
         assert state.trade is not None
@@ -120,13 +120,13 @@ def _unaccounted(state: PairState, held: CarriedPair, mono_ns: Callable[[int], i
         legs[order.leg] = replace(legs[order.leg], past=(*legs[order.leg].past, order)[-OWED_ORDERS:])
     closed = tuple(
         ClosedTrade(
-            result.trade_id,
-            result.direction,
-            mono_ns(result.closed_unix_ms),
-            result.gross_e8,
-            result.fees_e8,
-            result.happened_outside,
-            result.quote_rate_e8,
+            trade_id=result.trade_id,
+            direction=result.direction,
+            closed_mono_ns=mono_ns(result.closed_unix_ms),
+            gross_e8=result.gross_e8,
+            fees_e8=result.fees_e8,
+            is_estimated=result.happened_outside,
+            rate_e8=result.quote_rate_e8,
         )
         for result in held.closed
         if any(order.trade_id == result.trade_id for leg in legs for order in leg.past)

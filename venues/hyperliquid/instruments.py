@@ -174,6 +174,7 @@ def _spot_instrument(symbol: str, instrument_id: int, base: TokenRow, quote: Tok
 
 def _on_grid(symbol: str, instrument_id: int, decimals_max: int, size_decimals: int) -> Instrument:
     """An instrument with the grid that follows from how many decimals its sizes have."""
+    assert 0 <= size_decimals <= decimals_max, "the decoder has seen to it"
     decimals = decimals_max - size_decimals
     lot_e8: int = 10 ** (8 - size_decimals)
     return Instrument(

@@ -8,24 +8,27 @@ from events.event import PurposeName
 from events.orders import LegFilled
 from executor.metrics.latency import SignalTimestamps
 from executor.metrics.tca import ExecutionReport
-from executor.pair.messages import At
 from executor.pair.pricing import LegMarket
 from shm.records import PairPhase, Signal, SignalKind
 from tests.executor.harness import a_harness
-from venues.contract import E8
+from venues.contract import E8, PAR_E8
 
 FIRST, SECOND = 100, 101  # client order ids of the batch
 
 
 def a_batch(
-    kind: SignalKind, direction: int, seen: tuple[float, float], sent: tuple[float, float]
+    kind: SignalKind,
+    direction: int,
+    seen: tuple[float, float],
+    sent: tuple[float, float],
+    rate_e8: int = PAR_E8,
 ) -> ExecutionReport:
     """A batch whose touches when the bytes left were ``sent`` on the sides it takes."""
     prices = round(seen[0] * E8), round(seen[1] * E8)
     signal = Signal(7, 1, 0, kind, direction, 2, E8, *prices, 12.5, 3.0, 1_000, 2_000, 3_000, 4_000, 9_000)
     stages = SignalTimestamps(signal, 5_000, 6_000, client_order_ids=[FIRST, SECOND], sent=[7_000, 8_000])
     markets = tuple(LegMarket(True, round(price * E8), round(price * E8)) for price in sent)
-    return ExecutionReport(stages, At(9_000, (markets[0], markets[1])))
+    return ExecutionReport(stages, (markets[0], markets[1]), rate_e8)
 
 
 def reported(client_order_id: int, size: float, price: float, purpose: PurposeName = "entry") -> LegFilled:
@@ -99,7 +102,7 @@ def test_what_mended_a_leg_counts_and_what_came_before_does_not() -> None:
 
 def test_a_leg_without_a_price_when_it_left_is_not_invented() -> None:
     batch = a_batch(SignalKind.ENTER, 1, (100, 101), (100, 101))
-    signal_alone = ExecutionReport(batch.stages, At(9_000))
+    signal_alone = ExecutionReport(batch.stages, (LegMarket(False), LegMarket(False)))
     fields = signal_alone.fields()
     assert (fields["sent_bps"], fields["first_leg_sent_bps"]) == (None, None)
 
@@ -134,3 +137,14 @@ async def test_entry_and_exit_are_told_with_every_stage_and_learned_from_for_goo
         await harness.start()
         assert [harness.learned(number) for number in range(4)] == known
         assert [view.samples for view in known if view] == [1, 1, 1, 1]
+
+
+def test_legs_in_two_currencies_are_compared_by_their_rate() -> None:
+    """Bought at 100, sold at 101 of a currency worth 0.98: 98.98 of the first one's."""
+    batch = a_batch(SignalKind.ENTER, 1, (100, 101), (100, 101), rate_e8=98 * E8 // 100)
+    batch.follow(reported(FIRST, 1, 100))
+    batch.follow(reported(SECOND, 1, 102))
+    fields = batch.fields()
+    assert fields["detected_bps"] == pytest.approx(-102.0)
+    assert fields["filled_bps"] == pytest.approx(-4.0)
+    assert fields["second_leg_bps"] == pytest.approx(-99.0, abs=0.1), "in its own currency"
