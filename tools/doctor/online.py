@@ -16,7 +16,7 @@ from executor.risk.clock_watch import LIMIT_NS
 from runtime.fees import taker_fee_bps
 from runtime.venue_hosts import venue_hosts
 from settings import E8, Settings, SettingsError
-from supervision.preflight import pair_problems
+from supervision.preflight import pair_problems, rate_problems
 from tools.access import VenueAccess
 from tools.doctor.finding import Finding, from_settings_error, ok, problem, warning
 from venues import registry
@@ -80,6 +80,7 @@ class VenueLook:
         findings = [self._reach(samples), await self._clock(samples)]
         findings += await self._state()
         findings += await self._grids()
+        findings += await self._rates()
         if self._settings.mode != "paper" and self.instruments:
             findings += await self._account(env_file) if may_log_in else []
         return findings
@@ -164,6 +165,35 @@ class VenueLook:
             else:
                 text = f"{item.symbol}: lot {item.lot_e8 / E8:g}, tick {item.tick_e8 / E8:g}"
                 findings.append(ok(check, f"{text}, taker fee {published_bps:g} bps"))
+        return findings
+
+    async def _rates(self) -> list[Finding]:
+        """The instruments here whose price is a quote rate: what it is in, and what it is now."""
+        settings, findings = self._settings, []
+        for name, rate in settings.quote.items():
+            if rate == "par" or rate.venue != self.venue:
+                continue
+            check, number = f"{self.venue} quote rate", settings.rate_instrument_id(name)
+            try:
+                (found,) = await self._perform(
+                    registry.venue(self.venue).fetch_instruments({rate.symbol: number})
+                )
+                touch = await self._perform(registry.venue(self.venue).fetch_touch(rate.symbol))
+            except (TransportError, VenueError) as error:
+                findings.append(problem(check, str(error), f"correct quote.{name}, or wait for the venue"))
+                continue
+            refused = [
+                item for item in rate_problems(settings, {number: found}) if item.key == f"quote.{name}"
+            ]
+            text = f"{name}: {rate.symbol} at {touch.bid_e8 / E8:g} / {touch.ask_e8 / E8:g} {found.quote}"
+            off_bps = 10_000 * abs((touch.bid_e8 + touch.ask_e8) / 2 - E8) / E8
+            if refused:
+                findings.append(problem(check, f"{text}, {refused[0].allowed}", f"correct quote.{name}"))
+            elif off_bps > rate.max_off_par_bps:
+                remedy = f"look whether it is the right instrument; quote.{name}.max_off_par_bps"
+                findings.append(problem(check, f"{text}: too far from one for one, opens nothing", remedy))
+            else:
+                findings.append(ok(check, text))
         return findings
 
     async def _account(self, env_file: Path) -> list[Finding]:

@@ -188,6 +188,26 @@ def test_a_venue_that_does_not_answer_is_one_problem_and_the_other_is_asked(
     assert of(findings, "paradex account") == of(findings, "pairs") == of(findings, "edge") == []
 
 
+@pytest.mark.parametrize(
+    ("rate", "grade", "text"),
+    [
+        ({"symbol": "USDC-USD-PERP"}, "ok", "usd_per_usdc: USDC-USD-PERP at "),
+        ({"symbol": "USDC-USD-PERP", "inverse": True}, "problem", "set inverse: false"),
+        ({"symbol": "USDC-USD-PERP", "max_off_par_bps": 0}, "problem", "too far from one for one"),
+        ({"symbol": "USDT-USD-PERP"}, "problem", "USDT-USD-PERP"),
+    ],
+)
+def test_the_instrument_of_a_quote_rate_is_asked_for(
+    raw: dict[str, Any], tmp_path: Path, rate: dict[str, Any], grade: str, text: str
+) -> None:
+    raw["quote"] = {"usd_per_usdc": {"venue": "paradex", **rate}}
+    with a_simulator(raw):
+        _, findings = doctor(raw, tmp_path)
+    ((found_grade, found),) = of(findings, "paradex quote rate")
+    assert found_grade == grade
+    assert text in found
+
+
 def test_beside_a_running_instance_nobody_logs_in_again(raw: dict[str, Any], tmp_path: Path) -> None:
     """What a venue makes of a second session is not written down; a position hangs on the first one."""
     lock_path = Path(raw["runtime"]["memory_dir"]) / f"tandem-{raw['bot_id']}.lock"
