@@ -55,12 +55,16 @@ def keys_of(settings: Settings) -> dict[Path, Key]:
 
 
 def changes_between(before: Settings, after: Settings) -> list[Change]:
-    """What ``after`` sets otherwise. Other pairs, or legs, or their order are one change: of ``pairs``."""
+    """What ``after`` sets otherwise. Other pairs, or legs, or their order are one change: of ``pairs``; other
+    quote rates are one of ``quote``."""
     old, new = keys_of(before), keys_of(after)
     found = [Change(key, old[path].value) for path, key in new.items() if path in old and key != old[path]]
     if _shape(before.pairs) != _shape(after.pairs):
         key = Key(("pairs",), _shape(after.pairs), Reload.RESTART)
         found.append(Change(key, _shape(before.pairs)))
+    if _rates(before) != _rates(after):  # a rate that only one of them has has no key in the other
+        found = [change for change in found if change.key.path[0] != "quote"]
+        found.append(Change(Key(("quote",), _rates(after), Reload.RESTART), _rates(before)))
     # A venue that only one of them speaks of is set to the defaults by the other.
     for venue in sorted(before.venues.keys() ^ after.venues.keys()):
         was, will_be = (
@@ -96,6 +100,13 @@ def _tree(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shape(pairs: Sequence[PairSettings]) -> list[str]:
     return [f"{pair.id}: " + " - ".join(f"{leg.venue}:{leg.symbol}" for leg in pair.legs) for pair in pairs]
+
+
+def _rates(settings: Settings) -> dict[str, Any]:
+    """The quote rates as the file has them."""
+    return {
+        name: rate if rate == "par" else rate.model_dump(mode="json") for name, rate in settings.quote.items()
+    }
 
 
 def _walk(section: Section, path: Path) -> Iterator[Key]:

@@ -94,6 +94,31 @@ def test_what_is_not_marked_needs_a_restart() -> None:
     assert keys["pairs[btc].size_base"] is Reload.WHEN_FLAT
 
 
+LIVE: Mapping[str, Any] = {"venue": "paradex", "symbol": "USDC-USD-PERP"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"usdc_per_usd": "par"}, {"usd_per_usdc": LIVE}),
+        ({"usd_per_usdc": LIVE}, {"usdc_per_usd": "par"}),
+        ({"usd_per_usdc": LIVE}, {"usd_per_usdc": {**LIVE, "max_age_ms": 5.0}}),
+        ({"usdc_per_usd": "par"}, {"usdc_per_usd": "par", "usdt_per_usd": "par"}),
+        ({"usdc_per_usd": "par"}, {"usdc_per_usd": "par", "usd_per_usdt": LIVE}),
+    ],
+)
+def test_other_quote_rates_are_one_change_that_needs_a_restart(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """Feeds watch their instruments from the start."""
+    one, other = (parse_settings({**RAW, "quote": quote}, "a file") for quote in (before, after))
+    (change,) = changes_between(one, other)
+    assert (change.key.name, change.key.reload) == ("quote", Reload.RESTART)
+    assert change.old.keys() == before.keys()
+    assert change.key.value.keys() == after.keys()
+    assert changes_between(one, one) == []
+
+
 def test_differences_are_told_with_old_and_new_as_the_file_has_them() -> None:
     raw = copy.deepcopy(dict(RAW))
     raw["strategy"]["entry_bps"] = 2.5  # eth has its own
