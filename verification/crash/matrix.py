@@ -24,6 +24,7 @@ from shm.counter_names import DATABASE_UP, PROCESS_STATES
 from shm.layout import Memory
 from shm.records import PairPhase
 from simulator.orders import Reason
+from supervision.unattended import EXIT_NOT_YET
 from tests.crash.stage import CLOSED_BPS, HOLD_BPS, PAIR, REFUSALS, SIZE_E8, SYMBOLS, WIDE_BPS, Stage
 from tests.instance import Instance, memory_dir
 from verification.agreement import differences
@@ -31,6 +32,7 @@ from verification.agreement import differences
 SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
 REACH_S: Final = 15.0
 _SETTLE_S: Final = 60.0
+_RESTART_S: Final = 5.0  # before a start that was not possible is tried again
 _STEADY_S: Final = 10.5  # an incarnation this long counts as steady to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 _KILLED: Final = "SIGKILL"
@@ -119,8 +121,14 @@ class Matrix:
 
     def _start(self) -> None:
         self.stage.market.gap_bps = HOLD_BPS
-        self.instance = self.stage.start(**{VARIABLE: str(self._order)})
-        self.instance.wait_for("running", timeout_s=90)
+        while True:
+            self.instance = self.stage.start(**{VARIABLE: str(self._order)})
+            found = self.instance.wait_for(lambda line: line["event"] in ("running", "shutdown_done"), 90)
+            if found["event"] == "running":
+                break
+            # As systemd would: a venue did not answer, or had been asked too often by the cells before.
+            assert self.instance.finish() == EXIT_NOT_YET, self.instance.lines[-3:]
+            time.sleep(_RESTART_S)
         self._memory = Memory(memory_dir(self.stage.config) / "tandem-test")
         self._views = self._memory.pairs()
         self._counters = {
