@@ -405,8 +405,8 @@ class Harness:
     async def open(self, *, direction: int = 1) -> None:
         """Enter, once that is allowed, and wait until the pair is hedged.
 
-        An entry that this machine took too long to sign does not leave, and is asked for again, as the
-        detector would.
+        An entry that this machine took too long to sign does not leave, one whose answers it took too long
+        to read is undone: either is asked for again, as the detector would.
         """
         is_hedged = False
         while not is_hedged:
@@ -414,13 +414,14 @@ class Harness:
                 lambda: self.view is not None and self.view.entries_allowed == 1, "leave to enter"
             )
             given_up = self.unsent() + 2  # both legs: an entry leaves whole or not at all
+            undone = len(self.logged("pair_state", phase="FLAT")) + 1
             self.enter(direction=direction)
-            await self.until(partial(self._has_entered_or_not, given_up), PairPhase.HEDGED.name)
+            await self.until(partial(self._has_entered_or_not, given_up, undone), PairPhase.HEDGED.name)
             is_hedged = self.phase is PairPhase.HEDGED
 
-    def _has_entered_or_not(self, given_up: int) -> bool:
-        is_given_up = self.phase is PairPhase.FLAT and self.unsent() >= given_up
-        return is_given_up or self.phase is PairPhase.HEDGED
+    def _has_entered_or_not(self, given_up: int, undone: int) -> bool:
+        is_over = self.unsent() >= given_up or len(self.logged("pair_state", phase="FLAT")) >= undone
+        return (self.phase is PairPhase.FLAT and is_over) or self.phase is PairPhase.HEDGED
 
     def unsent(self) -> int:
         """How many orders have not left, for one reason or the other."""
