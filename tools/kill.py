@@ -129,7 +129,7 @@ async def _flatten_all(
     failed = {venue: end for venue, end in zip(work, ends, strict=True) if end is not None}
     for item in flattenings:
         if item.venue in failed:
-            item.note(f"this program failed here: {failed[item.venue]!r}")
+            item.note(f"this program failed here: {type(failed[item.venue]).__name__}, see below")
     return flattenings, unusable, list(failed.values())
 
 

@@ -7,6 +7,7 @@ delisted perpetual stands among them: an asset's id is its place, for ever.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from simulator.orders import SimInstrument
@@ -57,45 +58,36 @@ SPOT_PAIRS: Final = (SpotPair("PURR/USDC", 1, 0), SpotPair("@1", 2, 0), SpotPair
 
 
 def _instrument(perpetual: Perpetual) -> SimInstrument:
-    decimals = MAX_DECIMALS - perpetual.size_decimals
-    lot_e8: int = 10 ** (8 - perpetual.size_decimals)
     initial_e8 = E8 // perpetual.max_leverage
-    return SimInstrument(
-        symbol=perpetual.name,
-        base=perpetual.name,
-        tick_e8=10 ** (8 - decimals),
-        lot_e8=lot_e8,
-        min_size_e8=lot_e8,
-        min_notional_e8=0,
-        max_size_e8=0,
-        price_decimals=decimals,
-        size_decimals=perpetual.size_decimals,
-        taker_fee_bps=4.5,
-        maker_fee_bps=1.5,
+    return replace(
+        _on_grid(perpetual.name, perpetual.name, MAX_DECIMALS, perpetual.size_decimals),
         initial_margin_ratio_e8=initial_e8,
         maintenance_margin_ratio_e8=initial_e8 // 2,
-        max_open_orders=1_000,
-        price_band_e8=8 * E8 // 10,
-        significant_figures=SIGNIFICANT_FIGURES,
     )
 
 
 def _spot_instrument(pair: SpotPair) -> SimInstrument:
     base = TOKENS[pair.base]
-    decimals = MAX_SPOT_DECIMALS - base.size_decimals
-    lot_e8: int = 10 ** (8 - base.size_decimals)
+    made = _on_grid(pair.name, base.name, MAX_SPOT_DECIMALS, base.size_decimals)
+    return replace(made, taker_fee_bps=7.0, maker_fee_bps=4.0)
+
+
+def _on_grid(symbol: str, base: str, decimals_max: int, size_decimals: int) -> SimInstrument:
+    """Something without leverage, with the grid that follows from how many decimals its sizes have."""
+    decimals = decimals_max - size_decimals
+    lot_e8: int = 10 ** (8 - size_decimals)
     return SimInstrument(
-        symbol=pair.name,
-        base=base.name,
+        symbol=symbol,
+        base=base,
         tick_e8=10 ** (8 - decimals),
         lot_e8=lot_e8,
         min_size_e8=lot_e8,
         min_notional_e8=0,
         max_size_e8=0,
         price_decimals=decimals,
-        size_decimals=base.size_decimals,
-        taker_fee_bps=7.0,
-        maker_fee_bps=4.0,
+        size_decimals=size_decimals,
+        taker_fee_bps=4.5,
+        maker_fee_bps=1.5,
         initial_margin_ratio_e8=E8,
         maintenance_margin_ratio_e8=E8,
         max_open_orders=1_000,
