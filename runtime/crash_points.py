@@ -66,9 +66,11 @@ POINTS: Final[Mapping[str, tuple[Point, ...]]] = {
         Point("database_commit", "persistence.store", "Store", "write"),
     ),
 }
-# The same points where C has taken a function's place: what Python does right behind it. Nothing lies between
-# the two but our own memory, so a death before the C is a death after the point that came before.
+# The same points where something else has taken a function's place. An answer may come over a socket. Where C
+# did it: what Python does right behind it. Nothing lies between the two but our own memory, so a death before
+# the C is a death after the point that came before.
 TWINS: Final[Mapping[str, tuple[Point, ...]]] = {
+    "executor": (Point("answer_receive", "executor.gateways.live", "LiveGateway", "_on_socket_answer"),),
     "detector": (
         Point("quote_receive", "detector.native", "NativeDetector", "_after"),
         Point("signal_push", "detector.native", "NativeDetector", "_take_signal"),

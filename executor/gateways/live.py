@@ -294,13 +294,16 @@ class LiveGateway:
                 self._is_stream_ready = True
                 self._listener.on_up(self.venue)
             case OrderAck():
-                self._unanswered.discard(event.client_order_id)
-                self._note_pause(event, recv_mono_ns)
-                self._listener.on_ack(self.venue, event, recv_mono_ns)
+                self._on_socket_answer(event, recv_mono_ns)
             case _:
                 if isinstance(event, OrderUpdate | Fill):
                     self.clock.happened(event.venue_unix_ns)
                 self._listener.on_report(self.venue, event, recv_mono_ns)
+
+    def _on_socket_answer(self, ack: OrderAck, recv_mono_ns: int) -> None:
+        self._unanswered.discard(ack.client_order_id)
+        self._note_pause(ack, recv_mono_ns)
+        self._listener.on_ack(self.venue, ack, recv_mono_ns)
 
     def _note_pause(self, ack: OrderAck, recv_mono_ns: int) -> None:
         if ack.outcome is not Outcome.ACCEPTED and ack.retry_after_ms is not None:

@@ -24,6 +24,7 @@ from executor.accounts import simulated_secrets
 from settings import KNOWN_VENUES
 from simulator.config import SimulatorConfig
 from simulator.faults import Fault
+from simulator.front import FrontSettings
 from simulator.market import Top
 from simulator.orders import SimOrder
 from simulator.process import RunningSimulator, serve
@@ -78,6 +79,7 @@ class Stage:
         changes: Mapping[str, Any],
         symbols: Mapping[str, str],
         market: Market | None = None,
+        settings: Mapping[str, FrontSettings] | None = None,
     ) -> None:
         self.symbols = symbols  # of the pair, by venue, the first leg first
         self.market = market or Market(symbols)
@@ -86,7 +88,7 @@ class Stage:
         self._thread.start()
         config = SimulatorConfig(taker_fee_bps=0.1, ack_latency_ms=3.0)
         self._simulator: RunningSimulator = asyncio.run_coroutine_threadsafe(
-            serve(config, source=self.market), self._loop
+            serve(config, source=self.market, settings=settings), self._loop
         ).result(DEADLINE_S)
         self.config = self._write_config(directory, changes)
         self.env_file = directory / "keys.env"
@@ -211,11 +213,18 @@ class Stage:
 
 @contextmanager
 def a_stage(
-    symbols: Mapping[str, str] = SYMBOLS, market: Market | None = None, **changes: Any
+    symbols: Mapping[str, str] = SYMBOLS,
+    market: Market | None = None,
+    settings: Mapping[str, FrontSettings] | None = None,
+    **changes: Any,
 ) -> Iterator[Stage]:
-    """``changes`` of the configuration by ``section__key``; ``market``: another than the pair's usual one."""
+    """A stage that closes at the end.
+
+    ``market``: another than the pair's usual one; ``settings``: a simulated venue's own, by its name;
+    ``changes``: of the configuration, by ``section__key``.
+    """
     with a_directory() as directory:
-        stage = Stage(directory, changes, symbols, market)
+        stage = Stage(directory, changes, symbols, market, settings)
         try:
             yield stage
         finally:

@@ -202,7 +202,9 @@ class Matrix:
         self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
         again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
         self._wait(self._is_at_rest, "at rest")
-        return Outcome(cell, self._verdict() if died_mono_ns else "not passed", again_s)
+        if not died_mono_ns:
+            return Outcome(cell, "not passed", again_s)
+        return Outcome(cell, self._verdict(), again_s)
 
     def _play(self, cell: Cell, fate: str) -> int:
         """Bring the scene about with the fate that waits in it; when it struck, 0 if it did not.
@@ -280,6 +282,13 @@ class Matrix:
         if max(map(abs, self.stage.positions_e8.values())) > SIZE_E8:
             return f"too much is held: {self.stage.positions_e8}"
         return self.phase.name
+
+    def why_halted(self) -> str:
+        """What the log says of a pair that is HALTED; empty if it is not."""
+        if self.phase is not PairPhase.HALTED:
+            return ""
+        self.instance.take_waiting()
+        return next((str(line["reason"]) for line in reversed(self.instance.events("halted"))), "")
 
     def _wait_for_agreement(self) -> None:
         """Until journal, database and venues tell the same positions and orders."""
