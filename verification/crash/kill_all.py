@@ -59,7 +59,7 @@ class Everything(Matrix):
             self._start()
         self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
         again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
-        self._wait(self._is_at_rest, "at rest")
+        self._wait_for_rest()
         if self.phase is not PairPhase.HALTED:
             self._wait_for_agreement()
         return Outcome(cell, self._verdict() if died_mono_ns else "not passed", again_s)

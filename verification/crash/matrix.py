@@ -33,6 +33,7 @@ SCENES: Final = ("entry", "hold", "exit", "retry", "unwind", "shutdown")
 REACH_S: Final = 15.0
 _SETTLE_S: Final = 60.0
 _RESTART_S: Final = 5.0  # before a start that was not possible is tried again
+_REST_S: Final = 0.5  # a process that goes on after a stop has yet to act on what it finds
 _STEADY_S: Final = 10.5  # an incarnation this long counts as steady to the supervisor: no back-off
 _AT_REST: Final = (PairPhase.FLAT, PairPhase.HEDGED, PairPhase.HALTED)
 _KILLED: Final = "SIGKILL"
@@ -201,7 +202,7 @@ class Matrix:
             self._wait(lambda: not self._is_running(cell.process), "the death is noticed")
         self._wait(lambda: self._trades_again(died_mono_ns), "trading again")
         again_s = (time.monotonic_ns() - died_mono_ns) / 1e9 if died_mono_ns else 0.0
-        self._wait(self._is_at_rest, "at rest")
+        self._wait_for_rest()
         if not died_mono_ns:
             return Outcome(cell, "not passed", again_s)
         return Outcome(cell, self._verdict(), again_s)
@@ -248,7 +249,7 @@ class Matrix:
         is_reached = self._done.exists()
         self._order.unlink(missing_ok=True)
         self._start()
-        self._wait(self._is_at_rest, "at rest")
+        self._wait_for_rest()
         return Outcome(cell, self._verdict() if is_reached else "not passed")
 
     def _go_to(self, phase: PairPhase) -> None:
@@ -260,6 +261,17 @@ class Matrix:
             self.stage.market.gap_bps = WIDE_BPS if phase is PairPhase.HEDGED else CLOSED_BPS
             self._wait(lambda: self.phase is phase, phase.name)
         self.stage.market.gap_bps = HOLD_BPS
+
+    def _wait_for_rest(self) -> None:
+        """Until nothing has been under way for a moment."""
+        moved_s = [time.monotonic()]
+
+        def rests() -> bool:
+            if not self._is_at_rest():
+                moved_s[0] = time.monotonic()
+            return time.monotonic() - moved_s[0] >= _REST_S
+
+        self._wait(rests, "at rest")
 
     def _is_at_rest(self) -> bool:
         view = self._views.read(0)

@@ -82,9 +82,10 @@ class Stopped(Matrix):
         self.stage.market.gap_bps = HOLD_BPS
         self._wait(lambda: self._trades_again(time.monotonic_ns() - 10**9), "trading again")
         again_s = (time.monotonic_ns() - stopped_mono_ns) / 1e9
-        self._wait(self._is_at_rest, "at rest")
+        self._wait_for_rest()
         if self.phase is not PairPhase.HALTED:
             self._wait_for_agreement()
+            self._wait_for_rest()
         self.instance.take_waiting()
         alarms = [
             line for line in self.instance.lines[lines_before:] if line["level"] in ("warning", "error")
