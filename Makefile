@@ -150,7 +150,7 @@ $(READY): requirements.lock | owned
 	$(call environment,.venv,requirements.lock)
 
 # Hot code has a compiled twin, built where there is a compiler that takes it; else the Python code serves.
-$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c detector/_*.[ch] shm/_*.h) | owned
+$(BUILT): $(READY) runtime/native.py $(wildcard venues/*/_*.c venues/_*.h feeds/_*.[ch] detector/_*.[ch] shm/_*.h) | owned
 	@$(call writable,.venv)
 	@$(PY) -m runtime.native >&2 || true
 	@touch $@
@@ -191,4 +191,4 @@ lock:
 	    --python-version 3.11 --generate-hashes --no-header --quiet -o benchmarks/baselines/requirements.lock
 
 clean:
-	rm -rf venues/*/_*.so detector/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf venues/*/_*.so feeds/_*.so detector/_*.so .venv .venv-baselines .venv-conformance .venv-differential .venv-differential-hyperliquid .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -236,7 +236,7 @@ double core_true_quotient(int64_t a, int64_t b, int64_t under) {
     return true_quotient((int128_t)a * b, under);
 }
 
-const LayoutItem *core_layout(void) {
+const LayoutItem *library_layout(void) {
     return LAYOUT;
 }
 
@@ -245,6 +245,6 @@ const int64_t *core_sizes(void) {
     return sizes;
 }
 
-const char *core_digest(void) {
+const char *library_digest(void) {
     return SOURCE_DIGEST;
 }

@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSFrame, WSMsgType, WSTransport
 
 from events.market_data import BookInvalid, FeedLive, FrameRefused, QuoteStale
+from feeds.listener import Listener
 from feeds.liveness import Liveness, Remedy
+from feeds.native import NativeFeed
 from feeds.publisher import Publisher
 from observability.logs import Reporter
 from shm.counters import CounterTable
@@ -36,8 +38,12 @@ STOOD_STILL_NS_MAX: Final = 2_000_000_000
 _FAULT_COUNTERS: Final = {FaultKind.GAP: "gaps_total", FaultKind.CROSSED: "crossed_total"}
 
 
-class Connection(WSListener):
-    """A listener for one connection. ``end`` closes it; ``ended_because`` says why it is over."""
+class Connection(Listener):
+    """A listener for one connection. ``end`` closes it; ``ended_because`` says why it is over.
+
+    ``native`` publishes usual frames without a look from here, while every instrument is known and the
+    connection lives; without it all of them come to ``on_frame``.
+    """
 
     def __init__(
         self,
@@ -49,8 +55,10 @@ class Connection(WSListener):
         *,
         symbols: Mapping[int, str],
         stale_after_ns: int,
+        native: NativeFeed | None = None,
     ) -> None:
         self._protocol = protocol
+        self._native = native
         self._publisher = publisher
         self._liveness = liveness
         self._symbols = symbols
@@ -70,8 +78,11 @@ class Connection(WSListener):
         self.connected_mono_ns = 0
         self._ticked_mono_ns = 0
         self.first_data_mono_ns = 0  # 0: none yet
-        self.last_data_mono_ns = 0
+        self._data_mono_ns = 0
         self._readable_mono_ns = 0  # when the last frame came that could be read
+        if native is not None:
+            native.close()
+            self.lend(native.address)
 
     # --- picows ---
 
@@ -79,16 +90,16 @@ class Connection(WSListener):
         """Called by picows: forget the last connection's books and subscribe."""
         self._transport = transport
         now_mono_ns = time.monotonic_ns()
-        self.connected_mono_ns = self.last_data_mono_ns = self._ticked_mono_ns = now_mono_ns
+        self.connected_mono_ns = self._data_mono_ns = now_mono_ns
         self._readable_mono_ns = now_mono_ns
+        self._tick(now_mono_ns)
         self._publisher.await_snapshots()
         self._liveness.connected(now_mono_ns)
         self._protocol.connected(self.connected_mono_ns)
         self._send(self._protocol.take_frames())
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Called by picows with every frame; the time it was received is taken first."""
-        recv_mono_ns = time.monotonic_ns()
+    def on_frame(self, frame: WSFrame, recv_mono_ns: int) -> None:
+        """Called by the listener with every frame that is not taken natively, and when it was received."""
         if self.ended_because:
             return  # what was still in the buffer of a connection given up
         if recv_mono_ns - self._ticked_mono_ns > STOOD_STILL_NS_MAX:
@@ -111,6 +122,11 @@ class Connection(WSListener):
     # --- for the session ---
 
     @property
+    def last_data_mono_ns(self) -> int:
+        """When the last frame came that became a quote or a depth."""
+        return max(self._data_mono_ns, 0 if self._native is None else self._native.last_data_mono_ns)
+
+    @property
     def live_ns(self) -> int:
         """From the first data to the last."""
         return self.last_data_mono_ns - self.first_data_mono_ns if self.first_data_mono_ns else 0
@@ -122,7 +138,7 @@ class Connection(WSListener):
         if now_mono_ns - self._ticked_mono_ns > STOOD_STILL_NS_MAX:
             self._end_after_standing_still(now_mono_ns)
         else:
-            self._ticked_mono_ns = now_mono_ns
+            self._tick(now_mono_ns)
             self._protocol.tick(now_mono_ns)
             self._say_faults(self._protocol.take_faults(), now_mono_ns)
             self._mend_silence(now_mono_ns)
@@ -133,6 +149,9 @@ class Connection(WSListener):
         if self.ended_because:
             return
         self.ended_because = reason
+        if self._native is not None:
+            self._native.close()
+            self.lend(0)
         self._counters.set(self._connected, 0)
         self._publisher.flag_stale()
         if self._transport is not None:
@@ -140,12 +159,20 @@ class Connection(WSListener):
                 self._transport.send_close()
             self._transport.disconnect(graceful=close_politely)
 
+    def _tick(self, now_mono_ns: int) -> None:
+        self._ticked_mono_ns = now_mono_ns
+        if self._native is not None:
+            self._native.tick(now_mono_ns)
+            for instrument_id in self._symbols:
+                self._liveness.take_published(instrument_id, self._publisher.published(instrument_id))
+
     def _mend_silence(self, now_mono_ns: int) -> None:
         """Flag each instrument that has fallen silent, and ask for it anew."""
         if now_mono_ns - self.last_data_mono_ns >= self._stale_after_ns:
             return  # all of them: the session replaces the connection
-        if now_mono_ns - self._readable_mono_ns >= UNREADABLE_NS_MAX:
-            self.end(f"no readable frame for {(now_mono_ns - self._readable_mono_ns) / 1e9:.0f} s")
+        unreadable_ns = now_mono_ns - max(self._readable_mono_ns, self.last_data_mono_ns)
+        if unreadable_ns >= UNREADABLE_NS_MAX:
+            self.end(f"no readable frame for {unreadable_ns / 1e9:.0f} s")
             return
         for instrument_id, silent_ns, remedy in self._liveness.silent(now_mono_ns):
             if remedy is Remedy.NONE:
@@ -192,7 +219,7 @@ class Connection(WSListener):
         for depth in depths:
             self._liveness.take_depth(depth, recv_mono_ns)
         if tops or depths:
-            self.last_data_mono_ns = self._readable_mono_ns = recv_mono_ns
+            self._data_mono_ns = self._readable_mono_ns = recv_mono_ns
             self._counters.set(self._last_data, recv_mono_ns)
             if not self._is_complete:
                 self._note_progress(recv_mono_ns)
@@ -222,6 +249,8 @@ class Connection(WSListener):
             self._counters.set(self._connected, 1)
         if not self._publisher.awaited:
             self._is_complete = True
+            if self._native is not None:
+                self._native.open()
             since_ms = (recv_mono_ns - self.connected_mono_ns) / 1_000_000
             self._reporter.report(FeedLive(venue=self._publisher.venue, since_connected_ms=since_ms))
 
@@ -257,7 +286,7 @@ class Connection(WSListener):
         self._counters.add(self._counters.index("bad_frames_total"))
         self._publisher.flag_invalid(fault.instrument_id)
         self._liveness.take_unreadable(fault.instrument_id, recv_mono_ns)
-        self.last_data_mono_ns = recv_mono_ns
+        self._data_mono_ns = recv_mono_ns
         venue, symbol = self._publisher.venue, self._symbols[fault.instrument_id]
         kind = fault.kind.value
         self._reporter.report(FrameRefused(venue=venue, symbol=symbol, kind=kind, detail=fault.detail))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from feeds.publisher import Published
 from venues.contract import Depth, TopOfBook
 
 # Both channels show one change within this time; a difference that lasts longer is no coincidence.
@@ -77,6 +78,14 @@ class Liveness:
         """Note a depth and when it was received."""
         received = self._received[depth.instrument_id]
         received.depth, received.depth_mono_ns = depth, now_mono_ns
+
+    def take_published(self, instrument_id: int, latest: Published) -> None:
+        """Note what the compiled listener has published since the last look."""
+        received = self._received[instrument_id]
+        if latest.top is not None and latest.top_mono_ns > received.top_mono_ns:
+            received.top, received.top_mono_ns = latest.top, latest.top_mono_ns
+        if latest.depth is not None and latest.depth_mono_ns > received.depth_mono_ns:
+            received.depth, received.depth_mono_ns = latest.depth, latest.depth_mono_ns
 
     def take_unreadable(self, instrument_id: int, now_mono_ns: int) -> None:
         """Count an unreadable frame as data: a new subscription would bring the same."""

@@ -10,10 +10,13 @@ from random import Random
 
 import uvloop
 
-from events.instance import ProcessStarted, ProcessStopped
+from events.instance import NativeAbsent, ProcessStarted, ProcessStopped
+from feeds.connection import STOOD_STILL_NS_MAX
+from feeds.native import NativeFeed
 from feeds.publisher import Publisher
 from feeds.session import FeedSession
 from runtime.bootstrap import Launch, refuse, start
+from runtime.native import NotNative
 from runtime.venue_hosts import venue_hosts
 from shm.agent import quiet_garbage_collector
 from venues.contract import FeedOptions, MarketData
@@ -45,6 +48,8 @@ def market_data(launch: Launch) -> MarketData:
 async def _run(launch: Launch, protocol: MarketData) -> None:
     symbols = {number: name for name, number in launch.settings.watched_ids(launch.venue).items()}
     publisher = Publisher(launch.memory, launch.venue, symbols, launch.counters, time.monotonic_ns)
+    native = _native(launch, protocol, publisher)
+    launch.counters.set(launch.counters.index("native"), int(native is not None))
     session = FeedSession(
         protocol,
         publisher,
@@ -54,15 +59,32 @@ async def _run(launch: Launch, protocol: MarketData) -> None:
         stale_after_ms=launch.settings.venue(launch.venue).stale_after_ms,
         is_stopping=launch.stop.is_set,
         random=Random(),
+        native=native,
     )
     waiting = launch.settings.idle_strategy(launch.process)
-    started = ProcessStarted(venue=launch.venue, idle=waiting, instruments=len(publisher.awaited))
+    started = ProcessStarted(
+        venue=launch.venue,
+        idle=waiting,
+        instruments=len(publisher.awaited),
+        is_native=native is not None,
+    )
     launch.reporter.report(started)
     quiet_garbage_collector()
     keep_awake(waiting)
     await session.run()
     publisher.close()
     launch.reporter.report(ProcessStopped(venue=launch.venue))
+
+
+def _native(launch: Launch, protocol: MarketData, publisher: Publisher) -> NativeFeed | None:
+    """The compiled way of usual frames where it is wanted and can be used; None where Python reads all."""
+    if not launch.settings.runtime.native or not protocol.usual_frames.channels:
+        return None
+    try:
+        return NativeFeed(protocol.usual_frames, publisher, launch.counters, still_ns_max=STOOD_STILL_NS_MAX)
+    except NotNative as error:
+        launch.reporter.report(NativeAbsent(part=f"listener of {launch.venue}", detail=str(error)))
+        return None
 
 
 def keep_awake(waiting: str) -> None:

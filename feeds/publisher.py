@@ -8,12 +8,14 @@ the ring see that in order and readers of the slot at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from shm.broadcast import BroadcastWriter
 from shm.counters import CounterTable
 from shm.doorbell import Doorbell
 from shm.layout import Memory
-from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, pack_depth
+from shm.native_access import BellC, RingWriterC, SlotsC, bell_in_c, ring_writer_in_c, slots_in_c
+from shm.records import QUOTE, DepthBook, Quote, QuoteFlags, pack_depth, unpack_depth
 from shm.slot import SlotTable
 from venues.contract import Depth, TopOfBook
 
@@ -22,6 +24,25 @@ _VALID = int(QuoteFlags.VALID)
 _SNAPSHOT = int(QuoteFlags.SNAPSHOT)
 _STALE = int(QuoteFlags.STALE)
 _CROSSED = int(QuoteFlags.CROSSED)
+
+
+class Published(NamedTuple):
+    """The latest top and depth of an instrument, and when their frames were received; None and 0: none."""
+
+    top: TopOfBook | None
+    top_mono_ns: int
+    depth: Depth | None
+    depth_mono_ns: int
+
+
+class PublishedC(NamedTuple):
+    """A venue's ring and slots as C has them."""
+
+    tops: SlotsC
+    depths: SlotsC
+    ring: RingWriterC
+    bell: BellC
+    epoch: int
 
 
 class Publisher:
@@ -95,6 +116,39 @@ class Publisher:
         """Something unreadable arrived, of one instrument where it says so: its last prices are void until
         the next."""
         self._flag(0, instrument_id)
+
+    def published(self, instrument_id: int) -> Published:
+        """What every reader finds of an instrument, whichever of two writers put it there."""
+        quote, body = self._tops.read(instrument_id), self._depth_slots.read(instrument_id)
+        top = depth = None
+        top_mono_ns = depth_mono_ns = 0
+        if quote is not None:
+            top_mono_ns = quote.recv_mono_ns
+            top = TopOfBook(
+                instrument_id=instrument_id,
+                bid_e8=quote.bid_e8,
+                bid_size_e8=quote.bid_size_e8,
+                ask_e8=quote.ask_e8,
+                ask_size_e8=quote.ask_size_e8,
+                venue_unix_ns=quote.venue_unix_ns,
+                venue_sequence=quote.venue_sequence,
+                is_valid=bool(quote.flags & _VALID),
+            )
+        if body is not None:
+            book = unpack_depth(body)
+            depth_mono_ns = book.recv_mono_ns
+            depth = Depth(instrument_id, book.bids, book.asks, 0, book.venue_sequence, book.is_valid)
+        return Published(top, top_mono_ns, depth, depth_mono_ns)
+
+    def memory_in_c(self) -> PublishedC:
+        """The same memory for a compiled writer: either of the two may write, never both at once."""
+        return PublishedC(
+            slots_in_c(self._top_slots),
+            slots_in_c(self._depth_slots),
+            ring_writer_in_c(self._ring),
+            bell_in_c(self._bell),
+            self._epoch,
+        )
 
     def await_snapshots(self) -> None:
         """A new connection begins."""

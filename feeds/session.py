@@ -19,6 +19,7 @@ from picows import WSError, WSInvalidStatusError, ws_connect
 from events.market_data import FeedConnected, FeedDisconnected, QuoteStale
 from feeds.connection import FRAME_BYTES_MAX, Connection
 from feeds.liveness import Liveness
+from feeds.native import NativeFeed
 from feeds.publisher import Publisher
 from observability.logs import Reporter
 from runtime.backoff import Backoff
@@ -49,8 +50,10 @@ class FeedSession:
         stale_after_ms: float,
         is_stopping: Callable[[], bool],
         random: Random,
+        native: NativeFeed | None = None,
     ) -> None:
         self._protocol = protocol
+        self._native = native
         self._publisher = publisher
         self._counters = counters
         self._reporter = reporter
@@ -100,6 +103,7 @@ class FeedSession:
                 self._reporter,
                 symbols=self._symbols,
                 stale_after_ns=self._stale_after_ns,
+                native=self._native,
             )
             await self._connect_and_stay(connection)
             if self._stopping.is_set():

@@ -71,6 +71,10 @@ POINTS: Final[Mapping[str, tuple[Point, ...]]] = {
 # the C is a death after the point that came before.
 TWINS: Final[Mapping[str, tuple[Point, ...]]] = {
     "executor": (Point("answer_receive", "executor.gateways.live", "LiveGateway", "_on_socket_answer"),),
+    "feed": tuple(
+        Point(name, "feeds.connection", "Connection", "on_ws_frame")
+        for name in ("frame_receive", "quote_publish", "slot_publish")
+    ),
     "detector": (
         Point("quote_receive", "detector.native", "NativeDetector", "_after"),
         Point("signal_push", "detector.native", "NativeDetector", "_take_signal"),

@@ -1,8 +1,8 @@
 """Builds the compiled twins of hot Python code, where this machine can: ``python -m runtime.native``.
 
-Two kinds. An extension (``venues/*/_name.c``) is a module of its package and needs a C compiler and Python's
-headers. A library needs a compiler alone: it is given addresses of mapped memory and knows no Python. Without
-either Tandem runs the Python code, which does the same, slower.
+Two kinds. A library needs a C compiler alone: it is given addresses of mapped memory and knows no Python. An
+extension is a module of its package and needs Python's headers besides. Without either Tandem runs the Python
+code, which does the same, slower.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from hashlib import blake2b
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shm.native_layout import difference
 
@@ -34,16 +35,16 @@ _PROBE: Final = """#include <poll.h>
 #include <unistd.h>
 int64_t probe(void) { return (int64_t)strlen("") + getpid(); }
 """
-SOURCES: Final = tuple(sorted(PROJECT.glob("venues/*/_*.c")))
 
 
-class Library(NamedTuple):
-    """A plain shared library: its sources, whatever they include, and where it is built."""
+class Part(NamedTuple):
+    """A compiled part: its sources, whatever they include, and where it is built."""
 
-    part: str  # what it is the twin of
+    name: str  # what it is the twin of
     sources: tuple[Path, ...]
     headers: tuple[Path, ...]
     path: Path
+    is_extension: bool = False
 
     def digest(self) -> str:
         """Of all it is built from, and how: another one was built from other sources, or otherwise."""
@@ -53,13 +54,36 @@ class Library(NamedTuple):
         return content.hexdigest()
 
 
-DETECTOR: Final = Library(
+def _headers(*folders: str) -> tuple[Path, ...]:
+    return tuple(path for folder in folders for path in sorted((PROJECT / folder).glob("_*.h")))
+
+
+DETECTOR: Final = Part(
     "detector",
     tuple(sorted((PROJECT / "detector").glob("_*.c"))),
-    (*sorted((PROJECT / "shm").glob("_*.h")), *sorted((PROJECT / "detector").glob("_*.h"))),
+    _headers("shm", "detector"),
     PROJECT / "detector/_core.so",
 )
-LIBRARIES: Final = (DETECTOR,)
+LISTENER: Final = Part(
+    "listener",
+    (PROJECT / "feeds/_listener.c",),
+    _headers("shm", "venues", "feeds"),
+    PROJECT / f"feeds/_listener{sysconfig.get_config_var('EXT_SUFFIX')}",
+    is_extension=True,
+)
+
+
+def reader(venue: str) -> Part:
+    """What reads a venue's usual frames."""
+    folder = PROJECT / "venues" / venue
+    return Part(f"reader of {venue}", (folder / "_frame.c",), _headers("shm", "venues"), folder / "_frame.so")
+
+
+PARTS: Final = (
+    DETECTOR,
+    *(reader(source.parent.name) for source in sorted(PROJECT.glob("venues/*/_frame.c"))),
+    LISTENER,
+)
 
 
 class NotNative(Exception):
@@ -70,31 +94,57 @@ class _LayoutItem(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("value", ctypes.c_int64))
 
 
-def load(library: Library, path: Path | None = None) -> ctypes.CDLL:
+def load(part: Part, path: Path | None = None) -> ctypes.CDLL:
     """Load a library and hold it against this code. Raises NotNative."""
-    path = path or library.path
-    if not path.exists():
-        raise NotNative(f"{path.name} is not built: {no_compiler() or 'python -m runtime.native'}")
+    path = _there(part, path)
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
         raise NotNative(f"{error}; build it on this machine: python -m runtime.native") from error
     try:
-        loaded.core_digest.restype = ctypes.c_char_p
-        loaded.core_layout.restype = ctypes.POINTER(_LayoutItem)
-        digest = loaded.core_digest().decode()
+        loaded.library_digest.restype = ctypes.c_char_p
+        loaded.library_layout.restype = ctypes.POINTER(_LayoutItem)
+        digest = loaded.library_digest().decode()
     except AttributeError as error:
         raise NotNative(f"{path} is no compiled part of Tandem: {error}") from error
-    if digest != library.digest():
-        raise NotNative(f"{path.name} was built from other sources; build it again: python -m runtime.native")
+    _compare(part, path, digest)
     differs = difference(_layout(loaded))
     if differs:
         raise NotNative(f"{path.name} has another layout of shared memory: {differs}")
     return loaded
 
 
+def load_extension(part: Part, path: Path | None = None) -> Any:
+    """Import an extension and hold it against this code. Raises NotNative."""
+    path = _there(part, path)
+    module_name = ".".join((*part.sources[0].relative_to(PROJECT).parent.parts, part.sources[0].stem))
+    spec = spec_from_file_location(module_name, path)
+    assert spec is not None, "an extension has the interpreter's suffix"
+    assert spec.loader is not None, "an extension has the interpreter's suffix"
+    try:
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        digest = module.digest()
+    except (ImportError, AttributeError) as error:
+        raise NotNative(f"{error}; build it on this machine: python -m runtime.native") from error
+    _compare(part, path, digest)
+    return module
+
+
+def _there(part: Part, path: Path | None) -> Path:
+    path = path or part.path
+    if not path.exists():
+        raise NotNative(f"{path.name} is not built: {_why_not(part) or 'python -m runtime.native'}")
+    return path
+
+
+def _compare(part: Part, path: Path, digest: str) -> None:
+    if digest != part.digest():
+        raise NotNative(f"{path.name} was built from other sources; build it again: python -m runtime.native")
+
+
 def _layout(loaded: ctypes.CDLL) -> dict[str, int]:
-    items, found = loaded.core_layout(), {}
+    items, found = loaded.library_layout(), {}
     place = 0
     while (name := items[place].name) is not None:
         found[name.decode()] = items[place].value
@@ -102,39 +152,28 @@ def _layout(loaded: ctypes.CDLL) -> dict[str, int]:
     return found
 
 
-def build_library(library: Library, with_compiler: str) -> None:
+def build(part: Part, with_compiler: str) -> None:
     """Compile it and hold it against this code. Raises CalledProcessError with the compiler's words, or
     NotNative."""
-    unfinished = library.path.with_suffix(f".{os.getpid()}")
+    # Beside the target and then renamed: a process that loads it meanwhile sees the old one or the new.
+    unfinished = part.path.with_name(f".{os.getpid()}.{part.path.name}")
     command = [
         *(with_compiler, *_FLAGS),
-        f'-DSOURCE_DIGEST="{library.digest()}"',
-        *("-o", str(unfinished), *map(str, library.sources), "-lm"),
+        f'-DSOURCE_DIGEST="{part.digest()}"',
+        *((f"-I{sysconfig.get_path('include')}",) if part.is_extension else ()),
+        *("-o", str(unfinished), *map(str, part.sources), "-lm"),
     ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
-        load(library, unfinished)
-        unfinished.rename(library.path)
+        (load_extension if part.is_extension else load)(part, unfinished)
+        unfinished.rename(part.path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def extension_of(source: Path) -> Path:
-    """Where the extension of a source file lies for this interpreter."""
-    return source.with_name(source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
-
-
-def build(source: Path, into: Path, with_compiler: str) -> None:
-    """Compile one source file. Raises CalledProcessError with the compiler's output."""
-    # Beside the target and then renamed: a process that loads it meanwhile sees the old one or the new.
-    unfinished = into.with_suffix(f".{os.getpid()}")
-    command = [
-        *(with_compiler, "-O2", "-fPIC", "-shared", "-Wall", "-Wextra"),
-        f"-I{sysconfig.get_path('include')}",
-        *("-o", str(unfinished), str(source)),
-    ]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    unfinished.rename(into)
+def _why_not(part: Part) -> str:
+    """What this machine lacks for building a part; empty if nothing."""
+    return missing() if part.is_extension else no_compiler()
 
 
 def missing() -> str:
@@ -176,10 +215,7 @@ def compiler() -> str | None:
 
 def absent() -> Sequence[str]:
     """Compiled parts that are not built."""
-    return [
-        *(source.name for source in SOURCES if not extension_of(source).exists()),
-        *(library.path.name for library in LIBRARIES if not library.path.exists()),
-    ]
+    return [part.path.name for part in PARTS if not part.path.exists()]
 
 
 def main() -> int:
@@ -193,23 +229,20 @@ def main() -> int:
     if found is None or no_part:
         return 0
     failed = False
-    for library in LIBRARIES:
+    for part in PARTS:
+        if part.is_extension and why_not:
+            continue
         try:
-            build_library(library, found)
+            build(part, found)
         except subprocess.CalledProcessError as error:
-            failed = _refused(library.path.name, error.stderr)
+            failed = _refused(part, error.stderr)
         except NotNative as error:
-            failed = _refused(library.path.name, str(error))
-    for source in () if why_not else SOURCES:
-        try:
-            build(source, extension_of(source), found)
-        except subprocess.CalledProcessError as error:
-            failed = _refused(source.name, error.stderr)
+            failed = _refused(part, str(error))
     return int(failed)
 
 
-def _refused(name: str, why: str) -> bool:
-    print(f"tandem: {name} does not compile; the Python twin serves:\n{why}", file=sys.stderr)
+def _refused(part: Part, why: str) -> bool:
+    print(f"tandem: the {part.name} does not compile; the Python twin serves:\n{why}", file=sys.stderr)
     return True
 
 

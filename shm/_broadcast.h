@@ -12,6 +12,22 @@
 typedef struct {
     int64_t *words;
     int64_t mask, stride_words, record_size;
+} RingWriter;
+
+static inline void ring_publish(const RingWriter *ring, const void *body) {
+    int64_t number = load_relaxed(ring->words + RING_NEWEST) + 1;
+    int64_t *cell = ring->words + RING_CELLS + (number & ring->mask) * ring->stride_words;
+    store_relaxed(cell, 2 * number - 1); /* odd: readers keep away */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    store_relaxed(cell + CELL_CHECKSUM, (int64_t)checksum(body, (size_t)ring->record_size, number));
+    memcpy(cell + CELL_BODY, body, (size_t)ring->record_size);
+    store_release(cell, 2 * number);
+    store_release(ring->words + RING_NEWEST, number);
+}
+
+typedef struct {
+    int64_t *words;
+    int64_t mask, stride_words, record_size;
     int64_t next, overtaken, torn;
 } RingReader;
 

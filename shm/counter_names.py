@@ -6,6 +6,19 @@ from collections.abc import Iterable
 
 from shm.entry_block import GATES
 
+# Why a compiled part leaves something to Python. The detector a quote: rules, a price or a size beyond what
+# it is certain of, or an instrument that nobody knows.
+HANDED_OVER = ("rules", "price", "size", "instrument")
+# The listener a frame: a connection that begins or ends; another kind of frame; a number not written as
+# usual; a book that is crossed or has one side; a frame that is not newer, or whose channel is being mended.
+FRAMES_HANDED_OVER = ("closed", "kind", "number", "sides", "order")
+
+
+def handed_over(reason: str) -> str:
+    """The counter of what was left to Python for this reason."""
+    return f"handed_over_{reason}_total"
+
+
 FEED_COUNTERS = {
     "heartbeat_mono_ns": "last iteration of the loop; the supervisor replaces what stops beating",
     "connected": "1 while the venue is connected and its data is fresh; 0 flags every quote stale",
@@ -18,19 +31,11 @@ FEED_COUNTERS = {
     "bad_frames_total": "frames that were not as documented",
     "faults_total": "other faults the protocol reported",
     "reconnects_total": "connections replaced",
+    "native": "1 while usual frames are published by the compiled listener",
+    **{handed_over(reason): f"frames it left to Python: {reason}" for reason in FRAMES_HANDED_OVER},
     "events_refused_total": "events that did not fit the queue to persistence",
 }
 FEED_HISTOGRAMS = {"recv_to_publish": "frame received to quote published"}
-
-
-# Why the compiled detector leaves a quote to Python: rules, a price or a size beyond what it is certain of,
-# or an instrument that nobody knows.
-HANDED_OVER = ("rules", "price", "size", "instrument")
-
-
-def handed_over(reason: str) -> str:
-    """The counter of the quotes that were left to Python for this reason."""
-    return f"handed_over_{reason}_total"
 
 
 # What an entry's gap must be, by pair, in parts per billion of the price bought at: the first layer's

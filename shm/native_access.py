@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 
-from shm.broadcast import BroadcastReader
+from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.counters import CounterTable, Histogram
 from shm.doorbell import Doorbell
 from shm.queue import QueueWriter
@@ -46,6 +46,13 @@ class RingReaderC(ctypes.Structure):
     )
 
 
+class RingWriterC(ctypes.Structure):
+    _fields_ = (
+        ("words", ctypes.c_void_p),
+        *((name, _I64) for name in ("mask", "stride_words", "record_size")),
+    )
+
+
 class QueueWriterC(ctypes.Structure):
     _fields_ = (("words", ctypes.c_void_p), ("capacity", _I64))
 
@@ -77,6 +84,11 @@ def ring_in_c(ring: BroadcastReader) -> RingReaderC:
         record_size=ring._body.size,
         next=ring.position + 1,
     )
+
+
+def ring_writer_in_c(ring: BroadcastWriter) -> RingWriterC:
+    """The same place of the writer: either of the two may publish, never both at once."""
+    return RingWriterC(address_of(ring._words), ring._mask, ring._stride_words, ring._body.size)
 
 
 def queue_in_c(queue: QueueWriter) -> QueueWriterC:

@@ -31,6 +31,7 @@ from typing import (
 import msgspec
 
 from observability.redaction import redact
+from venues.usual_frames import UsualFrames
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -394,6 +395,7 @@ class MarketData(Protocol):
     """
 
     venue: str
+    usual_frames: UsualFrames  # what the venue's compiled reader may take in its place
 
     @property
     def url(self) -> str:

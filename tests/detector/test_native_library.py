@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime import native
-from runtime.native import DETECTOR, Library, NotNative, build_library, load
+from runtime.native import DETECTOR, NotNative, Part, build, load
 from settings import PROJECT
 from shm import native_layout
 from tests.detector.instance import Instance
@@ -36,31 +36,31 @@ def test_a_compiler_that_builds_nothing_is_named_and_python_serves(
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Library:
+def library(tmp_path: Path) -> Part:
     """The detector's, built beside the real one."""
     if native.no_compiler():
         pytest.skip(native.no_compiler())
     found = native.compiler()
     assert found is not None
     made = DETECTOR._replace(path=tmp_path / "_core.so")
-    build_library(made, found)
+    build(made, found)
     return made
 
 
-def refusal(library: Library) -> str:
+def refusal(library: Part) -> str:
     with pytest.raises(NotNative) as error:
         load(library)
     return str(error.value)
 
 
-def test_what_was_built_of_other_sources_is_refused(library: Library, tmp_path: Path) -> None:
+def test_what_was_built_of_other_sources_is_refused(library: Part, tmp_path: Path) -> None:
     changed = tmp_path / "_words.h"
     changed.write_text("/* another one */\n")
 
     assert "was built from other sources" in refusal(library._replace(headers=(changed,)))
 
 
-def test_what_was_built_for_another_machine_is_refused(library: Library, tmp_path: Path) -> None:
+def test_what_was_built_for_another_machine_is_refused(library: Part, tmp_path: Path) -> None:
     content = bytearray(library.path.read_bytes())
     content[18:20] = b"\xb7\x00"  # the ELF header's machine: aarch64
     foreign = tmp_path / "foreign.so"
@@ -70,7 +70,7 @@ def test_what_was_built_for_another_machine_is_refused(library: Library, tmp_pat
 
 
 def test_another_layout_is_refused_by_the_field_that_differs(
-    library: Library, monkeypatch: pytest.MonkeyPatch
+    library: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = {**native_layout.LAYOUT, "Quote.bid_e8": 16}
     monkeypatch.setattr(native_layout, "LAYOUT", moved)
@@ -78,7 +78,7 @@ def test_another_layout_is_refused_by_the_field_that_differs(
     assert refusal(library).endswith("another layout of shared memory: Quote.bid_e8 is 8 in it and 16 here")
 
 
-def test_nothing_is_built_with_another_layout(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_built_with_another_layout(library: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library that was there before stays."""
     before = library.path.read_bytes()
     monkeypatch.setattr(native_layout, "LAYOUT", {**native_layout.LAYOUT, "slot.body": 32})
@@ -86,7 +86,7 @@ def test_nothing_is_built_with_another_layout(library: Library, monkeypatch: pyt
     assert found is not None
 
     with pytest.raises(NotNative, match=r"slot\.body is 24 in it and 32 here"):
-        build_library(library, found)
+        build(library, found)
 
     assert library.path.read_bytes() == before
     assert list(library.path.parent.glob("*.so*")) == [library.path]
@@ -104,7 +104,7 @@ def _spoil(path: Path) -> None:
 
 @pytest.mark.parametrize("make_unusable", [Path.unlink, _spoil], ids=["absent", "spoilt"])
 def test_without_a_library_python_decides_and_one_line_says_so(
-    make_unusable: Callable[[Path], None], library: Library, instance: Instance, tmp_path: Path
+    make_unusable: Callable[[Path], None], library: Part, instance: Instance, tmp_path: Path
 ) -> None:
     if not instance.is_native:
         pytest.skip("nothing is asked for")

@@ -52,7 +52,8 @@ def raw_settings(urls: dict[str, str], stale_after_ms: float) -> dict[str, Any]:
 class Instance:
     """The memory with readers for everything a feed writes. The feed under test serves Vest."""
 
-    def __init__(self, directory: Path, venue: str = "vest") -> None:
+    def __init__(self, directory: Path, venue: str = "vest", *, is_native: bool = False) -> None:
+        self.is_native = is_native
         self.directory = directory
         self.venue = venue
         feed = (list(FEED_COUNTERS), list(FEED_HISTOGRAMS))
@@ -114,17 +115,19 @@ class Instance:
 
     @contextmanager
     def feed(
-        self, url: str, *, stale_after_ms: float = 60_000.0, epoch: int = 1
+        self, url: str, *, stale_after_ms: float = 60_000.0, epoch: int = 1, project: Path = PROJECT
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The real process; ended with -9 if the test did not end it."""
-        write_launch(self.directory, raw_settings({self.venue: url}, stale_after_ms), "test-run", ())
+        settings = raw_settings({self.venue: url}, stale_after_ms)
+        settings["runtime"] = {"native": self.is_native}
+        write_launch(self.directory, settings, "test-run", ())
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "feeds", "--venue", self.venue),
                 *("--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)),
             ],
-            cwd=PROJECT,
+            cwd=project,
             pass_fds=tuple(self.bells.values()),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

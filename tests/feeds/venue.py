@@ -127,6 +127,16 @@ class ScriptedVenue:
 
         self._do(send)
 
+    def send_and_quote(self, contents: list[bytes], symbol: str, bid: float, ask: float) -> None:
+        """Send frames and, right behind them, a quote: all in one write as the reader sees it."""
+        frame = a_book_frame(symbol, [(str(bid), "1")], [(str(ask), "2")])
+
+        def send() -> None:
+            for content in (*contents, frame):
+                self.open[-1].send(WSMsgType.BINARY, content)
+
+        self._do(send)
+
     def quote(self, symbol: str, bid: float, ask: float) -> None:
         self.book(symbol, [(str(bid), "1")], [(str(ask), "2")])
 
@@ -142,7 +152,9 @@ class ScriptedVenue:
 
 
 def a_book_frame(symbol: str, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> bytes:
-    return json.dumps({"channel": f"{symbol}@depth", "data": {"bids": bids, "asks": asks}}).encode()
+    """As the venue writes it, without a blank."""
+    content = {"channel": f"{symbol}@depth", "data": {"bids": bids, "asks": asks}}
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 @contextmanager

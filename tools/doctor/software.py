@@ -63,4 +63,4 @@ def _compiled() -> Finding:
         return warning(
             "compiled parts", f"{', '.join(absent)} not built: the slower Python code serves", remedy
         )
-    return ok("compiled parts", f"{len(native.SOURCES) + len(native.LIBRARIES)} built")
+    return ok("compiled parts", f"{len(native.PARTS)} built")

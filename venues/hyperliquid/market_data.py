@@ -22,6 +22,7 @@ from venues.contract import Depth, FaultKind, FeedFault, FrameError, TopOfBook, 
 from venues.hyperliquid.assumptions import PING_INTERVAL_NS, SUBSCRIPTION_TIMEOUT_NS, TIME_BACK_NS_MAX
 from venues.hyperliquid.hosts import NAME
 from venues.hyperliquid.messages import Level, UnixMs, decode, exact_e8
+from venues.usual_frames import ChannelState, UsualFrames
 
 _NS_PER_MS: Final = 1_000_000
 _NO_INSTRUMENT: Final = -1
@@ -85,22 +86,33 @@ _frame_decoder = msgspec.json.Decoder(_BboFrame | _BookFrame | _AcknowledgedFram
 
 
 class _Stream:
-    """One channel of one coin on this connection."""
+    """One channel of one coin on this connection. ``state``: the time of its newest frame, in ns."""
 
-    def __init__(self, channel: Channel, coin: str, instrument_id: int) -> None:
+    def __init__(self, channel: Channel, coin: str, instrument_id: int, state: ChannelState) -> None:
         self.channel = channel
         self.coin = coin
         self.instrument_id = instrument_id
+        self.state = state
         self.forget()
 
     def forget(self) -> None:
-        self.unix_ns = 0  # of its newest frame
+        self.state.newest = 0
         self.was_valid = True
         self.asked_mono_ns: int | None = None  # until its first frame
 
+    def asked(self, now_mono_ns: int) -> None:
+        """It has been subscribed to."""
+        self.asked_mono_ns = now_mono_ns
+        self.state.is_plain = False
+
+    def judged(self, *, is_valid: bool) -> None:
+        """A frame has come."""
+        self.was_valid = is_valid
+        self.state.is_plain = is_valid
+
     def is_older(self, unix_ns: int) -> bool:
         """Whether a frame of this time comes from a server that lags behind the last one."""
-        return unix_ns < self.unix_ns <= unix_ns + TIME_BACK_NS_MAX
+        return unix_ns < self.state.newest <= unix_ns + TIME_BACK_NS_MAX
 
 
 class HyperliquidMarketData:
@@ -112,11 +124,15 @@ class HyperliquidMarketData:
     def __init__(self, hosts: VenueHosts, instruments: Mapping[str, int]) -> None:
         self.venue = NAME
         self._url = hosts.public_ws_url
-        channels: tuple[Channel, ...] = ("bbo", "l2Book")
+        kinds: tuple[Channel, ...] = ("bbo", "l2Book")
+        streams = [(kind, coin, number) for coin, number in instruments.items() for kind in kinds]
+        # What a frame has between its first quote and its time.
+        self.usual_frames = UsualFrames(
+            (number, f'{kind}","data":{{"coin":"{coin}'.encode()) for kind, coin, number in streams
+        )
         self._streams = {
-            (channel, coin): _Stream(channel, coin, number)
-            for coin, number in instruments.items()
-            for channel in channels
+            (kind, coin): _Stream(kind, coin, number, self.usual_frames.state(place))
+            for place, (kind, coin, number) in enumerate(streams)
         }
         self._instrument_ids = dict(instruments)
         self._ping_due_mono_ns = 0
@@ -145,7 +161,7 @@ class HyperliquidMarketData:
             self._subscribe(stream, now_mono_ns)
 
     def _subscribe(self, stream: _Stream, now_mono_ns: int) -> None:
-        stream.asked_mono_ns = now_mono_ns
+        stream.asked(now_mono_ns)
         self._frames.append(subscribe_frame("subscribe", type=stream.channel, coin=stream.coin))
 
     def receive(self, frame: bytes, is_binary: bool, recv_mono_ns: int) -> None:
@@ -234,12 +250,13 @@ class HyperliquidMarketData:
         stream.asked_mono_ns = None
         if stream.is_older(unix_ns):
             return False
-        stream.unix_ns = unix_ns
+        stream.state.newest = unix_ns
         return True
 
     def _judge(self, stream: _Stream, bid_e8: int, ask_e8: int) -> bool:
         """Whether the two best prices can be traded on; why not is named once, until they can."""
-        was_valid, stream.was_valid = stream.was_valid, bool(bid_e8 and ask_e8 and bid_e8 <= ask_e8)
+        was_valid = stream.was_valid
+        stream.judged(is_valid=bool(bid_e8 and ask_e8 and bid_e8 <= ask_e8))
         if not stream.was_valid and was_valid:
             kind = FaultKind.CROSSED if bid_e8 and ask_e8 else FaultKind.EMPTY_SIDE
             self._fault(kind, stream.instrument_id, f"{stream.channel}: bid {bid_e8} e8, ask {ask_e8} e8")

@@ -35,6 +35,7 @@ from venues.paradex.quotes import (
     book_from_json,
     book_from_sbe,
 )
+from venues.usual_frames import UsualFrames
 
 # A subscription that brings neither acknowledgement nor snapshot is asked for again after this.
 ANSWER_TIMEOUT_NS: Final = 5_000_000_000
@@ -61,6 +62,10 @@ class ParadexMarketData:
     ) -> None:
         self._encoding = Encoding(hosts.public_ws_url, sbe=sbe, schema_version=schema_version)
         self._instruments = dict(instruments)
+        # A bbo frame ends in its market's length and name: the whole tail is the key.
+        self.usual_frames = UsualFrames(
+            (number, _sbe_string(symbol)) for symbol, number in instruments.items()
+        )
         self._next_id = FIRST_SESSION_ID
         self._requests: dict[int, tuple[_Method, Subscription]] = {}
         self._frames: list[bytes] = []
@@ -74,11 +79,13 @@ class ParadexMarketData:
         # settled; the snapshots every client knows stand alone and need no guess.
         book_channel = "order_book.{}.deltas" if self._encoding.is_sbe else "order_book.{}.snapshot@15@100ms"
         self._markets = {
-            symbol: MarketFeed(symbol, instrument_id, book_channel.format(symbol))
-            for symbol, instrument_id in self._instruments.items()
+            symbol: MarketFeed(
+                symbol, instrument_id, book_channel.format(symbol), self.usual_frames.state(place)
+            )
+            for place, (symbol, instrument_id) in enumerate(self._instruments.items())
         }
-        # A bbo frame ends in its market's length and name: the whole tail is the key.
-        self._by_tail = {_sbe_string(symbol): market for symbol, market in self._markets.items()}
+        tails = (tail for _, tail in self.usual_frames.channels)
+        self._by_tail = dict(zip(tails, self._markets.values(), strict=True))
         self._by_channel = {
             subscription.channel: subscription
             for market in self._markets.values()
@@ -126,7 +133,7 @@ class ParadexMarketData:
         """Subscribe anew to both channels of an instrument that has fallen silent."""
         for market in self._markets.values():
             if market.instrument_id == instrument_id:
-                market.bbo_sequence = -1  # the venue may have started counting anew
+                market.bbo_state.newest = -1  # the venue may have started counting anew
                 market.book.forget()
                 self._resubscribe(market.bbo, now_mono_ns)
                 self._resubscribe(market.depth, now_mono_ns)
@@ -260,13 +267,13 @@ class ParadexMarketData:
         if not is_valid:
             bid_e8, bid_size_e8 = _side(bid_e8, bid_size_e8)
             ask_e8, ask_size_e8 = _side(ask_e8, ask_size_e8)
-        if sequence <= market.bbo_sequence:
+        if sequence <= market.bbo_state.newest:
             self._lose_bbo(market, unix_us, sequence, recv_mono_ns)
             return
         if not is_valid:
             self._name_bad_bbo(market, bid_e8, ask_e8, recv_mono_ns)
-        market.bbo_sequence = sequence
-        market.bbo_was_valid = is_valid
+        market.bbo_state.newest = sequence
+        market.bbo_state.is_plain = is_valid
         self._tops.append(
             TopOfBook(
                 instrument_id=market.instrument_id,
@@ -282,7 +289,7 @@ class ParadexMarketData:
 
     def _lose_bbo(self, market: MarketFeed, unix_us: int, sequence: int, recv_mono_ns: int) -> None:
         """A sequence that does not rise: say that the last prices are void and subscribe anew."""
-        detail = f"{market.symbol} bbo {sequence} after {market.bbo_sequence}"
+        detail = f"{market.symbol} bbo {sequence} after {market.bbo_state.newest}"
         self._fault(FaultKind.GAP, market.instrument_id, detail)
         self._tops.append(
             TopOfBook(
@@ -292,20 +299,20 @@ class ParadexMarketData:
                 ask_e8=0,
                 ask_size_e8=0,
                 venue_unix_ns=unix_us * 1_000,
-                venue_sequence=market.bbo_sequence,
+                venue_sequence=market.bbo_state.newest,
                 is_valid=False,
             )
         )
-        market.bbo_sequence = -1  # the venue may have started counting anew
+        market.bbo_state.newest = -1  # the venue may have started counting anew
         self._resubscribe(market.bbo, recv_mono_ns)
 
     def _name_bad_bbo(self, market: MarketFeed, bid_e8: int, ask_e8: int, recv_mono_ns: int) -> None:
         """Name what is wrong with a bbo that has no two usable sides."""
         if bid_e8 and ask_e8:
             self._fault(FaultKind.CROSSED, market.instrument_id, f"bbo bid {bid_e8} above ask {ask_e8} e8")
-            if market.bbo_was_valid:  # asked once: every bbo stands alone, more asking mends no more
+            if market.bbo_state.is_plain:  # asked once: every bbo stands alone, more asking mends no more
                 self._resubscribe(market.bbo, recv_mono_ns)
-        elif market.bbo_was_valid:  # named once: an empty side is a state, not an event
+        elif market.bbo_state.is_plain:  # named once: an empty side is a state, not an event
             self._fault(FaultKind.EMPTY_SIDE, market.instrument_id, f"bbo bid {bid_e8}, ask {ask_e8} e8")
 
     def _take_book(self, market: MarketFeed, update: BookUpdate, recv_mono_ns: int) -> None:

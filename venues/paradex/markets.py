@@ -5,6 +5,7 @@ from __future__ import annotations
 from shm.records import DEPTH_LEVELS
 from venues.contract import Depth
 from venues.paradex.order_book import OrderBook
+from venues.usual_frames import ChannelState
 
 
 class Subscription:
@@ -18,20 +19,24 @@ class Subscription:
 
 
 class MarketFeed:
-    """One instrument: its two subscriptions, the state of its bbo, its book."""
+    """One instrument: its two subscriptions, the state of its bbo, its book.
 
-    def __init__(self, symbol: str, instrument_id: int, book_channel: str) -> None:
+    ``bbo_state``: its newest sequence, -1 before the first; plain while it has two usable sides.
+    """
+
+    def __init__(self, symbol: str, instrument_id: int, book_channel: str, bbo_state: ChannelState) -> None:
         self.symbol = symbol
         self.instrument_id = instrument_id
         self.bbo = Subscription(f"bbo.{symbol}", self)
         self.depth = Subscription(book_channel, self)
+        self.bbo_state = bbo_state
         self.book = OrderBook()
         self.forget()
 
     def forget(self) -> None:
         """Drop prices, book and sequence numbers: a new connection sends them again."""
-        self.bbo_sequence = -1
-        self.bbo_was_valid = True
+        self.bbo_state.newest = -1
+        self.bbo_state.is_plain = True
         self.book.forget()
         self.book_unix_ns = 0
         self.book_was_two_sided = True

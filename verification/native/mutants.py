@@ -17,7 +17,7 @@ from verification.native.project_copy import TESTS, build, project_copy, replace
 
 # What a mutant keeps from happening is not waited for as long as a busy machine is.
 _SHORT_WAIT: Final = ("tests/waiting.py", "DEADLINE_S: Final = 300.0", "DEADLINE_S: Final = 30.0")
-_DECIDE, _CORE = "detector/_decide.c", "detector/_core.c"
+_DECIDE, _CORE, _PUBLISH = "detector/_decide.c", "detector/_core.c", "feeds/_publish.h"
 
 
 class Mutant(NamedTuple):
@@ -91,6 +91,62 @@ MUTANTS: Final = (
         "shm/_slot.h",
         "if (sum == (int64_t)checksum(body, (size_t)size, sequence))",
         "if (sum || 1)",
+    ),
+    Mutant(
+        "checksum of a published quote",
+        "shm/_broadcast.h",
+        "(size_t)ring->record_size, number));\n    memcpy(cell",
+        "(size_t)ring->record_size, 0));\n    memcpy(cell",
+    ),
+    Mutant(
+        "number of a published quote",
+        "shm/_broadcast.h",
+        "store_release(ring->words + RING_NEWEST, number);",
+        "",
+    ),
+    Mutant("bell of the detector", _PUBLISH, "    bell_ring(&feed->bell);\n", ""),
+    Mutant("flag of a quote", _PUBLISH, "quote->flags = QUOTE_VALID;", "quote->flags = 0;"),
+    Mutant("time of a quote", _PUBLISH, "quote->recv_mono_ns = recv_mono_ns;", "quote->recv_mono_ns = 0;"),
+    Mutant("levels of a depth", _PUBLISH, "levels = depth->bids + depth->asks;", "levels = depth->bids;"),
+    Mutant("a closed way", _PUBLISH, "if (feed->is_open &&", "if ("),
+    Mutant(
+        "a process that stood still",
+        _PUBLISH,
+        " && recv_mono_ns - feed->tick_mono_ns <= feed->still_ns_max",
+        "",
+    ),
+    Mutant("time of the last data", _PUBLISH, "    feed->last_data_mono_ns = recv_mono_ns;\n", ""),
+    Mutant("a message in pieces", "feeds/_listener.c", " || number_of(frame, name_fin) != 1", ""),
+    Mutant(
+        "crossed book of Vest", "venues/vest/_frame.c", " || depth->levels[0].price_e8 > asks[0].price_e8", ""
+    ),
+    Mutant("order of levels", "venues/vest/_frame.c", "(level.price_e8 - last_price_e8) * sign <= 0", "0"),
+    Mutant("end of a frame", "venues/vest/_frame.c", " ||\n        text.at != text.end)", ")"),
+    Mutant(
+        "sequence of Paradex", "venues/paradex/_frame.c", "bbo.sequence <= channel->state->newest || ", ""
+    ),
+    Mutant(
+        "state of Paradex",
+        "venues/paradex/_frame.c",
+        " || !channel->state->is_plain) return ORDER",
+        ") return ORDER",
+    ),
+    Mutant(
+        "newest of Paradex", "venues/paradex/_frame.c", "    channel->state->newest = bbo.sequence;\n", ""
+    ),
+    Mutant("time that goes back", "venues/hyperliquid/_frame.c", "unix_ns < state->newest || ", ""),
+    Mutant(
+        "state of Hyperliquid",
+        "venues/hyperliquid/_frame.c",
+        " || !state->is_plain) return ORDER",
+        ") return ORDER",
+    ),
+    Mutant("leading zero", "venues/_text.h", " || (digits > 1 && *first == '0')", ""),
+    Mutant(
+        "bound of a decimal",
+        "venues/_text.h",
+        "if (*value_e8 > ((INT64_C(1) << 62) - 9) / 10) return false;",
+        "",
     ),
     Mutant("overtaken in the ring", "shm/_broadcast.h", "ring->overtaken += newest - number;", ""),
 )

@@ -21,7 +21,9 @@ TESTS: Final = (
     "tests/detector/test_native_process.py",
     "tests/detector/test_process.py",
     "tests/tools/replay/test_replay.py",
-    "tests/venues/vest/test_depth_twin.py",
+    "tests/venues/test_frame_twins.py",
+    "tests/feeds/test_native_feed.py",
+    "tests/feeds/test_feed.py",
 )
 
 
