@@ -8,6 +8,7 @@ import pytest
 
 from runtime import native
 from tests.venues.frame_twins import Twins
+from tests.venues.paradex.samples import captured_session
 from tests.venues.random_frames import RANDOM_FRAMES, SYMBOLS, broken
 from tests.venues.venue_case import Frame, VenueCase
 from tests.venues.venue_cases import VENUE_CASES
@@ -116,3 +117,28 @@ def test_every_odd_time_is_read_alike(unix_ms: str) -> None:
         frame = f'{{"channel":"bbo","data":{{"coin":"BTC","time":{time},"bbo":[{level},{level}]}}}}'.encode()
         alone, helped = twins.take(frame, False)
         assert helped == alone
+
+
+# As heard from the venue's servers (documentation of the protocol, "Public frames").
+HYPERLIQUID_LIVE = (
+    b'{"channel":"l2Book","data":{"coin":"BTC","time":1791480444439,"levels":[[{"px":"80459.0","sz":"16.87185",'
+    b'"n":49}],[{"px":"80460.0","sz":"1.59648","n":9}]]}}',
+    b'{"channel":"bbo","data":{"coin":"BTC","time":1791480444656,"bbo":[{"px":"80459.0","sz":"18.36712","n":48},'
+    b'{"px":"80460.0","sz":"1.59648","n":9}]}}',
+)
+
+
+def test_genuine_frames_go_the_compiled_way() -> None:
+    """Once a channel is known to be as usual; what was made up for a test might not be written so."""
+    paradex = twins_of("paradex")
+    _, captured = captured_session()
+    for number, bbo in enumerate(captured):
+        alone, helped = paradex.take(bbo.frame, True, number)
+        assert helped == alone
+    assert paradex.outcomes["read"] == len(captured) == 103
+
+    hyperliquid = twins_of("hyperliquid")
+    for frame in HYPERLIQUID_LIVE * 3:
+        alone, helped = hyperliquid.take(frame, False)
+        assert helped == alone
+    assert (hyperliquid.outcomes["order"], hyperliquid.outcomes["read"]) == (2, 4)
