@@ -15,7 +15,7 @@ from monitoring.alerts.outbox import Outbox
 from monitoring.alerts.targets import Alert, make_targets
 from settings import PROJECT, load_raw, parse_settings
 from tests.monitoring.alerts.servers import Service, http_service
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 Told = tuple[str, str, int, str]
 
@@ -109,7 +109,8 @@ def test_the_queue_is_bounded_and_what_is_grave_stays(service: Service, tmp_path
 
 
 def test_more_than_the_rate_allows_waits_and_comes_as_one(service: Service, tmp_path: Path) -> None:
-    """Four a minute are allowed: the fifth message holds all the rest."""
+    """Four a minute are allowed: what comes after them is held together until the next may go."""
+    began_s = time.monotonic()
     with an_outbox(service, tmp_path, max_per_minute=4) as (outbox, _):
         for number in range(4):
             outbox.put(an_alert(number))
@@ -118,8 +119,8 @@ def test_more_than_the_rate_allows_waits_and_comes_as_one(service: Service, tmp_
         for number in range(4, 12):
             outbox.put(an_alert(number))
         outbox.close()
-        assert not outbox.join(1.0)
-        assert len(service.taken) == 4
-        assert outbox.join(60)
-    assert len(service.taken) == 5
+        assert outbox.join(DEADLINE_S)
+    took_s = time.monotonic() - began_s
+    # One more each 15 s, however long this took here; on a machine with nothing else to do, five.
+    assert 5 <= len(service.taken) <= 4 + took_s // 15
     assert keys(service) == [f"stall.{number}" for number in range(12)]
