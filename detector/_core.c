@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* ppoll */
 #include "_core.h"
-#include "../shm/_layout_items.h"
+#include "../shm/_library.h"
 #include "_numbers.h"
 
 #include <poll.h>
@@ -236,15 +236,7 @@ double core_true_quotient(int64_t a, int64_t b, int64_t under) {
     return true_quotient((int128_t)a * b, under);
 }
 
-const LayoutItem *library_layout(void) {
-    return LAYOUT;
-}
-
 const int64_t *core_sizes(void) {
     static const int64_t sizes[] = {sizeof(Core), sizeof(Venue), sizeof(Pair), sizeof(Rules), sizeof(Outcome), GATES};
     return sizes;
-}
-
-const char *library_digest(void) {
-    return SOURCE_DIGEST;
 }

@@ -81,13 +81,7 @@ int64_t core_decide(const Rules *rules, const Quote quotes[2], const FeedStatus 
                     const int64_t pending[2], int64_t maintenance_left_s, ReadDepth *given, int64_t at_mono_ns,
                     Streak streaks[2], Outcome outcomes[2]);
 
-/* The layouts this was built with, by name; the list ends with an empty name. */
-const LayoutItem *library_layout(void);
-
 /* Sizes of the structures that Python fills: Core, Venue, Pair, Rules, Outcome; and the number of gates. */
 const int64_t *core_sizes(void);
-
-/* A digest of the sources this was built from. */
-const char *library_digest(void);
 
 #endif

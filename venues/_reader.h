@@ -1,8 +1,8 @@
-/* What every venue's reader has besides its read_frame: look-ups, and what it was built from. */
+/* What every venue's reader has besides its read_frame. */
 #ifndef TANDEM_READER_H
 #define TANDEM_READER_H
 
-#include "../shm/_layout_items.h"
+#include "../shm/_library.h"
 #include "_reading.h"
 #include "_text.h"
 
@@ -16,14 +16,6 @@ static inline const Channel *channel_named(const Channels *channels, Text *text)
             return channel;
     }
     return NULL;
-}
-
-const LayoutItem *library_layout(void) {
-    return LAYOUT;
-}
-
-const char *library_digest(void) {
-    return SOURCE_DIGEST;
 }
 
 #endif

@@ -3,7 +3,8 @@
     python -m verification.torture --publishes 10000000
 
 prints one line of JSON and exits with 0 if every promise held. A slot and a ring must never give a
-torn record; the ring's missed and seen records must add up to the published ones; a queue whose
+torn record, whichever of Python and C writes and reads; the ring's missed and seen records must add up to
+the published ones; a queue whose
 writer and reader are killed (kill -9) again and again must lose nothing but the one message its
 writer had not published yet. ``unguarded_torn`` counts reads of the same slot that ignore its
 sequence: what the guards kept out.
@@ -12,6 +13,7 @@ sequence: what the guards kept out.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import random
@@ -20,27 +22,57 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from struct import Struct
 
+from runtime import native
 from shm.broadcast import BroadcastReader, BroadcastWriter
 from shm.counters import CounterTable
+from shm.native_access import ring_in_c, ring_writer_in_c, slots_in_c
 from shm.queue import QueueReader, QueueWriter
 from shm.slot import SlotTable
 from tests.shm.processes import Peer, peer
 
+SOURCE = Path(__file__).parent / "native" / "torture.c"
 RECORD = Struct("<11q")
 SLOT_BYTES = 2048  # long enough to be caught half copied
 SLOT_BODY_OFFSET = 24
 RING_CELLS = 4096
 QUEUE_BYTES = 1 << 16
 FILLER = bytes(range(256)) * 2
+LOOKS_MAX = 1 << 32  # of a reader in C that finds nothing new
 LOOKS_PER_CHECK = 4096  # of the writer's life: it costs tens of microseconds
 QUEUE_DEADLINE_S = 600.0  # between two kills
+
+
+_I64 = ctypes.c_int64
+
+
+class SlotFiguresC(ctypes.Structure):
+    _fields_ = (("accepted", _I64), ("none", _I64), ("torn", _I64))
+
+
+class RingFiguresC(ctypes.Structure):
+    _fields_ = (("seen", _I64), ("overtaken", _I64), ("torn", _I64), ("misnumbered", _I64))
+
+
+@contextmanager
+def a_library() -> Iterator[Path | None]:
+    """C's ends, built for this run; None where there is no compiler."""
+    compiler = native.compiler()
+    if compiler is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tandem-torture-") as directory:
+        part = native.DETECTOR._replace(
+            name="torture", sources=(SOURCE,), path=Path(directory) / "torture.so"
+        )
+        native.build(part, compiler)
+        yield part.path
 
 
 def _record(number: int) -> bytes:
@@ -61,21 +93,35 @@ def _require_alive_or_done(writer: Peer) -> None:
 # --- slot ---------------------------------------------------------------------------------------
 
 
-def _write_slot(pipe: Connection, path: Path, publishes: int) -> None:
+def _write_slot(pipe: Connection, path: Path, publishes: int, library: Path | None) -> None:
     table = SlotTable.attach(path, writer=True)
-    for number in range(1, publishes + 1):
-        table.write(0, number.to_bytes(8, "little") * (SLOT_BYTES // 8))
+    if library is not None:
+        ctypes.CDLL(str(library)).write_slot(ctypes.byref(slots_in_c(table)), ctypes.c_int64(publishes))
+    else:
+        for number in range(1, publishes + 1):
+            table.write(0, number.to_bytes(8, "little") * (SLOT_BYTES // 8))
     pipe.send(publishes)
 
 
-def torture_slot(directory: Path, publishes: int) -> dict[str, int]:
-    """Read a slot that is being written all the time."""
+def torture_slot(
+    directory: Path, publishes: int, *, writer_in_c: Path | None = None, reader_in_c: Path | None = None
+) -> dict[str, int]:
+    """Read a slot that is being written all the time; ``…_in_c``: the library whose loop does it."""
     path = directory / "slot"
     SlotTable.create(path, count=1, capacity=SLOT_BYTES)
     reader = SlotTable.attach(path, readonly=True)
+    if reader_in_c is not None:
+        found = SlotFiguresC()
+        with peer(_write_slot, path, publishes, writer_in_c) as writer:
+            given = ctypes.byref(slots_in_c(reader)), _I64(publishes), _I64(LOOKS_MAX), ctypes.byref(found)
+            ctypes.CDLL(str(reader_in_c)).read_slot(*given)
+            _require_alive_or_done(writer)
+            writer.receive()
+        reader.close()
+        return {"accepted": found.accepted, "none": found.none, "torn": found.torn}
     body_view = reader._data[SLOT_BODY_OFFSET : SLOT_BODY_OFFSET + SLOT_BYTES]
     accepted = refused = torn = unguarded_torn = newest = 0
-    with peer(_write_slot, path, publishes) as writer:
+    with peer(_write_slot, path, publishes, writer_in_c) as writer:
         while newest < publishes:
             body = reader.read(0)
             if body is None:
@@ -97,21 +143,42 @@ def torture_slot(directory: Path, publishes: int) -> dict[str, int]:
 # --- broadcast ring -----------------------------------------------------------------------------
 
 
-def _publish(pipe: Connection, path: Path, publishes: int) -> None:
+def _publish(pipe: Connection, path: Path, publishes: int, library: Path | None) -> None:
     writer = BroadcastWriter.attach(path, RECORD)
     pipe.recv()
-    for number in range(1, publishes + 1):
-        writer.publish(_record(number))
+    if library is not None:
+        ctypes.CDLL(str(library)).write_ring(ctypes.byref(ring_writer_in_c(writer)), _I64(publishes))
+    else:
+        for number in range(1, publishes + 1):
+            writer.publish(_record(number))
     pipe.send(publishes)
 
 
-def torture_ring(directory: Path, publishes: int) -> dict[str, int]:
+def torture_ring(
+    directory: Path, publishes: int, *, writer_in_c: Path | None = None, reader_in_c: Path | None = None
+) -> dict[str, int]:
     """Follow a ring that is being overtaken all the time."""
     path = directory / "ring"
     BroadcastWriter.create(path, cells=RING_CELLS, struct=RECORD)
     reader = BroadcastReader.attach(path, RECORD, readonly=True)
+    if reader_in_c is not None:
+        found, place = RingFiguresC(), ring_in_c(reader)
+        with peer(_publish, path, publishes, writer_in_c) as writer:
+            writer.pipe.send("go")
+            given = ctypes.byref(place), _I64(publishes), _I64(LOOKS_MAX), ctypes.byref(found)
+            ctypes.CDLL(str(reader_in_c)).read_ring(*given)
+            _require_alive_or_done(writer)
+            writer.receive()
+        reader.close()
+        return {
+            "seen": found.seen,
+            "missed": found.overtaken,
+            "unaccounted": publishes - found.seen - found.overtaken,
+            "misnumbered": found.misnumbered,
+            "torn": found.torn,
+        }
     seen = torn = misnumbered = newest = waits = 0
-    with peer(_publish, path, publishes) as writer:
+    with peer(_publish, path, publishes, writer_in_c) as writer:
         writer.pipe.send("go")
         while newest < publishes:
             body = reader.poll()
@@ -242,15 +309,27 @@ MUST_BE_ZERO = ("torn", "unaccounted", "misnumbered", "lost", "rewinds_unexplain
 
 def run(publishes: int, kills: int) -> dict[str, dict[str, int]]:
     """Every structure in transition; the figures by structure."""
+    figures = {}
     directory = Path(tempfile.mkdtemp(prefix="tandem-torture-", dir="/dev/shm"))
     try:
-        return {
-            "slot": torture_slot(directory, publishes),
-            "ring": torture_ring(directory, publishes),
-            "queue": torture_queue(directory, publishes, kills),
-        }
+        with a_library() as library:
+            for ways, writer, reader in (
+                ("", None, None),
+                (" C to Python", library, None),
+                (" Python to C", None, library),
+                (" C to C", library, library),
+            ):
+                if ways and library is None:
+                    continue
+                for name, torture in (("slot", torture_slot), ("ring", torture_ring)):
+                    figures[name + ways] = torture(
+                        directory, publishes, writer_in_c=writer, reader_in_c=reader
+                    )
+                    (directory / name).unlink()
+        figures["queue"] = torture_queue(directory, publishes, kills)
     finally:
         shutil.rmtree(directory)
+    return figures
 
 
 def broken_promises(figures: dict[str, dict[str, int]]) -> list[str]:

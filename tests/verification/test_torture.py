@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from verification.torture import broken_promises, torture_queue, torture_ring, torture_slot
+import pytest
+
+from runtime import native
+from verification.torture import a_library, broken_promises, torture_queue, torture_ring, torture_slot
 
 
 def test_slot_and_ring_keep_their_promises_under_load(directory: Path) -> None:
@@ -13,6 +16,26 @@ def test_slot_and_ring_keep_their_promises_under_load(directory: Path) -> None:
     assert broken_promises(figures) == []
     assert figures["slot"]["accepted"] > 0
     assert figures["ring"]["missed"] > 0
+
+
+@pytest.mark.parametrize("which", ["C to Python", "Python to C", "C to C"])
+def test_slot_and_ring_keep_them_across_the_languages(directory: Path, which: str) -> None:
+    writer, _, reader = which.partition(" to ")
+    with a_library() as library:
+        if library is None:
+            pytest.skip(native.no_compiler())
+        ends = {
+            "writer_in_c": library if writer == "C" else None,
+            "reader_in_c": library if reader == "C" else None,
+        }
+        figures = {
+            "slot": torture_slot(directory, 30_000, **ends),
+            "ring": torture_ring(directory, 100_000, **ends),
+        }
+
+    assert broken_promises(figures) == []
+    assert figures["slot"]["accepted"] > 0
+    assert figures["ring"]["seen"] + figures["ring"]["missed"] == 100_000
 
 
 def test_a_queue_whose_ends_are_killed_again_and_again_loses_nothing(directory: Path) -> None:
