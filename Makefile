@@ -5,7 +5,7 @@ READY := .venv/.ready
 BUILT := .venv/.built
 
 .PHONY: owned help run check test lint types audit format lock clean bench endurance conformance differential \
-    fuzz torture explore crash faults proxy campaign naked soak sanitize mutants
+    fuzz torture explore crash faults proxy campaign naked soak sanitize frames mutants
 
 help:
 	@echo "make run          trade the simulated venues from recorded data (Ctrl-C stops)"
@@ -20,6 +20,7 @@ help:
 	@echo "make conformance  the venues' own clients, unchanged, against the simulator (a minute)"
 	@echo "make differential 10,000 random orders a venue, judged by libraries we did not write (minutes)"
 	@echo "make fuzz         every reader of foreign bytes, SECONDS=30 each"
+	@echo "make frames       10^8 changed frames to the compiled readers, under sanitizers (minutes)"
 	@echo "make sanitize     the compiled parts under AddressSanitizer and UBSan (minutes)"
 	@echo "make mutants      small faults in the compiled parts, each of which a test must find (half an hour)"
 	@echo "make explore      every interleaving of larger trouble for the pair machine (an hour)"
@@ -29,7 +30,7 @@ help:
 	@echo "make campaign     a thousand trades under random faults (half an hour)"
 	@echo "make crash        kill every process at every point of the code (an hour)"
 	@echo "make soak         trade under random kills and outages, MINUTES=30"
-	@echo "make torture      ten million publishes between two processes (ten minutes)"
+	@echo "make torture      ten million publishes between two processes, Python and C (ten minutes)"
 	@echo "make endurance    ten million quotes through an instance (a quarter of an hour)"
 
 # Files of two owners lock each other out: refused before the first of them is made.
@@ -82,6 +83,9 @@ torture: $(READY)
 	@$(PY) -m verification.torture --publishes 10000000
 
 # Both build in a copy of the project: what is built here stays as it is.
+frames: $(READY)
+	@$(PY) -m verification.native.frames
+
 sanitize: $(READY)
 	@$(PY) -m verification.native.sanitize
 

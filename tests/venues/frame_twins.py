@@ -69,33 +69,34 @@ class Twins:
         self.outcomes[UNREAD[number]] += 1
         if number:
             return wanted, made_in_python(self.helped, frame, is_binary, now_mono_ns)
-        return wanted, Made("", *self._read(wanted), [], [], self.helped.usual_frames.words.tolist())
+        return wanted, read_in_c(self._reading, wanted, self.helped)
 
-    def _read(self, wanted: Made) -> tuple[list[TopOfBook], list[Depth]]:
-        reading, tops, depths = self._reading, [], []
-        quote = Quote(*reading.quote)
-        if reading.has_quote:
-            tops.append(
-                TopOfBook(
-                    instrument_id=quote.instrument_id,
-                    bid_e8=quote.bid_e8,
-                    bid_size_e8=quote.bid_size_e8,
-                    ask_e8=quote.ask_e8,
-                    ask_size_e8=quote.ask_size_e8,
-                    venue_unix_ns=quote.venue_unix_ns,
-                    venue_sequence=quote.venue_sequence,
-                    is_valid=True,
-                )
+
+def read_in_c(reading: ReadingC, wanted: Made, protocol: MarketData) -> Made:
+    """What the compiled reader has made of a frame, as a protocol hands it over."""
+    quote, tops, depths = Quote(*reading.quote), [], []
+    if reading.has_quote:
+        tops.append(
+            TopOfBook(
+                instrument_id=quote.instrument_id,
+                bid_e8=quote.bid_e8,
+                bid_size_e8=quote.bid_size_e8,
+                ask_e8=quote.ask_e8,
+                ask_size_e8=quote.ask_size_e8,
+                venue_unix_ns=quote.venue_unix_ns,
+                venue_sequence=quote.venue_sequence,
+                is_valid=True,
             )
-        if reading.has_depth:
-            size = 40 + 16 * (reading.depth[0] + reading.depth[1])
-            book = unpack_depth(ctypes.string_at(ctypes.addressof(reading.depth), size))
-            # Nobody publishes a depth's own time, so C does not bring it.
-            unix_ns = wanted.depths[0].venue_unix_ns if wanted.depths else 0
-            depths.append(
-                Depth(quote.instrument_id, book.bids, book.asks, unix_ns, book.venue_sequence, is_valid=True)
-            )
-        return tops, depths
+        )
+    if reading.has_depth:
+        size = 40 + 16 * (reading.depth[0] + reading.depth[1])
+        book = unpack_depth(ctypes.string_at(ctypes.addressof(reading.depth), size))
+        # Nobody publishes a depth's own time, so C does not bring it.
+        unix_ns = wanted.depths[0].venue_unix_ns if wanted.depths else 0
+        depths.append(
+            Depth(quote.instrument_id, book.bids, book.asks, unix_ns, book.venue_sequence, is_valid=True)
+        )
+    return Made("", tops, depths, [], [], protocol.usual_frames.words.tolist())
 
 
 def made_in_python(protocol: MarketData, frame: bytes, is_binary: bool, now_mono_ns: int) -> Made:

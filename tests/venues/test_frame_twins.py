@@ -119,6 +119,23 @@ def test_every_odd_time_is_read_alike(unix_ms: str) -> None:
         assert helped == alone
 
 
+def test_a_book_in_a_frame_of_the_other_channel_is_read_alike() -> None:
+    """Found by ``make frames``: Hyperliquid's two channels have their contents under different keys."""
+    twins = twins_of("hyperliquid")
+    level = '{"px":"5","sz":"1","n":1}'
+    bodies = {"bbo": f'"bbo":[{level},{level}]', "l2Book": f'"levels":[[{level}],[{level}]]'}
+    for kind, body in (
+        *bodies.items(),
+        *bodies.items(),
+        *zip(bodies, reversed(bodies.values()), strict=True),
+    ):
+        frame = f'{{"channel":"{kind}","data":{{"coin":"BTC","time":17,{body}}}}}'.encode()
+        alone, helped = twins.take(frame, False)
+        assert helped == alone
+
+    assert twins.outcomes["number"] == 2
+
+
 # As heard from the venue's servers (documentation of the protocol, "Public frames").
 HYPERLIQUID_LIVE = (
     b'{"channel":"l2Book","data":{"coin":"BTC","time":1791480444439,"levels":[[{"px":"80459.0","sz":"16.87185",'

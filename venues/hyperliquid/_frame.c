@@ -7,6 +7,8 @@
 
 #include "../_reader.h"
 
+static const char BBO[] = "bbo"; /* begins with another letter than l2Book */
+
 static bool level_of(Text *text, Level *level) {
     int64_t orders = 0;
     if (!LITERAL(text, "{\"px\":") || !text_decimal_e8(text, &level->price_e8) || !LITERAL(text, ",\"sz\":") ||
@@ -81,7 +83,6 @@ Unread read_frame(const Channels *channels, const char *frame, int64_t size, boo
     const Channel *channel = channel_named(channels, &text);
     if (!channel) return KIND;
     if (!LITERAL(&text, "\",\"time\":") || !text_unix_ms(&text, &unix_ns)) return NUMBER;
-    if (LITERAL(&text, ",\"bbo\":")) return read_bbo(channel, &text, unix_ns, reading);
-    if (LITERAL(&text, ",\"levels\":")) return read_book(channel, &text, unix_ns, reading);
-    return NUMBER;
+    if (*channel->name == *BBO) return LITERAL(&text, ",\"bbo\":") ? read_bbo(channel, &text, unix_ns, reading) : NUMBER;
+    return LITERAL(&text, ",\"levels\":") ? read_book(channel, &text, unix_ns, reading) : NUMBER;
 }
