@@ -145,7 +145,7 @@ def test_a_line_that_swallows_everything(server: Server) -> None:
     """A firewall that forgot us: connected, and nothing comes back, not even an error."""
     proxy = Proxy(server.socket_path)
     url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?sslmode=disable"
-    with a_harness(url, database_timeout_s=1) as harness:
+    with a_harness(url, database_timeout_s=8) as harness:
         harness.start()
         harness.wait_for("database_ready")
         proxy.passes.clear()
