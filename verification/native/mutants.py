@@ -10,10 +10,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from runtime import native
-from verification.native.project_copy import TESTS, build, project_copy, replace_once, run_tests
+from verification.native.project_copy import (
+    TESTS,
+    TESTS_OF_DETECTOR,
+    TESTS_OF_FEEDS,
+    build,
+    project_copy,
+    replace_once,
+    run_tests,
+)
 
 # What a mutant keeps from happening is not waited for as long as a busy machine is.
 _SHORT_WAIT: Final = ("tests/waiting.py", "DEADLINE_S: Final = 300.0", "DEADLINE_S: Final = 30.0")
@@ -27,6 +36,17 @@ class Mutant(NamedTuple):
     file: str
     before: str
     after: str
+
+    @property
+    def tests(self) -> Sequence[str]:
+        """Those of the room it is in; of shared memory, all."""
+        match self.file.partition("/")[0]:
+            case "detector":
+                return TESTS_OF_DETECTOR
+            case "feeds" | "venues":
+                return TESTS_OF_FEEDS
+            case _:
+                return TESTS
 
 
 MUTANTS: Final = (
@@ -169,7 +189,7 @@ def main() -> int:
             replace_once(project, mutant.file, mutant.before, mutant.after)
             replace_once(project, *_SHORT_WAIT)
             build(project)
-            ended = run_tests(project, TESTS)
+            ended = run_tests(project, mutant.tests)
         found = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
         if ended.returncode < 0:  # the fault wrote where nothing may
             found.append(f"ended by signal {-ended.returncode}")

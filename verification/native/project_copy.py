@@ -16,15 +16,18 @@ from settings import PROJECT
 
 _LEFT_OUT: Final = shutil.ignore_patterns(".*", "__pycache__", "*.so", "var")
 # What holds the compiled parts against Python, in every setting.
-TESTS: Final = (
-    "tests/detector/test_native.py",
-    "tests/detector/test_native_process.py",
-    "tests/detector/test_process.py",
-    "tests/tools/replay/test_replay.py",
+TESTS_OF_FEEDS: Final = (
     "tests/venues/test_frame_twins.py",
     "tests/feeds/test_native_feed.py",
     "tests/feeds/test_feed.py",
 )
+TESTS_OF_DETECTOR: Final = (
+    "tests/detector/test_native.py",
+    "tests/detector/test_native_process.py",
+    "tests/detector/test_process.py",
+    "tests/tools/replay/test_replay.py",
+)
+TESTS: Final = (*TESTS_OF_DETECTOR, *TESTS_OF_FEEDS)
 
 
 @contextmanager
