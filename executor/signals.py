@@ -19,7 +19,7 @@ from runtime.clock import Clock
 from shm.entry_block import EntryBlock
 from shm.queue import QueueReader
 from shm.records import SIGNAL, Signal, SignalKind
-from venues.contract import E8, Side
+from venues.contract import E8, PAR_E8, Side
 
 _REFUSAL_PAUSE_NS = 500_000_000
 _PPB = 1_000_000_000
@@ -178,6 +178,9 @@ class Signals:
             if visible_e8 * _PPB < size_e8 * limits.liquidity_ppb:
                 # Seldom: what lies behind the touch costs more to read than all the rest here.
                 price_e8, visible_e8 = self._deep_cost(pair, leg, side, limit_e8, size_e8, at.now_mono_ns)
+        other_mid_e8 = (other.bid_e8 + other.ask_e8) // 2
+        if at.rate_e8 != PAR_E8:
+            other_mid_e8 = in_other_currency_e8(1 - leg, other_mid_e8, at.rate_e8)
         gateway = self._gateways[venue]
         return EntryLeg(
             notional_e8=size_e8 * limit_e8 // E8,
@@ -187,7 +190,7 @@ class Signals:
             price_now_e8=price_e8,
             worse_e8=price_e8 - seen_e8 if side > 0 else seen_e8 - price_e8,
             visible_e8=visible_e8,
-            other_mid_e8=in_other_currency_e8(1 - leg, (other.bid_e8 + other.ask_e8) // 2, at.rate_e8),
+            other_mid_e8=other_mid_e8,
             can_send=gateway.can_send,
             opens_from_mono_ns=gateway.budget.opens_from_mono_ns,
             margin=risk.margins.by_venue[venue],
