@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +142,25 @@ def test_a_closed_way_and_one_that_stood_still_publish_nothing(tmp_path: Path) -
     assert (closed, stood_still, taken, closed_again) == (1, 1, 0, 1)
     assert [quote.bid_e8 for quote in quotes] == [5 * 10**8]
     assert left == 3
+
+
+def test_a_sleeping_detector_is_woken_once_for_what_c_published(tmp_path: Path) -> None:
+    way = Way(Instance(tmp_path / "memory", "vest"), "vest")
+    bell = way.instance.memory.doorbell("detector")
+    way.feed.open()
+    way.feed.tick(1)
+    frame = b'{"channel":"BTC-PERP@depth","data":{"bids":[["5","1"]],"asks":[["6","1"]]}}'
+    rung = []
+    for is_asleep in (False, True, False):
+        if is_asleep:
+            bell.announce_sleep()
+        assert way.take(frame, False) == 0
+        rung.append(bool(select.select([bell.fd], [], [], 0)[0]))
+        if rung[-1]:
+            bell.drain()
+    way.close()
+
+    assert rung == [False, True, False]
 
 
 def test_usual_frames_never_pass_python(native_instance: Instance, venue: ScriptedVenue) -> None:
