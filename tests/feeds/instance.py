@@ -115,16 +115,23 @@ class Instance:
 
     @contextmanager
     def feed(
-        self, url: str, *, stale_after_ms: float = 60_000.0, epoch: int = 1, project: Path = PROJECT
+        self,
+        url: str,
+        *,
+        stale_after_ms: float = 60_000.0,
+        epoch: int = 1,
+        project: Path = PROJECT,
+        prelude: str = "",
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The real process; ended with -9 if the test did not end it."""
+        """The real process; ended with -9 if the test did not end it. ``prelude``: code that runs before."""
         settings = raw_settings({self.venue: url}, stale_after_ms)
         settings["runtime"] = {"native": self.is_native}
         write_launch(self.directory, settings, "test-run", ())
         bells = ",".join(f"{name}={fd}" for name, fd in self.bells.items())
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "feeds", "--venue", self.venue),
+                *(sys.executable, "-c", f"{prelude}\nfrom feeds.process import main\nmain()"),
+                *("--venue", self.venue),
                 *("--memory", str(self.directory), "--bells", bells, "--epoch", str(epoch)),
             ],
             cwd=project,

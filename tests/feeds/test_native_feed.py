@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from picows import WSMsgType
 
 from feeds.native import NativeFeed
 from feeds.publisher import Publisher
@@ -18,7 +19,7 @@ from settings import PROJECT
 from shm.counter_names import FRAMES_HANDED_OVER, handed_over
 from shm.records import DepthBook, Quote, QuoteFlags
 from tests.feeds.instance import Instance
-from tests.feeds.venue import ScriptedVenue, scripted_venue
+from tests.feeds.venue import ScriptedVenue, a_book_frame, scripted_venue
 from tests.venues.random_frames import RANDOM_FRAMES, SYMBOLS
 from tests.waiting import wait_until
 from venues.contract import FeedOptions, FrameError, MarketData, VenueHosts
@@ -194,6 +195,36 @@ def test_usual_frames_never_pass_python(native_instance: Instance, venue: Script
     assert crossed.flags == QuoteFlags.CROSSED
     assert instance.count(handed_over("sides")) == 1
     assert instance.count(handed_over("number")) == 1
+
+
+# As if picows were another version, whose frames nothing is known of but their attributes' names.
+UNKNOWN_FRAMES = "import picows.picows\ndel picows.picows._make_test_ws_frame"
+
+
+@pytest.mark.parametrize("prelude", ["", UNKNOWN_FRAMES], ids=["known frames", "asked by name"])
+def test_a_message_in_pieces_is_whole_before_it_is_read(
+    prelude: str, native_instance: Instance, venue: ScriptedVenue
+) -> None:
+    """Its first piece looks like a book of its own."""
+    instance = native_instance
+    with instance.feed(venue.url, prelude=prelude):
+        venue.wait_for_subscriptions(2)
+        for symbol in ("BTC-PERP", "ETH-PERP"):
+            venue.quote(symbol, 100.0, 100.1)
+        wait_until(lambda: instance.events_named("feed_live") != [])
+        left = instance.count(handed_over("closed"))
+        instance.read_ring()
+        venue.quote("BTC-PERP", 5.0, 6.0)
+        venue.send(a_book_frame("BTC-PERP", [("7", "1")], [("8", "1")]), WSMsgType.TEXT, fin=False)
+        venue.send(b" ", WSMsgType.CONTINUATION)
+        venue.quote("BTC-PERP", 9.0, 10.0)
+        wait_until(lambda: instance.count("frames_total") == 7)
+        bids = [quote.bid_e8 // 10**8 for quote in instance.read_ring()]
+        reasons = [instance.count(handed_over(reason)) for reason in FRAMES_HANDED_OVER]
+
+    assert bids == [5, 7, 9]
+    assert instance.count("bad_frames_total") == 0
+    assert reasons == [left, 0, 0, 0, 0]  # what is in pieces is not asked about
 
 
 def test_frames_of_a_connection_given_up_are_not_published(

@@ -67,6 +67,9 @@ ODD_NUMBERS = (
     "46116860184.27387904",
     "46116860184.27387903",
     "92233720368.54775808",
+    "50000000000",
+    "99999999999",
+    "9999999999999999999",
     "01",
     "1.",
     ".5",
@@ -108,7 +111,9 @@ def test_every_odd_count_of_orders_is_read_alike(count: str) -> None:
         assert helped == alone
 
 
-@pytest.mark.parametrize("unix_ms", ["17", "16", "017", "5018", "-1", "9000000000000", "1.7e3", "null"])
+@pytest.mark.parametrize(
+    "unix_ms", ["17", "16", "017", "017000", "00", "5018", "-1", "9000000000000", "1.7e3", "null"]
+)
 def test_every_odd_time_is_read_alike(unix_ms: str) -> None:
     """Behind a frame of 17 ms: an older one is none of ours, one from long before begins anew."""
     twins = twins_of("hyperliquid")

@@ -136,7 +136,8 @@ MUTANTS: Final = (
         "",
     ),
     Mutant("time of the last data", _PUBLISH, "    feed->last_data_mono_ns = recv_mono_ns;\n", ""),
-    Mutant("a message in pieces", "feeds/_listener.c", " || number_of(frame, name_fin) != 1", ""),
+    Mutant("a message in pieces", "feeds/_listener.c", " && known->fin == 1 &&", " &&"),
+    Mutant("pieces asked by name", "feeds/_listener.c", " || number_of(frame, name_fin) != 1", ""),
     Mutant(
         "crossed book of Vest", "venues/vest/_frame.c", " || depth->levels[0].price_e8 > asks[0].price_e8", ""
     ),
