@@ -22,7 +22,7 @@ help:
 	@echo "make fuzz         every reader of foreign bytes, SECONDS=30 each"
 	@echo "make frames       10^8 changed frames to the compiled readers, under sanitizers (minutes)"
 	@echo "make sanitize     the compiled parts under AddressSanitizer and UBSan (minutes)"
-	@echo "make mutants      small faults in the compiled parts, each of which a test must find (half an hour)"
+	@echo "make mutants      small faults in the compiled parts, each of which a test must find (an hour)"
 	@echo "make explore      every interleaving of larger trouble for the pair machine (an hour)"
 	@echo "make faults       the executor under every fault script (ten minutes)"
 	@echo "make proxy        88 faults between bot and venues, at entry and exit (half an hour)"
