@@ -82,6 +82,7 @@ class Stage:
         settings: Mapping[str, FrontSettings] | None = None,
     ) -> None:
         self.symbols = symbols  # of the pair, by venue, the first leg first
+        self._instances: list[Instance] = []
         self.market = market or Market(symbols)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -116,9 +117,12 @@ class Stage:
         return path
 
     def start(self, **env: str) -> Instance:
-        return Instance(self.config, "--live", "--env-file", str(self.env_file), env=env)
+        self._instances.append(Instance(self.config, "--live", "--env-file", str(self.env_file), env=env))
+        return self._instances[-1]
 
     def close(self) -> None:
+        for instance in self._instances:
+            instance.end_at_once()
         asyncio.run_coroutine_threadsafe(self._simulator.stop(), self._loop).result(DEADLINE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

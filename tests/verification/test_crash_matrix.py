@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from runtime.crash_points import POINTS, TWINS
+from settings import PROJECT
 from tests.crash.stage import a_stage
 from tests.executor.harness import HYPERLIQUID_PAIRS, symbols_of
+from tests.instance import a_directory, descendants
+from tests.waiting import DEADLINE_S, wait_until
 from verification.crash.__main__ import unreached_scenes
 from verification.crash.kill_all import Everything
 from verification.crash.matrix import Cell, Matrix, Outcome, all_cells
@@ -21,6 +29,7 @@ SAMPLE = (
     Cell("executor", "machine_write", "after", 1, "exit"),
     Cell("persistence", "database_commit", "after", 1, "entry"),
     Cell("executor", "order_send", "after", 1, "retry"),
+    Cell("feed-vest", "slot_publish", "after", 1, "hold"),  # behind C, where that is built
 )
 
 
@@ -102,3 +111,22 @@ def test_a_scene_that_no_cell_brought_about_is_named() -> None:
 
     assert unreached_scenes(outcomes) == ["retry"]
     assert unreached_scenes([*outcomes, Outcome(retry, "HALTED")]) == []
+
+
+def test_a_run_that_is_ended_leaves_no_instance_behind() -> None:
+    """It would trade on beside whatever is measured next."""
+    with a_directory() as directory:  # a short path, for the database's socket
+        process = subprocess.Popen(
+            [sys.executable, "-m", "verification.crash", "--parts", "points", "--only", "machine_write"],
+            cwd=PROJECT,
+            env={**os.environ, "TMPDIR": str(directory)},
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert any(line.lstrip().startswith(b"1/") for line in process.stdout)
+        assert list(descendants(str(directory))) != []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 128 + signal.SIGTERM
+        process.stdout.close()
+        wait_until(lambda: not list(descendants(str(directory))))
+        assert list(Path(directory).glob("tandem-test-*")) == []

@@ -13,6 +13,7 @@ venues did not agree.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--scenes", nargs="*", default=SCENES, choices=SCENES)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one cell in N, for a sample")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the instance ends with us
     is_good = True
     for name in arguments.parts:
         part = PARTS[name]
