@@ -115,7 +115,7 @@ async def test_what_an_order_did_that_was_called_refused_is_reported_after_a_reb
 
         assert halted["positions_e8"] == [0, 0]
         assert halted["venue_positions_e8"][LEGS["vest"]] == SIZE_E8
-        assert broken_promises(harness) == []
+        await harness.until(lambda: broken_promises(harness) == [], "the view says so too")
         (difference,) = harness.logged("reconcile_diff")
         assert (difference["venue"], difference["difference_e8"]) == ("vest", SIZE_E8)
         assert harness.positions_e8 == (SIZE_E8, 0)

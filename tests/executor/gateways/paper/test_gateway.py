@@ -240,7 +240,7 @@ async def test_messages_of_one_way_keep_their_order_and_take_their_time() -> Non
 
     assert [number for number, _ in arrived] == list(range(50))
     assert arrived[0][1] >= 5_000_000
-    assert arrived[-1][1] - arrived[0][1] > 10_000_000
+    assert arrived[-1][1] >= 15_000_000  # of fifty draws one is far above the least
 
     later = OneWay(random.Random(3), SystemClock(), latency_ms=40, jitter_ms=0)
     is_later = asyncio.Event()
