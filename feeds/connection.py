@@ -124,7 +124,12 @@ class Connection(Listener):
     @property
     def last_data_mono_ns(self) -> int:
         """When the last frame came that became a quote or a depth."""
-        return max(self._data_mono_ns, 0 if self._native is None else self._native.last_data_mono_ns)
+        return max(self._data_mono_ns, self._native_mono_ns)
+
+    @property
+    def _native_mono_ns(self) -> int:
+        """When the last frame came that C has published; 0: none."""
+        return 0 if self._native is None else self._native.last_data_mono_ns
 
     @property
     def live_ns(self) -> int:
@@ -170,7 +175,7 @@ class Connection(Listener):
         """Flag each instrument that has fallen silent, and ask for it anew."""
         if now_mono_ns - self.last_data_mono_ns >= self._stale_after_ns:
             return  # all of them: the session replaces the connection
-        unreadable_ns = now_mono_ns - max(self._readable_mono_ns, self.last_data_mono_ns)
+        unreadable_ns = now_mono_ns - max(self._readable_mono_ns, self._native_mono_ns)
         if unreadable_ns >= UNREADABLE_NS_MAX:
             self.end(f"no readable frame for {unreadable_ns / 1e9:.0f} s")
             return
