@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from picows import WSFrame, WSMsgType, WSTransport
@@ -56,8 +56,10 @@ class Connection(Listener):
         symbols: Mapping[int, str],
         stale_after_ns: int,
         native: NativeFeed | None = None,
+        clock_mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._protocol = protocol
+        self._clock_mono_ns = clock_mono_ns
         self._native = native
         self._publisher = publisher
         self._liveness = liveness
@@ -89,7 +91,7 @@ class Connection(Listener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows: forget the last connection's books and subscribe."""
         self._transport = transport
-        now_mono_ns = time.monotonic_ns()
+        now_mono_ns = self._clock_mono_ns()
         self.connected_mono_ns = self._data_mono_ns = now_mono_ns
         self._readable_mono_ns = now_mono_ns
         self._tick(now_mono_ns)
@@ -168,6 +170,11 @@ class Connection(Listener):
         self._ticked_mono_ns = now_mono_ns
         if self._native is not None:
             self._native.tick(now_mono_ns)
+            self._note_published()
+
+    def _note_published(self) -> None:
+        """Learn what C has published, before anything of it is flagged or void."""
+        if self._native is not None:
             for instrument_id in self._symbols:
                 self._liveness.take_published(instrument_id, self._publisher.published(instrument_id))
 
@@ -261,6 +268,7 @@ class Connection(Listener):
 
     def _refuse(self, error: FrameError, recv_mono_ns: int) -> None:
         self._counters.add(self._counters.index("bad_frames_total"))
+        self._note_published()
         self._publisher.flag_invalid()
         self._reporter.report(FrameRefused(venue=self._publisher.venue, kind="unreadable", detail=str(error)))
         self._bad_frames.append(recv_mono_ns)
@@ -289,6 +297,7 @@ class Connection(Listener):
     def _void(self, fault: FeedFault, recv_mono_ns: int) -> None:
         """A frame about this instrument cannot be read: its prices are void, its subscription works."""
         self._counters.add(self._counters.index("bad_frames_total"))
+        self._note_published()
         self._publisher.flag_invalid(fault.instrument_id)
         self._liveness.take_unreadable(fault.instrument_id, recv_mono_ns)
         self._data_mono_ns = recv_mono_ns

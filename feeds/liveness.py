@@ -80,12 +80,12 @@ class Liveness:
         received.depth, received.depth_mono_ns = depth, now_mono_ns
 
     def take_published(self, instrument_id: int, latest: Published) -> None:
-        """Note what the compiled listener has published since the last look."""
-        received = self._received[instrument_id]
-        if latest.top is not None and latest.top_mono_ns > received.top_mono_ns:
-            received.top, received.top_mono_ns = latest.top, latest.top_mono_ns
-        if latest.depth is not None and latest.depth_mono_ns > received.depth_mono_ns:
-            received.depth, received.depth_mono_ns = latest.depth, latest.depth_mono_ns
+        """Note what the compiled listener has published since the last look: it is valid, always."""
+        received, top, depth = self._received[instrument_id], latest.top, latest.depth
+        if top is not None and top.is_valid and latest.top_mono_ns > received.top_mono_ns:
+            received.top, received.top_mono_ns = top, latest.top_mono_ns
+        if depth is not None and depth.is_valid and latest.depth_mono_ns > received.depth_mono_ns:
+            received.depth, received.depth_mono_ns = depth, latest.depth_mono_ns
 
     def take_unreadable(self, instrument_id: int, now_mono_ns: int) -> None:
         """Count an unreadable frame as data: a new subscription would bring the same."""

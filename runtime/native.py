@@ -86,6 +86,9 @@ PARTS: Final = (
 )
 
 
+_SEAL_SIZE: Final = 16
+
+
 class NotNative(Exception):
     """A compiled part cannot be used; the text says why, and the Python twin serves."""
 
@@ -125,21 +128,39 @@ def load_extension(part: Part, path: Path | None = None) -> Any:
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
         digest = module.digest()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise NotNative(f"{error}; build it on this machine: python -m runtime.native") from error
     _compare(part, path, digest)
     return module
 
 
 def _there(part: Part, path: Path | None) -> Path:
+    """The file, where it is whole: one that was cut short would end the process that loads it."""
     path = path or part.path
-    if not path.exists():
-        raise NotNative(f"{path.name} is not built: {_why_not(part) or 'python -m runtime.native'}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise NotNative(
+                f"{path.name} is not built: {_why_not(part) or 'python -m runtime.native'}"
+            ) from None
+        raise NotNative(f"{path} cannot be read: {error.strerror}") from error
+    if content[-_SEAL_SIZE:] != _seal(content[:-_SEAL_SIZE]):
+        raise NotNative(f"{path.name} is not as it was built; build it again: python -m runtime.native")
     return path
 
 
+def _seal(content: bytes) -> bytes:
+    """What stands behind a built part: loaders look at what an ELF file's own tables name, and no further."""
+    return blake2b(content, digest_size=_SEAL_SIZE, person=b"tandem").digest()
+
+
 def _compare(part: Part, path: Path, digest: str) -> None:
-    if digest != part.digest():
+    try:
+        wanted = part.digest()
+    except OSError as error:
+        raise NotNative(f"{path.name} cannot be compared with its sources: {error}") from error
+    if digest != wanted:
         raise NotNative(f"{path.name} was built from other sources; build it again: python -m runtime.native")
 
 
@@ -165,6 +186,8 @@ def build(part: Part, with_compiler: str) -> None:
     ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
+        with unfinished.open("ab") as built:
+            built.write(_seal(unfinished.read_bytes()))
         (load_extension if part.is_extension else load)(part, unfinished)
         unfinished.rename(part.path)
     finally:

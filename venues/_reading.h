@@ -20,6 +20,9 @@ typedef enum {
     UNREAD_REASONS
 } Unread;
 
+/* A side that is longer is Python's, which bounds how much of a text it takes apart. */
+enum { SIDE_LEVELS_MAX = 256 };
+
 /* What both twins keep of a channel; the same words as Python's, see venues/usual_frames.py. */
 typedef struct {
     int64_t newest;   /* what the venue orders its frames by: a sequence, or a time */

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime import native
-from runtime.native import DETECTOR, NotNative, Part, build, load
+from runtime.native import DETECTOR, NotNative, Part, build, load, load_extension
 from settings import PROJECT
 from shm import native_layout
 from tests.detector.instance import Instance
@@ -61,12 +61,31 @@ def test_what_was_built_of_other_sources_is_refused(library: Part, tmp_path: Pat
 
 
 def test_what_was_built_for_another_machine_is_refused(library: Part, tmp_path: Path) -> None:
-    content = bytearray(library.path.read_bytes())
+    content = bytearray(library.path.read_bytes()[: -native._SEAL_SIZE])
     content[18:20] = b"\xb7\x00"  # the ELF header's machine: aarch64
     foreign = tmp_path / "foreign.so"
-    foreign.write_bytes(content)
+    foreign.write_bytes(content + native._seal(bytes(content)))  # as it was built there
 
     assert "build it on this machine: python -m runtime.native" in refusal(library._replace(path=foreign))
+
+
+@pytest.mark.parametrize("part", native.PARTS, ids=lambda part: part.name)
+def test_a_file_that_was_cut_short_is_refused_before_it_is_loaded(part: Part, tmp_path: Path) -> None:
+    """Loading it would end the process by a signal, without a line."""
+    if not part.path.exists():
+        pytest.skip(f"{part.path.name} is not built")
+    content = part.path.read_bytes()
+    for size in (0, 15, 16, 500, len(content) // 2, len(content) * 3 // 4, len(content) - 1):
+        cut = tmp_path / part.path.name
+        cut.write_bytes(content[:size])
+        with pytest.raises(NotNative, match=r"is not as it was built; .*python -m runtime\.native"):
+            (load_extension if part.is_extension else load)(part, cut)
+
+
+def test_a_library_without_its_sources_is_refused(library: Part, tmp_path: Path) -> None:
+    gone = library._replace(sources=(tmp_path / "_core.c",))
+
+    assert "cannot be compared with its sources" in refusal(gone)
 
 
 def test_another_layout_is_refused_by_the_field_that_differs(

@@ -60,15 +60,15 @@ class Instance:
         Memory.create(
             directory,
             MemoryPlan(
-                venues=("paradex", "vest"),
+                venues=("hyperliquid", "paradex", "vest"),
                 instrument_count=4,
                 pair_count=2,
                 ring_cells=4096,
                 signal_queue_bytes=4096,
                 event_queue_bytes=1 << 20,
-                event_sources=("feed-vest", "feed-paradex"),
+                event_sources=("feed-vest", "feed-paradex", "feed-hyperliquid"),
             ),
-            {"feed-vest": feed, "feed-paradex": feed},
+            {"feed-vest": feed, "feed-paradex": feed, "feed-hyperliquid": feed},
         )
         self.bells = {"detector": os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)}
         self.memory = Memory(directory, self.bells)

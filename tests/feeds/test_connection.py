@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,22 @@ import pytest
 from picows import WSMsgType
 from picows.picows import _make_test_ws_frame
 
-from feeds.connection import UNREADABLE_NS_MAX, Connection
+from feeds.connection import STOOD_STILL_NS_MAX, UNREADABLE_NS_MAX, Connection
 from feeds.liveness import Liveness
 from feeds.native import NativeFeed
 from feeds.publisher import Publisher
-from observability.logs import Reporter
 from runtime import native
 from runtime.native import LISTENER, load_extension
+from shm.records import QuoteFlags
 from tests.feeds.instance import Instance
 from tests.feeds.venue import a_book_frame
-from venues.contract import VenueHosts
-from venues.vest import VestMarketData
+from tests.venues.random_frames import SYMBOLS
+from venues.contract import FeedOptions, VenueHosts
+from venues.registry import venue as venue_of
 
-SYMBOLS = {0: "BTC-PERP", 2: "ETH-PERP"}
 SECOND_NS = 10**9
 STALE_NS = 20 * SECOND_NS
+IDS = (0, 2)
 
 
 class Sent:
@@ -42,65 +42,119 @@ class Sent:
 
 
 class Played:
-    """A connection whose time the test makes."""
+    """A connection whose time the test makes, with the session's looks at it.
 
-    def __init__(self, directory: Path, *, is_native: bool) -> None:
-        instance = self.instance = Instance(directory)
-        self.now_mono_ns = time.monotonic_ns()
-        counters = instance.memory.counters("feed-vest", writer=True)
-        self.publisher = Publisher(instance.memory, "vest", SYMBOLS, counters, lambda: self.now_mono_ns)
-        protocol = VestMarketData(VenueHosts("", "ws://localhost", ""), {b: a for a, b in SYMBOLS.items()})
+    ``taken``: how many frames C took.
+    """
+
+    def __init__(
+        self, directory: Path, venue: str = "vest", *, is_native: bool, stale_ns: int = STALE_NS
+    ) -> None:
+        instance = self.instance = Instance(directory, venue)
+        self.now_mono_ns = 1_000 * SECOND_NS
+        self.taken = 0
+        self.events: list[str] = []
+        self.sent = Sent()
+        self._stale_ns = stale_ns
+        self._symbols = dict(zip(IDS, SYMBOLS[venue], strict=True))
+        self._counters = instance.memory.counters(f"feed-{venue}", writer=True)
+        self.publisher = Publisher(instance.memory, venue, IDS, self._counters, lambda: self.now_mono_ns)
+        self._protocol = venue_of(venue).market_data(
+            VenueHosts("", "ws://localhost", ""), {b: a for a, b in self._symbols.items()}, FeedOptions()
+        )
+        self._liveness = Liveness(IDS, stale_ns)
+        self._listener = load_extension(LISTENER) if is_native else None
         self.native = (
-            NativeFeed(protocol.usual_frames, self.publisher, counters, still_ns_max=2 * SECOND_NS)
+            NativeFeed(
+                self._protocol.usual_frames, self.publisher, self._counters, still_ns_max=STOOD_STILL_NS_MAX
+            )
             if is_native
             else None
         )
+        self.connect()
+
+    def report(self, event: object) -> None:
+        """As a Reporter."""
+        self.events.append(repr(event))
+
+    def connect(self) -> None:
+        reporter: Any = self
         self.connection = Connection(
-            protocol,
+            self._protocol,
             self.publisher,
-            Liveness(SYMBOLS, STALE_NS),
-            counters,
-            Reporter("feed-vest", run_id="test", level=None),
-            symbols=SYMBOLS,
-            stale_after_ns=STALE_NS,
+            self._liveness,
+            self._counters,
+            reporter,
+            symbols=self._symbols,
+            stale_after_ns=self._stale_ns,
             native=self.native,
+            clock_mono_ns=lambda: self.now_mono_ns,
         )
-        self.sent = Sent()
         transport: Any = self.sent
         self.connection.on_ws_connected(transport)
-        for symbol in SYMBOLS.values():
-            self.quote(symbol)
 
     def quote(self, symbol: str) -> None:
         self.hear(a_book_frame(symbol, [("5", "1")], [("6", "1")]))
 
-    def hear(self, content: bytes) -> None:
-        taken = self.native is not None and not load_extension(LISTENER).take(
-            self.native.address, content, False, self.now_mono_ns
-        )
-        if not taken:
-            frame = _make_test_ws_frame(WSMsgType.TEXT, content, True, False)
-            self.connection.on_frame(frame, self.now_mono_ns)
+    def hear(self, content: bytes, kind: WSMsgType = WSMsgType.TEXT, *, fin: bool = True) -> None:
+        """A frame, the way that ``_listener.c`` sends it."""
+        if self._listener is not None and self.native is not None and not self.connection.ended_because:
+            is_usual = fin and kind in (WSMsgType.TEXT, WSMsgType.BINARY)
+            address, is_binary = self.native.address, kind == WSMsgType.BINARY
+            if is_usual and not self._listener.take(address, content, is_binary, self.now_mono_ns):
+                self.taken += 1
+                return
+        self.connection.on_frame(_make_test_ws_frame(kind, content, fin, False), self.now_mono_ns)
+
+    def tick(self) -> None:
+        connection = self.connection
+        connection.tick(self.now_mono_ns)
+        if self.now_mono_ns - connection.last_data_mono_ns >= self._stale_ns:
+            connection.end("no data")
 
     def pass_time(self) -> None:
-        """A second, with the looks that a session takes in it."""
+        """A second, with the looks that are taken in it."""
         for _ in range(4):
             self.now_mono_ns += SECOND_NS // 4
-            self.connection.tick(self.now_mono_ns)
+            self.tick()
 
     def is_valid(self, instrument_id: int) -> bool:
         top = self.instance.top(instrument_id)
-        return top is not None and bool(top.flags & 1)
+        return top is not None and bool(top.flags & QuoteFlags.VALID)
+
+    def state(self) -> Mapping[str, object]:
+        """Everything that others see of it; when something was published is C's to say."""
+        counters = self._counters.snapshot()
+        tops = [self.instance.top(number) for number in IDS]
+        return {
+            "ring": [quote._replace(publish_mono_ns=0) for quote in self.instance.read_ring()],
+            "tops": [top and top._replace(publish_mono_ns=0) for top in tops],
+            "depths": [self.instance.depth(number) for number in IDS],
+            "counters": {name: value for name, value in counters.items() if "handed_over" not in name},
+            "channels": self._protocol.usual_frames.words.tolist(),
+            "sent": list(self.sent.frames),
+            "events": list(self.events),
+            "ended": self.connection.ended_because,
+            "last data": self.connection.last_data_mono_ns,
+            "live": self.connection.live_ns,
+            "awaited": sorted(self.publisher.awaited),
+        }
+
+    def close(self) -> None:
+        self.publisher.close()
+        self.instance.close()
 
 
 @pytest.fixture(params=["python", "native"])
 def played(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Played]:
+    """Vest, both of its instruments quoted."""
     if request.param == "native" and native.missing():
         pytest.skip(native.missing())
     made = Played(tmp_path / "memory", is_native=request.param == "native")
+    for symbol in SYMBOLS["vest"]:
+        made.quote(symbol)
     yield made
-    made.publisher.close()
-    made.instance.close()
+    made.close()
 
 
 UNREADABLE = b'{"channel":"BTC-PERP@depth","data":{"bids":[["1e0","1"]],"asks":[["2","1"]]}}'

@@ -124,6 +124,22 @@ def test_every_odd_time_is_read_alike(unix_ms: str) -> None:
         assert helped == alone
 
 
+@pytest.mark.parametrize("count", [250, 256, 257, 2_100])
+def test_a_long_book_is_read_alike(count: int) -> None:
+    """Python refuses a text that opens more than 4,000 brackets."""
+    bids, asks = [5_000 - number for number in range(count)], [5_001 + number for number in range(count)]
+    rows = [",".join(f'["{price}","1"]' for price in side) for side in (bids, asks)]
+    vest = f'{{"channel":"BTC-PERP@depth","data":{{"bids":[{rows[0]}],"asks":[{rows[1]}]}}}}'.encode()
+    rows = [",".join(f'{{"px":"{price}","sz":"1","n":1}}' for price in side) for side in (bids, asks)]
+    data = f'{{"coin":"BTC","time":17,"levels":[[{rows[0]}],[{rows[1]}]]}}'
+    for venue, frame in (("vest", vest), ("hyperliquid", f'{{"channel":"l2Book","data":{data}}}'.encode())):
+        twins = twins_of(venue)
+        for _ in range(2):
+            alone, helped = twins.take(frame, False)
+            assert helped == alone
+        assert (twins.outcomes["number"] == 0) == (count <= 256)
+
+
 def test_a_book_in_a_frame_of_the_other_channel_is_read_alike() -> None:
     """Found by ``make frames``: Hyperliquid's two channels have their contents under different keys."""
     twins = twins_of("hyperliquid")

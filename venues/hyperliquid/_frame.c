@@ -21,12 +21,12 @@ static bool level_of(Text *text, Level *level) {
 
 /* One side's levels, best first; how many are kept, -1 where one is not as usual. */
 static int64_t levels_of(Text *text, int sign, Level *levels) {
-    int64_t count = 0, last_price_e8 = 0;
+    int64_t count = 0, rows = 0, last_price_e8 = 0;
     if (!LITERAL(text, "[")) return -1;
     if (LITERAL(text, "]")) return 0;
     do {
         Level level;
-        if (!level_of(text, &level)) return -1;
+        if (++rows > SIDE_LEVELS_MAX || !level_of(text, &level)) return -1;
         if (level.size_e8 == 0) continue; /* holds nothing */
         if (last_price_e8 && (level.price_e8 - last_price_e8) * sign <= 0) return -1;
         last_price_e8 = level.price_e8;

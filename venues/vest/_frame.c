@@ -9,12 +9,12 @@
 /* One side's levels, best first; how many are kept, -1 where one is not as usual. Those beyond the kept ones are
    read too, so that both twins refuse the same. */
 static int64_t levels_of(Text *text, int sign, Level *levels) {
-    int64_t count = 0, last_price_e8 = 0;
+    int64_t count = 0, rows = 0, last_price_e8 = 0;
     if (!LITERAL(text, "[")) return -1;
     if (LITERAL(text, "]")) return 0;
     do {
         Level level;
-        if (!LITERAL(text, "[") || !text_decimal_e8(text, &level.price_e8) || !LITERAL(text, ",") ||
+        if (++rows > SIDE_LEVELS_MAX || !LITERAL(text, "[") || !text_decimal_e8(text, &level.price_e8) || !LITERAL(text, ",") ||
             !text_decimal_e8(text, &level.size_e8) || !LITERAL(text, "]"))
             return -1;
         if (level.size_e8 == 0) continue; /* holds nothing */
