@@ -236,9 +236,15 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
 
 
-def absent() -> Sequence[str]:
-    """Compiled parts that are not built."""
-    return [part.path.name for part in PARTS if not part.path.exists()]
+def unusable() -> Sequence[str]:
+    """Compiled parts that cannot be used, each with its reason."""
+    found = []
+    for part in PARTS:
+        try:
+            (load_extension if part.is_extension else load)(part)
+        except NotNative as error:
+            found.append(f"{part.name}: {error}")
+    return found
 
 
 def main() -> int:

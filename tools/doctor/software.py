@@ -57,10 +57,8 @@ def _plain(name: str) -> str:
 
 
 def _compiled() -> Finding:
-    absent = native.absent()
-    if absent:
+    unusable = native.unusable()
+    if unusable:
         remedy = native.missing() or "python -m runtime.native"
-        return warning(
-            "compiled parts", f"{', '.join(absent)} not built: the slower Python code serves", remedy
-        )
+        return warning("compiled parts", f"the slower Python code serves: {'; '.join(unusable)}", remedy)
     return ok("compiled parts", f"{len(native.PARTS)} built")
