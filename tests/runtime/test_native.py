@@ -47,3 +47,22 @@ def test_our_code_that_does_not_compile_is_an_error(
 
     assert native.main() == 1
     assert "the wrong one does not compile" in capsys.readouterr().err
+
+
+def test_what_cannot_be_used_is_named_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A part that lies there may be another commit's; the doctor would have called it built."""
+    compiler = native.compiler()
+    if compiler is None:
+        pytest.skip(native.no_compiler())
+    made = native.reader("vest")._replace(path=tmp_path / "_frame.so")
+    native.build(made, compiler)
+    other_sources = made._replace(headers=())
+    absent = native.reader("paradex")._replace(path=tmp_path / "none.so")
+    monkeypatch.setattr(native, "PARTS", (made, other_sources, absent))
+
+    stale, missing = native.unusable()
+
+    assert stale.startswith("reader of vest: _frame.so was built from other sources")
+    assert missing.startswith("reader of paradex: none.so is not built")
