@@ -21,7 +21,7 @@ PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
 # typed here. Anything else that a page shows is.
 NOT_TYPED = {
     r"make (bench|endurance|conformance|differential|fuzz|torture)": "long",
-    r"make (explore|crash|faults|proxy|campaign|sanitize|mutants)": "long",
+    r"make (explore|crash|faults|proxy|campaign|sanitize|frames|mutants)": "long",
     r"make (soak|naked|run|test|check)": "long, or tests/test_makefile.py",
     r"make (-C /opt/tandem check|help)": "root, or shows itself",
     r"python supervisor\.py( --live| --clean)?$": "runs until it is stopped: tests/test_end_to_end.py",
