@@ -181,6 +181,7 @@ def main() -> int:
         print(native.no_compiler(), file=sys.stderr)
         return 2
     with project_copy() as project:
+        build(project)
         if run_tests(project, TESTS).returncode:
             print("the tests fail without any mutant; mend that first", file=sys.stderr)
             return 1

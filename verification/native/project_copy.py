@@ -48,15 +48,16 @@ def replace_once(project: Path, file: str, before: str, after: str) -> None:
     path.write_text(source.replace(before, after))
 
 
-def build(project: Path) -> None:
+def build(project: Path, environment: Mapping[str, str] | None = None) -> None:
     """Build the copy's C. Raises CalledProcessError where the compiler refuses it."""
-    subprocess.run([sys.executable, "-m", "runtime.native"], cwd=project, check=True)
+    command = [sys.executable, "-m", "runtime.native"]
+    subprocess.run(command, cwd=project, env={**os.environ, **(environment or {})}, check=True)
 
 
 def run_tests(
     project: Path, tests: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The tests, which build the C first; up to the first that fails."""
+    """The tests on what was built; up to the first that fails."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
         cwd=project,

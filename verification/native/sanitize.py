@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime import native
-from verification.native.project_copy import TESTS, project_copy, replace_once, run_tests
+from verification.native.project_copy import TESTS, build, project_copy, replace_once, run_tests
 
 _FLAGS: Final = "-g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 _REPORTS: Final = "report"
@@ -65,6 +65,7 @@ def main() -> int:
         except LookupError as error:
             print(error, file=sys.stderr)
             return 2
+        build(project, environment)
         clean = run_tests(project, sys.argv[1:] or TESTS, environment)
         found = taken_reports(project.parent)
         replace_once(project, *OVERRUN)
